@@ -1,0 +1,32 @@
+# Targets: search, tensorboard, test, test-slow, clean. Each sets up .venv from the pinned constraints first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+MODEL_DIR ?= runs/quickstart
+VENV := .venv
+INSTALLED := $(VENV)/installed
+RUN := $(VENV)/bin/python
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: install search tensorboard test test-slow clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+search: $(INSTALLED)
+	$(RUN) -m search.run_search --gin_file=gin/search/quickstart.gin --model_dir=$(MODEL_DIR)
+
+tensorboard: $(INSTALLED)
+	$(VENV)/bin/tensorboard --logdir=$(MODEL_DIR)
+
+test: $(INSTALLED)
+	$(RUN) -m pytest -q
+
+test-slow: $(INSTALLED)
+	$(RUN) -m pytest -q -m slow
+
+clean:
+	rm -rf $(VENV) build *.egg-info

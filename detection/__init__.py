@@ -1,0 +1,1 @@
+"""Mask R-CNN on any norm-activation layer (not built yet)."""

@@ -1,0 +1,88 @@
+"""The primitives of layer graphs: name, arity and NumPy form (paper section 3, table of primitives).
+
+No TensorFlow here: `graph_layer` holds the TensorFlow form of each name.
+
+All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1:
+v0 and v1 are [1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].
+
+One guard rule, "magnitude clamp", keeps values and gradients finite: where a primitive divides by,
+takes the logarithm of, or the root of a tensor t, |t| is replaced by max(|t|, EPSILON), the sign kept.
+The two second moments add `epsilon` inside the root instead, as the EvoNorm layers do.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+EPSILON = 1e-5
+
+# Index sets of the moments: what is averaged over.
+BATCH, LAYER, INSTANCE, GROUP = 'b,w,h', 'w,h,c', 'w,h', 'w,h,c/g'
+INDEX_SETS = (BATCH, LAYER, INSTANCE, GROUP)
+
+
+@dataclasses.dataclass(frozen=True)
+class Primitive:
+  """One operation. `numpy_form` takes `arity` arrays; that of a moment takes the index set and the groups too."""
+  name: str
+  arity: int
+  numpy_form: Callable[..., np.ndarray]
+  is_moment: bool = False
+
+
+def largest_divisor(channels: int, groups: int) -> int:
+  """Returns the largest number of at most `groups` that divides `channels` (the S series' group rule)."""
+  return next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
+
+
+def clamp_magnitude(x: np.ndarray) -> np.ndarray:
+  """sign(x)·max(|x|, EPSILON), where zero counts as positive."""
+  return np.where(np.signbit(x + 0.), -1., 1.) * np.maximum(np.abs(x), EPSILON)
+
+
+def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
+  """The mean of x over the index set `axes`, every averaged axis kept (at size 1, or C where x varies by group)."""
+  spatial = tuple(range(1, x.ndim - 1))
+  if axes == BATCH:
+    return x.mean((0,) + spatial, keepdims=True)
+  if axes == INSTANCE:
+    return x.mean(spatial, keepdims=True)
+  if axes == LAYER:
+    return x.mean(spatial + (x.ndim - 1,), keepdims=True)
+  mean = x.mean(spatial, keepdims=True)
+  channels = x.shape[-1]
+  size = channels // largest_divisor(channels, groups)
+  grouped = mean.reshape(mean.shape[:-1] + (-1, size)).mean(-1)
+  return np.repeat(grouped, size, -1)
+
+
+def centered_second_moment(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
+  return np.sqrt(average(np.square(x - average(x, axes, groups)), axes, groups) + EPSILON)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+  return 0.5 * (1. + np.tanh(0.5 * x))
+
+
+_MOMENTS = (
+    Primitive('first_moment', 1, average, is_moment=True),
+    Primitive('second_moment', 1, lambda x, a, g: np.sqrt(average(np.square(x), a, g) + EPSILON), is_moment=True),
+    Primitive('centered_second_moment', 1, centered_second_moment, is_moment=True),
+)
+
+PRIMITIVES = {p.name: p for p in (
+    Primitive('add', 2, np.add),
+    Primitive('mul', 2, np.multiply),
+    Primitive('div', 2, lambda x, y: x / clamp_magnitude(y)),
+    Primitive('max', 2, np.maximum),
+    Primitive('neg', 1, np.negative),
+    Primitive('sigmoid', 1, sigmoid),
+    Primitive('tanh', 1, np.tanh),
+    Primitive('exp', 1, np.exp),
+    Primitive('abs', 1, np.abs),
+    Primitive('square', 1, np.square),
+    Primitive('log', 1, lambda x: np.sign(x) * np.log(np.maximum(np.abs(x), EPSILON))),
+    Primitive('sqrt', 1, lambda x: np.sign(x) * np.sqrt(np.maximum(np.abs(x), EPSILON))),
+    *_MOMENTS,
+)}

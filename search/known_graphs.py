@@ -1,0 +1,86 @@
+"""Known norm-activation layers as layer graphs: references for tests, searches and drawings (paper sections 1 and 2).
+
+BN-ReLU, BN-SiLU and GN-SiLU apply their affine transformation before the activation; here v1 and v0 stand for
+its gain and bias, so each of these graphs is the known layer exactly, and the γ and β behind the output stay 1 and 0.
+"""
+
+from collections.abc import Callable
+
+from evonorm_tf.layer_graph import LayerGraph, Node
+from evonorm_tf.primitives import BATCH, GROUP, INSTANCE
+
+X, ZERO, V0, V1 = range(4)
+
+
+def _standardize(axes: str) -> tuple[Node, ...]:
+  """Nodes 4 to 10: v1·(x − μ)/s + v0 over the index set `axes`."""
+  return (
+      Node('first_moment', (X,), axes), Node('neg', (4,)), Node('add', (X, 5)),
+      Node('centered_second_moment', (X,), axes), Node('div', (6, 7)),
+      Node('mul', (V1, 8)), Node('add', (9, V0)))
+
+
+def _relu(axes: str) -> LayerGraph:
+  return LayerGraph(_standardize(axes) + (Node('max', (10, ZERO)),))
+
+
+def _silu(axes: str) -> LayerGraph:
+  return LayerGraph(_standardize(axes) + (Node('sigmoid', (10,)), Node('mul', (10, 11))))
+
+
+def _evonorm_b0() -> LayerGraph:
+  return LayerGraph((
+      Node('centered_second_moment', (X,), BATCH), Node('centered_second_moment', (X,), INSTANCE),
+      Node('mul', (V1, X)), Node('add', (6, 5)), Node('max', (4, 7)), Node('div', (X, 8))))
+
+
+def _evonorm_b1() -> LayerGraph:
+  """(x + 1)·r as x·r + r, for the search space has no constant one."""
+  return LayerGraph((
+      Node('centered_second_moment', (X,), BATCH), Node('second_moment', (X,), INSTANCE),
+      Node('mul', (X, 5)), Node('add', (6, 5)), Node('max', (4, 7)), Node('div', (X, 8))))
+
+
+def _evonorm_b2() -> LayerGraph:
+  return LayerGraph((
+      Node('centered_second_moment', (X,), BATCH), Node('second_moment', (X,), INSTANCE),
+      Node('neg', (X,)), Node('add', (5, 6)), Node('max', (4, 7)), Node('div', (X, 8))))
+
+
+def _evonorm_s0() -> LayerGraph:
+  return LayerGraph((
+      Node('mul', (V1, X)), Node('sigmoid', (4,)), Node('mul', (X, 5)),
+      Node('centered_second_moment', (X,), GROUP), Node('div', (6, 7))))
+
+
+def _gated_by_group(moment: str) -> LayerGraph:
+  """x·σ(x) over the given group moment."""
+  return LayerGraph((Node('sigmoid', (X,)), Node('mul', (X, 4)), Node(moment, (X,), GROUP), Node('div', (5, 6))))
+
+
+KNOWN_GRAPHS: dict[str, Callable[[], LayerGraph]] = {
+    'bn_relu': lambda: _relu(BATCH),
+    'bn_silu': lambda: _silu(BATCH),
+    'gn_relu': lambda: _relu(GROUP),
+    'gn_silu': lambda: _silu(GROUP),
+    'evonorm_b0': _evonorm_b0,
+    'evonorm_b1': _evonorm_b1,
+    'evonorm_b2': _evonorm_b2,
+    'evonorm_s0': _evonorm_s0,
+    'evonorm_s1': lambda: _gated_by_group('centered_second_moment'),
+    'evonorm_s2': lambda: _gated_by_group('second_moment'),
+}
+
+
+def known_graph(name: str) -> LayerGraph:
+  """Returns the layer graph of a known layer.
+
+  Args:
+    name: one of `KNOWN_GRAPHS`, a name that `evonorm_tf.get_norm_act` takes too.
+
+  Raises:
+    ValueError: for another name.
+  """
+  if name not in KNOWN_GRAPHS:
+    raise ValueError(f'`name` must be one of {sorted(KNOWN_GRAPHS)}, received {name!r}.')
+  return KNOWN_GRAPHS[name]()
