@@ -8,6 +8,8 @@ import functools
 import json
 import pathlib
 
+import numpy as np
+
 from evonorm_tf import primitives
 
 INITIAL_NODES = ('x', '0', 'v0', 'v1')
@@ -76,6 +78,26 @@ class LayerGraph:
     index_of.update({old: new for new, old in enumerate(kept, len(INITIAL_NODES))})
     return LayerGraph(tuple(
         dataclasses.replace(self.node(i), inputs=tuple(index_of[j] for j in self.node(i).inputs)) for i in kept))
+
+  def evaluate(self, x, v0, v1, groups: int = 32) -> np.ndarray:
+    """Runs the graph in NumPy, with batch moments of the batch itself, as in training.
+
+    Args:
+      x: [N, ..., C].
+      v0, v1: [C].
+      groups: the number of channel groups; where it does not divide C, the largest divisor below.
+
+    Returns:
+      The output node's value, which broadcasts against x.
+    """
+    unit = (1,) * (x.ndim - 1)
+    values = [x, np.zeros(unit + (1,), x.dtype), v0.reshape(unit + (-1,)), v1.reshape(unit + (-1,))]
+    for index, node in enumerate(self.nodes, len(INITIAL_NODES)):
+      primitive = primitives.PRIMITIVES[node.primitive]
+      moment_arguments = (node.axes, groups) if primitive.is_moment else ()
+      values.append(
+          primitive.numpy_form(*(values[i] for i in node.inputs), *moment_arguments) if index in self.live else None)
+    return values[-1]
 
   def to_dict(self) -> dict:
     """The graph as JSON data, in the versioned form that `from_dict` reads."""

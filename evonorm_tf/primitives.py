@@ -38,7 +38,7 @@ def largest_divisor(channels: int, groups: int) -> int:
 
 def clamp_magnitude(x: np.ndarray) -> np.ndarray:
   """sign(x)·max(|x|, EPSILON), where zero counts as positive."""
-  return np.where(np.signbit(x + 0.), -1., 1.) * np.maximum(np.abs(x), EPSILON)
+  return np.copysign(np.maximum(np.abs(x), EPSILON), x + 0.)  # + 0. turns -0. into 0.
 
 
 def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:

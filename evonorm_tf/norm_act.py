@@ -1,0 +1,69 @@
+"""get_norm_act: from a name, or a layer graph's file, to a factory of norm-activation layers."""
+
+import dataclasses
+import os
+import typing
+
+import tf_keras
+
+from evonorm_tf import baselines
+from evonorm_tf import evonorm
+from evonorm_tf.graph_layer import GraphLayer
+from evonorm_tf.layer_graph import LayerGraph
+
+# Name -> the layer's class and the arguments that make it that layer.
+NORM_ACTS = {
+    'evonorm_b0': (evonorm.EvoNormB0, {}),
+    'evonorm_b1': (evonorm.EvoNormB1, {}),
+    'evonorm_b2': (evonorm.EvoNormB2, {}),
+    'evonorm_s0': (evonorm.EvoNormS0, {}),
+    'evonorm_s1': (evonorm.EvoNormS1, {}),
+    'evonorm_s2': (evonorm.EvoNormS2, {}),
+    **baselines.BASELINES,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NormActFactory:
+  """Returns a fresh norm-activation layer at every call; can be pickled.
+
+  Attributes:
+    layer_class: the layer's class.
+    options: its arguments.
+  """
+  layer_class: type[tf_keras.layers.Layer]
+  options: dict[str, typing.Any]
+
+  def __call__(self, **overrides) -> tf_keras.layers.Layer:
+    """Returns a layer with the factory's options, `overrides` (such as `name` or `nonlinearity=False`) winning."""
+    return self.layer_class(**{**self.options, **overrides})
+
+
+def get_norm_act(spec, **options) -> NormActFactory:
+  """Returns a factory of norm-activation layers.
+
+  Args:
+    spec: a name of `NORM_ACTS` ("bn_relu", "evonorm_s0", ...), the path of a layer graph's JSON file (ending in
+      .json), or a `LayerGraph`.
+    **options: arguments of the layer, for instance `groups=16` or `synchronized=True`.
+
+  Raises:
+    ValueError: for an unknown name, an unreadable file, or an option's bad value.
+    TypeError: for an option that the layer does not have.
+  """
+  layer_class, arguments = _resolve(spec)
+  factory = NormActFactory(layer_class, {**arguments, **options})
+  factory()  # so that a bad option fails here, not in the midst of building a model
+  return factory
+
+
+def _resolve(spec) -> tuple[type, dict]:
+  """Returns the layer's class and the arguments that `spec` stands for."""
+  if isinstance(spec, LayerGraph):
+    return GraphLayer, {'graph': spec}
+  if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):
+    return GraphLayer, {'graph': LayerGraph.load(spec)}
+  if spec not in NORM_ACTS:
+    known = ', '.join(sorted(NORM_ACTS))
+    raise ValueError(f'`spec` must be one of {known}, or the path of a layer graph (.json), received {spec!r}.')
+  return NORM_ACTS[spec]

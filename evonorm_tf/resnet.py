@@ -1,0 +1,159 @@
+"""Pre-activation ResNets (ResNet-v2) in which any norm-activation layer can stand (paper section 2).
+
+References: He et al., Deep Residual Learning for Image Recognition (2015), https://arxiv.org/abs/1512.03385, for the
+depths and the CIFAR form; He et al., Identity Mappings in Deep Residual Networks (2016),
+https://arxiv.org/abs/1603.05027, for the order norm-act, convolution.
+
+As in the EvoNorm authors' code (tensorflow/tpu `models/official/resnet/resnet_model.py`): no norm-act behind the stem,
+one before the pooling; the stride is that of the 3×3 convolution; the first block of every stage has a projection
+shortcut, which reads the pre-activated input; strided convolutions pad alike whatever the size of the image; kernels
+start with variance 1 / fan-in, those of the last layer with deviation 0.01. The CIFAR form follows the same rules,
+though He et al. give its blocks shortcuts without parameters.
+"""
+
+import dataclasses
+
+import tf_keras
+
+from evonorm_tf import scaling
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """What the depth selects.
+
+  Attributes:
+    blocks: the number of blocks of each stage.
+    widths: the channels of each stage's 3×3 convolutions; the first is that of the stem, too.
+    bottleneck: whether blocks are 1×1, 3×3, 1×1 convolutions, the last four times as wide, instead of two 3×3.
+    imagenet_stem: whether the stem is a 7×7 convolution and a max pooling, each of stride 2, instead of a 3×3 one.
+  """
+  blocks: tuple[int, ...]
+  widths: tuple[int, ...]
+  bottleneck: bool
+  imagenet_stem: bool
+
+
+_IMAGENET_WIDTHS = (64, 128, 256, 512)
+_CIFAR_WIDTHS = (16, 32, 64)
+_IMAGENET_FORMS = {
+    18: Form((2, 2, 2, 2), _IMAGENET_WIDTHS, bottleneck=False, imagenet_stem=True),
+    34: Form((3, 4, 6, 3), _IMAGENET_WIDTHS, bottleneck=False, imagenet_stem=True),
+    50: Form((3, 4, 6, 3), _IMAGENET_WIDTHS, bottleneck=True, imagenet_stem=True),
+    101: Form((3, 4, 23, 3), _IMAGENET_WIDTHS, bottleneck=True, imagenet_stem=True),
+    152: Form((3, 8, 36, 3), _IMAGENET_WIDTHS, bottleneck=True, imagenet_stem=True),
+}
+
+
+def get_form(depth: int) -> Form:
+  """Returns the ImageNet form of this depth or, where there is none, the CIFAR form of 6n+2 layers."""
+  if depth in _IMAGENET_FORMS:
+    return _IMAGENET_FORMS[depth]
+  if isinstance(depth, int) and depth >= 8 and depth % 6 == 2:
+    return Form((depth // 6,) * 3, _CIFAR_WIDTHS, bottleneck=False, imagenet_stem=False)
+  raise ValueError(f'`depth` must be one of {sorted(_IMAGENET_FORMS)} (ImageNet form) or 6n+2 (CIFAR form: 8, 14, 20, '
+                   f'32, 44, 56, 110, ...), received {depth!r}.')
+
+
+def scale_form(form: Form, width_multiplier: float, depth_multiplier: float) -> Form:
+  """Returns the form with channels and blocks scaled (see `scaling`)."""
+  return dataclasses.replace(
+      form,
+      blocks=tuple(scaling.scale_blocks(n, depth_multiplier) for n in form.blocks),
+      widths=tuple(scaling.scale_channels(c, width_multiplier) for c in form.widths))
+
+
+def _convolution(x, channels, kernel_size, stride, name):
+  """Convolves `[batch, height, width, C]`; a size of n becomes ceil(n / stride)."""
+  if stride > 1 and kernel_size > 1:
+    # 'same' would pad even and odd sizes differently.
+    x = tf_keras.layers.ZeroPadding2D(kernel_size // 2, name=f'{name}_padding')(x)
+  return tf_keras.layers.Conv2D(
+      channels, kernel_size, stride, padding='same' if stride == 1 else 'valid', use_bias=False,
+      # By name: Keras draws the same values again from an initializer object that is used twice.
+      kernel_initializer='variance_scaling', name=name)(x)
+
+
+def residual_block(x, norm_act, width, stride, bottleneck, projection, name):
+  """Adds to the shortcut what two (basic) or three (bottleneck) convolutions, each behind a norm-act, make of x.
+
+  Args:
+    x: `[batch, height, width, C]`.
+    norm_act: a callable that returns a fresh norm-activation layer.
+    width: the channels of the 3×3 convolutions.
+    stride: that of the block's first 3×3 convolution and of the projection.
+    bottleneck: the kind of block; see `Form`.
+    projection: whether the shortcut is a 1×1 convolution of the pre-activated x instead of x.
+    name: the prefix of the layers' names.
+
+  Returns:
+    `[batch, ceil(height / stride), ceil(width / stride), C']`, C' = width, or 4·width of a bottleneck block.
+  """
+  if bottleneck:
+    convolutions = ((width, 1, 1), (width, 3, stride), (4 * width, 1, 1))
+  else:
+    convolutions = ((width, 3, stride), (width, 3, 1))
+  shortcut = x
+  for i, (channels, kernel_size, conv_stride) in enumerate(convolutions, 1):
+    x = norm_act(name=f'{name}_norm_act{i}')(x)
+    if i == 1 and projection:
+      shortcut = _convolution(x, convolutions[-1][0], 1, stride, f'{name}_projection')
+    x = _convolution(x, channels, kernel_size, conv_stride, f'{name}_conv{i}')
+  return tf_keras.layers.Add(name=f'{name}_add')([shortcut, x])
+
+
+def _stem(images, channels, imagenet_stem):
+  """Returns the stem's output and its level, the logarithm of its stride to base 2."""
+  if not imagenet_stem:
+    return _convolution(images, channels, 3, 1, 'stem_conv'), 0
+  x = _convolution(images, channels, 7, 2, 'stem_conv')
+  return tf_keras.layers.MaxPooling2D(3, 2, padding='same', name='stem_pool')(x), 2
+
+
+def resnet_endpoints(images, norm_act, form):
+  """Returns each stage's output by its level, a dict from '2' (stride 4) to '5', or '0' to '3' without ImageNet stem.
+
+  The tensors are sums of residuals, which no norm-act has followed yet.
+  """
+  x, level = _stem(images, form.widths[0], form.imagenet_stem)
+  endpoints = {}
+  for stage, (blocks, width) in enumerate(zip(form.blocks, form.widths), 1):
+    for block in range(1, blocks + 1):
+      stride = 2 if stage > 1 and block == 1 else 1
+      x = residual_block(x, norm_act, width, stride, form.bottleneck, projection=block == 1,
+                         name=f'stage{stage}_block{block}')
+    endpoints[str(level + stage - 1)] = x
+  return endpoints
+
+
+def build_resnet(norm_act, depth=50, num_classes=1000, width_multiplier=1.0, depth_multiplier=1.0, small_images=False,
+                 input_shape=(None, None, 3)):
+  """Returns a pre-activation ResNet from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
+
+  Args:
+    norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
+    depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks) select the ImageNet form of four stages. Any other
+      number 6n+2 selects the CIFAR form: three stages of n basic blocks, 16, 32 and 64 channels, stem 3×3.
+    num_classes: the number of logits.
+    width_multiplier: scales the channels, rounded to multiples of 8.
+    depth_multiplier: scales the number of blocks of each stage, rounded up.
+    small_images: gives the ImageNet form a 3×3 stem of stride 1 without pooling, for images of 32×32 pixels. The CIFAR
+      form always has that stem.
+    input_shape: (height, width, channels) of the images; sizes may be None.
+
+  Raises:
+    ValueError: if `depth` is not known, or another number is not positive.
+  """
+  scaling.check_positive(
+      num_classes=num_classes, width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
+  form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
+  form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
+  images = tf_keras.Input(input_shape, name='images')
+  *_, x = resnet_endpoints(images, norm_act, form).values()
+  x = norm_act(name='final_norm_act')(x)
+  x = tf_keras.layers.GlobalAveragePooling2D(name='pool')(x)
+  # float32 under every dtype policy: the loss takes the logits' exponential.
+  logits = tf_keras.layers.Dense(
+      num_classes, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=0.01), dtype='float32',
+      name='logits')(x)
+  return tf_keras.Model(images, logits, name=f'resnet{depth}')

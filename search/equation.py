@@ -1,0 +1,384 @@
+"""The equation of a layer graph, as text and as LaTeX, in the symbols of the paper's table of layers (section 2).
+
+x is the input, v0 and v1 are the channel vectors, γ and β the affine part behind the output, ε is
+`primitives.EPSILON`. Over the index set I, `μ[I](x)` is the mean, `√μ[I](x²)` the second moment (the root of the mean
+square) and `s[I](x)` the centered one, the standard deviation; both hold ε inside their root, which is not written.
+`ln±(x)` is sign(x)·ln|x| and `√±(x)` is sign(x)·√|x|.
+
+SymPy does exact algebra only (x − x = 0, x·x = x², quotients and common factors collected, μ(−x) = −μ(x)), that of the
+real numbers: it holds wherever the guard rule "magnitude clamp" of `primitives` does not act. Where the guard acts
+everywhere, it is written: x / 0 is x / ε. General simplification is never called, and functions and maxima are our own
+opaque classes, because SymPy's would evaluate exp(exp(…)) numerically and search the order of nested maxima.
+
+An expression is a tree although the graph is not, so it may grow exponentially with the number of nodes. Equations that
+would be longer than `MAX_LENGTH` are therefore printed as a listing, with shared and long parts named t1, t2, ….
+"""
+
+import collections
+import itertools
+
+import sympy
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.str import StrPrinter
+
+from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph
+from evonorm_tf.primitives import EPSILON, INDEX_SETS
+
+MAX_LENGTH = 400  # characters of an equation on one line
+MAX_NUMBER = 10**12  # larger numbers and exponents are named too: squares of numbers grow without bound
+_LINE_SIZE, _PART_SIZE, _SHARED_SIZE = 150, 25, 6  # SymPy nodes: of one line; of any or a shared part of a listing
+
+_X, _V0, _V1, _Y = sympy.symbols('x v0 v1 y')
+_EPSILON = sympy.Symbol('ε', positive=True)
+_SUPERSCRIPTS = str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹')
+
+
+def _is_negative(expr: sympy.Expr) -> bool:
+  """Whether every term bears a minus sign."""
+  return all(term.as_coeff_Mul()[0].is_negative for term in sympy.Add.make_args(expr))
+
+
+def _is_nonnegative(expr: sympy.Expr) -> bool:
+  """Whether the value is certainly never negative."""
+  if expr.is_Rational:
+    return expr >= 0
+  if expr.is_Pow:
+    return expr.exp.is_even or _is_nonnegative(expr.base)
+  if expr.is_Mul or expr.is_Add:
+    return all(map(_is_nonnegative, expr.args))
+  return expr == _EPSILON or isinstance(expr, (_Positive, Abs))
+
+
+class _Opaque(sympy.Function):
+  """A function that SymPy never evaluates numerically.
+
+  Attributes:
+    text, latex: its notations; its arguments in `brackets` stand at {}.
+    axes: a moment's index set, else empty. Its number in `INDEX_SETS` is the moment's second argument.
+  """
+  is_number = False
+  brackets = '()'
+  axes = property(lambda self: '')
+
+  @property
+  def printed_arguments(self) -> tuple[sympy.Expr, ...]:
+    return self.args[:1] if self.axes else self.args
+
+
+class _Positive(_Opaque):
+  """A function without negative values."""
+
+
+class _Odd(_Opaque):
+  """f(−x) = −f(x), f(0) = 0."""
+
+  @classmethod
+  def eval(cls, x, *axes):
+    if x is sympy.S.Zero:
+      return x
+    if _is_negative(x):
+      return -cls(-x, *axes)
+
+
+class Sigmoid(_Positive):
+  text, latex = 'σ{}', r'\sigma{}'
+
+  @classmethod
+  def eval(cls, x):
+    if x is sympy.S.Zero:
+      return sympy.S.Half
+
+
+class Exponential(_Positive):
+  text, latex = 'exp{}', r'\exp{}'
+
+  @classmethod
+  def eval(cls, x):
+    if x is sympy.S.Zero:
+      return sympy.S.One
+
+
+class Tangent(_Odd):
+  """tanh."""
+  text, latex = 'tanh{}', r'\tanh{}'
+
+
+class SignedLog(_Odd):
+  text, latex = 'ln±{}', r'\ln_{{\pm}}{}'
+
+  @classmethod
+  def eval(cls, x):
+    return sympy.S.Zero if x is sympy.S.One else super().eval(x)
+
+
+class SignedRoot(_Odd):
+  text, latex = '√±{}', r'\mathrm{{sqrt}}_{{\pm}}{}'
+
+  @classmethod
+  def eval(cls, x):
+    return x if x is sympy.S.One else super().eval(x)
+
+
+class Abs(_Opaque):
+  text, latex, brackets = '{}', '{}', '||'
+
+  @classmethod
+  def eval(cls, x):
+    if _is_nonnegative(x):
+      return x
+    if _is_negative(x):
+      return cls(-x)
+
+  def _eval_power(self, exponent):
+    if exponent.is_even:
+      return self.args[0]**exponent
+
+
+class Maximum(_Opaque):
+  """The largest argument; nested maxima are one, numbers and sums stand last."""
+  text, latex = 'max{}', r'\max{}'
+
+  @classmethod
+  def eval(cls, *args):
+    flat = {a for arg in args for a in (arg.args if isinstance(arg, cls) else (arg,))}
+    numbers = [a for a in flat if a.is_Rational]
+    others = sorted(flat.difference(numbers), key=lambda a: (_size(a), a.sort_key()))
+    largest = sorted(numbers)[-1:]
+    if largest and largest[0] <= 0 and any(map(_is_nonnegative, others)):
+      largest = []
+    if len(others + largest) == 1:
+      return (others + largest)[0]
+    if tuple(others + largest) != args:
+      return cls(*others, *largest)
+
+
+def _is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
+  """Whether x does not vary along the index set of this number."""
+  constant = {_EPSILON} if 'c' in INDEX_SETS[axes] else {_EPSILON, _V0, _V1}
+  return x.free_symbols <= constant
+
+
+class _Moment(_Opaque):
+  """Arguments are an expression and the number of the index set."""
+  axes = property(lambda self: INDEX_SETS[self.args[1]])
+
+
+class FirstMoment(_Moment, _Odd):
+  text, latex = 'μ[{axes}]{}', r'\mu_{{{axes}}}{}'
+
+  @classmethod
+  def eval(cls, x, axes):
+    return x if _is_constant(x, axes) else super().eval(x, axes)
+
+
+class CenteredSecondMoment(_Moment, _Positive):
+  text, latex = 's[{axes}]{}', r's_{{{axes}}}{}'
+
+  @classmethod
+  def eval(cls, x, axes):
+    if _is_constant(x, axes):
+      return sympy.sqrt(_EPSILON)
+    if _is_negative(x):
+      return cls(-x, axes)
+
+
+class SecondMoment(_Moment, _Positive):
+  text, latex = '√μ[{axes}]{}', r'\sqrt{{\mu_{{{axes}}}{}}}'
+
+  @classmethod
+  def eval(cls, x, axes):
+    if x is sympy.S.Zero:
+      return sympy.sqrt(_EPSILON)
+    if _is_negative(x):
+      return cls(-x, axes)
+
+  @property
+  def printed_arguments(self):
+    return (self.args[0]**2,)
+
+
+def _sum(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
+  """a + b with the factors taken out that all terms have in common."""
+  total = a + b
+  if not total.is_Add:
+    return total
+  powers = [dict(f.as_base_exp() for f in sympy.Mul.make_args(term)) for term in total.args]
+  common = sympy.S.One
+  for base in powers[0]:
+    exponents = [p.get(base, sympy.S.Zero) for p in powers]
+    if not base.is_Rational and (min(exponents) > 0 or max(exponents) < 0):
+      common *= base**min(exponents, key=abs)
+  return common * sympy.Add(*(term / common for term in total.args))
+
+
+def _product(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
+  """a·b; a sum of negative terms gives its sign to the product."""
+  a, b, sign = (-a, b, -1) if _is_negative(a) else (a, b, 1)
+  b, sign = (-b, -sign) if _is_negative(b) else (b, sign)
+  return sign * (a * b)
+
+
+def _quotient(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
+  """a/b, where the guard replaces a number b that is too small."""
+  if b.is_Rational and abs(b) < EPSILON:
+    return a / (-_EPSILON if b < 0 else _EPSILON)
+  return -a / -b if _is_negative(b) else a / b
+
+
+_OPERATIONS = {
+    'add': _sum, 'mul': _product, 'div': _quotient, 'max': Maximum, 'neg': lambda x: -x, 'sigmoid': Sigmoid,
+    'tanh': Tangent, 'exp': Exponential, 'abs': Abs, 'square': lambda x: x**2, 'log': SignedLog, 'sqrt': SignedRoot,
+    'first_moment': FirstMoment, 'second_moment': SecondMoment, 'centered_second_moment': CenteredSecondMoment,
+}
+
+
+def _size(expr: sympy.Expr) -> int:
+  return sum(1 for _ in sympy.preorder_traversal(expr))
+
+
+def _exceeds(expr: sympy.Expr, size: int) -> bool:
+  """Whether the expression has more than `size` nodes, or a number above MAX_NUMBER."""
+  parts = list(itertools.islice(sympy.preorder_traversal(expr), size + 1))
+  return len(parts) > size or any(p.is_Rational and max(abs(p.p), p.q) > MAX_NUMBER for p in parts)
+
+
+def _solve(graph: LayerGraph, size: int, shared_size: int) -> list[tuple[sympy.Symbol, sympy.Expr]]:
+  """The equations of y and of all parts above `size`, or above `shared_size` and read by several nodes."""
+  graph = graph.without_dead_nodes()
+  readers = collections.Counter(i for node in graph.nodes for i in set(node.inputs))
+  values, names = [_X, sympy.S.Zero, _V0, _V1], {}
+  for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
+    axes = (sympy.Integer(INDEX_SETS.index(node.axes)),) if node.axes else ()
+    value = _OPERATIONS[node.primitive](*(values[i] for i in node.inputs), *axes)
+    if index != graph.output and _exceeds(value, shared_size if readers[index] > 1 else size):
+      value = names.setdefault(value, sympy.Dummy())
+    values.append(value)
+  return _used([(name, value) for value, name in names.items()] + [(_Y, values[-1])])
+
+
+def _used(equations: list[tuple[sympy.Symbol, sympy.Expr]]) -> list[tuple[sympy.Symbol, sympy.Expr]]:
+  """The equations that the last one depends on, their names t1, t2, …, y."""
+  needed, used = {_Y}, []
+  for name, value in reversed(equations):
+    if name in needed:
+      needed |= value.free_symbols
+      used.insert(0, (name, value))
+  names = {name: sympy.Symbol(f't{i}') for i, (name, _) in enumerate(used[:-1], 1)}
+  return [(names.get(name, name), value.xreplace(names)) for name, value in used]
+
+
+def equations(graph: LayerGraph) -> list[tuple[sympy.Symbol, sympy.Expr]]:
+  """The equations of a layer graph's output, γ and β left out.
+
+  Args:
+    graph: the layer graph.
+
+  Returns:
+    Pairs of a name and its value in terms of x, v0, v1, ε and earlier names. The last name is y, and the only one
+    unless the equation would be longer than `MAX_LENGTH` characters.
+  """
+  single = _solve(graph, size=_LINE_SIZE, shared_size=_LINE_SIZE)
+  if len(single) == 1 and len(_lines(single, _TextPrinter())[0]) <= MAX_LENGTH:
+    return single
+  return _solve(graph, size=_PART_SIZE, shared_size=_SHARED_SIZE)
+
+
+def equation_text(graph: LayerGraph) -> str:
+  """The equation of y in Unicode, e.g. `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`; a listing has one line a name."""
+  return '\n'.join(_lines(equations(graph), _TextPrinter()))
+
+
+def equation_latex(graph: LayerGraph) -> str:
+  r"""The equation of y in LaTeX's math mode; the lines of a listing end in `\\`, as its `gathered` takes them."""
+  return ' \\\\\n'.join(_lines(equations(graph), _TexPrinter()))
+
+
+def _lines(pairs: list[tuple[sympy.Symbol, sympy.Expr]], printer: '_NotationMixin') -> list[str]:
+  """One line an equation, γ and β joined to the last."""
+  *names, (y, value) = pairs
+  return [f'{printer.doprint(name)} = {printer.doprint(part)}' for name, part in names] + [
+      f'{printer.doprint(y)} = {printer.factor(value)}{printer.affine}']
+
+
+def _term_key(term: sympy.Expr) -> tuple:
+  """Terms in the paper's order: v1·x + s(x); s(x) − x; v1·(…) + v0; x + 1."""
+  return (term.as_coeff_Mul()[0].is_negative, term.is_Rational, term.free_symbols <= {_V0, _V1, _EPSILON},
+          term.has(sympy.Function), term.sort_key())
+
+
+def _factor_key(factor: sympy.Expr) -> tuple:
+  """Factors in the paper's order: constants, vectors and x, sums, functions."""
+  base, _ = factor.as_base_exp()
+  rank = 0 if base.free_symbols <= {_EPSILON} else 1 if base.is_Symbol else 2 if base.is_Add else 3
+  return rank, factor.sort_key()
+
+
+class _NotationMixin:
+  """The order of terms and factors and the notation of functions, the same in text and LaTeX."""
+
+  def factor(self, expr: sympy.Expr) -> str:
+    """The expression as a factor of a product: a sum stands in brackets."""
+    return self.brackets(self._print(expr)) if expr.is_Add else self._print(expr)
+
+  def _print_Add(self, expr):
+    first, *others = sorted(expr.args, key=_term_key)
+    signed = (((self.minus, -t) if _is_negative(t) else ('+', t)) for t in others)
+    return self._print(first) + ''.join(f' {sign} {self._print(term)}' for sign, term in signed)
+
+  def _print_Mul(self, expr):
+    number, rest = expr.as_coeff_Mul()
+    factors = sorted((f.as_base_exp() for f in sympy.Mul.make_args(rest)), key=lambda f: _factor_key(f[0]**f[1]))
+    over = [sympy.Integer(abs(number.p))] + [base**exponent for base, exponent in factors if exponent > 0]
+    under = [sympy.Integer(number.q)] + [base**-exponent for base, exponent in factors if exponent < 0]
+    over, under = ([f for f in part if f != 1] for part in (over, under))
+    quotient = self.fraction(over or [sympy.S.One], under) if under else self.product(over)
+    return (self.minus if number < 0 else '') + quotient
+
+  def _print_Pow(self, expr):
+    base, exponent = expr.as_base_exp()
+    if exponent < 0:
+      return self._print_Mul(expr)
+    if exponent == sympy.S.Half:
+      return self.root.format(self._print(base))
+    bracketed = isinstance(base, SecondMoment) or base.is_Rational
+    return self.power(self.brackets(self._print(base)) if bracketed else self.factor(base), exponent)
+
+  def _print_Function(self, expr):
+    arguments = self.brackets(', '.join(map(self._print, expr.printed_arguments)), expr.brackets)
+    return getattr(expr, self.form).format(arguments, axes=expr.axes)
+
+  def product(self, factors: list[sympy.Expr]) -> str:
+    return self._print(factors[0]) if len(factors) == 1 else self.times.join(map(self.factor, factors))
+
+
+class _TextPrinter(_NotationMixin, StrPrinter):
+  form, minus, times, root, affine = 'text', '−', '·', '√{}', ' · γ + β'
+
+  def brackets(self, text, kind='()'):
+    return kind[0] + text + kind[1]
+
+  def fraction(self, over, under):
+    """a·b / c or a / (b·c)."""
+    divisor = self.factor(under[0]) if len(under) == 1 else self.brackets(self.product(under))
+    return f'{self.times.join(map(self.factor, over))} / {divisor}'
+
+  def power(self, base, exponent):
+    return base + (str(exponent).translate(_SUPERSCRIPTS) if exponent.is_Integer else f'^({exponent})')
+
+
+class _TexPrinter(_NotationMixin, LatexPrinter):
+  form, minus, times, root, affine = 'latex', '-', r' \, ', r'\sqrt{{{}}}', r' \cdot \gamma + \beta'
+
+  def brackets(self, text, kind='()'):
+    return rf'\left{kind[0]}{text}\right{kind[1]}' if r'\frac' in text else kind[0] + text + kind[1]
+
+  def fraction(self, over, under):
+    return rf'\frac{{{self.product(over)}}}{{{self.product(under)}}}'
+
+  def power(self, base, exponent):
+    return f'{base}^{{{exponent}}}'
+
+  def _print_Symbol(self, expr, style='plain'):
+    """A letter and its index."""
+    name = r'\varepsilon' if expr == _EPSILON else expr.name
+    return name if name.isalpha() or name.startswith('\\') else f'{name[0]}_{{{name[1:]}}}'

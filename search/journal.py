@@ -1,0 +1,112 @@
+"""The journal: every result of a search, one JSON line each, appended and flushed to disk as it comes.
+
+It is the only state of a search. The first line holds the configuration; the rest are the records.
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+
+from absl import logging
+
+VERSION = 1
+
+
+class JournalError(ValueError):
+  """A journal that cannot be continued. The message names the file and what is wrong."""
+
+
+class Journal:
+  """An append-only file of records, open for one process at a time.
+
+  Args:
+    path: the file; it is created, with its folder, unless it exists.
+    config: what identifies the search, as JSON data. An existing journal must have been written with the same.
+
+  Attributes:
+    records: the records so far, in the order of their arrival.
+
+  Raises:
+    JournalError: if the journal belongs to another configuration, is damaged before its last line, or is in use.
+  """
+
+  def __init__(self, path, config: dict):
+    self._path = pathlib.Path(path)
+    self._path.parent.mkdir(parents=True, exist_ok=True)
+    self._file = open(self._path, 'a+b')
+    try:
+      self._lock()
+      self.records = self._replay({'version': VERSION, 'config': config})
+    except BaseException:
+      self._file.close()
+      raise
+
+  def append(self, record: dict) -> None:
+    """Writes a record; when this returns it is on disk."""
+    self._write(record)
+    self.records.append(record)
+
+  def close(self) -> None:
+    """Closes the file and lets another process have it."""
+    self._file.close()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+  def _lock(self) -> None:
+    try:
+      fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+      raise JournalError(f'{self._path}: another process is running this search. Wait for it, or give this one '
+                         'a `model_dir` of its own.') from e
+
+  def _replay(self, header: dict) -> list[dict]:
+    """Returns the records of the file, after dropping a torn last line; writes the header of a new file."""
+    self._file.seek(0)
+    lines = self._file.read().split(b'\n')
+    torn = lines.pop()
+    if torn:
+      logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(torn))
+      self._file.truncate(sum(len(line) + 1 for line in lines))
+    if not lines:
+      self._write(header)
+      return []
+    parsed = [self._parse(number, line) for number, line in enumerate(lines, 1)]
+    self._check_header(parsed[0], json.loads(json.dumps(header)))
+    return parsed[1:]
+
+  def _parse(self, number: int, line: bytes) -> dict:
+    try:
+      record = json.loads(line)
+    except ValueError as e:
+      raise JournalError(f'{self._path}, line {number}: not JSON: {e}') from e
+    if not isinstance(record, dict):
+      raise JournalError(f'{self._path}, line {number}: expected a JSON object, found {type(record).__name__}.')
+    return record
+
+  def _check_header(self, found: dict, expected: dict) -> None:
+    if found.get('version') != VERSION or not isinstance(found.get('config'), dict):
+      raise JournalError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}.')
+    differences = list(_differences(found['config'], expected['config']))
+    if differences:
+      raise JournalError(f'{self._path} belongs to a search of another configuration: {"; ".join(differences)}. '
+                         'Give this search a `model_dir` of its own.')
+
+  def _write(self, record: dict) -> None:
+    data = (json.dumps(record, allow_nan=False) + '\n').encode()
+    self._file.write(data)
+    self._file.flush()
+    os.fsync(self._file.fileno())
+
+
+def _differences(found, expected, path=''):
+  """Yields a text for every leaf in which two trees of JSON data differ."""
+  if isinstance(found, dict) and isinstance(expected, dict):
+    for key in sorted(set(found) | set(expected)):
+      yield from _differences(found.get(key), expected.get(key), f'{path}.{key}' if path else key)
+  elif found != expected:
+    yield f'`{path}` is {expected!r} here and {found!r} there'

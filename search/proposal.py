@@ -1,0 +1,97 @@
+"""What is evaluated next: a mutated tournament winner, or a random graph; through the static filter (section 6)."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Container
+
+import numpy as np
+
+from evonorm_tf.layer_graph import LayerGraph
+from search.mutation import mutate
+from search.population import Candidate
+from search.population import Population
+from search.random_graph import random_graph
+from search.random_graph import SearchSpace
+from search.static_filter import static_rejection
+from search.tournament import draw_tournament
+from search.tournament import pareto_winner
+
+SEEN_BEFORE = 'same graph as an earlier candidate'
+MAX_DRAWS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomSearch:
+  """The baseline: every candidate is a fresh random graph."""
+
+  def draw(self, space: SearchSpace, population: Population, candidates: int,
+           rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
+    """Returns a graph, and no parent."""
+    return random_graph(space, rng), None
+
+
+@dataclasses.dataclass(frozen=True)
+class TournamentEvolution:
+  """Ageing evolution: random graphs first, then mutations of tournament winners.
+
+  Attributes:
+    initial_candidates: how many random graphs come first; as long as none of them has survived, more follow.
+    fraction: the share of the population that a tournament draws (the paper's 5%, recalled).
+    winner: the choice among a tournament's candidates.
+  """
+  initial_candidates: int
+  fraction: float = 0.05
+  winner: Callable[[list[Candidate], np.random.Generator], Candidate] = pareto_winner
+
+  def draw(self, space: SearchSpace, population: Population, candidates: int,
+           rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
+    """Returns a graph and its parent's index, None for a random one; `candidates` counts those proposed before."""
+    if candidates < self.initial_candidates or not population:
+      return random_graph(space, rng), None
+    parent = self.winner(draw_tournament(population, self.fraction, rng), rng)
+    return mutate(parent.graph, space, rng), parent.index
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+  """A graph to evaluate.
+
+  Attributes:
+    index: its number in the search.
+    graph: the layer graph.
+    parent: the index of the candidate that it is a mutation of, or None.
+    filtered: how many draws before this one were rejected without evaluation, by reason.
+  """
+  index: int
+  graph: LayerGraph
+  parent: int | None
+  filtered: dict[str, int]
+
+
+def propose(index: int, strategy, space: SearchSpace, population: Population, seen: Container[LayerGraph],
+            seed: int) -> Proposal:
+  """Draws graphs until one passes the static filter and is none of `seen`.
+
+  The draw depends on the arguments alone, so that a search that is resumed proposes what it would have proposed.
+
+  Args:
+    index: the number of the proposal.
+    strategy: a `TournamentEvolution` or `RandomSearch`.
+    space: the search space.
+    population: the candidates alive.
+    seen: the graphs evaluated so far, without their dead nodes.
+    seed: the search's seed.
+
+  Raises:
+    RuntimeError: if a million draws give no new graph.
+  """
+  rng = np.random.default_rng([seed, index])
+  filtered = collections.Counter()
+  for _ in range(MAX_DRAWS):
+    graph, parent = strategy.draw(space, population, index, rng)
+    reason = static_rejection(graph) or (SEEN_BEFORE if graph.without_dead_nodes() in seen else None)
+    if reason is None:
+      return Proposal(index, graph, parent, dict(filtered))
+    filtered[reason] += 1
+  raise RuntimeError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.')
