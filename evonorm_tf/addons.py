@@ -38,8 +38,9 @@ def check_installed() -> None:
   """Raises ImportError, saying what to install, unless tensorflow-addons is installed."""
   if importlib.util.find_spec('tensorflow_addons') is None:
     raise ImportError(
-        'FRN-TLU needs tensorflow-addons, which is not installed. On Python 3.11 run `pip install "evonorm-tf[addons]"`;'
-        f' there is no release for Python 3.12 and later. This is Python {sys.version.split()[0]}.')
+        'FRN-TLU needs tensorflow-addons, which is not installed. On Python 3.11 run `pip install '
+        '"evonorm-tf[addons]"`; there is no release for Python 3.12 and later. '
+        f'This is Python {sys.version.split()[0]}.')
 
 
 def check_legacy_keras() -> None:

@@ -115,7 +115,7 @@ class BaselineLayer(tf_keras.layers.Layer):
     return 'float64' if self.compute_dtype == 'float64' else 'float32'
 
   def _vector_options(self) -> dict:
-    """The initializers, regularizers and constraints of γ and β; those of a vector that is left out stay unused."""
+    """The initializers, regularizers and constraints of γ and β; no penalty on a vector that is left out."""
     return {
         'beta_initializer': self.beta_initializer,
         'gamma_initializer': self.gamma_initializer,
@@ -226,7 +226,8 @@ class PixelNormAct(BaselineLayer):
 class FRNTLU(BaselineLayer):
   """FRN-TLU: y = max(x / √(μ_{w,h}(x²) + ε) · γ + β, τ), where τ is a vector over channels that starts at 0.
 
-  With `nonlinearity=False` FRN alone, without τ. tensorflow-addons is imported when the layer is built.
+  With `nonlinearity=False` FRN alone, without τ. tensorflow-addons is imported when the layer is built; it shapes γ and
+  β [1, 1, 1, C] and τ [1, 1, C].
 
   Args:
     **kwargs: the arguments of `BaselineLayer` but for `activation`.
@@ -262,12 +263,10 @@ class FRNTLU(BaselineLayer):
     norm = addons.import_addons().layers.FilterResponseNormalization(
         epsilon=self.epsilon, dtype=self._statistics_dtype, trainable=self.trainable, **self._vector_options())
     _build_for_any_size(norm, shape[-1])
-    # It has no `center` and `scale`. A deleted weight is one that Keras neither trains nor saves.
+    # It has no `center` and `scale`. Keras neither trains nor saves a weight whose attribute is set to something else.
     if not self.center:
-      del norm.beta
       norm.beta = 0.
     if not self.scale:
-      del norm.gamma
       norm.gamma = 1.
     return norm
 

@@ -38,7 +38,8 @@ VARIANTS = {
     'b7': Variant(2.0, 3.1, 600, 0.5),
 }
 
-STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
 STAGES = (
     Stage(blocks=1, channels=16, stride=1, expansion=1, kernel_size=3, squeeze_ratio=0.25),
     Stage(blocks=2, channels=24, stride=2, expansion=6, kernel_size=3, squeeze_ratio=0.25),

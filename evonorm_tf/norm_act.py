@@ -52,7 +52,7 @@ def get_norm_act(spec, **options) -> NormActFactory:
     TypeError: for an option that the layer does not have.
   """
   layer_class, arguments = _resolve(spec)
-  factory = NormActFactory(layer_class, {**arguments, **options})
+  factory = NormActFactory(layer_class, dict(**arguments, **options))
   factory()  # so that a bad option fails here, not in the midst of building a model
   return factory
 

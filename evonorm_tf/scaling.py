@@ -23,9 +23,9 @@ def scale_blocks(blocks: int, multiplier: float) -> int:
 
 
 def check_positive(**arguments: float) -> None:
-  """Raises ValueError unless every argument, named by its keyword, is a number above zero."""
+  """Raises ValueError unless every argument, named by its keyword, is a finite number above zero."""
   for name, value in arguments.items():
-    if not value > 0:
+    if not 0 < value < math.inf:
       raise ValueError(f'`{name}` must be positive, received {value!r}.')
 
 

@@ -46,7 +46,7 @@ def _is_nonnegative(expr: sympy.Expr) -> bool:
     return expr.exp.is_even or _is_nonnegative(expr.base)
   if expr.is_Mul or expr.is_Add:
     return all(map(_is_nonnegative, expr.args))
-  return expr == _EPSILON or isinstance(expr, (_Positive, Abs))
+  return expr == _EPSILON or isinstance(expr, (_Positive, Magnitude))
 
 
 class _Opaque(sympy.Function):
@@ -54,80 +54,53 @@ class _Opaque(sympy.Function):
 
   Attributes:
     text, latex: its notations; its arguments in `brackets` stand at {}.
+    values: the arguments at which its value is written, and these values.
+    parity: -1 where f(−x) = −f(x), 1 where f(−x) = f(x), else 0.
     axes: a moment's index set, else empty. Its number in `INDEX_SETS` is the moment's second argument.
   """
-  is_number = False
-  brackets = '()'
+  is_number, brackets, values, parity = False, '()', {}, 0
   axes = property(lambda self: '')
+  printed_arguments = property(lambda self: self.args[:1] if self.axes else self.args)
 
-  @property
-  def printed_arguments(self) -> tuple[sympy.Expr, ...]:
-    return self.args[:1] if self.axes else self.args
+  @classmethod
+  def eval(cls, x, *axes):
+    if x in cls.values:
+      return cls.values[x]
+    if cls.parity and _is_negative(x):
+      return cls.parity * cls(-x, *axes)
 
 
 class _Positive(_Opaque):
   """A function without negative values."""
 
 
-class _Odd(_Opaque):
-  """f(−x) = −f(x), f(0) = 0."""
-
-  @classmethod
-  def eval(cls, x, *axes):
-    if x is sympy.S.Zero:
-      return x
-    if _is_negative(x):
-      return -cls(-x, *axes)
-
-
 class Sigmoid(_Positive):
-  text, latex = 'σ{}', r'\sigma{}'
-
-  @classmethod
-  def eval(cls, x):
-    if x is sympy.S.Zero:
-      return sympy.S.Half
+  text, latex, values = 'σ{}', r'\sigma{}', {0: sympy.S.Half}
 
 
 class Exponential(_Positive):
-  text, latex = 'exp{}', r'\exp{}'
-
-  @classmethod
-  def eval(cls, x):
-    if x is sympy.S.Zero:
-      return sympy.S.One
+  text, latex, values = 'exp{}', r'\exp{}', {0: sympy.S.One}
 
 
-class Tangent(_Odd):
+class Tangent(_Opaque):
   """tanh."""
-  text, latex = 'tanh{}', r'\tanh{}'
+  text, latex, values, parity = 'tanh{}', r'\tanh{}', {0: sympy.S.Zero}, -1
 
 
-class SignedLog(_Odd):
-  text, latex = 'ln±{}', r'\ln_{{\pm}}{}'
-
-  @classmethod
-  def eval(cls, x):
-    return sympy.S.Zero if x is sympy.S.One else super().eval(x)
+class SignedLog(_Opaque):
+  text, latex, values, parity = 'ln±{}', r'\ln_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.Zero}, -1
 
 
-class SignedRoot(_Odd):
-  text, latex = '√±{}', r'\mathrm{{sqrt}}_{{\pm}}{}'
-
-  @classmethod
-  def eval(cls, x):
-    return x if x is sympy.S.One else super().eval(x)
+class SignedRoot(_Opaque):
+  text, latex, values, parity = '√±{}', r'\mathrm{{sqrt}}_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.One}, -1
 
 
-class Abs(_Opaque):
-  text, latex, brackets = '{}', '{}', '||'
+class Magnitude(_Opaque):
+  text, latex, brackets, parity = '{}', '{}', '||', 1
 
   @classmethod
   def eval(cls, x):
-    if _is_nonnegative(x):
-      return x
-    if _is_negative(x):
-      return cls(-x)
+    return x if _is_nonnegative(x) else super().eval(x)
 
   def _eval_power(self, exponent):
     if exponent.is_even:
@@ -135,7 +108,7 @@ class Abs(_Opaque):
 
 
 class Maximum(_Opaque):
-  """The largest argument; nested maxima are one, numbers and sums stand last."""
+  """The largest argument; nested maxima are one, large expressions and numbers stand last."""
   text, latex = 'max{}', r'\max{}'
 
   @classmethod
@@ -152,49 +125,36 @@ class Maximum(_Opaque):
       return cls(*others, *largest)
 
 
-def _is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
-  """Whether x does not vary along the index set of this number."""
-  constant = {_EPSILON} if 'c' in INDEX_SETS[axes] else {_EPSILON, _V0, _V1}
-  return x.free_symbols <= constant
-
-
 class _Moment(_Opaque):
   """Arguments are an expression and the number of the index set."""
   axes = property(lambda self: INDEX_SETS[self.args[1]])
 
 
-class FirstMoment(_Moment, _Odd):
-  text, latex = 'μ[{axes}]{}', r'\mu_{{{axes}}}{}'
+class FirstMoment(_Moment):
+  text, latex, parity = 'μ[{axes}]{}', r'\mu_{{{axes}}}{}', -1
 
   @classmethod
   def eval(cls, x, axes):
     return x if _is_constant(x, axes) else super().eval(x, axes)
 
 
-class CenteredSecondMoment(_Moment, _Positive):
-  text, latex = 's[{axes}]{}', r's_{{{axes}}}{}'
-
-  @classmethod
-  def eval(cls, x, axes):
-    if _is_constant(x, axes):
-      return sympy.sqrt(_EPSILON)
-    if _is_negative(x):
-      return cls(-x, axes)
-
-
 class SecondMoment(_Moment, _Positive):
-  text, latex = '√μ[{axes}]{}', r'\sqrt{{\mu_{{{axes}}}{}}}'
+  text, latex, parity = '√μ[{axes}]{}', r'\sqrt{{\mu_{{{axes}}}{}}}', 1
+  values = {0: sympy.sqrt(_EPSILON)}
+  printed_arguments = property(lambda self: (self.args[0]**2,))
+
+
+class CenteredSecondMoment(_Moment, _Positive):
+  text, latex, parity = 's[{axes}]{}', r's_{{{axes}}}{}', 1
 
   @classmethod
   def eval(cls, x, axes):
-    if x is sympy.S.Zero:
-      return sympy.sqrt(_EPSILON)
-    if _is_negative(x):
-      return cls(-x, axes)
+    return sympy.sqrt(_EPSILON) if _is_constant(x, axes) else super().eval(x, axes)
 
-  @property
-  def printed_arguments(self):
-    return (self.args[0]**2,)
+
+def _is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
+  """Whether x does not vary along the index set of this number."""
+  return x.free_symbols <= ({_EPSILON} if 'c' in INDEX_SETS[axes] else {_EPSILON, _V0, _V1})
 
 
 def _sum(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
@@ -227,7 +187,7 @@ def _quotient(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
 
 _OPERATIONS = {
     'add': _sum, 'mul': _product, 'div': _quotient, 'max': Maximum, 'neg': lambda x: -x, 'sigmoid': Sigmoid,
-    'tanh': Tangent, 'exp': Exponential, 'abs': Abs, 'square': lambda x: x**2, 'log': SignedLog, 'sqrt': SignedRoot,
+    'tanh': Tangent, 'exp': Exponential, 'abs': Magnitude, 'square': lambda x: x**2, 'log': SignedLog, 'sqrt': SignedRoot,
     'first_moment': FirstMoment, 'second_moment': SecondMoment, 'centered_second_moment': CenteredSecondMoment,
 }
 
