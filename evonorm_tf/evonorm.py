@@ -35,8 +35,8 @@ class BatchSeries(MovingAverages, NormActLayer):
     self.moving_variance = self._add_moving_average('moving_variance', (channels,), 'ones')
 
   def _normalize_activate(self, x, training):
-    variance = self._batch_or_moving(
-        lambda: moments.variance(x, primitives.BATCH, synchronized=self.synchronized), self.moving_variance, training)
+    batch_variance = lambda x: moments.variance(x, primitives.BATCH, synchronized=self.synchronized)
+    variance = self._batch_or_moving(x, batch_variance, self.moving_variance, training)
     return x / tf.maximum(tf.sqrt(variance + self.epsilon), self._instance_term(x))
 
   def _root_mean_square(self, x):

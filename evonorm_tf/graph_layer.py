@@ -107,13 +107,13 @@ class GraphLayer(MovingAverages, NormActLayer):
   def _moment(self, index: int, x: tf.Tensor, training) -> tf.Tensor:
     """The value of the moment node `index` of input x."""
     node = self.graph.node(index)
-    average = lambda: _AVERAGES[node.primitive](x, node.axes, self.groups, self.synchronized)
+    average = lambda x: _AVERAGES[node.primitive](x, node.axes, self.groups, self.synchronized)
     if node.axes == primitives.BATCH:
       moving = self._moving_averages[str(index)]
-      moment = self._batch_or_moving(average, moving, training)
+      moment = self._batch_or_moving(x, average, moving, training)
       moment = tf.reshape(moment, [1] * (x.shape.rank - 1) + moving.shape)
     else:
-      moment = average()
+      moment = average(x)
     return moment if node.primitive == 'first_moment' else tf.sqrt(moment + self.epsilon)
 
   def get_config(self):

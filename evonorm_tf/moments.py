@@ -62,12 +62,11 @@ def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
 
 
 def _batch_mean(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
-  """[N, 1, ..., 1, C] -> [1, ..., 1, C], over the global batch if `synchronized`."""
-  replica_context = tf.distribute.get_replica_context()
-  if not synchronized or replica_context is None or replica_context.num_replicas_in_sync == 1:
-    return tf.reduce_mean(spatial_mean, 0, keepdims=True)
-  # Sums and counts, not means: the replicas' shares of a last batch can differ.
+  """[N, 1, ..., 1, C] -> [1, ..., 1, C], over the global batch if `synchronized`; 0 of an empty batch."""
+  # Sums and counts, not means: the replicas' shares of a last batch can differ, and be empty.
   total = tf.reduce_sum(spatial_mean, 0, keepdims=True)
   count = tf.cast(tf.shape(spatial_mean)[0], total.dtype)
-  total, count = replica_context.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
-  return total / count
+  replica_context = tf.distribute.get_replica_context()
+  if synchronized and replica_context is not None and replica_context.num_replicas_in_sync > 1:
+    total, count = replica_context.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
+  return tf.math.divide_no_nan(total, count)

@@ -61,6 +61,7 @@ class NormActLayer(tf_keras.layers.Layer):
     self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: shape[-1]})
     super().build(input_shape)
 
+  @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace a layer
   def call(self, inputs, training=None):
     # Statistics in float16 or bfloat16 would lose most of their digits, so f is computed in float32 and cast back.
     y = tf.cast(inputs, self._weight_dtype)
@@ -113,7 +114,8 @@ class MovingAverages:
   """Mixin of layers whose batch moments have moving averages: m ← momentum·m + (1 − momentum)·batch moment.
 
   In training the batch moment itself is used, and its gradient flows; the moving average stands in for it in
-  inference, and where the layer is frozen by `trainable=False`, as in tf_keras's BatchNormalization.
+  inference, and where the layer is frozen by `trainable=False`, as in tf_keras's BatchNormalization. The layer has an
+  attribute `synchronized`: whether the batch is the global one over all replicas.
   """
 
   def _set_momentum(self, momentum: float) -> None:
@@ -128,14 +130,19 @@ class MovingAverages:
         experimental_autocast=False, synchronization=tf.VariableSynchronization.ON_READ,
         aggregation=tf.VariableAggregation.MEAN)
 
-  def _batch_or_moving(self, batch_moment, moving: tf.Variable, training) -> tf.Tensor:
-    """Returns `batch_moment()` of moving's shape in training, updating `moving`; else `moving`."""
+  def _batch_or_moving(self, x: tf.Tensor, batch_moment, moving: tf.Variable, training) -> tf.Tensor:
+    """Returns `batch_moment(x)` of moving's shape in training, updating `moving`; else `moving`."""
     training = self.trainable and training
     if tf.is_tensor(training):
-      return tf.cond(tf.cast(training, tf.bool), lambda: self._update(batch_moment, moving), lambda: tf.identity(moving))
-    return self._update(batch_moment, moving) if training else tf.identity(moving)
+      return tf.cond(
+          tf.cast(training, tf.bool), lambda: self._update(x, batch_moment, moving), lambda: tf.identity(moving))
+    return self._update(x, batch_moment, moving) if training else tf.identity(moving)
 
-  def _update(self, batch_moment, moving: tf.Variable) -> tf.Tensor:
-    moment = tf.reshape(batch_moment(), moving.shape)
-    moving.assign_sub((1. - self.momentum) * (moving - tf.stop_gradient(moment)))
+  def _update(self, x, batch_moment, moving: tf.Variable) -> tf.Tensor:
+    moment = tf.reshape(batch_moment(x), moving.shape)
+    change = (1. - self.momentum) * (moving - tf.stop_gradient(moment))
+    if not self.synchronized:
+      # Of a short last batch, tf.distribute gives some replicas no sample.
+      change = tf.where(tf.shape(x)[0] > 0, change, 0.)
+    moving.assign_sub(change)
     return moment

@@ -210,7 +210,7 @@ def _caption(graph: LayerGraph) -> list[_Line]:
           for part in textwrap.wrap(line, 110)]
 
 
-def _heading(title: str, scores) -> list[_Line]:
+def _heading(title: str, scores: Mapping[str, float] | Sequence[float]) -> list[_Line]:
   """The title, and the scores on a line of their own."""
   named = scores.items() if isinstance(scores, Mapping) else enumerate(scores, 1)
   parts = [f'{name}: {score:.4f}' if isinstance(scores, Mapping) else f'{score:.4f}' for name, score in named]

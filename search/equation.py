@@ -187,8 +187,9 @@ def _quotient(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
 
 _OPERATIONS = {
     'add': _sum, 'mul': _product, 'div': _quotient, 'max': Maximum, 'neg': lambda x: -x, 'sigmoid': Sigmoid,
-    'tanh': Tangent, 'exp': Exponential, 'abs': Magnitude, 'square': lambda x: x**2, 'log': SignedLog, 'sqrt': SignedRoot,
-    'first_moment': FirstMoment, 'second_moment': SecondMoment, 'centered_second_moment': CenteredSecondMoment,
+    'tanh': Tangent, 'exp': Exponential, 'abs': Magnitude, 'square': lambda x: x**2, 'log': SignedLog,
+    'sqrt': SignedRoot, 'first_moment': FirstMoment, 'second_moment': SecondMoment,
+    'centered_second_moment': CenteredSecondMoment,
 }
 
 

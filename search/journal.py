@@ -34,7 +34,7 @@ class Journal:
   def __init__(self, path, config: dict):
     self._path = pathlib.Path(path)
     self._path.parent.mkdir(parents=True, exist_ok=True)
-    self._file = open(self._path, 'a+b')
+    self._file = open(self._path, 'a+b', buffering=0)
     try:
       self._lock()
       self.records = self._replay({'version': VERSION, 'config': config})
@@ -98,9 +98,16 @@ class Journal:
 
   def _write(self, record: dict) -> None:
     data = (json.dumps(record, allow_nan=False) + '\n').encode()
-    self._file.write(data)
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    size = os.fstat(self._file.fileno()).st_size
+    try:
+      written = self._file.write(data)
+      os.fsync(self._file.fileno())
+    except OSError as e:
+      os.ftruncate(self._file.fileno(), size)
+      raise JournalError(f'{self._path}: cannot write: {e.strerror}. What was recorded before is safe.') from e
+    if written < len(data):
+      os.ftruncate(self._file.fileno(), size)
+      raise JournalError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')
 
 
 def _differences(found, expected, path=''):

@@ -11,11 +11,11 @@ S_LAYERS = (evonorm.EvoNormS0, evonorm.EvoNormS1, evonorm.EvoNormS2)
 LAYERS = B_LAYERS + S_LAYERS
 EPSILON = 1e-5
 
-# Shape, `groups`, and the groups that the rule makes of them.
+# Shape, `groups` (None: the default, 32), and the groups that the rule makes of them.
 SHAPES = (
     ((3, 5), 32, 5), ((4, 6), 4, 3), ((2, 5, 6), 4, 3), ((3, 4, 3, 8), 4, 4), ((3, 2, 4, 6), 1, 1),
     ((2, 3, 3, 7), 4, 1), ((2, 3, 3, 4), 32, 4), ((2, 3, 4, 1), 32, 1), ((1, 2, 3, 6), 2, 2), ((2, 1, 1, 6), 2, 2),
-    ((1, 1, 1, 4), 2, 2), ((2, 2, 3, 2, 12), 8, 6),
+    ((1, 1, 1, 4), 2, 2), ((2, 2, 3, 2, 12), 8, 6), ((2, 2, 2, 64), None, 32), ((1, 2, 48), None, 24),
 )
 
 
@@ -158,6 +158,15 @@ def test_moving_variance(layer_class):
   frozen = layer(first, training=True)
   np.testing.assert_allclose(layer.moving_variance, [2.64], rtol=1e-6)
   np.testing.assert_array_equal(frozen, layer(first, training=False))
+
+
+@pytest.mark.parametrize('layer_class', B_LAYERS)
+def test_training_can_be_a_tensor(layer_class):
+  x = tf.reshape([-1., 1., 7., 9.], [2, 2, 1])
+  layer, expected = layer_class(), layer_class()
+  for training in (True, False):
+    np.testing.assert_allclose(layer(x, training=tf.constant(training)), expected(x, training=training), rtol=1e-6)
+  np.testing.assert_allclose(layer.moving_variance, expected.moving_variance, rtol=1e-6)
 
 
 def test_momentum_and_gradient_of_the_moving_variance():

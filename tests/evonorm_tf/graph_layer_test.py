@@ -132,9 +132,9 @@ def test_moments_of_tensors_that_broadcast(nodes, expected):
 def test_moving_averages_are_of_each_nodes_average():
   """Of μ (from 0), μ(x²) and s² (from 1), not of their roots; of a layer moment one number."""
   graph = LayerGraph((
-      Node('first_moment', (X,), BATCH), Node('second_moment', (X,), BATCH), Node('centered_second_moment', (X,), BATCH),
-      Node('first_moment', (X,), LAYER), Node('first_moment', (7,), BATCH), Node('add', (4, 5)), Node('add', (9, 6)),
-      Node('add', (10, 8))))
+      Node('first_moment', (X,), BATCH), Node('second_moment', (X,), BATCH),
+      Node('centered_second_moment', (X,), BATCH), Node('first_moment', (X,), LAYER), Node('first_moment', (7,), BATCH),
+      Node('add', (4, 5)), Node('add', (9, 6)), Node('add', (10, 8))))
   layer = GraphLayer(graph, epsilon=1.)
   x = tf.reshape([-1., 1., 7., 9.], [2, 2, 1]) * [1., 0.]  # the second channel halves the layer moments
   layer(x, training=True)

@@ -136,7 +136,8 @@ def test_file_errors(data, message, tmp_path):
     LayerGraph.load(path)
 
 
-@pytest.mark.parametrize('content', [b'', b'{', b'\xff\xfe\x00', b'[' * 100_000, b'{"version": ' + b'9' * 10_000 + b'}'])
+@pytest.mark.parametrize(
+    'content', [b'', b'{', b'\xff\xfe\x00', b'[' * 100_000, b'{"version": ' + b'9' * 10_000 + b'}'])
 def test_files_that_are_no_json(content, tmp_path):
   path = tmp_path / 'broken.json'
   path.write_bytes(content)
@@ -147,10 +148,11 @@ def test_files_that_are_no_json(content, tmp_path):
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 12) | st.floats() | st.text(max_size=5)
-    | st.sampled_from([*primitives.PRIMITIVES, BATCH, GROUP, INSTANCE]),
+    st.none() | st.booleans() | st.integers(-2, 12) | st.floats() | st.text(max_size=5),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
     max_leaves=5)
+# Often legal at one place or another, so that both outcomes appear.
+PLAUSIBLE_VALUES = st.integers(0, 8) | st.sampled_from([*primitives.PRIMITIVES, BATCH, GROUP, INSTANCE])
 
 
 def paths_of(data, path=()):
@@ -181,8 +183,11 @@ def mutated(data, path, value, delete):
 def test_mutated_json_gives_an_error_or_a_valid_graph(data):
   mutation = known_graph(data.draw(st.sampled_from(sorted(KNOWN_GRAPHS)))).to_dict()
   for _ in range(data.draw(st.integers(1, 3))):
-    path = data.draw(st.sampled_from(list(paths_of(mutation))))
-    mutation = mutated(mutation, path, data.draw(JSON_VALUES), data.draw(st.booleans()))
+    paths = list(paths_of(mutation))
+    inputs = [path for path in paths if len(path) == 4] or paths  # the integers in `inputs`
+    path = data.draw(st.sampled_from(paths) | st.sampled_from(inputs))
+    value = data.draw(st.one_of(PLAUSIBLE_VALUES, PLAUSIBLE_VALUES, JSON_VALUES))
+    mutation = mutated(mutation, path, value, delete=data.draw(st.integers(0, 5)) == 5)
   try:
     graph = LayerGraph.from_dict(json.loads(json.dumps(mutation)))
   except LayerGraphError:

@@ -13,11 +13,12 @@ from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
 from evonorm_tf.primitives import BATCH
 
-# BN-SiLU, then over its own second moment: three moments over the batch, the later ones of the earlier.
+# BN-SiLU, then over v1 times its own second moment: three moments over the batch, the later ones of the earlier.
 BATCH_MOMENTS = LayerGraph((
     Node('first_moment', (0,), BATCH), Node('neg', (4,)), Node('add', (0, 5)),
     Node('centered_second_moment', (6,), BATCH), Node('div', (6, 7)), Node('mul', (3, 8)), Node('add', (9, 2)),
-    Node('sigmoid', (10,)), Node('mul', (10, 11)), Node('second_moment', (12,), BATCH), Node('div', (12, 13))))
+    Node('sigmoid', (10,)), Node('mul', (10, 11)), Node('second_moment', (12,), BATCH), Node('mul', (3, 13)),
+    Node('div', (12, 14))))
 
 BATCH_LAYERS = (evonorm.EvoNormB0, evonorm.EvoNormB1, evonorm.EvoNormB2, functools.partial(GraphLayer, BATCH_MOMENTS))
 SAMPLE_LAYERS = tuple(
@@ -73,7 +74,8 @@ def test_center_and_scale_can_be_switched_off(make):
 @pytest.mark.parametrize('vector', ['gamma', 'beta', 'v1'])
 def test_initializer_regularizer_and_constraint(make, vector):
   options = {
-      f'{vector}_initializer': tf_keras.initializers.Constant(3.), f'{vector}_regularizer': tf_keras.regularizers.L2(.5),
+      f'{vector}_initializer': tf_keras.initializers.Constant(3.),
+      f'{vector}_regularizer': tf_keras.regularizers.L2(.5),
       f'{vector}_constraint': tf_keras.constraints.NonNeg()}
   first = make(dtype='mixed_float16', **options)
   layer = type(first).from_config(first.get_config())
@@ -83,18 +85,23 @@ def test_initializer_regularizer_and_constraint(make, vector):
   np.testing.assert_allclose(layer.losses, [.5 * 9. * 2])
   assert layer.losses[0].dtype == tf.float32
   np.testing.assert_array_equal(weight.constraint(tf.constant([-1., 2.])), [0., 2.])
-  others = {'gamma', 'beta', 'v1'} - {vector}
-  assert [float(getattr(layer, name)[0]) for name in sorted(others)] == [float(name != 'beta') for name in sorted(others)]
+  for other in {'gamma', 'beta', 'v1'} - {vector}:
+    np.testing.assert_array_equal(getattr(layer, other), [float(other != 'beta')] * 2)
   assert layer.get_config() == first.get_config()
 
 
-@pytest.mark.parametrize('make', BATCH_LAYERS)
-def test_training_can_be_a_tensor(make):
-  x, layer, expected = images(), make(), make()
-  for training in (True, False):
-    np.testing.assert_allclose(layer(x, training=tf.constant(training)), expected(x, training=training), rtol=1e-6)
-  for actual, weight in zip(layer.weights, expected.weights):
-    np.testing.assert_allclose(actual, weight, rtol=1e-6)
+@pytest.mark.parametrize('make', LAYERS)
+def test_config_holds_every_argument(make):
+  given = {'nonlinearity': False, 'epsilon': .5, 'center': False, 'scale': False, 'dtype': 'float16',
+           'trainable': False}
+  if make in BATCH_LAYERS:
+    given.update(momentum=.5, synchronized=True)
+  if make not in BATCH_LAYERS[:3]:
+    given['groups'] = 3
+  layer = make(name='given', **given)
+  config = layer.get_config()
+  assert {name: config[name] for name in given} == given
+  assert type(layer).from_config(config).get_config() == config
 
 
 @pytest.mark.parametrize('options,message', [
@@ -146,20 +153,16 @@ def test_model_saves_and_loads(tmp_path, suffix, dtype):
     np.testing.assert_allclose(loaded(x, training=training), model(x, training=training), rtol=1e-5, atol=1e-6)
 
 
-def test_model_exports(tmp_path):
+def test_model_clones_and_exports(tmp_path):
   model, x = model_of_all_layers(), images()
+  clone = tf_keras.models.clone_model(model)
+  clone.set_weights(model.get_weights())
+  assert not {id(w) for w in clone.weights} & {id(w) for w in model.weights}
+  np.testing.assert_array_equal(clone(x, training=True), model(x, training=True))
   model.export(tmp_path / 'export')
   served = tf.saved_model.load(tmp_path / 'export')
   for batch in (x, x[:1, :1, :1]):
     np.testing.assert_allclose(served.serve(batch), model(batch, training=False), rtol=1e-5, atol=1e-6)
-
-
-def test_model_clones():
-  model, x = model_of_all_layers(), images()
-  clone = tf_keras.models.clone_model(model)
-  clone.set_weights(model.get_weights())
-  np.testing.assert_array_equal(clone(x, training=True), model(x, training=True))
-  assert not {id(w) for w in clone.weights} & {id(w) for w in model.weights}
 
 
 def test_fit_with_xla_equals_fit_without():
@@ -172,6 +175,13 @@ def test_fit_with_xla_equals_fit_without():
     np.testing.assert_allclose(xla, plain, rtol=1e-4, atol=1e-5, err_msg=plain.name)
     if 'moving' in plain.name or 'gamma' in plain.name:
       assert np.abs(plain - start).min() > 1e-6, plain.name
+
+
+def initial_averages(make):
+  """The moving averages of a layer that has seen nothing."""
+  layer = make()
+  layer.build(images().shape)
+  return layer.non_trainable_weights
 
 
 def gradients_and_value(layer, x, loss_weights):
@@ -221,3 +231,18 @@ def test_unsynchronized_moments_are_each_replicas_own():
   assert np.abs(y - single(x, training=True)).max() > .01
   variances = [x.numpy()[i:i + 2].var((0, 1, 2)) for i in (0, 2)]
   np.testing.assert_allclose(layer.moving_variance, .9 + .1 * np.mean(variances, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize('synchronized', [False, True])
+@pytest.mark.parametrize('make', [evonorm.EvoNormB0, BATCH_LAYERS[-1]])
+def test_a_replica_without_samples_changes_nothing(make, synchronized):
+  """tf.distribute gives a replica none, where a short last batch has fewer samples than there are replicas."""
+  x, loss_weights, single = tf.constant(images()), images(seed=1), make(momentum=0.)
+  by_x, by_weights, y = gradients_and_value(single, x, loss_weights)
+  layer, *actual = run_two_replicas(
+      functools.partial(make, momentum=0., synchronized=synchronized), x, loss_weights, (4, 0))
+  tf.nest.map_structure(
+      lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5), actual, [by_x, by_weights, y])
+  for weight, initial, moved in zip(layer.non_trainable_weights, initial_averages(make), single.non_trainable_weights):
+    expected = moved if synchronized else (initial + moved) / 2.  # saved as the mean of the replicas' own
+    np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)

@@ -37,7 +37,8 @@ def test_every_name_builds_fresh_layers_that_run(name):
 
 def test_the_names_are_known_and_listed_in_the_error():
   assert set(NORM_ACTS) == set(NAMES)
-  with pytest.raises(ValueError, match=r"`spec` must be one of bn_relu, .*pixel_norm_relu.*\(.json\), received 'bn_rlu'"):
+  message = r"`spec` must be one of bn_relu, .*pixel_norm_relu.*\(.json\), received 'bn_rlu'"
+  with pytest.raises(ValueError, match=message):
     get_norm_act('bn_rlu')
 
 

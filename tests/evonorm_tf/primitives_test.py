@@ -28,7 +28,8 @@ def test_elementwise_by_hand(name, arguments, expected):
 
 
 @pytest.mark.parametrize('axes,mean,variance', [
-    (BATCH, [6, 7, 8, 9], 20.), (INSTANCE, [2, 3, 4, 5], 4.), (LAYER, [3.5], 5.25), (GROUP, [2.5, 2.5, 4.5, 4.5], 4.25)])
+    (BATCH, [6, 7, 8, 9], 20.), (INSTANCE, [2, 3, 4, 5], 4.), (LAYER, [3.5], 5.25),
+    (GROUP, [2.5, 2.5, 4.5, 4.5], 4.25)])
 def test_moments_by_hand(axes, mean, variance):
   x = np.arange(16.).reshape(2, 2, 4)  # samples 0 to 7 and 8 to 15; channels of sample 0: {0, 4}, {1, 5}, ...
   np.testing.assert_allclose(apply('first_moment', x, axes, 2)[0, 0], mean)

@@ -1,0 +1,38 @@
+"""The networks of the proxy task: a family and its options, as plain data that a worker process can receive."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+
+import tf_keras
+
+from evonorm_tf.efficientnet import build_efficientnet
+from evonorm_tf.mobilenet import build_mobilenet_v2
+from evonorm_tf.resnet import build_resnet
+
+FAMILIES = {'resnet': build_resnet, 'mobilenet_v2': build_mobilenet_v2, 'efficientnet': build_efficientnet}
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+  """One of the architectures that a candidate is trained in.
+
+  Attributes:
+    family: one of `FAMILIES`; it names the architecture's scores too.
+    options: arguments of the family's builder, for instance `{'depth': 14, 'width_multiplier': 0.5}`.
+  """
+  family: str
+  options: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    if self.family not in FAMILIES:
+      raise ValueError(f'`family` must be one of {sorted(FAMILIES)}, received {self.family!r}.')
+    try:
+      inspect.signature(FAMILIES[self.family]).bind(None, **self.options)
+    except TypeError as e:
+      raise ValueError(f'`options` of {self.family}: {e}.') from e
+
+  def build(self, norm_act: Callable[..., tf_keras.layers.Layer], num_classes: int) -> tf_keras.Model:
+    """Returns a fresh network of this architecture, with `norm_act` in every place."""
+    return FAMILIES[self.family](norm_act, num_classes=num_classes, **self.options)

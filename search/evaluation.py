@@ -1,0 +1,122 @@
+"""From a norm-activation layer to its scores or the reason of its rejection, the cheapest test first (section 5)."""
+
+import contextlib
+import dataclasses
+import gc
+
+import tf_keras
+
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.norm_act import NormActFactory
+from search.architecture import Architecture
+from search.proxy_task import NonFiniteLoss
+from search.proxy_task import ProxyTask
+from search.proxy_task import timed
+from search.proxy_task import Training
+from search.rejection import QualityTest
+from search.rejection import Rejected
+from search.rejection import StabilityTest
+
+ACCEPTED, FAILED = 'accepted', 'failed'
+
+
+@dataclasses.dataclass
+class Outcome:
+  """What an evaluation found. All accuracies are in [0, 1], by architecture.
+
+  Attributes:
+    outcome: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed'.
+    detail: where it was not accepted, the architecture and the reason.
+    screening: validation accuracies at the quality test, as far as it came.
+    gradient_norm: the largest of the stability test, None if it was not reached.
+    scores: validation accuracies after the whole training; empty unless accepted.
+    test_scores: accuracies on the test images; empty unless asked for.
+    seconds: time spent, by activity.
+  """
+  outcome: str = FAILED
+  detail: str = ''
+  screening: dict[str, float] = dataclasses.field(default_factory=dict)
+  gradient_norm: float | None = None
+  scores: dict[str, float] = dataclasses.field(default_factory=dict)
+  test_scores: dict[str, float] = dataclasses.field(default_factory=dict)
+  seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """How a candidate is evaluated: quality in each architecture, stability, then the rest of the training.
+
+  Attributes:
+    task: the proxy task.
+    quality: the quality test; None for none.
+    stability: the stability test; None for none.
+    test: whether to measure accuracy on the test images too. Never in a search, only for its final table.
+  """
+  task: ProxyTask
+  quality: QualityTest | None = None
+  stability: StabilityTest | None = None
+  test: bool = False
+
+  def evaluate(self, spec: LayerGraph | str) -> Outcome:
+    """Evaluates a layer graph or a known layer's name. Whatever goes wrong with it becomes the outcome."""
+    outcome = Outcome()
+    try:
+      with timed(outcome.seconds, 'total'):
+        self._evaluate(get_norm_act(spec), outcome)
+      outcome.outcome = ACCEPTED
+    except Exception as e:
+      outcome.outcome = e.outcome if isinstance(e, Rejected) else FAILED
+      outcome.detail = _describe(e)
+      outcome.scores, outcome.test_scores = {}, {}
+    finally:
+      tf_keras.backend.clear_session()
+      gc.collect()
+    outcome.seconds = {activity: round(seconds, 3) for activity, seconds in outcome.seconds.items()}
+    return outcome
+
+  def _evaluate(self, norm_act: NormActFactory, outcome: Outcome) -> None:
+    trainings = {}
+    for architecture in self.task.architectures:
+      with _noting(architecture):
+        trainings[architecture.family] = self._screen(architecture, norm_act, outcome)
+    if self.stability:
+      with _noting(self.task.architectures[0]), timed(outcome.seconds, 'stability'):
+        outcome.gradient_norm = self.stability.check(self.task, norm_act)
+    for architecture in self.task.architectures:
+      with _noting(architecture):
+        self._score(architecture.family, trainings.pop(architecture.family), outcome)
+
+  def _screen(self, architecture: Architecture, norm_act: NormActFactory, outcome: Outcome) -> Training:
+    """Trains up to the quality test, if there is one."""
+    training = Training(self.task, architecture, norm_act, outcome.seconds)
+    if self.quality:
+      training.train(min(self.quality.steps, self.task.steps))
+      accuracy = training.accuracy('validation')
+      outcome.screening[architecture.family] = accuracy
+      self.quality.check(accuracy)
+    return training
+
+  def _score(self, family: str, training: Training, outcome: Outcome) -> None:
+    """Trains to the end and measures."""
+    training.train(self.task.steps - training.steps_done)
+    outcome.scores[family] = training.accuracy('validation')
+    if self.test:
+      outcome.test_scores[family] = training.accuracy('test')
+
+
+@contextlib.contextmanager
+def _noting(architecture: Architecture):
+  """Notes on whatever exception passes in which architecture it happened."""
+  try:
+    yield
+  except Exception as e:
+    e.add_note(architecture.family)
+    raise
+
+
+def _describe(e: Exception) -> str:
+  """Where and why, in one line."""
+  first_line = (str(e).strip() or 'no message').splitlines()[0][:300]
+  reason = first_line if isinstance(e, (Rejected, NonFiniteLoss)) else f'{type(e).__name__}: {first_line}'
+  return ': '.join([*getattr(e, '__notes__', ()), reason])

@@ -1,0 +1,103 @@
+"""What a journal's records say: typed views that the loop, the plots, the summaries and the report share.
+
+A record is JSON data. Its `stage` is one of
+- 'reference': a known layer, by `name`, put through the evaluation before the evolution;
+- 'evolution': a candidate, with its `index`, `parent`, `graph` and what the static filter rejected before it;
+- 'reranking': a candidate or reference after a longer training, with `test_scores` beside its `scores`.
+Everywhere below, the records given may be of all stages.
+"""
+
+import collections
+import heapq
+import statistics
+from collections.abc import Sequence
+
+from evonorm_tf.layer_graph import LayerGraph
+from search.known_graphs import KNOWN_GRAPHS, known_graph
+from search.population import Candidate
+
+TOP = 10  # candidates in the mean that the paper's plots show
+REFERENCE, EVOLUTION, RERANKING = STAGES = ('reference', 'evolution', 'reranking')
+ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 'rejected: stability', 'failed')
+
+
+def of_stage(records: Sequence[dict], stage: str) -> list[dict]:
+  """The records of one stage, in their order."""
+  return [r for r in records if r['stage'] == stage]
+
+
+def accepted(records: Sequence[dict], stage: str = EVOLUTION) -> list[dict]:
+  """The records of one stage that passed every test and so have scores."""
+  return [r for r in records if r['stage'] == stage and r['outcome'] == ACCEPTED]
+
+
+def architectures(records: Sequence[dict]) -> list[str]:
+  """The names of the architectures, in the order of the first scores; none as long as there are no scores."""
+  return next((list(r['scores']) for r in records if r['scores']), [])
+
+
+def mean_score(record: dict, scores: str = 'scores') -> float:
+  """The average over the architectures, of `scores` or of `test_scores`."""
+  return statistics.fmean(record[scores].values())
+
+
+def candidates(records: Sequence[dict]) -> list[Candidate]:
+  """The accepted candidates of the evolution, in the order of completion."""
+  names = architectures(records)
+  return [Candidate(r['index'], LayerGraph.from_dict(r['graph']), tuple(r['scores'][n] for n in names))
+          for r in accepted(records)]
+
+
+def name(record: dict) -> str:
+  """'bn_relu' for a reference, 'candidate 17' for a candidate."""
+  return record.get('name') or f'candidate {record["index"]}'
+
+
+def is_found(record: dict) -> bool:
+  """Whether the record is of a layer that the search has found, and not of a reference."""
+  return record['graph'] is not None
+
+
+def layer_graph(record: dict) -> LayerGraph | None:
+  """The layer graph of a candidate or of a known layer; None for a reference that is no layer graph."""
+  if is_found(record):
+    return LayerGraph.from_dict(record['graph'])
+  return known_graph(record['name']) if record['name'] in KNOWN_GRAPHS else None
+
+
+def best(records: Sequence[dict]) -> dict | None:
+  """The record of the candidate of the best mean score, the first of equals; None as long as there is none."""
+  return max(accepted(records), key=mean_score, default=None)
+
+
+def top_mean(records: Sequence[dict], count: int = TOP) -> float | None:
+  """The mean over the mean scores of the `count` best candidates, or of all as long as they are fewer."""
+  top = heapq.nlargest(count, map(mean_score, accepted(records)))
+  return statistics.fmean(top) if top else None
+
+
+def counts_by_outcome(records: Sequence[dict]) -> dict[str, int]:
+  """How many candidates of the evolution ended how, for each of `OUTCOMES`."""
+  counts = collections.Counter(r['outcome'] for r in of_stage(records, EVOLUTION))
+  return {outcome: counts[outcome] for outcome in OUTCOMES}
+
+
+def counts_by_filter(records: Sequence[dict]) -> dict[str, int]:
+  """How many draws the static filter rejected, by reason, the most frequent first."""
+  counts = collections.Counter()
+  for record in of_stage(records, EVOLUTION):
+    counts.update(record['filtered'])
+  return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def filtered_share(records: Sequence[dict]) -> float:
+  """The share of all draws that the static filter rejected."""
+  filtered, evaluated = sum(counts_by_filter(records).values()), len(of_stage(records, EVOLUTION))
+  return filtered / (filtered + evaluated) if evaluated else 0.
+
+
+def candidates_a_minute(records: Sequence[dict], last: int = 20) -> float | None:
+  """The rate of the `last` candidates, rejected ones included; None as long as there is a single one."""
+  window = of_stage(records, EVOLUTION)[-last - 1:]
+  seconds = window[-1]['elapsed'] - window[0]['elapsed'] if window else 0
+  return 60 * (len(window) - 1) / seconds if seconds > 0 else None

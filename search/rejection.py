@@ -1,0 +1,97 @@
+"""Rejection of candidates that do not train, or that can blow up (paper section 5)."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+import tf_keras
+
+from search.proxy_task import kernels
+from search.proxy_task import ProxyTask
+from search.proxy_task import STEPS_PER_CALL
+
+
+class Rejected(Exception):
+  """A candidate did not pass a test. `outcome` names the test, the message tells by how much it failed."""
+  outcome = 'rejected'
+
+
+class QualityRejected(Rejected):
+  outcome = 'rejected: quality'
+
+
+class StabilityRejected(Rejected):
+  outcome = 'rejected: stability'
+
+
+@dataclasses.dataclass(frozen=True)
+class QualityTest:
+  """Rejects what has learnt too little after a few training steps.
+
+  Attributes:
+    steps: training steps before the test.
+    min_accuracy: the least validation accuracy, in [0, 1].
+  """
+  steps: int = 100
+  min_accuracy: float = 0.2
+
+  def check(self, accuracy: float) -> None:
+    """Raises QualityRejected if the accuracy after `steps` is too low."""
+    if accuracy < self.min_accuracy:
+      raise QualityRejected(
+          f'accuracy {accuracy:.3f} after {self.steps} steps, at least {self.min_accuracy:g} is needed')
+
+
+@dataclasses.dataclass(frozen=True)
+class StabilityTest:
+  """Rejects what lets the gradient explode under adversarial convolution weights.
+
+  From their initial values the kernels θ climb the norm of the loss's gradient: θ ← θ + rate · ∂‖∂ℓ/∂θ‖/∂θ, each step
+  on a new training batch. Layers that fail train well on CIFAR-10 and blow up on ImageNet.
+
+  Attributes:
+    steps: of gradient ascent (the paper's 100, recalled).
+    learning_rate: of the ascent (not in the paper as recalled).
+    max_gradient_norm: a candidate whose gradient norm passes it is rejected (the paper's 1e8, recalled).
+  """
+  steps: int = 100
+  learning_rate: float = 0.1
+  max_gradient_norm: float = 1e8
+
+  def check(self, task: ProxyTask, norm_act: Callable[..., tf_keras.layers.Layer]) -> float:
+    """Returns the largest gradient norm met in the first architecture, on one device.
+
+    Raises:
+      StabilityRejected: if the gradient norm passes `max_gradient_norm`, or is not finite.
+    """
+    model = task.build(task.architectures[0], norm_act)
+    batches = iter(task.training_batches())
+    ascend = tf.function(functools.partial(self._ascend, task, model))
+    largest = 0.
+    for done in range(0, self.steps, STEPS_PER_CALL):
+      steps = min(STEPS_PER_CALL, self.steps - done)
+      largest = max(largest, float(ascend(batches, tf.constant(steps))))
+      if not largest <= self.max_gradient_norm:  # so written, NaN is caught too
+        raise StabilityRejected(f'gradient norm {largest:.3g} within {done + steps} steps of gradient ascent, '
+                                f'at most {self.max_gradient_norm:g} is allowed')
+    return largest
+
+  def _ascend(self, task, model, batches, steps):
+    """Returns the largest gradient norm of some steps; NaN counts as infinity."""
+    largest = 0.
+    for _ in tf.range(steps):
+      norm = self._ascend_once(task, model, *next(batches))
+      largest = tf.maximum(largest, tf.where(tf.math.is_nan(norm), math.inf, norm))
+    return largest
+
+  def _ascend_once(self, task, model, images, labels):
+    thetas = kernels(model)
+    with tf.GradientTape() as outer:
+      with tf.GradientTape() as inner:
+        loss = task.loss(model, images, labels)
+      norm = tf.linalg.global_norm(inner.gradient(loss, thetas))
+    for theta, direction in zip(thetas, outer.gradient(norm, thetas)):
+      theta.assign_add(self.learning_rate * direction)
+    return norm

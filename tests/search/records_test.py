@@ -1,0 +1,55 @@
+"""Views of records, against hand-worked numbers."""
+
+import pytest
+
+from search import records as records_lib
+from search.known_graphs import known_graph
+from search.population import Candidate
+
+
+def test_candidates_are_the_accepted_ones_in_order_of_completion(make_record):
+  graph = known_graph('bn_relu')
+  records = [
+      make_record('reference', (.9, .8), name='bn_relu'), make_record(index=2, scores=(.3, .5), graph=graph),
+      make_record(index=0, outcome='rejected: quality'),
+      make_record(index=1, scores=(.2, .1)) | {'scores': {'mobilenet_v2': .1, 'resnet': .2}},
+      make_record('reranking', (.7, .7), index=2)]
+  assert records_lib.candidates(records) == [
+      Candidate(2, graph, (.3, .5)), Candidate(1, known_graph('evonorm_s0'), (.2, .1))]
+  assert records_lib.architectures(records) == ['resnet', 'mobilenet_v2']
+
+
+def test_best_is_the_first_of_equals(make_record):
+  records = [make_record(index=i, scores=s) for i, s in enumerate([(.7, .0), (.3, .5), (.5, .3), ()])]
+  assert records_lib.best(records) is records[1]
+  assert records_lib.best(records[3:]) is None
+
+
+def test_top_mean_leaves_out_what_is_below_the_top(make_record):
+  records = [make_record(scores=(s / 20,)) for s in range(1, 13)]  # the ten best: 3/20 to 12/20
+  assert records_lib.top_mean(records) == pytest.approx(7.5 / 20)
+  assert records_lib.top_mean(records[:2]) == pytest.approx(1.5 / 20)
+  assert records_lib.top_mean([make_record('reference', (.9,), name='bn_relu')]) is None
+
+
+def test_names_and_graphs(make_record):
+  names = [make_record(index=3), make_record('reference', name='evonorm_b0'), make_record('reference', name='frn_tlu')]
+  assert [records_lib.name(r) for r in names] == ['candidate 3', 'evonorm_b0', 'frn_tlu']
+  assert [records_lib.layer_graph(r) for r in names] == [known_graph('evonorm_s0'), known_graph('evonorm_b0'), None]
+
+
+def test_counts_of_outcomes_and_filtered_draws(make_record):
+  records = [make_record('reference', (.9,), name='bn_relu'), make_record(scores=(.5,), filtered={'b': 1, 'a': 3}),
+             make_record(outcome='failed', filtered={'b': 4})]
+  assert list(records_lib.counts_by_outcome(records).values()) == [1, 0, 0, 1]
+  assert list(records_lib.counts_by_filter(records).items()) == [('b', 5), ('a', 3)]
+  assert records_lib.filtered_share(records) == .8
+  assert records_lib.filtered_share([]) == 0
+
+
+def test_rate_of_the_last_candidates(make_record):
+  elapsed = [100, 160, 170, 180]  # 60 s, then 10 s each
+  records = [make_record('reference', name='bn_relu', elapsed=50)] + [make_record(elapsed=e) for e in elapsed]
+  assert records_lib.candidates_a_minute(records, last=2) == 6
+  assert records_lib.candidates_a_minute(records) == pytest.approx(60 * 3 / 80)
+  assert records_lib.candidates_a_minute(records[:2]) is None
