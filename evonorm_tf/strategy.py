@@ -26,5 +26,5 @@ def get_strategy(name: str = 'one_device', tpu: str | None = None) -> tf.distrib
     return tf.distribute.OneDeviceStrategy('GPU:0' if gpus else 'CPU:0')
   if name == 'mirrored' and not gpus:
     return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices('CPU')])
-  from official.common import distribute_utils  # here, because it costs seconds and one device does without it
+  from official.common import distribute_utils  # here, because one device does without Model Garden
   return distribute_utils.get_distribution_strategy(name, num_gpus=gpus, tpu_address=tpu)

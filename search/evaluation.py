@@ -14,11 +14,11 @@ from search.proxy_task import NonFiniteLoss
 from search.proxy_task import ProxyTask
 from search.proxy_task import timed
 from search.proxy_task import Training
+from search.records import ACCEPTED
+from search.records import FAILED
 from search.rejection import QualityTest
 from search.rejection import Rejected
 from search.rejection import StabilityTest
-
-ACCEPTED, FAILED = 'accepted', 'failed'
 
 
 @dataclasses.dataclass
@@ -57,6 +57,13 @@ class Evaluation:
   quality: QualityTest | None = None
   stability: StabilityTest | None = None
   test: bool = False
+
+  def check(self) -> None:
+    """Reads the data and builds each network once, so that a task that cannot work fails here, before a search."""
+    self.task.training_batches()
+    for architecture in self.task.architectures:
+      self.task.build(architecture, get_norm_act('bn_relu'))
+    tf_keras.backend.clear_session()
 
   def evaluate(self, spec: LayerGraph | str) -> Outcome:
     """Evaluates a layer graph or a known layer's name. Whatever goes wrong with it becomes the outcome."""

@@ -1,36 +1,37 @@
-"""The search: evolution of layer graphs, the loop that joins proposal, evaluation and selection (paper section 6).
+"""The search: the loop that joins proposal, evaluation and selection (paper section 6).
 
 Everything a search knows stands in its journal: the same call on the same `model_dir` goes on where it stopped.
 """
 
+import contextlib
 import dataclasses
-import inspect
 import pathlib
+import textwrap
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Sequence
 
-from absl import logging
+from rich.console import Console
 
-from evonorm_tf.layer_graph import LayerGraph
 from search import records as records_lib
 from search import report
 from search.evaluation import Evaluation
-from search.evaluation import FAILED
 from search.evaluation import Outcome
-from search.executors import InProcess
-from search.executors import WorkerProcesses
+from search.executors import make_executor
+from search.executors import WorkerDied
+from search.identity import identity_of
 from search.journal import Journal
-from search.known_graphs import KNOWN_GRAPHS
 from search.population import Population
 from search.progress import Progress
-from search.proposal import Proposal
 from search.proposal import propose
+from search.proposal import RandomSearch
+from search.proposal import TournamentEvolution
 from search.random_graph import SearchSpace
+from search.records import EVOLUTION
+from search.records import FAILED
+from search.records import REFERENCE
+from search.records import RERANKING
 from search.summaries import Summaries
-
-REFERENCE, EVOLUTION, RERANKING = 'reference', 'evolution', 'reranking'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Reranking:
   """The last stage: the best candidates and the references on a larger task.
 
   Attributes:
-    evaluation: how they are judged, for instance with a longer schedule.
+    evaluation: how they are judged, for instance with a longer schedule, and on the test images.
     top: how many candidates, by their mean score in the search (the paper's ten).
     best: how many of them are reported (the paper's three).
   """
@@ -47,23 +48,143 @@ class Reranking:
   best: int = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class SearchConfig:
-  """What identifies a search: its results depend on nothing else, and its journal holds it.
+def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
+               strategy: TournamentEvolution | RandomSearch, space: SearchSpace, window: int, candidates: int,
+               references: Sequence[str] = (), seed: int = 0, workers: int = 1, max_minutes: float | None = None,
+               operative_config: Callable[[], str] = str) -> list[dict]:
+  """Searches, or goes on with a search, and writes its report; the root of the configuration.
 
-  Attributes:
+  Args:
+    model_dir: where journal, TensorBoard events and report are kept.
     evaluation: how a candidate is judged.
-    reranking: the last stage.
-    strategy: a `TournamentEvolution` or `RandomSearch`.
+    reranking: how the best of them and the references are compared at the end.
+    strategy: what is proposed next.
     space: the search space.
-    window: how many accepted candidates are alive at a time.
-    references: names of known layers, judged as candidates are, for comparison.
-    seed: of the proposals.
+    window: how many accepted candidates are alive at a time: the most recent ones.
+    candidates: how many candidates to evaluate; draws that the static filter rejects do not count.
+    references: names of known layers that are judged like candidates, for comparison.
+    seed: of the proposals. With one worker the whole search follows from its arguments.
+    workers: 1 for this process, n for n worker processes.
+    max_minutes: after this run time no new candidate is begun, and the re-ranking follows; None for no limit.
+    operative_config: returns the configuration's text; it is written to `model_dir` and TensorBoard.
+
+  Returns:
+    All records of the journal, as `search.records` describes them.
+
+  Raises:
+    JournalError: if `model_dir` holds another search, or another process is running it.
+    ValueError: for arguments that cannot work, before anything is evaluated.
   """
-  evaluation: Evaluation
-  reranking: Reranking
-  strategy: object
-  space: SearchSpace
-  window: int
-  references: tuple[str, ...] = ()
-  seed: int = 0
+  if candidates < 1:
+    raise ValueError(f'`candidates` must be at least 1, received {candidates}.')
+  # What a search is identified by; it may go on with more candidates, or other workers.
+  identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
+                         references=tuple(references), seed=seed)
+  phases = {REFERENCE: len(references), EVOLUTION: candidates, RERANKING: reranking.top + len(references)}
+  with contextlib.ExitStack() as stack:
+    journal = stack.enter_context(Journal(pathlib.Path(model_dir) / 'journal.jsonl', identity))
+    evaluation.check()
+    reranking.evaluation.check()
+    summaries = stack.enter_context(contextlib.closing(
+        Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
+    config = operative_config()
+    (pathlib.Path(model_dir) / 'operative_config.gin').write_text(config)
+    summaries.write_text('operative_config', textwrap.indent(config, '    '))  # indented, Markdown leaves it alone
+    executor = stack.enter_context(contextlib.closing(make_executor(workers)))
+    progress = stack.enter_context(Progress(phases))
+    search = _Search(journal, executor, summaries, progress)
+    search.evaluate_each(REFERENCE, {name: (None, name) for name in references}, evaluation)
+    search.evolve(strategy, space, Population(window), evaluation, candidates, seed, max_minutes)
+    search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
+  _report(journal.records, model_dir, reranking)
+  return journal.records
+
+
+class _Search:
+  """A search in progress: jobs go to the executor, what comes back goes to the journal.
+
+  Args:
+    journal: where the records go.
+    executor: where the evaluations run.
+    summaries: told of every record.
+    progress: told of every record.
+  """
+
+  def __init__(self, journal: Journal, executor, summaries: Summaries, progress: Progress):
+    self._journal = journal
+    self._executor = executor
+    self._summaries = summaries
+    self._progress = progress
+    self._earlier = journal.records[-1]['elapsed'] if journal.records else 0.
+    self._start = time.monotonic()
+
+  @property
+  def elapsed(self) -> float:
+    """Run time so far in seconds, earlier runs of the same search included."""
+    return self._earlier + time.monotonic() - self._start
+
+  def evolve(self, strategy, space, population, evaluation, candidates, seed, max_minutes) -> None:
+    """Proposes and evaluates until all candidates are done; takes up what the journal holds."""
+    evolution = records_lib.of_stage(self._journal.records, EVOLUTION)
+    seen = {records_lib.layer_graph(r).without_dead_nodes() for r in evolution}
+    for candidate in records_lib.candidates(evolution):
+      population.append(candidate)
+    done = {r['index'] for r in evolution}
+    waiting = [i for i in reversed(range(candidates)) if i not in done]
+    running = {}
+    self._progress.update(EVOLUTION, self._journal.records)
+    while waiting or running:
+      if max_minutes is not None and self.elapsed > 60 * max_minutes:
+        waiting.clear()
+      while waiting and self._executor.free:
+        proposal = propose(waiting.pop(), strategy, space, population, seen, seed)
+        seen.add(proposal.graph.without_dead_nodes())
+        running[proposal.index] = proposal
+        self._executor.submit(proposal.index, evaluation.evaluate, proposal.graph)
+      if running:
+        index, outcome = self._executor.next_result()
+        proposal = running.pop(index)
+        record = self._record(EVOLUTION, outcome, index=index, parent=proposal.parent, graph=proposal.graph.to_dict(),
+                              filtered=proposal.filtered)
+        for candidate in records_lib.candidates([record]):
+          population.append(candidate)
+
+  def evaluate_each(self, stage: str, jobs: dict[str, tuple], evaluation: Evaluation) -> None:
+    """Evaluates layers that stand fixed, by name: (index of the candidate or None, graph or known name)."""
+    done = {r['name'] for r in records_lib.of_stage(self._journal.records, stage)}
+    waiting = [name for name in reversed(jobs) if name not in done]
+    running = set()
+    self._progress.update(stage, self._journal.records)
+    while waiting or running:
+      while waiting and self._executor.free:
+        running.add(waiting[-1])
+        self._executor.submit(waiting[-1], evaluation.evaluate, jobs[waiting.pop()][1])
+      name, outcome = self._executor.next_result()
+      running.remove(name)
+      index, spec = jobs[name]
+      self._record(stage, outcome, name=name, index=index, graph=None if index is None else spec.to_dict())
+
+  def _record(self, stage: str, outcome: Outcome | WorkerDied, **fields) -> dict:
+    """Puts an outcome on record and shows it."""
+    if isinstance(outcome, WorkerDied):
+      outcome = Outcome(FAILED, str(outcome))
+    record = {'stage': stage, **fields, **dataclasses.asdict(outcome), 'elapsed': round(self.elapsed, 2)}
+    self._journal.append(record)
+    self._summaries.write(self._journal.records)
+    self._progress.update(stage, self._journal.records)
+    return record
+
+
+def _finalists(records: Sequence[dict], top: int, references: Sequence[str]) -> dict[str, tuple]:
+  """The best candidates and the references, as jobs for `_Search.evaluate_each`."""
+  best = sorted(records_lib.candidates(records), key=lambda c: (-c.mean_score, c.index))[:top]
+  return {**{f'candidate {c.index}': (c.index, c.graph) for c in best}, **{name: (None, name) for name in references}}
+
+
+def _report(records: Sequence[dict], model_dir: str, reranking: Reranking) -> None:
+  """Writes the report and prints its table."""
+  task = reranking.evaluation.task
+  options = dict(found=reranking.best, test_images=len(task.load()['test'][1]), steps=task.steps)
+  console = Console()
+  console.print(report.final_table(records, **options))
+  console.print(f'Report: {report.write_report(records, model_dir, **options)}', soft_wrap=True)

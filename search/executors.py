@@ -92,6 +92,15 @@ class WorkerProcesses:
         1, multiprocessing.get_context('spawn'), _initialize_worker, (self._threads,))
 
 
+def make_executor(workers: int) -> InProcess | WorkerProcesses:
+  """Returns an executor: this process for one worker, else worker processes.
+
+  Raises:
+    ValueError: if `workers` is not positive.
+  """
+  return InProcess() if workers == 1 else WorkerProcesses(workers)
+
+
 def _initialize_worker(threads: int) -> None:
   """Readies a worker process: its share of the cores, no reaction to Ctrl-C, and an end with its parent."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -99,6 +108,8 @@ def _initialize_worker(threads: int) -> None:
   import tensorflow as tf  # here, so that the driver's modules of graphs and selection stay without it
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
+  for gpu in tf.config.list_physical_devices('GPU'):
+    tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,21 @@
+"""What identifies a search, as JSON data: the arguments that its results depend on."""
+
+import dataclasses
+
+
+def identity_of(**arguments) -> dict:
+  """Returns the arguments as JSON data: dataclasses by class and fields, functions and classes by name."""
+  return {name: _describe(value) for name, value in arguments.items()}
+
+
+def _describe(value):
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    fields = {f.name: _describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return {'class': type(value).__name__, **fields}
+  if isinstance(value, dict):
+    return {str(k): _describe(v) for k, v in value.items()}
+  if isinstance(value, (tuple, list)):
+    return [_describe(v) for v in value]
+  if callable(value):
+    return value.__qualname__
+  return value
