@@ -19,10 +19,6 @@ _KERNEL_INITIALIZER = {
     'class_name': 'VarianceScaling',
     'config': {'scale': 2., 'mode': 'fan_out', 'distribution': 'untruncated_normal'},
 }
-_LOGITS_INITIALIZER = {
-    'class_name': 'VarianceScaling',
-    'config': {'scale': 1. / 3., 'mode': 'fan_out', 'distribution': 'uniform'},
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,5 +146,5 @@ def build_inverted_bottlenecks(norm_act, stages, stem_channels, head_channels, n
   x = tf_keras.layers.Dropout(dropout, name='dropout')(x)
   # float32 under every dtype policy: the loss takes the logits' exponential.
   logits = tf_keras.layers.Dense(
-      num_classes, kernel_initializer=_LOGITS_INITIALIZER, dtype='float32', name='logits')(x)
+      num_classes, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=0.01), dtype='float32', name='logits')(x)
   return tf_keras.Model(images, logits, name=name)

@@ -1,6 +1,7 @@
 """get_norm_act: from a name, or a layer graph's file, to a factory of norm-activation layers."""
 
 import dataclasses
+import inspect
 import os
 import typing
 
@@ -37,6 +38,10 @@ class NormActFactory:
   def __call__(self, **overrides) -> tf_keras.layers.Layer:
     """Returns a layer with the factory's options, `overrides` (such as `name` or `nonlinearity=False`) winning."""
     return self.layer_class(**{**self.options, **overrides})
+
+  def leaves_open(self, option: str) -> bool:
+    """Whether the layer has this argument of its own and the factory does not set it."""
+    return option in inspect.signature(self.layer_class).parameters and option not in self.options
 
 
 def get_norm_act(spec, **options) -> NormActFactory:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gc
+import re
 
 import tf_keras
 
@@ -19,6 +20,9 @@ from search.records import FAILED
 from search.rejection import QualityTest
 from search.rejection import Rejected
 from search.rejection import StabilityTest
+
+# 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines; Keras's preamble.
+_TRACE = re.compile(r'.*:$|\s*File "|\s{5}|Exception encountered when calling ')
 
 
 @dataclasses.dataclass
@@ -51,11 +55,14 @@ class Evaluation:
     task: the proxy task.
     quality: the quality test; None for none.
     stability: the stability test; None for none.
+    groups: the number of channel groups of the layers that have groups: thin networks want fewer than 32, for a group
+      of one channel makes a group moment an instance moment.
     test: whether to measure accuracy on the test images too. Never in a search, only for its final table.
   """
   task: ProxyTask
   quality: QualityTest | None = None
   stability: StabilityTest | None = None
+  groups: int = 32
   test: bool = False
 
   def check(self) -> None:
@@ -70,7 +77,7 @@ class Evaluation:
     outcome = Outcome()
     try:
       with timed(outcome.seconds, 'total'):
-        self._evaluate(get_norm_act(spec), outcome)
+        self._evaluate(self._norm_act(spec), outcome)
       outcome.outcome = ACCEPTED
     except Exception as e:
       outcome.outcome = e.outcome if isinstance(e, Rejected) else FAILED
@@ -81,6 +88,10 @@ class Evaluation:
       gc.collect()
     outcome.seconds = {activity: round(seconds, 3) for activity, seconds in outcome.seconds.items()}
     return outcome
+
+  def _norm_act(self, spec: LayerGraph | str) -> NormActFactory:
+    factory = get_norm_act(spec)
+    return get_norm_act(spec, groups=self.groups) if factory.leaves_open('groups') else factory
 
   def _evaluate(self, norm_act: NormActFactory, outcome: Outcome) -> None:
     trainings = {}
@@ -124,6 +135,12 @@ def _noting(architecture: Architecture):
 
 def _describe(e: Exception) -> str:
   """Where and why, in one line."""
-  first_line = (str(e).strip() or 'no message').splitlines()[0][:300]
-  reason = first_line if isinstance(e, (Rejected, NonFiniteLoss)) else f'{type(e).__name__}: {first_line}'
+  line, kind = _telling_line(str(e))[:300], f'{type(e).__name__}: '
+  reason = line if isinstance(e, (Rejected, NonFiniteLoss)) or line.startswith(kind) else kind + line
   return ': '.join([*getattr(e, '__notes__', ()), reason])
+
+
+def _telling_line(message: str) -> str:
+  """The first line that is none of the stack traces which TensorFlow and Keras put before the reason."""
+  lines = [line for line in message.splitlines() if line.strip()] or ['no message']
+  return next((line for line in lines if not _TRACE.match(line)), lines[0]).strip()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from evonorm_tf.norm_act import NORM_ACTS
 from search import records as records_lib
 from search import report
 from search.evaluation import Evaluation
@@ -77,6 +78,10 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
   """
   if candidates < 1:
     raise ValueError(f'`candidates` must be at least 1, received {candidates}.')
+  unknown = sorted(set(references) - set(NORM_ACTS))
+  if unknown:
+    raise ValueError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
+  population = Population(window)
   # What a search is identified by; it may go on with more candidates, or other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed)
@@ -94,7 +99,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     progress = stack.enter_context(Progress(phases))
     search = _Search(journal, executor, summaries, progress)
     search.evaluate_each(REFERENCE, {name: (None, name) for name in references}, evaluation)
-    search.evolve(strategy, space, Population(window), evaluation, candidates, seed, max_minutes)
+    search.evolve(strategy, space, population, evaluation, candidates, seed, max_minutes)
     search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
   _report(journal.records, model_dir, reranking)
   return journal.records

@@ -63,7 +63,12 @@ class WorkerProcesses:
   def submit(self, key, function: Callable, *args) -> None:
     """Gives the task function(*args), which must be picklable, to an idle worker."""
     worker = self._idle.pop()
-    self._running[worker.submit(function, *args)] = key, worker
+    try:
+      future = worker.submit(function, *args)
+    except BrokenProcessPool:  # it died while it was idle
+      worker = self._start()
+      future = worker.submit(function, *args)
+    self._running[future] = key, worker
 
   def next_result(self):
     """Waits for a task to end; returns (key, result), where a dead worker's result is a `WorkerDied`."""
@@ -76,7 +81,8 @@ class WorkerProcesses:
       logging.warning('A worker process died during task %s; another one takes its place.', key)
       worker.shutdown(wait=False)
       worker, result = self._start(), WorkerDied('the worker process died (killed, out of memory, or crashed)')
-    self._idle.append(worker)
+    finally:
+      self._idle.append(worker)
     return key, result
 
   def close(self) -> None:
@@ -106,6 +112,7 @@ def _initialize_worker(threads: int) -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
   import tensorflow as tf  # here, so that the driver's modules of graphs and selection stay without it
+  tf.get_logger().setLevel('ERROR')  # it warns of retracing, but every candidate is traced anew
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
   for gpu in tf.config.list_physical_devices('GPU'):

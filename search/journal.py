@@ -22,7 +22,8 @@ class Journal:
 
   Args:
     path: the file; it is created, with its folder, unless it exists.
-    config: what identifies the search, as JSON data. An existing journal must have been written with the same.
+    config: what identifies the search, as JSON data. A journal that holds records must have been written
+      with the same.
 
   Attributes:
     records: the records so far, in the order of their arrival.
@@ -76,7 +77,12 @@ class Journal:
       self._write(header)
       return []
     parsed = [self._parse(number, line) for number, line in enumerate(lines, 1)]
-    self._check_header(parsed[0], json.loads(json.dumps(header)))
+    self._check_version(parsed[0])
+    if len(parsed) == 1:  # nothing is recorded, so that a configuration may still be corrected
+      self._file.truncate(0)
+      self._write(header)
+    else:
+      self._check_config(parsed[0]['config'], json.loads(json.dumps(header['config'])))
     return parsed[1:]
 
   def _parse(self, number: int, line: bytes) -> dict:
@@ -88,10 +94,12 @@ class Journal:
       raise JournalError(f'{self._path}, line {number}: expected a JSON object, found {type(record).__name__}.')
     return record
 
-  def _check_header(self, found: dict, expected: dict) -> None:
-    if found.get('version') != VERSION or not isinstance(found.get('config'), dict):
+  def _check_version(self, header: dict) -> None:
+    if header.get('version') != VERSION or not isinstance(header.get('config'), dict):
       raise JournalError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}.')
-    differences = list(_differences(found['config'], expected['config']))
+
+  def _check_config(self, found: dict, expected: dict) -> None:
+    differences = list(_differences(found, expected))
     if differences:
       raise JournalError(f'{self._path} belongs to a search of another configuration: {"; ".join(differences)}. '
                          'Give this search a `model_dir` of its own.')

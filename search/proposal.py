@@ -44,6 +44,10 @@ class TournamentEvolution:
   fraction: float = 0.05
   winner: Callable[[list[Candidate], np.random.Generator], Candidate] = pareto_winner
 
+  def __post_init__(self):
+    if not 0 < self.fraction <= 1:
+      raise ValueError(f'`fraction` must lie in (0, 1], received {self.fraction}.')
+
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
     """Returns a graph and its parent's index, None for a random one; `candidates` counts those proposed before."""
@@ -84,7 +88,7 @@ def propose(index: int, strategy, space: SearchSpace, population: Population, se
     seed: the search's seed.
 
   Raises:
-    RuntimeError: if a million draws give no new graph.
+    ValueError: if a million draws give no new graph, as in a space that is exhausted.
   """
   rng = np.random.default_rng([seed, index])
   filtered = collections.Counter()
@@ -94,4 +98,4 @@ def propose(index: int, strategy, space: SearchSpace, population: Population, se
     if reason is None:
       return Proposal(index, graph, parent, dict(filtered))
     filtered[reason] += 1
-  raise RuntimeError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.')
+  raise ValueError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.')

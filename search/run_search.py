@@ -8,7 +8,7 @@ import sys
 
 # Before TensorFlow is imported: baselines of tensorflow-addons need Keras 2, and its start-up messages help nobody.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 from absl import app
 from absl import flags
@@ -26,8 +26,12 @@ _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where journal, TensorBoard 
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  logging.set_verbosity(logging.WARNING)
   try:
     gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_BINDINGS.value)
+  except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: whatever it is, it tells of the gin file
+    sys.exit(f'error: {e}')
+  try:
     gin.get_configurable(evolution.run_search)(model_dir=_MODEL_DIR.value, operative_config=gin.operative_config_str)
   except (ValueError, OSError) as e:
     logging.debug('The error came from here:', exc_info=True)

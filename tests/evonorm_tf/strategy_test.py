@@ -1,0 +1,57 @@
+"""Strategies by name, on the logical CPUs of conftest."""
+
+import sys
+
+import pytest
+import tensorflow as tf
+
+from evonorm_tf.strategy import get_strategy
+from evonorm_tf.strategy import STRATEGIES
+
+without_gpu = pytest.mark.skipif(bool(tf.config.list_logical_devices('GPU')), reason='describes hosts without GPU')
+
+
+def test_one_device_is_the_default():
+  for strategy in (get_strategy(), get_strategy('one_device')):
+    assert isinstance(strategy, tf.distribute.OneDeviceStrategy) and strategy.num_replicas_in_sync == 1
+
+
+@without_gpu
+def test_one_device_is_the_cpu():
+  with get_strategy().scope():
+    assert 'CPU:0' in tf.Variable(1.).device
+
+
+@without_gpu
+def test_mirrored_takes_all_logical_cpus():
+  strategy = get_strategy('mirrored')
+  assert isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync == 2
+
+  @tf.function
+  def gather():
+    context = lambda: tf.distribute.get_replica_context().replica_id_in_sync_group
+    return strategy.gather(strategy.run(lambda: tf.reshape(context(), [1])), axis=0)
+
+  assert gather().numpy().tolist() == [0, 1]
+
+
+def test_one_device_does_without_model_garden(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'official', None)
+  assert get_strategy('one_device').num_replicas_in_sync == 1
+
+
+def test_the_rest_is_model_gardens(monkeypatch):
+  from official.common import distribute_utils
+  calls = []
+  monkeypatch.setattr(
+      distribute_utils, 'get_distribution_strategy', lambda name, **options: calls.append((name, options)) or 'made')
+  gpus = len(tf.config.list_logical_devices('GPU'))
+  assert get_strategy('tpu', tpu='local') == 'made' == get_strategy('multi_worker_mirrored')
+  assert calls == [('tpu', {'num_gpus': gpus, 'tpu_address': 'local'}),
+                   ('multi_worker_mirrored', {'num_gpus': gpus, 'tpu_address': None})]
+
+
+def test_unknown_names():
+  with pytest.raises(ValueError, match="`name` must be one of .*'mirrored'.*, received 'mirored'"):
+    get_strategy('mirored')
+  assert STRATEGIES == ('one_device', 'mirrored', 'multi_worker_mirrored', 'tpu')

@@ -1,0 +1,168 @@
+"""Executors: keys and results, dying workers, ends. Tasks are functions of the standard library, picklable anywhere.
+
+All but the last tests run workers without TensorFlow, which they import in 5 seconds.
+"""
+
+import math
+import operator
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import tensorflow as tf
+
+from search import executors
+from search.executors import InProcess
+from search.executors import make_executor
+from search.executors import WorkerDied
+from search.executors import WorkerProcesses
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def light_workers(monkeypatch):
+  """Starts two workers whose initializer does nothing; closes them."""
+  monkeypatch.setattr(executors, '_initialize_worker', abs)
+  workers = WorkerProcesses(2)
+  yield workers
+  workers.close()
+
+
+def is_alive(pid):
+  """Whether a process runs; one that has ended and waits for its parent (state Z) does not."""
+  try:
+    return pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+  except OSError:
+    return False
+
+
+def wait_until(condition, seconds=30):
+  end = time.monotonic() + seconds
+  while not condition() and time.monotonic() < end:
+    time.sleep(.02)
+  return condition()
+
+
+def test_in_process_runs_one_task_when_asked():
+  executor, calls = InProcess(), []
+  assert executor.free == 1
+  executor.submit('key', calls.append, 4)
+  assert executor.free == 0 and not calls
+  assert executor.next_result() == ('key', None) and calls == [4]
+  executor.submit('pid', os.getpid)
+  assert executor.next_result() == ('pid', os.getpid()) and executor.free == 1
+  executor.close()
+
+
+def test_make_executor():
+  assert isinstance(make_executor(1), InProcess)
+  workers = make_executor(3)
+  assert isinstance(workers, WorkerProcesses) and workers.free == 3
+  workers.close()
+  for number in (0, -1):
+    with pytest.raises(ValueError, match=f'`workers` must be at least 1, received {number}'):
+      make_executor(number)
+
+
+def test_results_come_under_their_keys_from_processes_that_live_on(light_workers):
+  results = {}
+  for key in range(8):
+    while not light_workers.free:
+      results.update([light_workers.next_result()])
+    light_workers.submit(key, *((os.getpid,) if key % 2 else (operator.mul, key, 10)))
+  while len(results) < 8:
+    results.update([light_workers.next_result()])
+  assert [results[key] for key in (0, 2, 4, 6)] == [0, 20, 40, 60]
+  pids = {results[key] for key in (1, 3, 5, 7)}
+  assert len(pids) <= 2 and os.getpid() not in pids
+  assert light_workers.free == 2
+
+
+@pytest.mark.parametrize('death', [(os._exit, 0), (os._exit, 3), (signal.raise_signal, signal.SIGKILL)],
+                         ids=['exit 0', 'exit 3', 'killed'])
+def test_a_dying_worker_takes_its_own_task_only(light_workers, death):
+  light_workers.submit('innocent', time.sleep, .5)
+  light_workers.submit('deadly', *death)
+  results = dict(light_workers.next_result() for _ in range(2))
+  assert isinstance(results['deadly'], WorkerDied) and 'the worker process died' in str(results['deadly'])
+  assert results['innocent'] is None
+  assert light_workers.free == 2
+  for key in range(2):
+    light_workers.submit(key, math.sqrt, 4.)
+  assert dict(light_workers.next_result() for _ in range(2)) == {0: 2., 1: 2.}
+
+
+def test_a_worker_that_dies_while_idle_is_replaced(light_workers):
+  for key in range(2):
+    light_workers.submit(key, os.getpid)
+  pids = set(dict(light_workers.next_result() for _ in range(2)).values())
+  for pid in pids:
+    os.kill(pid, signal.SIGKILL)
+  assert wait_until(lambda: all(w._broken for w in light_workers._idle))
+  for key in range(2):
+    light_workers.submit(key, os.getpid)
+  results = dict(light_workers.next_result() for _ in range(2))
+  assert not pids & set(results.values())
+
+
+def test_an_exception_of_a_task_is_raised_and_the_worker_kept(light_workers):
+  light_workers.submit('bad', math.sqrt, -1.)
+  with pytest.raises(ValueError, match='math domain error'):
+    light_workers.next_result()
+  assert light_workers.free == 2
+  light_workers.submit('good', math.sqrt, 4.)
+  assert light_workers.next_result() == ('good', 2.)
+
+
+def test_close_ends_tasks_in_progress(light_workers):
+  light_workers.submit('pid', os.getpid)
+  _, pid = light_workers.next_result()
+  for key in range(2):
+    light_workers.submit(key, time.sleep, 600)
+  light_workers.close()
+  assert not is_alive(pid)
+  light_workers.close()  # a second time does nothing
+
+
+def test_workers_have_their_share_of_the_cores_and_ignore_ctrl_c(monkeypatch):
+  monkeypatch.setattr(os, 'cpu_count', lambda: 7)
+  workers = WorkerProcesses(2)
+  tasks = {'Ctrl-C': (signal.getsignal, signal.SIGINT), 'intra': (tf.config.threading.get_intra_op_parallelism_threads,),
+           'inter': (tf.config.threading.get_inter_op_parallelism_threads,)}
+  results = {}
+  try:
+    for key, task in tasks.items():
+      workers.submit(key, *task)  # all to the same worker, so that a single one imports TensorFlow
+      results.update([workers.next_result()])
+  finally:
+    workers.close()
+  assert results == {'Ctrl-C': signal.SIG_IGN, 'intra': 3, 'inter': 3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('end', (signal.SIGKILL, signal.SIGTERM))
+def test_workers_end_with_their_parent(end, tmp_path):
+  (tmp_path / 'parent.py').write_text(textwrap.dedent('''
+      import os, time
+      from search.executors import WorkerProcesses
+      if __name__ == '__main__':
+        workers = WorkerProcesses(2)
+        for key in range(2):
+          workers.submit(key, os.getpid)
+        print(*(workers.next_result()[1] for _ in range(2)), flush=True)
+        workers.submit('long', time.sleep, 600)
+        workers.next_result()
+  '''))
+  parent = subprocess.Popen([sys.executable, tmp_path / 'parent.py'], env=os.environ | {'PYTHONPATH': str(ROOT)},
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+  with parent:
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(set(pids)) == 2 and all(map(is_alive, pids))
+    parent.send_signal(end)
+  assert wait_until(lambda: not any(map(is_alive, pids)))
