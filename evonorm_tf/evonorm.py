@@ -12,6 +12,7 @@ import tf_keras
 
 from evonorm_tf import moments
 from evonorm_tf import primitives
+from evonorm_tf.norm_act_layer import check_groups
 from evonorm_tf.norm_act_layer import MovingAverages
 from evonorm_tf.norm_act_layer import NormActLayer
 
@@ -94,8 +95,7 @@ class SampleSeries(NormActLayer):
 
   def __init__(self, groups=32, **kwargs):
     super().__init__(**kwargs)
-    if groups < 1:
-      raise ValueError(f'`groups` must be at least 1, received {groups}.')
+    check_groups(groups)
     self.groups = groups
 
   def _normalize_activate(self, x, training):

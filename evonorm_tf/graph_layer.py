@@ -10,6 +10,7 @@ from evonorm_tf import moments
 from evonorm_tf import primitives
 from evonorm_tf.layer_graph import INITIAL_NODES
 from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.norm_act_layer import check_groups
 from evonorm_tf.norm_act_layer import MovingAverages
 from evonorm_tf.norm_act_layer import NormActLayer
 
@@ -68,8 +69,7 @@ class GraphLayer(MovingAverages, NormActLayer):
 
   def __init__(self, graph, groups=32, momentum=0.9, synchronized=False, **kwargs):
     super().__init__(**kwargs)
-    if groups < 1:
-      raise ValueError(f'`groups` must be at least 1, received {groups}.')
+    check_groups(groups)
     self._set_momentum(momentum)
     graph = graph if isinstance(graph, LayerGraph) else LayerGraph.from_dict(graph)
     self.graph = graph.without_dead_nodes()

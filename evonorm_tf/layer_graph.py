@@ -34,6 +34,9 @@ class Node:
   inputs: tuple[int, ...]
   axes: str = ''
 
+  def __post_init__(self):
+    object.__setattr__(self, 'inputs', tuple(self.inputs))  # a list would make the graph unhashable
+
 
 @dataclasses.dataclass(frozen=True)
 class LayerGraph:
@@ -48,6 +51,7 @@ class LayerGraph:
   nodes: tuple[Node, ...]
 
   def __post_init__(self):
+    object.__setattr__(self, 'nodes', tuple(self.nodes))
     if not self.nodes:
       raise LayerGraphError('A layer graph needs at least one intermediate node, received none.')
     for index, node in enumerate(self.nodes, len(INITIAL_NODES)):
@@ -156,7 +160,7 @@ def _check_header(data) -> None:
     raise LayerGraphError(f'A layer graph must be a JSON object, received {type(data).__name__}.')
   expected = {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES)}
   for key, value in expected.items():
-    if data.get(key) != value:
+    if data.get(key) != value or type(data[key]) is not type(value):  # True == 1
       raise LayerGraphError(f'`{key}` must be {value!r}, received {data.get(key)!r}.')
   unknown = sorted(set(data) - set(expected) - {'nodes'})
   if unknown:

@@ -23,7 +23,7 @@ class NormActLayer(tf_keras.layers.Layer):
     **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
 
   Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
-  Output: the shape and the compute dtype of the input. Statistics and f are computed in float32 at least.
+  Output: the input's shape, the layer's compute dtype. Statistics and f are computed in float32 at least.
 
   Raises:
     ValueError: for an argument, or an input shape, out of range.
@@ -103,6 +103,12 @@ class NormActLayer(tf_keras.layers.Layer):
         name=name, shape=(channels,), dtype=self._weight_dtype, experimental_autocast=False,
         initializer=self._initializers[name], regularizer=self._regularizers[name],
         constraint=self._constraints[name])
+
+
+def check_groups(groups: int) -> None:
+  """Raises ValueError unless `groups`, the number of channel groups, is a positive integer."""
+  if not isinstance(groups, int) or groups < 1:
+    raise ValueError(f'`groups` must be a positive integer, received {groups!r}.')
 
 
 def _get_each(module, **identifiers) -> dict:

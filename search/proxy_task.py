@@ -126,6 +126,8 @@ class Training:
       self.model = task.build(architecture, norm_act)
       self._kernels = kernels(self.model)
       self._optimizer = _optimizer(task)
+      # A step that made the optimizer's variables would be traced twice.
+      self._optimizer._create_all_weights(self.model.trainable_variables)  # pylint: disable=protected-access
       self._batches = iter(self._distribute(task.training_batches()))
     self._train = tf.function(self._train_steps)
     self._predict = tf.function(self._count_correct, reduce_retracing=True)

@@ -14,6 +14,7 @@ from absl import app
 from absl import flags
 from absl import logging
 import gin
+import tensorflow as tf
 
 from search import evolution
 
@@ -27,6 +28,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   logging.set_verbosity(logging.WARNING)
+  tf.get_logger().setLevel('ERROR')  # it warns of retracing, but every candidate is traced anew
   try:
     gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_BINDINGS.value)
   except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: whatever it is, it tells of the gin file

@@ -107,7 +107,7 @@ def test_config_holds_every_argument(make):
 @pytest.mark.parametrize('options,message', [
     ({'epsilon': 0.}, r'`epsilon` must be positive, received 0\.0'),
     ({'momentum': 2.}, r'`momentum` must lie in \[0, 1\], received 2\.0'),
-    ({'groups': 0}, '`groups` must be at least 1, received 0'),
+    ({'groups': 0}, '`groups` must be a positive integer, received 0'),
 ])
 def test_argument_errors(options, message):
   layers = {'momentum': BATCH_LAYERS, 'groups': SAMPLE_LAYERS + BATCH_LAYERS[-1:], 'epsilon': LAYERS}
