@@ -13,8 +13,8 @@ import tf_keras
 
 from evonorm_tf import addons
 from evonorm_tf import primitives
+from evonorm_tf.norm_act_layer import check_input_shape
 from evonorm_tf.norm_act_layer import NormActLayer
-from evonorm_tf.norm_act_layer import RANKS
 
 
 class BaselineLayer(tf_keras.layers.Layer):
@@ -57,11 +57,7 @@ class BaselineLayer(tf_keras.layers.Layer):
     self.supports_masking = True
 
   def build(self, input_shape):
-    shape = tf.TensorShape(input_shape)
-    if shape.rank is None or not RANKS[0] <= shape.rank <= RANKS[1]:
-      raise ValueError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape {shape}.')
-    if shape[-1] is None:
-      raise ValueError(f'The channel axis of the input must be known, received shape {shape}.')
+    shape = check_input_shape(input_shape)
     self.norm = self._make_norm(shape)
     self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: shape[-1]})
     super().build(input_shape)

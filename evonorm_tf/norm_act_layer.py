@@ -49,11 +49,7 @@ class NormActLayer(tf_keras.layers.Layer):
     self.supports_masking = True
 
   def build(self, input_shape):
-    shape = tf.TensorShape(input_shape)
-    if shape.rank is None or not RANKS[0] <= shape.rank <= RANKS[1]:
-      raise ValueError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape {shape}.')
-    if shape[-1] is None:
-      raise ValueError(f'The channel axis of the input must be known, received shape {shape}.')
+    shape = check_input_shape(input_shape)
     self.gamma = self._add_vector('gamma', shape[-1]) if self.scale else None
     self.beta = self._add_vector('beta', shape[-1]) if self.center else None
     if self.nonlinearity:
@@ -103,6 +99,16 @@ class NormActLayer(tf_keras.layers.Layer):
         name=name, shape=(channels,), dtype=self._weight_dtype, experimental_autocast=False,
         initializer=self._initializers[name], regularizer=self._regularizers[name],
         constraint=self._constraints[name])
+
+
+def check_input_shape(input_shape) -> tf.TensorShape:
+  """Returns the shape; raises ValueError unless it is [N, ..., C] of rank 2 to 5 with C known."""
+  shape = tf.TensorShape(input_shape)
+  if shape.rank is None or not RANKS[0] <= shape.rank <= RANKS[1]:
+    raise ValueError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape {shape}.')
+  if shape[-1] is None:
+    raise ValueError(f'The channel axis of the input must be known, received shape {shape}.')
+  return shape
 
 
 def check_groups(groups: int) -> None:

@@ -5,24 +5,15 @@ import re
 from unittest import mock
 
 import pytest
-import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import efficientnet
+from evonorm_tf.norm_act import get_norm_act
 
 MINI = {'width_multiplier': 0.25, 'depth_multiplier': 0.25}
 
 
-class BatchNormSiLU(tf_keras.layers.BatchNormalization):
-  """The BN-SiLU layer of these tests."""
-
-  def __init__(self, nonlinearity=True, **kwargs):
-    super().__init__(**kwargs)
-    self.nonlinearity = nonlinearity
-
-  def call(self, inputs, training=None):
-    y = super().call(inputs, training=training)
-    return tf.nn.silu(y) if self.nonlinearity else y
+batch_norm_silu = get_norm_act('bn_silu')
 
 
 def activation(nonlinearity=True, name=None):
@@ -34,7 +25,7 @@ def kernel_shapes(model):
 
 
 def test_published_number_of_parameters():
-  model = efficientnet.build_efficientnet(BatchNormSiLU)
+  model = efficientnet.build_efficientnet(batch_norm_silu)
   assert sum(v.shape.num_elements() for v in model.trainable_variables) == 5_288_548
 
 
@@ -91,4 +82,4 @@ def test_rates(arguments, expected, monkeypatch):
 ])
 def test_wrong_arguments(arguments, message):
   with pytest.raises(ValueError, match=re.escape(message)):
-    efficientnet.build_efficientnet(BatchNormSiLU, **arguments)
+    efficientnet.build_efficientnet(batch_norm_silu, **arguments)

@@ -7,18 +7,10 @@ import tf_keras
 
 from evonorm_tf import inverted_bottleneck
 from evonorm_tf.inverted_bottleneck import Stage
+from evonorm_tf.norm_act import get_norm_act
 
 
-class BatchNormReLU(tf_keras.layers.BatchNormalization):
-  """The BN-ReLU layer of these tests."""
-
-  def __init__(self, nonlinearity=True, **kwargs):
-    super().__init__(**kwargs)
-    self.nonlinearity = nonlinearity
-
-  def call(self, inputs, training=None):
-    y = super().call(inputs, training=training)
-    return tf.nn.relu(y) if self.nonlinearity else y
+batch_norm_relu = get_norm_act('bn_relu')
 
 
 def images(*shape):
@@ -27,7 +19,7 @@ def images(*shape):
 
 def block_model(stage, stride=1, drop_connect=0., channels=4):
   x = tf_keras.Input((6, 6, channels))
-  y = inverted_bottleneck.inverted_bottleneck(x, BatchNormReLU, stage, stride, drop_connect, 'block')
+  y = inverted_bottleneck.inverted_bottleneck(x, batch_norm_relu, stage, stride, drop_connect, 'block')
   return tf_keras.Model(x, y)
 
 
@@ -96,7 +88,7 @@ def test_levels_and_drop_connect_grow_with_depth(monkeypatch):
                           x, norm_act, stage, stride, rate, name))
   stages = (Stage(1, 8, 1, 1), Stage(2, 16, 2, 1), Stage(1, 24, 1, 1), Stage(1, 32, 2, 1))
   endpoints = inverted_bottleneck.inverted_bottleneck_endpoints(
-      tf_keras.Input((32, 32, 3)), BatchNormReLU, stages, stem_channels=8, stem_stride=2, drop_connect=0.5)
+      tf_keras.Input((32, 32, 3)), batch_norm_relu, stages, stem_channels=8, stem_stride=2, drop_connect=0.5)
   assert {level: tuple(x.shape[1:]) for level, x in endpoints.items()} == {
       '1': (16, 16, 8), '2': (8, 8, 24), '3': (4, 4, 32)}
   assert rates == pytest.approx([0., 0.1, 0.2, 0.3, 0.4])

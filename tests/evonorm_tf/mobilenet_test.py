@@ -5,22 +5,13 @@ import re
 from unittest import mock
 
 import pytest
-import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import mobilenet
+from evonorm_tf.norm_act import get_norm_act
 
 
-class BatchNormReLU(tf_keras.layers.BatchNormalization):
-  """The BN-ReLU layer of these tests."""
-
-  def __init__(self, nonlinearity=True, **kwargs):
-    super().__init__(**kwargs)
-    self.nonlinearity = nonlinearity
-
-  def call(self, inputs, training=None):
-    y = super().call(inputs, training=training)
-    return tf.nn.relu(y) if self.nonlinearity else y
+batch_norm_relu = get_norm_act('bn_relu')
 
 
 def activation(nonlinearity=True, name=None):
@@ -32,7 +23,7 @@ def kernel_shapes(model):
 
 
 def test_published_number_of_parameters_and_kernels_of_tf_keras():
-  model = mobilenet.build_mobilenet_v2(BatchNormReLU)
+  model = mobilenet.build_mobilenet_v2(batch_norm_relu)
   assert sum(v.shape.num_elements() for v in model.trainable_variables) == 3_504_872
   assert kernel_shapes(model) == kernel_shapes(tf_keras.applications.MobileNetV2(weights=None))
 
@@ -79,4 +70,4 @@ def test_dropout_reaches_the_last_layer():
 ])
 def test_wrong_arguments(arguments, message):
   with pytest.raises(ValueError, match=re.escape(message)):
-    mobilenet.build_mobilenet_v2(BatchNormReLU, **arguments)
+    mobilenet.build_mobilenet_v2(batch_norm_relu, **arguments)

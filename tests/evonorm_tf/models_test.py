@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import efficientnet, mobilenet, resnet
+from evonorm_tf.norm_act import get_norm_act
 
 BUILDERS = {
     'resnet14': functools.partial(resnet.build_resnet, depth=14, width_multiplier=0.5),
@@ -21,21 +22,12 @@ BUILDERS = {
 every_model = pytest.mark.parametrize('name', BUILDERS)
 
 
-class BatchNormReLU(tf_keras.layers.BatchNormalization):
-  """The BN-ReLU layer of these tests."""
-
-  def __init__(self, nonlinearity=True, **kwargs):
-    super().__init__(**kwargs)
-    self.nonlinearity = nonlinearity
-
-  def call(self, inputs, training=None):
-    y = super().call(inputs, training=training)
-    return tf.nn.relu(y) if self.nonlinearity else y
+batch_norm_relu = get_norm_act('bn_relu')
 
 
 def build(name, **kwargs):
   tf_keras.utils.set_random_seed(0)
-  return BUILDERS[name](BatchNormReLU, num_classes=10, **kwargs)
+  return BUILDERS[name](batch_norm_relu, num_classes=10, **kwargs)
 
 
 @pytest.fixture(scope='module', params=BUILDERS)

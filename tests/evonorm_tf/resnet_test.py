@@ -10,18 +10,10 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import resnet
+from evonorm_tf.norm_act import get_norm_act
 
 
-class BatchNormReLU(tf_keras.layers.BatchNormalization):
-  """The BN-ReLU layer of these tests."""
-
-  def __init__(self, nonlinearity=True, **kwargs):
-    super().__init__(**kwargs)
-    self.nonlinearity = nonlinearity
-
-  def call(self, inputs, training=None):
-    y = super().call(inputs, training=training)
-    return tf.nn.relu(y) if self.nonlinearity else y
+batch_norm_relu = get_norm_act('bn_relu')
 
 
 def kernel_shapes(model):
@@ -32,7 +24,7 @@ def test_resnet50_has_the_kernels_of_resnet50_v2():
   expected = tf_keras.applications.ResNet50V2(weights=None)
   biases = sum(layer.bias.shape[0] for layer in expected.layers
                if isinstance(layer, tf_keras.layers.Conv2D) and layer.use_bias)
-  model = resnet.build_resnet(BatchNormReLU)
+  model = resnet.build_resnet(batch_norm_relu)
   assert kernel_shapes(model) == kernel_shapes(expected)
   assert biases > 0 and model.count_params() == expected.count_params() - biases
 
@@ -74,7 +66,7 @@ def test_multipliers_scale_widths_and_blocks():
 
 
 def test_blocks_with_zero_residual_are_identities_or_projections():
-  model = resnet.build_resnet(BatchNormReLU, 14)
+  model = resnet.build_resnet(batch_norm_relu, 14)
   for layer in model.layers:
     if layer.name.endswith('block2_conv2') or layer.name.endswith('block1_conv2'):
       layer.kernel.assign(tf.zeros_like(layer.kernel))
@@ -83,9 +75,9 @@ def test_blocks_with_zero_residual_are_identities_or_projections():
   stem, projection, first, second = tensors(np.random.default_rng(0).normal(size=(2, 8, 8, 3)))
   np.testing.assert_array_equal(second, first)
   np.testing.assert_array_equal(first, projection)
-  # At its initial values and at inference, BN-ReLU only divides by the root of 1 + epsilon (1e-3).
+  # At its initial values and at inference, BN-ReLU only divides by the root of 1 + epsilon (1e-5).
   kernel = model.get_layer('stage1_block1_projection').kernel
-  expected = tf.nn.conv2d(tf.nn.relu(stem), kernel, 1, 'SAME') / 1.001**0.5
+  expected = tf.nn.conv2d(tf.nn.relu(stem), kernel, 1, 'SAME') / 1.00001**0.5
   np.testing.assert_allclose(projection, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -116,4 +108,4 @@ def test_stride_is_on_the_3x3_convolution_and_no_convolution_has_a_bias():
 ])
 def test_wrong_arguments(arguments, message):
   with pytest.raises(ValueError, match=re.escape(message)):
-    resnet.build_resnet(BatchNormReLU, **arguments)
+    resnet.build_resnet(batch_norm_relu, **arguments)
