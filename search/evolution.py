@@ -92,12 +92,9 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     reranking.evaluation.check()
     summaries = stack.enter_context(contextlib.closing(
         Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
-    config = operative_config()
-    (pathlib.Path(model_dir) / 'operative_config.gin').write_text(config)
-    summaries.write_text('operative_config', textwrap.indent(config, '    '))  # indented, Markdown leaves it alone
+    _write_config(operative_config(), model_dir, summaries)
     executor = stack.enter_context(contextlib.closing(make_executor(workers)))
-    progress = stack.enter_context(Progress(phases))
-    search = _Search(journal, executor, summaries, progress)
+    search = _Search(journal, executor, summaries, stack.enter_context(Progress(phases)))
     search.evaluate_each(REFERENCE, {name: (None, name) for name in references}, evaluation)
     search.evolve(strategy, space, population, evaluation, candidates, seed, max_minutes)
     search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
@@ -184,6 +181,12 @@ def _finalists(records: Sequence[dict], top: int, references: Sequence[str]) -> 
   """The best candidates and the references, as jobs for `_Search.evaluate_each`."""
   best = sorted(records_lib.candidates(records), key=lambda c: (-c.mean_score, c.index))[:top]
   return {**{f'candidate {c.index}': (c.index, c.graph) for c in best}, **{name: (None, name) for name in references}}
+
+
+def _write_config(config: str, model_dir: str, summaries: Summaries) -> None:
+  """Keeps the configuration's text beside the journal and in TensorBoard."""
+  (pathlib.Path(model_dir) / 'operative_config.gin').write_text(config)
+  summaries.write_text('operative_config', textwrap.indent(config, '    '))  # indented, Markdown leaves it alone
 
 
 def _report(records: Sequence[dict], model_dir: str, reranking: Reranking) -> None:

@@ -37,7 +37,8 @@ def parse(file, bindings=()):
 
 def tiny(task):
   """The task on 8×8 images of the bundled subset, two steps long, its networks with one block a stage."""
-  architectures = tuple(dataclasses.replace(a, options=a.options | {'depth_multiplier': .01}) for a in task.architectures)
+  architectures = tuple(
+      dataclasses.replace(a, options=a.options | {'depth_multiplier': .01}) for a in task.architectures)
   tiny_data = dict(steps=2, batch_size=4, image_size=8, crop_size=8, validation_images=10, data_dir=None)
   return dataclasses.replace(task, **{'architectures': architectures, **tiny_data})
 
@@ -81,8 +82,8 @@ def outcomes(file, architectures=None, **tests):
     task = dataclasses.replace(task, architectures=task.architectures[:architectures])
     quality = evaluation.quality and dataclasses.replace(evaluation.quality, min_accuracy=0.)
     stability = evaluation.stability and dataclasses.replace(evaluation.stability, steps=2)
-    yield dataclasses.replace(evaluation, **{'task': task, 'quality': quality, 'stability': stability, **tests}).evaluate(
-        'evonorm_s0')
+    changes = {'task': task, 'quality': quality, 'stability': stability, **tests}
+    yield dataclasses.replace(evaluation, **changes).evaluate('evonorm_s0')
 
 
 @by_name

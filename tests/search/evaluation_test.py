@@ -112,10 +112,12 @@ def test_stability_rejection(events):
 @pytest.mark.parametrize('error, reason', [
     (lambda: NonFiniteLoss('loss is not finite after 26 steps'), 'loss is not finite after 26 steps'),
     (MemoryError, 'MemoryError: no message'),
-    (lambda: tf.errors.ResourceExhaustedError(None, None, OUT_OF_MEMORY), 'ResourceExhaustedError: OOM when allocating'),
+    (lambda: tf.errors.ResourceExhaustedError(None, None, OUT_OF_MEMORY),
+     'ResourceExhaustedError: OOM when allocating'),
     (lambda: RecursionError('deep'), 'RecursionError: deep'),
     (lambda: KeyError('ends with a colon:'), "KeyError: 'ends with a colon:'"),
-    (lambda: TypeError('x' * 1000), 'TypeError: ' + 'x' * 300)], ids=['NaN', 'memory', 'device', 'depth', 'key', 'long'])
+    (lambda: TypeError('x' * 1000), 'TypeError: ' + 'x' * 300)],
+                         ids=['NaN', 'memory', 'device', 'depth', 'key', 'long'])
 @pytest.mark.parametrize('activity', ('build', 'train', 'accuracy'))
 def test_whatever_fails_is_recorded_with_its_architecture(events, activity, error, reason):
   events[2]['mobilenet_v2'] = activity, error()
@@ -130,7 +132,8 @@ def test_ctrl_c_is_no_failure(events):
     Evaluation(TWO).evaluate(S0)
 
 
-@pytest.mark.parametrize('spec, groups', [(S0, 4), ('evonorm_s0', 4), ('gn_relu', 4), ('in_relu', -1), ('bn_relu', None)],
+@pytest.mark.parametrize('spec, groups', [
+    (S0, 4), ('evonorm_s0', 4), ('gn_relu', 4), ('in_relu', -1), ('bn_relu', None)],
                          ids=['graph', 'S0', 'GN', 'IN', 'BN'])
 def test_groups_reach_the_layers_that_have_them(events, monkeypatch, spec, groups):
   received = []

@@ -234,6 +234,14 @@ def test_max_minutes_ends_the_evolution_and_not_the_reranking(bare, tmp_path, cl
   assert len(stage(more, 'evolution')) == 5 + 3 and more[:len(records)] == records
 
 
+def test_what_runs_when_the_time_is_over_is_recorded(bare, tmp_path, monkeypatch, clock):
+  monkeypatch.setattr(evolution, 'make_executor', lambda workers: FakeExecutor())
+  records = search(tmp_path, 50, references=(), max_minutes=2.5)
+  # Two begin at once, one more after each result; after the third, at 3 minutes, one is still running.
+  assert sorted(r['index'] for r in stage(records, 'evolution')) == [0, 1, 2, 3]
+  assert clock == [1000. + 60 * len(records)] and {r['stage'] for r in records} == {'evolution', 'reranking'}
+
+
 class Killed(BaseException):
   """What nothing in the search catches."""
 
@@ -332,9 +340,19 @@ def test_bad_arguments_fail_before_anything_is_evaluated(bare, tmp_path, monkeyp
     search(tmp_path, **options)
 
 
-def test_a_failing_check_leaves_a_folder_that_can_be_used(bare, tmp_path, monkeypatch):
+@pytest.mark.parametrize('steps', (7, 99))
+def test_a_failing_check_leaves_a_folder_that_can_be_used(bare, tmp_path, monkeypatch, steps):
+  """Of the search's evaluation, which has 7 steps, or of the re-ranking's."""
+  longer = Reranking(FakeEvaluation(FakeTask(99)), FINALISTS, 2)
   with monkeypatch.context() as patch:
-    patch.setattr(FakeEvaluation, 'check', lambda self: 1 / 0)
+    patch.setattr(FakeEvaluation, 'evaluate', None)
+    patch.setattr(FakeEvaluation, 'check', lambda self: 1 / (self.task.steps - steps))
     with pytest.raises(ZeroDivisionError):
-      search(tmp_path, seed=5)
+      search(tmp_path, seed=5, reranking=longer)
   assert len(search(tmp_path, seed=1)) == 19
+
+
+def test_the_reranking_has_an_evaluation_of_its_own(bare, tmp_path):
+  records = search(tmp_path, reranking=Reranking(FakeEvaluation(all_fail=True), FINALISTS, 2))
+  assert 'accepted' in {r['outcome'] for r in stage(records, 'evolution')}
+  assert [r['outcome'] == 'accepted' for r in stage(records, 'reranking')] == [False] * FINALISTS + [True] * 2

@@ -132,8 +132,10 @@ def test_close_ends_tasks_in_progress(light_workers):
 
 def test_workers_have_their_share_of_the_cores_and_ignore_ctrl_c(monkeypatch):
   monkeypatch.setattr(os, 'cpu_count', lambda: 7)
+  handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit SIG_IGN
   workers = WorkerProcesses(2)
-  tasks = {'Ctrl-C': (signal.getsignal, signal.SIGINT), 'intra': (tf.config.threading.get_intra_op_parallelism_threads,),
+  tasks = {'Ctrl-C': (signal.getsignal, signal.SIGINT),
+           'intra': (tf.config.threading.get_intra_op_parallelism_threads,),
            'inter': (tf.config.threading.get_inter_op_parallelism_threads,)}
   results = {}
   try:
@@ -142,6 +144,7 @@ def test_workers_have_their_share_of_the_cores_and_ignore_ctrl_c(monkeypatch):
       results.update([workers.next_result()])
   finally:
     workers.close()
+    signal.signal(signal.SIGINT, handler)
   assert results == {'Ctrl-C': signal.SIG_IGN, 'intra': 3, 'inter': 3}
 
 

@@ -9,7 +9,6 @@ from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
 from search import proposal as proposal_lib
 from search.known_graphs import known_graph
-from search.mutation import mutate
 from search.population import Candidate
 from search.population import Population
 from search.proposal import propose
