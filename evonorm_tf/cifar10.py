@@ -48,6 +48,9 @@ def load_split(split, data_dir=None):
   if data_dir is None:
     builder = tfds.builder_from_directory(BUNDLED_DATA_DIR / SUBSET_NAME / SUBSET_VERSION)
     examples = _read(tfds, builder, split)
+  elif not tf.io.gfile.isdir(data_dir):  # a misspelt folder would begin a download
+    raise ValueError(f"`data_dir` must be an existing folder, received '{data_dir}'. "
+                     'The default, data_dir=None, is the subset bundled with the package.')
   else:
     examples = _read_full(tfds, split, data_dir)
   # TFDS shuffles while preparing, so that only the ids give every copy of the set the same order.

@@ -146,5 +146,6 @@ def build_inverted_bottlenecks(norm_act, stages, stem_channels, head_channels, n
   x = tf_keras.layers.Dropout(dropout, name='dropout')(x)
   # float32 under every dtype policy: the loss takes the logits' exponential.
   logits = tf_keras.layers.Dense(
-      num_classes, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=0.01), dtype='float32', name='logits')(x)
+      num_classes, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=0.01), dtype='float32',
+      name='logits')(x)
   return tf_keras.Model(images, logits, name=name)

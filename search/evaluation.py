@@ -33,7 +33,7 @@ class Outcome:
     outcome: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed'.
     detail: where it was not accepted, the architecture and the reason.
     screening: validation accuracies at the quality test, as far as it came.
-    gradient_norm: the largest of the stability test, None if it was not reached.
+    gradient_norm: the largest of the stability test, None unless that was passed.
     scores: validation accuracies after the whole training; empty unless accepted.
     test_scores: accuracies on the test images; empty unless asked for.
     seconds: time spent, by activity.
@@ -90,8 +90,10 @@ class Evaluation:
     return outcome
 
   def _norm_act(self, spec: LayerGraph | str) -> NormActFactory:
+    # Statistics of the global batch, so that scores do not depend on the number of replicas.
+    options = {'groups': self.groups, 'synchronized': self.task.strategy != 'one_device'}
     factory = get_norm_act(spec)
-    return get_norm_act(spec, groups=self.groups) if factory.leaves_open('groups') else factory
+    return get_norm_act(spec, **{k: v for k, v in options.items() if factory.leaves_open(k)})
 
   def _evaluate(self, norm_act: NormActFactory, outcome: Outcome) -> None:
     trainings = {}

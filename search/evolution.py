@@ -16,6 +16,7 @@ from rich.console import Console
 from evonorm_tf.norm_act import NORM_ACTS
 from search import records as records_lib
 from search import report
+from search.equation import equation_text
 from search.evaluation import Evaluation
 from search.evaluation import Outcome
 from search.executors import make_executor
@@ -76,11 +77,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     JournalError: if `model_dir` holds another search, or another process is running it.
     ValueError: for arguments that cannot work, before anything is evaluated.
   """
-  if candidates < 1:
-    raise ValueError(f'`candidates` must be at least 1, received {candidates}.')
-  unknown = sorted(set(references) - set(NORM_ACTS))
-  if unknown:
-    raise ValueError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
+  _check(candidates, references)
   population = Population(window)
   # What a search is identified by; it may go on with more candidates, or other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
@@ -100,6 +97,14 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
   _report(journal.records, model_dir, reranking)
   return journal.records
+
+
+def _check(candidates: int, references: Sequence[str]) -> None:
+  if candidates < 1:
+    raise ValueError(f'`candidates` must be at least 1, received {candidates}.')
+  unknown = sorted(set(references) - set(NORM_ACTS))
+  if unknown:
+    raise ValueError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
 
 
 class _Search:
@@ -178,8 +183,11 @@ class _Search:
 
 
 def _finalists(records: Sequence[dict], top: int, references: Sequence[str]) -> dict[str, tuple]:
-  """The best candidates and the references, as jobs for `_Search.evaluate_each`."""
-  best = sorted(records_lib.candidates(records), key=lambda c: (-c.mean_score, c.index))[:top]
+  """The best candidates, one of each equation, and the references, as jobs for `_Search.evaluate_each`."""
+  by_equation = {}
+  for candidate in sorted(records_lib.candidates(records), key=lambda c: (-c.mean_score, c.index)):
+    by_equation.setdefault(equation_text(candidate.graph), candidate)
+  best = list(by_equation.values())[:top]
   return {**{f'candidate {c.index}': (c.index, c.graph) for c in best}, **{name: (None, name) for name in references}}
 
 

@@ -185,7 +185,9 @@ class Training:
 
 def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
   """SGD in its older form: one fused op a variable, which halves the time to trace a step."""
-  rate = tf_keras.optimizers.schedules.CosineDecay(task.learning_rate, task.steps) if task.cosine else task.learning_rate
+  rate = task.learning_rate
+  if task.cosine:
+    rate = tf_keras.optimizers.schedules.CosineDecay(rate, task.steps)
   return tf_keras.optimizers.legacy.SGD(rate, task.momentum, nesterov=True)
 
 

@@ -22,12 +22,12 @@ _GIN_FILE = flags.DEFINE_multi_string('gin_file', None, 'Configuration, one of g
 _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "Bindings that win over the file's, such as 'run_search.candidates = 500'.")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where journal, TensorBoard events and report go.', required=True)
+flags.FLAGS.set_default('verbosity', logging.WARNING)
 
 
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  logging.set_verbosity(logging.WARNING)
   tf.get_logger().setLevel('ERROR')  # it warns of retracing, but every candidate is traced anew
   try:
     gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_BINDINGS.value)

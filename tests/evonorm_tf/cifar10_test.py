@@ -1,6 +1,7 @@
 """Tests of the CIFAR-10 loading, its bundled subset and the input pipelines."""
 
 import itertools
+import os
 import pathlib
 import sys
 
@@ -109,7 +110,10 @@ def test_load_split_errors(tmp_path, monkeypatch):
     raise ConnectionError('no network')
 
   monkeypatch.setattr(tfds.core.DatasetBuilder, 'download_and_prepare', no_network)
+  with pytest.raises(ValueError, match='`data_dir` must be an existing folder, received .*misspelt'):
+    cifar10.load_split('train', str(tmp_path / 'misspelt'))
   missing = str(tmp_path / 'missing')
+  os.mkdir(missing)
   with pytest.raises(ValueError, match=f"Looked for '{missing}/cifar10'.*ConnectionError: no network.*bundled"):
     cifar10.load_split('train', missing)
 
