@@ -23,7 +23,7 @@ tensorboard: $(INSTALLED)
 	$(VENV)/bin/tensorboard --logdir=$(MODEL_DIR)
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q --numprocesses=2 --dist=worksteal
 
 test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q -m slow

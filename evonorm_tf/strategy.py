@@ -3,13 +3,19 @@
 Model Garden's `distribute_utils` does the work; this module counts the GPUs and checks the name.
 """
 
+import functools
+
 import tensorflow as tf
 
 STRATEGIES = ('one_device', 'mirrored', 'multi_worker_mirrored', 'tpu')
 
 
+@functools.lru_cache(maxsize=None)
 def get_strategy(name: str = 'one_device', tpu: str | None = None) -> tf.distribute.Strategy:
-  """Returns a tf.distribute strategy.
+  """Returns a tf.distribute strategy, always the same one of a name in a process.
+
+  Every new MirroredStrategy numbers its collective operations from the start, and TensorFlow refuses a number that
+  it has met with another shape.
 
   Args:
     name: 'one_device' (the first GPU, or the CPU), 'mirrored' (all GPUs of this host, or its logical CPUs),

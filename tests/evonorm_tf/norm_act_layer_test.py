@@ -12,6 +12,7 @@ from evonorm_tf.graph_layer import GraphLayer
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
 from evonorm_tf.primitives import BATCH
+from evonorm_tf.strategy import get_strategy
 
 # BN-SiLU, then over v1 times its own second moment: three moments over the batch, the later ones of the earlier.
 BATCH_MOMENTS = LayerGraph((
@@ -196,7 +197,7 @@ def gradients_and_value(layer, x, loss_weights):
 
 def run_two_replicas(make, x, loss_weights, shares):
   """The layer after a step on two logical CPUs, with dL/dx, the sums of the weights' gradients, and y."""
-  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  strategy = get_strategy('mirrored')
   with strategy.scope():
     layer = make()
     layer.build([None, *x.shape[1:]])

@@ -37,7 +37,7 @@ def test_mirrored_takes_all_logical_cpus():
 
 def test_one_device_does_without_model_garden(monkeypatch):
   monkeypatch.setitem(sys.modules, 'official', None)
-  assert get_strategy('one_device').num_replicas_in_sync == 1
+  assert get_strategy.__wrapped__('one_device').num_replicas_in_sync == 1
 
 
 def test_the_rest_is_model_gardens(monkeypatch):
@@ -46,9 +46,15 @@ def test_the_rest_is_model_gardens(monkeypatch):
   monkeypatch.setattr(
       distribute_utils, 'get_distribution_strategy', lambda name, **options: calls.append((name, options)) or 'made')
   gpus = len(tf.config.list_logical_devices('GPU'))
-  assert get_strategy('tpu', tpu='local') == 'made' == get_strategy('multi_worker_mirrored')
+  make = get_strategy.__wrapped__  # the cache would keep what is made here
+  assert make('tpu', tpu='local') == 'made' == make('multi_worker_mirrored')
   assert calls == [('tpu', {'num_gpus': gpus, 'tpu_address': 'local'}),
                    ('multi_worker_mirrored', {'num_gpus': gpus, 'tpu_address': None})]
+
+
+@without_gpu
+def test_two_mirrored_trainings_in_a_process_share_a_strategy():
+  assert get_strategy('mirrored') is get_strategy('mirrored')
 
 
 def test_unknown_names():
