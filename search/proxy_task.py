@@ -157,6 +157,12 @@ class Training:
     return correct / len(labels)
 
   def _distribute(self, dataset: tf.data.Dataset):
+    """The dataset for the strategy's replicas; a single one takes it as it is.
+
+    TensorFlow's distributed iterators crash the process if they are dropped while they fetch (seen with 2.20).
+    """
+    if self._strategy.num_replicas_in_sync == 1:
+      return dataset
     return self._strategy.experimental_distribute_dataset(dataset)
 
   def _train_steps(self, batches, steps):
