@@ -5,6 +5,7 @@ Everything a search knows stands in its journal: the same call on the same `mode
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import textwrap
 import time
@@ -16,7 +17,6 @@ from rich.console import Console
 from evonorm_tf.norm_act import NORM_ACTS
 from search import records as records_lib
 from search import report
-from search.equation import equation_text
 from search.evaluation import Evaluation
 from search.evaluation import Outcome
 from search.executors import make_executor
@@ -139,9 +139,10 @@ class _Search:
     done = {r['index'] for r in evolution}
     waiting = [i for i in reversed(range(candidates)) if i not in done]
     running = {}
-    self._progress.update(EVOLUTION, self._journal.records)
+    end = math.inf if max_minutes is None else 60 * max_minutes
+    self._progress.update(EVOLUTION, self._journal.records, seconds_allowed=end - self.elapsed)
     while waiting or running:
-      if max_minutes is not None and self.elapsed > 60 * max_minutes:
+      if self.elapsed > end:
         waiting.clear()
       while waiting and self._executor.free:
         proposal = propose(waiting.pop(), strategy, space, population, seen, seed)
@@ -183,12 +184,9 @@ class _Search:
 
 
 def _finalists(records: Sequence[dict], top: int, references: Sequence[str]) -> dict[str, tuple]:
-  """The best candidates, one of each equation, and the references, as jobs for `_Search.evaluate_each`."""
-  by_equation = {}
-  for candidate in sorted(records_lib.candidates(records), key=lambda c: (-c.mean_score, c.index)):
-    by_equation.setdefault(equation_text(candidate.graph), candidate)
-  best = list(by_equation.values())[:top]
-  return {**{f'candidate {c.index}': (c.index, c.graph) for c in best}, **{name: (None, name) for name in references}}
+  """The best candidates and the references, as jobs for `_Search.evaluate_each`."""
+  best = {records_lib.name(r): (r['index'], records_lib.layer_graph(r)) for r in records_lib.finalists(records, top)}
+  return {**best, **{name: (None, name) for name in references}}
 
 
 def _write_config(config: str, model_dir: str, summaries: Summaries) -> None:

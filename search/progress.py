@@ -49,7 +49,7 @@ class Progress:
     self._end_phase()
     self._bars.stop()
 
-  def update(self, phase: str, records: Sequence[dict]) -> None:
+  def update(self, phase: str, records: Sequence[dict], seconds_allowed: float = math.inf) -> None:
     """Shows a phase's state.
 
     Call it after each record, and once at the start of the phase: the records given then are not of this run.
@@ -57,21 +57,24 @@ class Progress:
     Args:
       phase: the stage that is under way.
       records: of all stages.
+      seconds_allowed: the time from now after which the phase takes up nothing more; it counts in the phase's first
+        call.
     """
     done = len(records_lib.of_stage(records, phase))
     if phase != self._phase:
-      self._begin_phase(phase, earlier=done)
+      self._begin_phase(phase, earlier=done, seconds_allowed=seconds_allowed)
     self._bars.update(self._task.id, completed=done, accepted=len(records_lib.accepted(records, phase)))
     self._describe_best(records_lib.best(records))
     self._line_is_due = True
     if self._clock() - self._printed_at >= self._seconds_between_lines:
       self._print_line()
 
-  def _begin_phase(self, phase: str, earlier: int) -> None:
+  def _begin_phase(self, phase: str, earlier: int, seconds_allowed: float) -> None:
     if phase not in self._total_by_phase:
       raise ValueError(f'`phase` must be one of {sorted(self._total_by_phase)}, received {phase!r}.')
     self._end_phase()
-    task_id = self._bars.add_task(PHASES[phase], total=self._total_by_phase[phase], earlier=earlier, accepted=0)
+    task_id = self._bars.add_task(PHASES[phase], total=self._total_by_phase[phase], earlier=earlier,
+                                  seconds_allowed=seconds_allowed, accepted=0)
     self._task = next(task for task in self._bars.tasks if task.id == task_id)
     self._phase, self._printed_at = phase, -math.inf
 
@@ -124,11 +127,13 @@ class _Bars(rich.progress.Progress):
 
 
 def _time_left(task: rich.progress.Task) -> str:
-  """The time that the phase's remaining records take at the average so far; empty for a phase that has ended."""
+  """The time left at the average so far, within what is allowed; empty for a phase that has ended."""
   if task.finished or task.stop_time is not None:
     return ''
   done = task.completed - task.fields['earlier']
-  return f'time left {_hours(task.elapsed / done * task.remaining) if done else "unknown"}'
+  seconds = min(task.elapsed / done * task.remaining if done else math.inf,
+                max(task.fields['seconds_allowed'] - task.elapsed, 0))
+  return f'time left {"unknown" if math.isinf(seconds) else _hours(seconds)}'
 
 
 def _hours(seconds: float | None) -> str:

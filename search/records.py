@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Sequence
 
 from evonorm_tf.layer_graph import LayerGraph
+from search.equation import equation_text
 from search.known_graphs import KNOWN_GRAPHS, known_graph
 from search.population import Candidate
 
@@ -68,6 +69,23 @@ def layer_graph(record: dict) -> LayerGraph | None:
 def best(records: Sequence[dict]) -> dict | None:
   """The record of the candidate of the best mean score, the first of equals; None as long as there is none."""
   return max(accepted(records), key=mean_score, default=None)
+
+
+def finalists(records: Sequence[dict], count: int) -> list[dict]:
+  """The `count` best candidates, the first of equals, one of each function.
+
+  Two candidates are one function if their equations agree, or their scores and gradient norms to the last digit: such
+  functions train alike, as tanh(x) and tanh(x) + v0² do from v0 = 0.
+  """
+  chosen, met = [], set()
+  for record in sorted(accepted(records), key=lambda r: (-mean_score(r), r['index'])):
+    keys = {equation_text(layer_graph(record))}
+    if record['gradient_norm'] is not None:
+      keys.add((*record['scores'].values(), record['gradient_norm']))
+    if not keys & met:
+      chosen.append(record)
+    met |= keys
+  return chosen[:count]
 
 
 def top_mean(records: Sequence[dict], count: int = TOP) -> float | None:

@@ -61,6 +61,18 @@ def test_time_left_is_from_the_whole_phase(make_record, clock):
   assert 'time left 0:05:12' in lines(console)[5]  # 15 · 104 s / 5
 
 
+def test_time_left_is_within_the_time_allowed(make_record, clock):
+  records = []
+  with Progress({'evolution': 20}, console := plain(), seconds_between_lines=0, clock=clock) as progress:
+    progress.update('evolution', records, seconds_allowed=90)
+    for seconds in (10, 30, 60):
+      clock.now += seconds
+      records.append(make_record())
+      progress.update('evolution', records)
+  time_left = [line.split('time left ')[1].split(',')[0] for line in lines(console)[:4]]
+  assert time_left == ['0:01:30', '0:01:20', '0:00:50', '0:00:00']
+
+
 def test_records_of_an_earlier_run_do_not_count(make_record, clock):
   records = [make_record(elapsed=1.)] * 50
   with Progress({'evolution': 100}, console := plain(), seconds_between_lines=0, clock=clock) as progress:

@@ -25,6 +25,26 @@ def test_best_is_the_first_of_equals(make_record):
   assert records_lib.best(records[3:]) is None
 
 
+def test_finalists_are_the_best_one_of_each_function(make_record):
+  s0, b0, s1, s2 = (known_graph(f'evonorm_{name}') for name in ('s0', 'b0', 's1', 's2'))
+  records = [
+      make_record(index=4, scores=(.5, .5), graph=s0, gradient_norm=3.),  # of the same equation as 3
+      make_record(index=3, scores=(.6, .6), graph=s0, gradient_norm=2.),
+      make_record(index=2, scores=(.5, .7), graph=b0, gradient_norm=2.),  # as good as 3, and before it
+      make_record(index=5, scores=(.5, .7), graph=s1, gradient_norm=2.),  # trains like 2
+      make_record(index=6, scores=(.5, .7), graph=s2, gradient_norm=4.),
+      make_record(index=7, scores=(.1, .1), graph=known_graph('bn_relu')),
+      make_record(index=8), make_record('reference', (.9, .9), name='gn_relu')]
+  assert [r['index'] for r in records_lib.finalists(records, 3)] == [2, 3, 6]
+  assert [r['index'] for r in records_lib.finalists(records, 9)] == [2, 3, 6, 7]
+
+
+def test_candidates_without_a_gradient_norm_are_told_apart_by_their_equations(make_record):
+  records = [make_record(index=i, scores=(.5,), graph=known_graph(f'evonorm_{name}'), gradient_norm=None)
+             for i, name in enumerate(['s0', 'b0', 's0'])]
+  assert [r['index'] for r in records_lib.finalists(records, 3)] == [0, 1]
+
+
 def test_top_mean_leaves_out_what_is_below_the_top(make_record):
   records = [make_record(scores=(s / 20,)) for s in range(1, 13)]  # the ten best: 3/20 to 12/20
   assert records_lib.top_mean(records) == pytest.approx(7.5 / 20)
