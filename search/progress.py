@@ -63,7 +63,8 @@ class Progress:
     done = len(records_lib.of_stage(records, phase))
     if phase != self._phase:
       self._begin_phase(phase, earlier=done, seconds_allowed=seconds_allowed)
-    self._bars.update(self._task.id, completed=done, accepted=len(records_lib.accepted(records, phase)))
+    self._bars.update(self._task.id, completed=done, accepted=len(records_lib.accepted(records, phase)),
+                      updated_at=self._task.elapsed)
     self._describe_best(records_lib.best(records))
     self._line_is_due = True
     if self._clock() - self._printed_at >= self._seconds_between_lines:
@@ -74,7 +75,7 @@ class Progress:
       raise ValueError(f'`phase` must be one of {sorted(self._total_by_phase)}, received {phase!r}.')
     self._end_phase()
     task_id = self._bars.add_task(PHASES[phase], total=self._total_by_phase[phase], earlier=earlier,
-                                  seconds_allowed=seconds_allowed, accepted=0)
+                                  seconds_allowed=seconds_allowed, updated_at=0., accepted=0)
     self._task = next(task for task in self._bars.tasks if task.id == task_id)
     self._phase, self._printed_at = phase, -math.inf
 
@@ -127,13 +128,16 @@ class _Bars(rich.progress.Progress):
 
 
 def _time_left(task: rich.progress.Task) -> str:
-  """The time left at the average so far, within what is allowed; empty for a phase that has ended."""
+  """The time left at the average so far, within what is allowed; empty for a phase that has ended.
+
+  The average is that of the last record, so that the time runs down, and not up, until the next one.
+  """
   if task.finished or task.stop_time is not None:
     return ''
-  done = task.completed - task.fields['earlier']
-  seconds = min(task.elapsed / done * task.remaining if done else math.inf,
-                max(task.fields['seconds_allowed'] - task.elapsed, 0))
-  return f'time left {"unknown" if math.isinf(seconds) else _hours(seconds)}'
+  done, updated_at = task.completed - task.fields['earlier'], task.fields['updated_at']
+  end = updated_at + updated_at / done * task.remaining if done else math.inf
+  seconds = min(end, task.fields['seconds_allowed']) - task.elapsed
+  return f'time left {"unknown" if math.isinf(seconds) else _hours(max(seconds, 0))}'
 
 
 def _hours(seconds: float | None) -> str:

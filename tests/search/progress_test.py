@@ -106,10 +106,13 @@ def test_bar_on_a_terminal(make_record, clock):
     clock.now += 20
     progress.update('evolution', records)
     progress._bars.refresh()
+    clock.now += 15
+    progress._bars.refresh()
     progress.update('reranking', records)
   shown = lines(console)
   row = next(i for i, line in enumerate(shown) if ' 1/4 ' in line)
   assert all(part in shown[row] for part in ('evolution', '━', '25%', '0:00:20', 'time left 0:01:00', '1 accepted'))
+  assert any('0:00:35 time left 0:00:45' in line for line in shown)  # runs down between two records
   best = shown[row + 1].split('\r')[0]
   assert best.startswith('best: candidate 0, 40.0%: y = (v1·(x − μ[b,w,h](x))')
   assert best.endswith('…') and len(best) == 80
