@@ -2,7 +2,8 @@
 
   python -m benchmarks.search [--gin_file=gin/search/quickstart.gin] [--repeats=3]
 
-Runs on one core, as each of the quickstart's two workers does. Layers alternate; the figures are medians.
+Runs on one core, as each of the quickstart's two workers does, for about 17 minutes. Layers alternate; the figures are
+medians.
 """
 
 import os
