@@ -1,9 +1,13 @@
-"""Records of a journal, for the tests of all that reads them."""
+"""Records of a journal, for the tests of all that reads them; a whole search with a fake evaluation."""
+
+import types
 
 import pytest
 
+from search import evolution
 from search.known_graphs import known_graph
 from search.records import ACCEPTED, EVOLUTION
+from tests.search import fake_search
 
 ARCHITECTURES = ('resnet', 'mobilenet_v2', 'efficientnet')
 
@@ -29,3 +33,18 @@ def _record(stage=EVOLUTION, scores=(), *, name=None, index=None, graph=None, ou
 def make_record():
   """The function that makes a record: stage, scores in the order of the architectures, and further fields."""
   return _record
+
+
+@pytest.fixture
+def bare(monkeypatch):
+  """Leaves out TensorBoard and the report."""
+  monkeypatch.setattr(evolution, 'Summaries', lambda *_, **__: types.SimpleNamespace(
+      write=lambda records: None, write_text=lambda tag, text: None, close=lambda: None))
+  monkeypatch.setattr(evolution, '_report', lambda *_: None)
+
+
+@pytest.fixture(scope='session')
+def whole(tmp_path_factory):
+  """The folder and the records of a search that was never interrupted, with all its files."""
+  model_dir = tmp_path_factory.mktemp('whole')
+  return model_dir, fake_search.search(model_dir, operative_config=lambda: 'a = 1')

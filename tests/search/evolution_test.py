@@ -1,102 +1,28 @@
-"""The search with a fake evaluation: its stages, strategies, limits, and that what is interrupted ends the same.
-
-A killed search is one whose journal stops at some byte; it is cut there, raised out of there, and killed there.
-"""
+"""The search with a fake evaluation: its stages, strategies and limits."""
 
 import dataclasses
 import json
-import pathlib
-import random
-import subprocess
-import sys
-import time
 import types
-import zlib
 
 import pytest
 
 from evonorm_tf.layer_graph import LayerGraph
 from search import evolution
 from search.equation import equation_text
-from search.evaluation import Outcome
 from search.evolution import Reranking
-from search.evolution import run_search
-from search.executors import WorkerDied
-from search.journal import Journal
-from search.journal import JournalError
 from search.population import Population
 from search.proposal import RandomSearch
 from search.proposal import TournamentEvolution
-from search.random_graph import SearchSpace
 from search.tournament import average_winner
-
-REFERENCES = ('bn_relu', 'evonorm_s0')
-FINALISTS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class FakeTask:
-  steps: int = 7
-
-  def load(self):
-    return {'test': (None, [0] * 10)}
-
-
-@dataclasses.dataclass(frozen=True)
-class FakeEvaluation:
-  """Scores that follow from the graph alone; one in five fails, one in five is rejected."""
-  task: FakeTask = FakeTask()
-  all_fail: bool = False
-
-  def check(self):
-    """Nothing can be wrong."""
-
-  def evaluate(self, spec):
-    text = json.dumps(spec.to_dict()) if isinstance(spec, LayerGraph) else spec
-    rng = random.Random(zlib.crc32(text.encode()))
-    kind = rng.random()
-    if isinstance(spec, LayerGraph) and (kind < .4 or self.all_fail):
-      return Outcome('failed' if kind < .2 else 'rejected: quality', 'a reason')
-    scores = {name: rng.random() for name in ('resnet', 'mobilenet_v2')}
-    return Outcome('accepted', '', scores, 1., scores, scores, {'total': .5})
-
-
-def search(model_dir, candidates=12, **options):
-  """Runs a small search; `options` win over its arguments."""
-  evaluation = options.pop('evaluation', FakeEvaluation())
-  arguments = dict(
-      model_dir=str(model_dir), evaluation=evaluation, reranking=Reranking(evaluation, top=FINALISTS, best=2),
-      strategy=TournamentEvolution(4, .5), space=SearchSpace(6), window=4, candidates=candidates,
-      references=REFERENCES, seed=1)
-  return run_search(**{**arguments, **options})
-
-
-def untimed(records):
-  return [{k: v for k, v in r.items() if k not in ('elapsed', 'seconds')} for r in records]
-
-
-def read(model_dir):
-  """The records of a journal without times."""
-  return untimed(map(json.loads, (pathlib.Path(model_dir) / 'journal.jsonl').read_text().splitlines()[1:]))
-
-
-def stage(records, name):
-  return [r for r in records if r['stage'] == name]
-
-
-@pytest.fixture
-def bare(monkeypatch):
-  """Leaves out TensorBoard and the report."""
-  monkeypatch.setattr(evolution, 'Summaries', lambda *_, **__: types.SimpleNamespace(
-      write=lambda records: None, write_text=lambda tag, text: None, close=lambda: None))
-  monkeypatch.setattr(evolution, '_report', lambda *_: None)
-
-
-@pytest.fixture(scope='module')
-def whole(tmp_path_factory):
-  """The folder and the records of a search that was never interrupted, with all its files."""
-  model_dir = tmp_path_factory.mktemp('whole')
-  return model_dir, search(model_dir, operative_config=lambda: 'a = 1')
+from tests.search.fake_search import FakeEvaluation
+from tests.search.fake_search import FakeExecutor
+from tests.search.fake_search import FakeTask
+from tests.search.fake_search import FINALISTS
+from tests.search.fake_search import read
+from tests.search.fake_search import REFERENCES
+from tests.search.fake_search import search
+from tests.search.fake_search import stage
+from tests.search.fake_search import untimed
 
 
 def test_stages_and_records(whole):
@@ -167,30 +93,6 @@ def test_failures_alone_end_in_a_report_too(tmp_path, capsys):
   assert 'Report: ' in capsys.readouterr().out
 
 
-class FakeExecutor:
-  """Two tasks at a time, which end in random order; `deadly` ones kill their worker."""
-
-  def __init__(self, deadly=()):
-    self._tasks, self._rng, self._deadly = [], random.Random(0), deadly
-    self.most = 0
-
-  @property
-  def free(self):
-    return 2 - len(self._tasks)
-
-  def submit(self, key, function, *args):
-    assert self.free
-    self._tasks.append((key, function, args))
-    self.most = max(self.most, len(self._tasks))
-
-  def next_result(self):
-    key, function, args = self._tasks.pop(self._rng.randrange(len(self._tasks)))
-    return key, WorkerDied('the worker process died') if key in self._deadly else function(*args)
-
-  def close(self):
-    self.most = None
-
-
 def test_two_workers_do_each_index_once(bare, tmp_path, monkeypatch):
   executor = FakeExecutor(deadly=(5, 'bn_relu'))
   monkeypatch.setattr(evolution, 'make_executor', lambda workers: executor if workers == 2 else None)
@@ -203,17 +105,6 @@ def test_two_workers_do_each_index_once(bare, tmp_path, monkeypatch):
   assert [r.get('name', r['index']) for r in dead if r['stage'] != 'reranking'] == ['bn_relu', 5]
   assert {r['outcome'] for r in dead} == {'failed'}
   assert len({json.dumps(r['graph']) for r in stage(records, 'evolution')}) == 20
-
-
-def test_resumed_with_two_workers(bare, tmp_path, monkeypatch):
-  monkeypatch.setattr(evolution, 'make_executor', lambda workers: FakeExecutor())
-  for kill_at in (4, 8, 11):
-    with pytest.raises(Killed):
-      run_killed(monkeypatch, tmp_path, kill_at)
-  records = search(tmp_path, 12)
-  assert sorted(r['index'] for r in stage(records, 'evolution')) == list(range(12))
-  assert sorted(r['name'] for r in stage(records, 'reference')) == sorted(REFERENCES)
-  assert len({r['name'] for r in stage(records, 'reranking')}) == len(stage(records, 'reranking')) == 5
 
 
 @pytest.fixture
@@ -244,93 +135,6 @@ def test_what_runs_when_the_time_is_over_is_recorded(bare, tmp_path, monkeypatch
   # Two begin at once, one more after each result; after the third, at 3 minutes, one is still running.
   assert sorted(r['index'] for r in stage(records, 'evolution')) == [0, 1, 2, 3]
   assert clock == [1000. + 60 * len(records)] and {r['stage'] for r in records} == {'evolution', 'reranking'}
-
-
-class Killed(BaseException):
-  """What nothing in the search catches."""
-
-
-def run_killed(monkeypatch, model_dir, kill_at, **options):
-  """Runs a search that is gone before record number `kill_at` is written."""
-  append = Journal.append
-
-  def append_or_die(self, record):
-    if len(self.records) == kill_at:
-      raise Killed
-    append(self, record)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(Journal, 'append', append_or_die)
-    search(model_dir, **options)
-
-
-def test_killed_before_every_record_and_resumed(bare, whole, tmp_path, monkeypatch):
-  count = len(whole[1])
-  for kill_at in range(count):
-    with pytest.raises(Killed):
-      run_killed(monkeypatch, tmp_path, kill_at)
-    assert len(read(tmp_path)) == kill_at
-  assert untimed(search(tmp_path)) == read(tmp_path) == untimed(whole[1])
-
-
-def test_cut_at_any_byte_and_resumed(bare, whole, tmp_path):
-  journal = (whole[0] / 'journal.jsonl').read_bytes()
-  rng = random.Random(0)
-  for cut in [0, 1, len(journal) - 1, len(journal), *(rng.randrange(len(journal)) for _ in range(25))]:
-    (tmp_path / 'journal.jsonl').write_bytes(journal[:cut])
-    search(tmp_path)
-    assert read(tmp_path) == untimed(whole[1]), cut
-
-
-def slow_search(model_dir):
-  """What the killed process runs."""
-  evaluate = FakeEvaluation.evaluate
-  FakeEvaluation.evaluate = lambda self, spec: time.sleep(.05) or evaluate(self, spec)
-  search(model_dir)
-
-
-def test_killed_by_the_system_and_resumed(bare, whole, tmp_path):
-  code = f'import runpy; runpy.run_path({__file__!r})["slow_search"]({str(tmp_path)!r})'
-  child = subprocess.Popen([sys.executable, '-c', code], cwd=pathlib.Path(__file__).parents[2],
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-  journal, end = tmp_path / 'journal.jsonl', time.monotonic() + 60
-  while not (journal.exists() and journal.read_bytes().count(b'\n') >= 8) and time.monotonic() < end:
-    time.sleep(.005)
-  with pytest.raises(JournalError, match='another process is running this search'):
-    search(tmp_path)
-  child.kill()
-  child.wait()
-  assert 7 <= len(read(tmp_path)) < len(whole[1])
-  search(tmp_path)
-  assert read(tmp_path) == untimed(whole[1])
-
-
-def test_a_finished_search_does_nothing_more(whole, tmp_path, monkeypatch, capsys):
-  (tmp_path / 'journal.jsonl').write_bytes((whole[0] / 'journal.jsonl').read_bytes())
-  monkeypatch.setattr(FakeEvaluation, 'evaluate', None)
-  assert search(tmp_path) == whole[1]
-  assert 'Report: ' in capsys.readouterr().out and (tmp_path / 'report' / 'layer_1.json').exists()
-
-
-def test_more_candidates_and_other_workers_later(bare, whole, tmp_path):
-  longer = search(tmp_path / 'longer', 20)
-  (tmp_path / 'journal.jsonl').write_bytes((whole[0] / 'journal.jsonl').read_bytes())
-  records = search(tmp_path, 20)
-  assert untimed(stage(records, 'evolution')) == untimed(stage(longer, 'evolution'))
-  assert records[:len(whole[1])] == whole[1]
-  reranked = [{r['name'] for r in stage(rs, 'reranking')} for rs in (records, longer)]
-  assert reranked[0] >= reranked[1]
-
-
-@pytest.mark.parametrize('options, key', [
-    ({'seed': 2}, 'seed'), ({'window': 5}, 'window'), ({'space': SearchSpace(7)}, 'space.nodes'),
-    ({'references': ('bn_relu',)}, 'references'), ({'strategy': RandomSearch()}, 'strategy.class'),
-    ({'evaluation': FakeEvaluation(FakeTask(8))}, 'evaluation.task.steps')])
-def test_another_search_is_refused(bare, whole, options, key):
-  before = (whole[0] / 'journal.jsonl').read_bytes()
-  with pytest.raises(JournalError, match=f'belongs to a search of another configuration: .*`{key}` is '):
-    search(whole[0], **options)
-  assert (whole[0] / 'journal.jsonl').read_bytes() == before
 
 
 @pytest.mark.parametrize('options, message', [

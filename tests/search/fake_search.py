@@ -1,0 +1,92 @@
+"""A small search with a fake evaluation, for the tests of the loop and of what interrupts it."""
+
+import dataclasses
+import json
+import pathlib
+import random
+import zlib
+
+from evonorm_tf.layer_graph import LayerGraph
+from search.evaluation import Outcome
+from search.evolution import Reranking
+from search.evolution import run_search
+from search.executors import WorkerDied
+from search.proposal import TournamentEvolution
+from search.random_graph import SearchSpace
+
+REFERENCES = ('bn_relu', 'evonorm_s0')
+FINALISTS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeTask:
+  steps: int = 7
+
+  def load(self):
+    return {'test': (None, [0] * 10)}
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeEvaluation:
+  """Scores that follow from the graph alone; one in five fails, one in five is rejected."""
+  task: FakeTask = FakeTask()
+  all_fail: bool = False
+
+  def check(self):
+    """Nothing can be wrong."""
+
+  def evaluate(self, spec):
+    text = json.dumps(spec.to_dict()) if isinstance(spec, LayerGraph) else spec
+    rng = random.Random(zlib.crc32(text.encode()))
+    kind = rng.random()
+    if isinstance(spec, LayerGraph) and (kind < .4 or self.all_fail):
+      return Outcome('failed' if kind < .2 else 'rejected: quality', 'a reason')
+    scores = {name: rng.random() for name in ('resnet', 'mobilenet_v2')}
+    return Outcome('accepted', '', scores, 1., scores, scores, {'total': .5})
+
+
+class FakeExecutor:
+  """Two tasks at a time, which end in random order; `deadly` ones kill their worker."""
+
+  def __init__(self, deadly=()):
+    self._tasks, self._rng, self._deadly = [], random.Random(0), deadly
+    self.most = 0
+
+  @property
+  def free(self):
+    return 2 - len(self._tasks)
+
+  def submit(self, key, function, *args):
+    assert self.free
+    self._tasks.append((key, function, args))
+    self.most = max(self.most, len(self._tasks))
+
+  def next_result(self):
+    key, function, args = self._tasks.pop(self._rng.randrange(len(self._tasks)))
+    return key, WorkerDied('the worker process died') if key in self._deadly else function(*args)
+
+  def close(self):
+    self.most = None
+
+
+def search(model_dir, candidates=12, **options):
+  """Runs a small search; `options` win over its arguments."""
+  evaluation = options.pop('evaluation', FakeEvaluation())
+  arguments = dict(
+      model_dir=str(model_dir), evaluation=evaluation, reranking=Reranking(evaluation, top=FINALISTS, best=2),
+      strategy=TournamentEvolution(4, .5), space=SearchSpace(6), window=4, candidates=candidates,
+      references=REFERENCES, seed=1)
+  return run_search(**{**arguments, **options})
+
+
+def untimed(records):
+  return [{k: v for k, v in r.items() if k not in ('elapsed', 'seconds')} for r in records]
+
+
+def read(model_dir):
+  """The records of a journal without times."""
+  return untimed(map(json.loads, (pathlib.Path(model_dir) / 'journal.jsonl').read_text().splitlines()[1:]))
+
+
+def stage(records, name):
+  return [r for r in records if r['stage'] == name]

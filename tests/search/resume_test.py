@@ -1,0 +1,124 @@
+"""An interrupted search ends as one that was never interrupted, with a fake evaluation.
+
+A killed search is one whose journal stops at some byte; it is cut there, raised out of there, and killed there.
+"""
+
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from search import evolution
+from search.journal import Journal
+from search.journal import JournalError
+from search.proposal import RandomSearch
+from search.random_graph import SearchSpace
+from tests.search.fake_search import FakeEvaluation
+from tests.search.fake_search import FakeExecutor
+from tests.search.fake_search import FakeTask
+from tests.search.fake_search import read
+from tests.search.fake_search import REFERENCES
+from tests.search.fake_search import search
+from tests.search.fake_search import stage
+from tests.search.fake_search import untimed
+
+
+class Killed(BaseException):
+  """What nothing in the search catches."""
+
+
+def run_killed(monkeypatch, model_dir, kill_at, **options):
+  """Runs a search that is gone before record number `kill_at` is written."""
+  append = Journal.append
+
+  def append_or_die(self, record):
+    if len(self.records) == kill_at:
+      raise Killed
+    append(self, record)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Journal, 'append', append_or_die)
+    search(model_dir, **options)
+
+
+def test_killed_before_every_record_and_resumed(bare, whole, tmp_path, monkeypatch):
+  count = len(whole[1])
+  for kill_at in range(count):
+    with pytest.raises(Killed):
+      run_killed(monkeypatch, tmp_path, kill_at)
+    assert len(read(tmp_path)) == kill_at
+  assert untimed(search(tmp_path)) == read(tmp_path) == untimed(whole[1])
+
+
+def test_resumed_with_two_workers(bare, tmp_path, monkeypatch):
+  monkeypatch.setattr(evolution, 'make_executor', lambda workers: FakeExecutor())
+  for kill_at in (4, 8, 11):
+    with pytest.raises(Killed):
+      run_killed(monkeypatch, tmp_path, kill_at)
+  records = search(tmp_path, 12)
+  assert sorted(r['index'] for r in stage(records, 'evolution')) == list(range(12))
+  assert sorted(r['name'] for r in stage(records, 'reference')) == sorted(REFERENCES)
+  assert len({r['name'] for r in stage(records, 'reranking')}) == len(stage(records, 'reranking')) == 5
+
+
+def test_cut_at_any_byte_and_resumed(bare, whole, tmp_path):
+  journal = (whole[0] / 'journal.jsonl').read_bytes()
+  rng = random.Random(0)
+  for cut in [0, 1, len(journal) - 1, len(journal), *(rng.randrange(len(journal)) for _ in range(25))]:
+    (tmp_path / 'journal.jsonl').write_bytes(journal[:cut])
+    search(tmp_path)
+    assert read(tmp_path) == untimed(whole[1]), cut
+
+
+def slow_search(model_dir):
+  """What the killed process runs."""
+  evaluate = FakeEvaluation.evaluate
+  FakeEvaluation.evaluate = lambda self, spec: time.sleep(.05) or evaluate(self, spec)
+  search(model_dir)
+
+
+def test_killed_by_the_system_and_resumed(bare, whole, tmp_path):
+  code = f'import runpy; runpy.run_path({__file__!r})["slow_search"]({str(tmp_path)!r})'
+  child = subprocess.Popen([sys.executable, '-c', code], cwd=pathlib.Path(__file__).parents[2],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+  journal, end = tmp_path / 'journal.jsonl', time.monotonic() + 60
+  while not (journal.exists() and journal.read_bytes().count(b'\n') >= 8) and time.monotonic() < end:
+    time.sleep(.005)
+  with pytest.raises(JournalError, match='another process is running this search'):
+    search(tmp_path)
+  child.kill()
+  child.wait()
+  assert 7 <= len(read(tmp_path)) < len(whole[1])
+  search(tmp_path)
+  assert read(tmp_path) == untimed(whole[1])
+
+
+def test_a_finished_search_does_nothing_more(whole, tmp_path, monkeypatch, capsys):
+  (tmp_path / 'journal.jsonl').write_bytes((whole[0] / 'journal.jsonl').read_bytes())
+  monkeypatch.setattr(FakeEvaluation, 'evaluate', None)
+  assert search(tmp_path) == whole[1]
+  assert 'Report: ' in capsys.readouterr().out and (tmp_path / 'report' / 'layer_1.json').exists()
+
+
+def test_more_candidates_and_other_workers_later(bare, whole, tmp_path):
+  longer = search(tmp_path / 'longer', 20)
+  (tmp_path / 'journal.jsonl').write_bytes((whole[0] / 'journal.jsonl').read_bytes())
+  records = search(tmp_path, 20)
+  assert untimed(stage(records, 'evolution')) == untimed(stage(longer, 'evolution'))
+  assert records[:len(whole[1])] == whole[1]
+  reranked = [{r['name'] for r in stage(rs, 'reranking')} for rs in (records, longer)]
+  assert reranked[0] >= reranked[1]
+
+
+@pytest.mark.parametrize('options, key', [
+    ({'seed': 2}, 'seed'), ({'window': 5}, 'window'), ({'space': SearchSpace(7)}, 'space.nodes'),
+    ({'references': ('bn_relu',)}, 'references'), ({'strategy': RandomSearch()}, 'strategy.class'),
+    ({'evaluation': FakeEvaluation(FakeTask(8))}, 'evaluation.task.steps')])
+def test_another_search_is_refused(bare, whole, options, key):
+  before = (whole[0] / 'journal.jsonl').read_bytes()
+  with pytest.raises(JournalError, match=f'belongs to a search of another configuration: .*`{key}` is '):
+    search(whole[0], **options)
+  assert (whole[0] / 'journal.jsonl').read_bytes() == before
