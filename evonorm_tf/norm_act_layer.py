@@ -59,15 +59,23 @@ class NormActLayer(tf_keras.layers.Layer):
 
   @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace a layer
   def call(self, inputs, training=None):
-    # Statistics in float16 or bfloat16 would lose most of their digits, so f is computed in float32 and cast back.
-    y = tf.cast(inputs, self._weight_dtype)
     if self.nonlinearity:
-      y = self._normalize_activate(y, training)
+      return self._call_nonlinear(inputs, training)
+    return tf.cast(self._affine(tf.cast(inputs, self._weight_dtype)), self.compute_dtype)
+
+  def _call_nonlinear(self, inputs: tf.Tensor, training) -> tf.Tensor:
+    """Returns f(x)·γ + β."""
+    # Statistics in float16 or bfloat16 would lose most of their digits, so f is computed in float32 and cast back.
+    y = self._normalize_activate(tf.cast(inputs, self._weight_dtype), training)
+    return tf.cast(self._affine(y), self.compute_dtype)
+
+  def _affine(self, y: tf.Tensor) -> tf.Tensor:
+    """Returns y·γ + β."""
     if self.scale:
       y *= self.gamma
     if self.center:
       y += self.beta
-    return tf.cast(y, self.compute_dtype)
+    return y
 
   def compute_output_shape(self, input_shape):
     return tf.TensorShape(input_shape)
@@ -144,17 +152,23 @@ class MovingAverages:
 
   def _batch_or_moving(self, x: tf.Tensor, batch_moment, moving: tf.Variable, training) -> tf.Tensor:
     """Returns `batch_moment(x)` of moving's shape in training, updating `moving`; else `moving`."""
+    def update():
+      moment = tf.reshape(batch_moment(x), moving.shape)
+      self._update(moving, moment, tf.shape(x)[0])
+      return moment
+    return self._if_training(training, update, lambda: tf.identity(moving))
+
+  def _if_training(self, training, in_training, in_inference):
+    """Returns what one of the functions returns; a layer that is frozen is in inference."""
     training = self.trainable and training
     if tf.is_tensor(training):
-      return tf.cond(
-          tf.cast(training, tf.bool), lambda: self._update(x, batch_moment, moving), lambda: tf.identity(moving))
-    return self._update(x, batch_moment, moving) if training else tf.identity(moving)
+      return tf.cond(tf.cast(training, tf.bool), in_training, in_inference)
+    return in_training() if training else in_inference()
 
-  def _update(self, x, batch_moment, moving: tf.Variable) -> tf.Tensor:
-    moment = tf.reshape(batch_moment(x), moving.shape)
+  def _update(self, moving: tf.Variable, moment: tf.Tensor, samples: tf.Tensor) -> None:
+    """Moves a moving average towards the moment of a batch of so many samples."""
     change = (1. - self.momentum) * (moving - tf.stop_gradient(moment))
     if not self.synchronized:
       # Of a short last batch, tf.distribute gives some replicas no sample.
-      change = tf.where(tf.shape(x)[0] > 0, change, 0.)
+      change = tf.where(samples > 0, change, 0.)
     moving.assign_sub(change)
-    return moment

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras
 
 from evonorm_tf import moments
 from evonorm_tf import primitives
@@ -75,6 +74,36 @@ def test_variance_of_a_constant_is_zero():
 
 @pytest.mark.parametrize('axes', primitives.INDEX_SETS)
 def test_channels_stay_known_where_sizes_are_not(axes):
-  inputs = tf_keras.Input([None, None, 6])
-  twice = moments.average(moments.variance(inputs, axes, GROUPS), axes, GROUPS)
-  assert twice.shape.rank == 4 and twice.shape[-1] == (1 if axes == LAYER else 6)
+  @tf.function(input_signature=[tf.TensorSpec([None, None, None, 6])])
+  def twice(x):
+    return moments.average(moments.variance(x, axes, GROUPS), axes, GROUPS)
+  shape = twice.get_concrete_function().output_shapes
+  assert shape.rank == 4 and shape[-1] == (1 if axes == LAYER else 6)
+
+
+@pytest.mark.parametrize('shape', [(4, 3, 2, 6), (5, 6), (1, 1, 1, 6)])
+@pytest.mark.parametrize('axes', primitives.INDEX_SETS)
+def test_first_and_second_derivatives_of_the_variance(axes, shape):
+  """Against central differences of the NumPy form's square sum, and of the gradient's."""
+  rng, step = np.random.default_rng(5), 1e-5
+  x, direction = rng.normal(size=shape), rng.normal(size=shape)
+
+  def gradient(x):
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      value = tf.reduce_sum(tf.square(moments.variance(x, axes, GROUPS) + 1.))
+    return tape.gradient(value, x)
+
+  def numpy_value(x):
+    variance = primitives.average(np.square(x - primitives.average(x, axes, GROUPS)), axes, GROUPS)
+    return np.square(variance + 1.).sum()
+
+  with tf.GradientTape() as tape:
+    tape.watch(constant := tf.constant(x))
+    first = gradient(constant)
+    norm = tf.reduce_sum(tf.square(first))
+  difference = numpy_value(x + step * direction) - numpy_value(x - step * direction)
+  np.testing.assert_allclose(np.sum(first * direction), difference / (2 * step), rtol=1e-7, atol=1e-8)
+  high, low = (np.square(gradient(tf.constant(x + s * direction))).sum() for s in (step, -step))
+  np.testing.assert_allclose(
+      np.sum(tape.gradient(norm, constant) * direction), (high - low) / (2 * step), rtol=1e-7, atol=1e-8)

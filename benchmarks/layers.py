@@ -1,0 +1,208 @@
+"""What the EvoNorms cost beside fused batch normalization: time forward and backward, and bytes kept in between.
+
+  python -m benchmarks.layers [--repeats=15] [--json=FILE]
+
+Every contender is called in turn, again and again; the figures are medians as ratios to the fused BN-ReLU in graph
+mode, of the same shape and run. Three modes: 'graph' is a tf.function of which nothing is compiled, 'core' the same
+with the layer's core compiled (the default in training on a CPU), 'XLA' a compiled tf.function. Two minutes on two
+cores.
+"""
+
+import os
+
+os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import json
+import math
+import pathlib
+import statistics
+import time
+
+from absl import app
+from absl import flags
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+import tensorflow as tf
+
+from evonorm_tf import get_norm_act
+
+_REPEATS = flags.DEFINE_integer('repeats', 15, 'Calls of each contender that count.', lower_bound=1)
+_JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
+
+SHAPES = ((128, 16, 16, 64), (128, 32, 32, 32), (32, 56, 56, 64))
+EVONORMS = ('evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0', 'evonorm_s1', 'evonorm_s2')
+BASE, BASELINES = 'bn_relu', ('bn_relu', 'bn_silu')
+PASSES = ('forward', 'forward + backward')
+EPSILON, GROUPS = 1e-5, 32
+
+
+class PlainB0(tf.Module):
+  """EvoNorm-B0 as the authors' code has it, operation by operation."""
+
+  def __init__(self, channels):
+    self.trainable_weights = [tf.Variable(tf.ones(channels)) for _ in range(3)]
+    self.moving_variance = tf.Variable(tf.ones(channels))
+
+  def __call__(self, x, training):
+    gamma, beta, v1 = self.trainable_weights
+    _, batch_variance = tf.nn.moments(x, [0, 1, 2], keepdims=True)
+    self.moving_variance.assign_sub(.1 * (self.moving_variance - tf.reshape(batch_variance, [-1])))
+    _, instance_variance = tf.nn.moments(x, [1, 2], keepdims=True)
+    denominator = tf.maximum(tf.sqrt(batch_variance + EPSILON), v1 * x + tf.sqrt(instance_variance + EPSILON))
+    return x / denominator * gamma + beta
+
+
+class PlainS0(tf.Module):
+  """EvoNorm-S0 as the authors' code has it, operation by operation."""
+
+  def __init__(self, channels):
+    self.trainable_weights = [tf.Variable(tf.ones(channels)) for _ in range(3)]
+
+  def __call__(self, x, training):
+    gamma, beta, v1 = self.trainable_weights
+    samples, height, width, channels = x.shape
+    grouped = tf.reshape(x, [samples, height, width, GROUPS, channels // GROUPS])
+    _, variance = tf.nn.moments(grouped, [1, 2, 4], keepdims=True)
+    deviation = tf.reshape(tf.broadcast_to(tf.sqrt(variance + EPSILON), grouped.shape), x.shape)
+    return x * tf.sigmoid(v1 * x) / deviation * gamma + beta
+
+
+PLAIN = {'plain B0': PlainB0, 'plain S0': PlainS0}
+
+
+def make_layers(channels: int) -> dict[tuple[str, str], tuple]:
+  """Returns (layer, whether all is compiled) by name and mode."""
+  layers = {}
+  for name in BASELINES:
+    for mode in ('graph', 'XLA'):
+      layers[name, mode] = get_norm_act(name)(), mode == 'XLA'
+  for name in EVONORMS:
+    for mode in ('graph', 'core', 'XLA'):
+      layers[name, mode] = get_norm_act(name, jit_compile=mode != 'graph')(), mode == 'XLA'
+  for name, layer_class in PLAIN.items():
+    for mode in ('graph', 'XLA'):
+      layers[name, mode] = layer_class(channels), mode == 'XLA'
+  return layers
+
+
+def forward(layer, x, dy):
+  del dy
+  return layer(x, training=True)
+
+
+def forward_backward(layer, x, dy):
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = layer(x, training=True)
+  return y, tape.gradient(y, [x, *layer.trainable_weights], output_gradients=dy)
+
+
+def median_seconds(functions: dict, x: tf.Tensor, dy: tf.Tensor, repeats: int) -> dict:
+  """Calls the functions in turn."""
+  seconds = {key: [] for key in functions}
+  for function in track(list(functions.values()), 'compiling', transient=True):
+    function(x, dy)
+    function(x, dy)
+  for _ in range(repeats):
+    for key, function in functions.items():
+      start = time.perf_counter()
+      result = function(x, dy)
+      seconds[key].append(time.perf_counter() - start)
+      del result
+  return {key: statistics.median(times) for key, times in seconds.items()}
+
+
+def time_shape(shape: tuple[int, ...], repeats: int) -> dict[tuple[str, str, str], float]:
+  """Returns the median seconds by layer, mode and pass."""
+  x, dy = (tf.random.stateless_normal(shape, [0, seed]) for seed in (0, 1))
+  functions = {}
+  for (name, mode), (layer, compiled) in make_layers(shape[-1]).items():
+    layer(x, training=False)  # builds it
+    for label, function in zip(PASSES, (forward, forward_backward)):
+      functions[name, mode, label] = tf.function(
+          lambda x, dy, layer=layer, function=function: function(layer, x, dy), jit_compile=compiled, autograph=False)
+  return median_seconds(functions, x, dy, repeats)
+
+
+def kept(layer, shape: tuple[int, ...]) -> float:
+  """Returns what the backward pass of a traced step takes from the forward pass, in units of x's bytes.
+
+  That is every tensor that an operation of the backward pass reads and one of the forward pass has made, x included.
+  """
+  @tf.function(input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)], autograph=False)
+  def step(x, dy):
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = layer(x, training=True)
+    forward_operations.update(operation.name for operation in x.graph.get_operations())
+    return tape.gradient(y, [x, *layer.trainable_weights], output_gradients=dy)
+
+  forward_operations = set()
+  graph = step.get_concrete_function().graph
+  read = [tensor for operation in graph.get_operations() if operation.name not in forward_operations
+          for tensor in operation.inputs if tensor.op.name in forward_operations]
+  dy = graph.inputs[1]
+  sources = {source.ref() for source in map(_source, read) if source is not dy}
+  # The reserve space of fused batch normalization has no shape; on CPUs it is empty.
+  bytes_kept = sum((t.deref().shape.num_elements() or 0) * t.deref().dtype.size for t in sources
+                   if t.deref().dtype.is_floating)
+  return bytes_kept / (math.prod(shape) * tf.float32.size)
+
+
+def _source(tensor: tf.Tensor) -> tf.Tensor:
+  """The tensor whose buffer this one shares."""
+  while tensor.op.type in ('Identity', 'IdentityN', 'Reshape', 'StopGradient'):
+    tensor = tensor.op.inputs[tensor.value_index]
+  return tensor
+
+
+def measure_kept() -> dict[tuple[str, str], float]:
+  """Returns the units of x that are kept, by layer and mode, where not all is compiled."""
+  shape = SHAPES[0]
+  layers = {key: layer for key, (layer, compiled) in make_layers(shape[-1]).items() if not compiled}
+  for layer in layers.values():
+    layer(tf.zeros(shape), training=False)  # builds it
+  return {key: kept(layer, shape) for key, layer in layers.items()}
+
+
+def make_table(label: str, times: dict, kept_units: dict) -> Table:
+  """One pass: ratios to fused BN-ReLU, by layer and mode."""
+  table = Table(title=f'{label}, times fused {BASE} in graph mode')
+  table.add_column('layer')
+  table.add_column('mode')
+  for shape in SHAPES:
+    table.add_column(str(list(shape)), justify='right')
+  if kept_units:
+    table.add_column('kept, times x', justify='right')
+  for name, mode in make_layers(SHAPES[0][-1]):
+    ratios = [times[shape][name, mode, label] / times[shape][BASE, 'graph', label] for shape in SHAPES]
+    units = [f'{kept_units[name, mode]:.2f}' if (name, mode) in kept_units else '–'] if kept_units else []
+    table.add_row(name, mode, *(f'{ratio:.2f}' for ratio in ratios), *units)
+  base = [1e3 * times[shape][BASE, 'graph', label] for shape in SHAPES]
+  table.caption = f'{BASE}: ' + ', '.join(f'{ms:.1f}' for ms in base) + ' ms'
+  return table
+
+
+def to_json(times: dict, kept_units: dict) -> dict:
+  """The figures as lists of records."""
+  return {
+      'seconds': [dict(shape=shape, layer=name, mode=mode, passes=label, seconds=seconds)
+                  for shape, by_key in times.items() for (name, mode, label), seconds in by_key.items()],
+      'kept': [dict(shape=SHAPES[0], layer=name, mode=mode, times_x=units)
+               for (name, mode), units in kept_units.items()]}
+
+
+def main(_):
+  times = {shape: time_shape(shape, _REPEATS.value) for shape in SHAPES}
+  kept_units = measure_kept()
+  console = Console(width=110)
+  for label, units in zip(PASSES, ({}, kept_units)):
+    console.print(make_table(label, times, units))
+  if _JSON.value:
+    pathlib.Path(_JSON.value).write_text(json.dumps(to_json(times, kept_units), indent=1))
+
+
+if __name__ == '__main__':
+  app.run(main)
