@@ -1,4 +1,4 @@
-# Targets: search, tensorboard, test, test-slow, clean. Each sets up .venv from the pinned constraints first.
+# Targets: search, tensorboard, test, test-slow, benchmark, clean. Each sets up .venv from the pinned constraints first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL_DIR ?= runs/quickstart
 VENV := .venv
@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install search tensorboard test test-slow clean
+.PHONY: install search tensorboard test test-slow benchmark clean
 
 install: $(INSTALLED)
 
@@ -27,6 +27,10 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q -m slow
+
+benchmark: $(INSTALLED)
+	$(RUN) -m benchmarks.layers
+	$(RUN) -m benchmarks.models
 
 clean:
 	rm -rf $(VENV) build *.egg-info

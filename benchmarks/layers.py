@@ -16,16 +16,14 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 import json
 import math
 import pathlib
-import statistics
-import time
 
 from absl import app
 from absl import flags
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 import tensorflow as tf
 
+from benchmarks.timing import median_seconds
 from evonorm_tf import get_norm_act
 
 _REPEATS = flags.DEFINE_integer('repeats', 15, 'Calls of each contender that count.', lower_bound=1)
@@ -99,21 +97,6 @@ def forward_backward(layer, x, dy):
   return y, tape.gradient(y, [x, *layer.trainable_weights], output_gradients=dy)
 
 
-def median_seconds(functions: dict, x: tf.Tensor, dy: tf.Tensor, repeats: int) -> dict:
-  """Calls the functions in turn."""
-  seconds = {key: [] for key in functions}
-  for function in track(list(functions.values()), 'compiling', transient=True):
-    function(x, dy)
-    function(x, dy)
-  for _ in range(repeats):
-    for key, function in functions.items():
-      start = time.perf_counter()
-      result = function(x, dy)
-      seconds[key].append(time.perf_counter() - start)
-      del result
-  return {key: statistics.median(times) for key, times in seconds.items()}
-
-
 def time_shape(shape: tuple[int, ...], repeats: int) -> dict[tuple[str, str, str], float]:
   """Returns the median seconds by layer, mode and pass."""
   x, dy = (tf.random.stateless_normal(shape, [0, seed]) for seed in (0, 1))
@@ -123,7 +106,7 @@ def time_shape(shape: tuple[int, ...], repeats: int) -> dict[tuple[str, str, str
     for label, function in zip(PASSES, (forward, forward_backward)):
       functions[name, mode, label] = tf.function(
           lambda x, dy, layer=layer, function=function: function(layer, x, dy), jit_compile=compiled, autograph=False)
-  return median_seconds(functions, x, dy, repeats)
+  return median_seconds(functions, (x, dy), repeats)
 
 
 def kept(layer, shape: tuple[int, ...]) -> float:

@@ -1,0 +1,22 @@
+"""Timing of contenders that take turns, so that what else the machine does meets all of them alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Hashable
+
+from rich.progress import track
+
+
+def median_seconds(functions: dict[Hashable, Callable], arguments: tuple, repeats: int) -> dict[Hashable, float]:
+  """Returns the median seconds of a call, by the functions' keys, after two calls of each that do not count."""
+  seconds = {key: [] for key in functions}
+  for function in track(list(functions.values()), 'compiling', transient=True):
+    function(*arguments)
+    function(*arguments)
+  for _ in range(repeats):
+    for key, function in functions.items():
+      start = time.perf_counter()
+      result = function(*arguments)
+      seconds[key].append(time.perf_counter() - start)
+      del result
+  return {key: statistics.median(times) for key, times in seconds.items()}
