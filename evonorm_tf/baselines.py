@@ -13,7 +13,7 @@ import tf_keras
 
 from evonorm_tf import addons
 from evonorm_tf import primitives
-from evonorm_tf.norm_act_layer import check_input_shape
+from evonorm_tf.layer_bodies import check_input_shape
 from evonorm_tf.norm_act_layer import NormActLayer
 
 

@@ -56,19 +56,24 @@ def get_norm_act(spec, **options) -> NormActFactory:
     ValueError: for an unknown name, an unreadable file, or an option's bad value.
     TypeError: for an option that the layer does not have.
   """
-  layer_class, arguments = _resolve(spec)
+  return make_factory(spec, options, NORM_ACTS, GraphLayer)
+
+
+def make_factory(spec, options: dict, norm_acts: dict[str, tuple[type, dict]], graph_layer: type) -> NormActFactory:
+  """As `get_norm_act`, with the layers of a table like `NORM_ACTS`, and `graph_layer` for layer graphs."""
+  layer_class, arguments = _resolve(spec, norm_acts, graph_layer)
   factory = NormActFactory(layer_class, dict(**arguments, **options))
   factory()  # so that a bad option fails here, not in the midst of building a model
   return factory
 
 
-def _resolve(spec) -> tuple[type, dict]:
+def _resolve(spec, norm_acts, graph_layer) -> tuple[type, dict]:
   """Returns the layer's class and the arguments that `spec` stands for."""
   if isinstance(spec, LayerGraph):
-    return GraphLayer, {'graph': spec}
+    return graph_layer, {'graph': spec}
   if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):
-    return GraphLayer, {'graph': LayerGraph.load(spec)}
-  if spec not in NORM_ACTS:
-    known = ', '.join(sorted(NORM_ACTS))
+    return graph_layer, {'graph': LayerGraph.load(spec)}
+  if spec not in norm_acts:
+    known = ', '.join(sorted(norm_acts))
     raise ValueError(f'`spec` must be one of {known}, or the path of a layer graph (.json), received {spec!r}.')
-  return NORM_ACTS[spec]
+  return norm_acts[spec]

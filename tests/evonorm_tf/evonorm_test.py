@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf import evonorm
+from evonorm_tf import evonorm_bodies
 
 B_LAYERS = (evonorm.EvoNormB0, evonorm.EvoNormB1, evonorm.EvoNormB2)
 S_LAYERS = (evonorm.EvoNormS0, evonorm.EvoNormS1, evonorm.EvoNormS2)
@@ -66,7 +67,7 @@ def random_weights(channels, seed=0):
 
 def make_layer(layer_class, weights, groups=None, **options):
   """A built layer that holds those of the weights that it has."""
-  if issubclass(layer_class, evonorm.SampleSeries) and groups:
+  if issubclass(layer_class, evonorm_bodies.SampleSeries) and groups:
     options['groups'] = groups
   layer = layer_class(**options)
   layer.build([None, None, None, len(weights['gamma'])])

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from benchmarks import layers
 from evonorm_tf import evonorm
+from evonorm_tf import evonorm_bodies
 from evonorm_tf import get_norm_act
 from evonorm_tf import moments
 
@@ -19,7 +20,7 @@ SHAPE = (3, 4, 4, 6)
 
 def make_layer(layer_class, seed=0, **options):
   """A built layer with random weights."""
-  if issubclass(layer_class, evonorm.SampleSeries):
+  if issubclass(layer_class, evonorm_bodies.SampleSeries):
     options['groups'] = 2
   layer, rng = layer_class(**options), np.random.default_rng(seed)
   layer.build([None, None, None, SHAPE[-1]])

@@ -1,0 +1,97 @@
+"""The six EvoNorm layers and the layer of layer graphs for Keras 3 with the TensorFlow backend.
+
+Bodies, equations and arguments are those of the tf_keras layers, and so are names, order and values of the weights: set
+those of one with the other's `get_weights`. Use them in models made with `import keras`. The two Keras do not mix in one
+model.
+
+  from evonorm_tf.keras3 import EvoNormS0, get_norm_act
+"""
+
+import keras
+import tensorflow as tf
+
+from evonorm_tf import evonorm_bodies
+from evonorm_tf import graph_body
+from evonorm_tf.layer_bodies import NormActBody
+from evonorm_tf.norm_act import make_factory
+from evonorm_tf.norm_act import NormActFactory
+
+if keras.backend.backend() != 'tensorflow':
+  raise ImportError(
+      f'evonorm_tf.keras3 needs the TensorFlow backend of Keras, found {keras.backend.backend()!r}. Set the environment '
+      "variable KERAS_BACKEND=tensorflow before Keras is imported.")
+
+
+class NormActLayer(NormActBody, keras.layers.Layer):
+  __doc__ = NormActBody.__doc__
+  _keras = keras
+
+  def compute_output_shape(self, input_shape):
+    return tuple(input_shape)
+
+  def _add_variable(self, name, shape, initializer, per_replica=False, **options):
+    """Adds a weight of the layer's weight dtype; `per_replica`: the replicas' updates are averaged."""
+    if per_replica:
+      options.update(aggregation='mean')
+    return self.add_weight(name=name, shape=shape, dtype=self._weight_dtype.name, initializer=initializer,
+                           autocast=False, **options)
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+class EvoNormB0(evonorm_bodies.B0, NormActLayer):
+  __doc__ = evonorm_bodies.B0.__doc__
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+class EvoNormB1(evonorm_bodies.B1, NormActLayer):
+  __doc__ = evonorm_bodies.B1.__doc__
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+class EvoNormB2(evonorm_bodies.B2, NormActLayer):
+  __doc__ = evonorm_bodies.B2.__doc__
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+class EvoNormS0(evonorm_bodies.S0, NormActLayer):
+  __doc__ = evonorm_bodies.S0.__doc__
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+class EvoNormS1(evonorm_bodies.S1, NormActLayer):
+  __doc__ = evonorm_bodies.S1.__doc__
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+class EvoNormS2(evonorm_bodies.S2, NormActLayer):
+  __doc__ = evonorm_bodies.S2.__doc__
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+class GraphLayer(graph_body.Graph, NormActLayer):
+  __doc__ = graph_body.Graph.__doc__
+
+
+NORM_ACTS = {
+    'evonorm_b0': (EvoNormB0, {}),
+    'evonorm_b1': (EvoNormB1, {}),
+    'evonorm_b2': (EvoNormB2, {}),
+    'evonorm_s0': (EvoNormS0, {}),
+    'evonorm_s1': (EvoNormS1, {}),
+    'evonorm_s2': (EvoNormS2, {}),
+}
+
+
+def get_norm_act(spec, **options) -> NormActFactory:
+  """Returns a factory of Keras 3 layers, as `evonorm_tf.get_norm_act` does of tf_keras layers.
+
+  Args:
+    spec: a name of `NORM_ACTS`, the path of a layer graph's JSON file, or a `LayerGraph`. The baselines are layers of
+      tf_keras only.
+    **options: arguments of the layer.
+
+  Raises:
+    ValueError: for an unknown name, an unreadable file, or an option's bad value.
+    TypeError: for an option that the layer does not have.
+  """
+  return make_factory(spec, options, NORM_ACTS, GraphLayer)

@@ -1,0 +1,133 @@
+"""The Keras 3 layers beside the tf_keras ones, which the formula is tested on: same weights, values and gradients."""
+
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import evonorm_tf
+from evonorm_tf import keras3
+from search.known_graphs import known_graph
+
+ROOT = pathlib.Path(__file__).parents[2]
+SPECS = (*keras3.NORM_ACTS, known_graph('bn_silu'))
+
+
+def random_images(dtype='float32'):
+  return tf.constant(np.random.default_rng(1).normal(.3, 1.2, (4, 6, 5, 8)), dtype)
+
+
+def make_pair(spec, **options):
+  """The layers of both Keras, the Keras 3 one with random weights, the other with the same."""
+  if spec not in ('evonorm_b0', 'evonorm_b1', 'evonorm_b2'):
+    options['groups'] = 4
+  layer, expected = (module.get_norm_act(spec, **options)() for module in (keras3, evonorm_tf))
+  for built in (layer, expected):
+    built.build((None, None, None, 8))
+  rng = np.random.default_rng(0)
+  layer.set_weights([rng.uniform(.5, 1.5, w.shape) for w in layer.get_weights()])
+  expected.set_weights(layer.get_weights())
+  return layer, expected
+
+
+def values_and_gradients(layer, x):
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = layer(x, training=True)
+    loss = tf.reduce_sum(tf.cast(y, tf.float32) * np.sin(np.arange(960)).reshape(4, 6, 5, 8))
+  weights = [w.value if isinstance(w, keras.Variable) else w for w in layer.trainable_weights]
+  return [y] + tape.gradient(loss, [x] + weights)
+
+
+@pytest.mark.parametrize('spec', SPECS, ids=str)
+def test_equals_the_tf_keras_layer(spec):
+  layer, expected = make_pair(spec)
+  assert [w.name for w in layer.weights] == [w.name.split('/')[-1].removesuffix(':0') for w in expected.weights]
+  x = random_images()
+  np.testing.assert_allclose(layer(x, training=False), expected(x, training=False), rtol=1e-6, atol=1e-6)
+  for a, e in zip(values_and_gradients(layer, x), values_and_gradients(expected, x)):
+    np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5)
+  for a, e in zip(layer.get_weights(), expected.get_weights()):  # the moving variance too
+    np.testing.assert_allclose(a, e, rtol=1e-6)
+
+
+@pytest.mark.parametrize('spec', ['evonorm_b0', 'evonorm_s0'])
+@pytest.mark.parametrize('dtype', ['mixed_float16', 'mixed_bfloat16', 'float16'])
+def test_precision(spec, dtype):
+  layer, expected = make_pair(spec, dtype=dtype)
+  x = random_images(dtype.removeprefix('mixed_'))
+  y = layer(x, training=True)
+  assert y.dtype == x.dtype and {w.dtype for w in layer.weights} == {'float32'}
+  np.testing.assert_array_equal(tf.cast(y, tf.float32), tf.cast(expected(x, training=True), tf.float32))
+
+
+def make_model(spec, **options):
+  images = keras.Input((None, None, 3))
+  x = keras.layers.Conv2D(8, 3)(images)
+  x = keras3.get_norm_act(spec, **options)(name='norm_act')(x)
+  x = keras3.get_norm_act('evonorm_s0', groups=4)(nonlinearity=False, name='affine')(x)
+  return keras.Model(images, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize('jit_compile', [False, True])
+@pytest.mark.parametrize('spec', ['evonorm_b0', 'evonorm_s0', known_graph('bn_silu')], ids=str)
+def test_a_model_trains_and_saves(spec, jit_compile, tmp_path):
+  keras.utils.set_random_seed(0)
+  model = make_model(spec)
+  model.compile(keras.optimizers.SGD(.1), keras.losses.SparseCategoricalCrossentropy(True), jit_compile=jit_compile)
+  rng = np.random.default_rng(0)
+  images, labels = rng.normal(size=(32, 8, 8, 3)).astype(np.float32), rng.integers(0, 4, 32)
+  before = model.get_weights()
+  losses = model.fit(images, labels, batch_size=16, epochs=4, verbose=0).history['loss']
+  assert losses[-1] < losses[0]
+  assert all(np.abs(b - a).max() > 0 for b, a in zip(before, model.get_weights()))
+  model.save(tmp_path / 'model.keras')
+  loaded = keras.models.load_model(tmp_path / 'model.keras')
+  np.testing.assert_array_equal(loaded(images), model(images))
+  assert loaded.get_layer('norm_act').get_config() == model.get_layer('norm_act').get_config()
+
+
+def test_options_survive():
+  layer = keras3.EvoNormS0(groups=2, epsilon=1e-3, center=False, v1_initializer='zeros', gamma_regularizer='l2',
+                           v1_constraint='non_neg', jit_compile=True)
+  copy = keras3.EvoNormS0.from_config(layer.get_config())
+  copy.build((None, 8))
+  assert copy.get_config() == layer.get_config()
+  assert [w.name for w in copy.weights] == ['gamma', 'v1'] and copy.groups == 2 and copy.epsilon == 1e-3
+  np.testing.assert_array_equal(copy.v1, np.zeros(8))
+  np.testing.assert_allclose(copy.losses, [.01 * 8])
+
+
+def test_names():
+  with pytest.raises(ValueError, match="`spec` must be one of evonorm_b0, .*evonorm_s2, .* received 'bn_relu'"):
+    keras3.get_norm_act('bn_relu')
+  with pytest.raises(ValueError, match='`groups` must be a positive integer'):
+    keras3.get_norm_act('evonorm_s0', groups=0)
+  assert isinstance(keras3.get_norm_act('evonorm_b1')(name='x'), keras3.EvoNormB1)
+
+
+def test_beside_other_layers_of_keras_3():
+  """In a program that has not heard of TF_USE_LEGACY_KERAS."""
+  code = '''
+import keras
+from evonorm_tf.keras3 import EvoNormS0
+import tensorflow as tf
+model = keras.Sequential([keras.layers.Conv2D(8, 3), EvoNormS0(), tf.keras.layers.Flatten()])
+print(model(tf.ones([2, 5, 5, 3])).shape, isinstance(model.layers[1], tf.keras.layers.Layer))
+'''
+  environment = {k: v for k, v in os.environ.items() if k != 'TF_USE_LEGACY_KERAS'}
+  result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, env=environment, capture_output=True, text=True,
+                          check=False)
+  assert result.stdout.strip() == '(2, 72) True', result.stderr
+
+
+def test_another_backend_is_refused(monkeypatch):
+  monkeypatch.setattr(keras.backend, 'backend', lambda: 'jax')
+  with pytest.raises(ImportError, match="evonorm_tf.keras3 needs the TensorFlow backend of Keras, found 'jax'"):
+    importlib.reload(keras3)
