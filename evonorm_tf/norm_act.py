@@ -40,8 +40,9 @@ class NormActFactory:
     return self.layer_class(**{**self.options, **overrides})
 
   def leaves_open(self, option: str) -> bool:
-    """Whether the layer has this argument of its own and the factory does not set it."""
-    return option in inspect.signature(self.layer_class).parameters and option not in self.options
+    """Whether the layer has this argument, its own or a base class's, and the factory does not set it."""
+    signatures = (inspect.signature(c.__init__) for c in self.layer_class.__mro__)
+    return any(option in s.parameters for s in signatures) and option not in self.options
 
 
 def get_norm_act(spec, **options) -> NormActFactory:

@@ -90,8 +90,8 @@ class Evaluation:
     return outcome
 
   def _norm_act(self, spec: LayerGraph | str) -> NormActFactory:
-    # Statistics of the global batch, so that scores do not depend on the number of replicas. Compiling a layer takes
-    # longer than it saves in so short a training.
+    # Statistics of the global batch, so that scores do not depend on the number of replicas. References are not
+    # compiled, as candidates are not: most of so short a training would be compilation.
     options = {'groups': self.groups, 'synchronized': self.task.strategy != 'one_device', 'jit_compile': False}
     factory = get_norm_act(spec)
     return get_norm_act(spec, **{k: v for k, v in options.items() if factory.leaves_open(k)})

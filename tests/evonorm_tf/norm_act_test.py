@@ -115,3 +115,11 @@ def test_package_names_are_imported_on_first_use():
   assert {'EvoNormB0', 'get_norm_act'} <= set(dir(evonorm_tf))
   with pytest.raises(AttributeError, match="no attribute 'EvoNormB9'"):
     evonorm_tf.EvoNormB9
+
+
+@pytest.mark.parametrize('name,options,option,is_open', [
+    ('evonorm_s0', {}, 'groups', True), ('evonorm_s0', {'groups': 4}, 'groups', False),
+    ('evonorm_s0', {}, 'synchronized', False), ('evonorm_b0', {}, 'synchronized', True),
+    ('evonorm_b0', {}, 'jit_compile', True), ('gn_relu', {}, 'groups', True), ('bn_relu', {}, 'jit_compile', False)])
+def test_leaves_open(name, options, option, is_open):
+  assert get_norm_act(name, **options).leaves_open(option) == is_open
