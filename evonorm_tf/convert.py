@@ -57,6 +57,9 @@ def convert_norm_act(model, norm_act):
   normalization: "bn_relu" gives a ReLU network's own outputs, in training and inference. Any other layer is another
   function: it starts fresh, from the initializers, regularizers and constraints of the normalization's γ and β.
 
+  Activations are known by name, so one that is spelt out in arithmetic, as the hard swish of keras.applications'
+  MobileNetV3 (x·ReLU6(x + 3)/6), is none: its normalizations become affine forms and it stays. Read the plan.
+
   The new model is a plain `tf_keras.Model`, whatever the class of the old one (its `output_specs`, which Model
   Garden's backbones and decoders have, is kept), and not compiled. With replaced blocks of Model Garden it is saved
   by its weights or in a checkpoint, not as a whole: the blocks' configuration does not tell the norm-activation layer.
@@ -150,9 +153,12 @@ def _fusible_function(node):
   """Returns what identifies the activation that the node computes, or None if it is not one to be fused."""
   if node is None or function_name(node.layer) not in FUSIBLE_FUNCTIONS:
     return None
-  config = node.layer.get_config() if not hasattr(node.layer, 'symbol') else {}
   # Two layers, or a layer and an op, of one name may differ in a slope or a threshold. PReLUs differ in their weights.
-  options = {key: value for key, value in config.items() if key not in ('name', 'trainable', 'dtype', 'activation')}
+  if isinstance(node.layer, tf_keras.layers.Activation):
+    config = getattr(node.layer.activation, 'keywords', {})  # of a functools.partial
+  else:
+    config = {} if hasattr(node.layer, 'symbol') else node.layer.get_config()
+  options = {key: value for key, value in config.items() if key not in ('name', 'trainable', 'dtype')}
   if isinstance(node.layer, tf_keras.layers.ReLU) and not (options['negative_slope'] or options['threshold']):
     options = {} if options['max_value'] in (None, 6) else options
   constants = [value for value in (*node.call_args[1:], *node.call_kwargs.values()) if value is not None]

@@ -102,6 +102,9 @@ def _options(bn: tf_keras.layers.Layer, norm_act) -> dict:
 
 def clone_layer(layer: tf_keras.layers.Layer, layer_class=None) -> tf_keras.layers.Layer:
   """Returns a fresh layer with the same configuration and name, of `layer_class` (default: the layer's own)."""
+  if type(layer) is tf_keras.layers.Activation:
+    # Model Garden's may hold a functools.partial, which has no configuration.
+    return tf_keras.layers.Activation(layer.activation, name=layer.name, dtype=layer.dtype_policy)
   clone = (layer_class or type(layer)).from_config(layer.get_config())
   clone._name = layer.name  # the configuration of Model Garden's heads lacks the name
   return clone

@@ -1,5 +1,7 @@
 """convert_norm_act: which layers it replaces, outputs against the unconverted model, weights, refusals, registry."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -245,6 +247,19 @@ def test_converted_model_saves_and_loads(tmp_path):
   converted.save(tmp_path / 'model.keras')
   loaded = tf_keras.models.load_model(tmp_path / 'model.keras')
   np.testing.assert_allclose(converted(images())['features'], loaded(images())['features'], rtol=1e-6)
+
+
+def test_functions_with_bound_arguments():
+  inputs = tf_keras.Input((8, 8, 3))
+  slope, other = (layers.Activation(functools.partial(tf.nn.leaky_relu, alpha=a), name=f'slope{i}')
+                  for i, a in enumerate((.1, .3)))
+  x = layers.BatchNormalization(name='bn')(inputs)
+  model = tf_keras.Model(inputs, other(layers.Add()([slope(x), inputs])))
+  converted = evonorm_tf.convert_norm_act(model, 'evonorm_s0')
+  assert [layer.name for layer in converted.layers if 'slope' in layer.name] == ['slope1']
+  assert converted.get_layer('slope1').activation.keywords == {'alpha': .3}
+  with pytest.raises(ValueError, match=r"'bn' is read by consumers of different kinds \(slope0, slope1\)"):
+    evonorm_tf.convert_norm_act(tf_keras.Model(inputs, [slope(x), other(x)]), 'evonorm_s0')
 
 
 def test_mixed_precision_is_kept():
