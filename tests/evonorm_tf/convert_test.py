@@ -208,7 +208,8 @@ def test_model_garden_blocks(name):
 
 
 @pytest.mark.parametrize('application, fused, affine', [
-    ('ResNet50V2', 49, 0), ('MobileNetV2', 35, 17), ('EfficientNetB0', 33, 16)])
+    pytest.param('ResNet50V2', 49, 0, marks=pytest.mark.slow), ('MobileNetV2', 35, 17),
+    pytest.param('EfficientNetB0', 33, 16, marks=pytest.mark.slow)])
 def test_applications_convert_and_train(application, fused, affine):
   build = getattr(tf_keras.applications, application)
   model = build(weights=None, input_shape=(32, 32, 3), classes=3)
