@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from evonorm_tf import fused
 from evonorm_tf import moments
+from evonorm_tf import primitives
 from evonorm_tf.layer_bodies import check_groups
 from evonorm_tf.layer_bodies import MovingAverages
 from evonorm_tf.layer_bodies import NormActBody
@@ -86,8 +87,8 @@ class BatchSeries(MovingAverages, EvoNorm):
   def _call_nonlinear(self, inputs, training):
     def in_training():
       y, mean, variance = self._evaluate(inputs, training)
-      moment = tf.reshape(moments.batch_variance(mean, variance, self.synchronized), [-1])
-      self._update(self.moving_variance, moment, tf.shape(inputs)[0])
+      moment = moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
+      self._update(self.moving_variance, tf.reshape(moment, [-1]), tf.shape(inputs)[0])
       return y
     return self._if_training(
         training, in_training,

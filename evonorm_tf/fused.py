@@ -44,10 +44,9 @@ class SampleEquation:
     """Returns v1, γ / √(moment + ε) and β, each [N or 1, 1, C]."""
     del given_variance
     if self.centered:
-      shift = mean - moments.average(mean, primitives.GROUP, self.groups)
+      moment = moments.total_variance(mean, variance, primitives.GROUP, self.groups)
     else:
-      shift = mean
-    moment = moments.average(variance + tf.square(shift), primitives.GROUP, self.groups)
+      moment = moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
     factor = tf.math.rsqrt(moment + self.epsilon) * gamma
     return _shared(tf.ones_like(gamma) if v1 is None else v1), factor, _shared(beta)
 
@@ -89,7 +88,7 @@ class BatchEquation:
   def coefficients(self, mean, variance, given_variance, gamma, beta, v1=None):
     """Returns √(s²_{b,w,h}(x) + ε), p, q, γ and β, each [N or 1, 1, C]; `given_variance` may stand for s²_{b,w,h}."""
     if given_variance is None:
-      given_variance = moments.batch_variance(mean, variance, self.synchronized)
+      given_variance = moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
     if self.series == 'b0':
       p, q = _shared(v1), tf.sqrt(variance + self.epsilon)
     else:

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from evonorm_tf import moments
 from evonorm_tf import primitives
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_bodies import check_groups
 from evonorm_tf.layer_bodies import MovingAverages
 from evonorm_tf.layer_bodies import NormActBody
+from evonorm_tf.layer_graph import INITIAL_NODES
+from evonorm_tf.layer_graph import LayerGraph
 
 
 def _clamp_magnitude(x: tf.Tensor) -> tf.Tensor:

@@ -46,16 +46,15 @@ def variance(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = Fals
 
   Between forward and backward only x and statistics are kept.
   """
-  return _total_variance(*_spatial_moments(x), axes, groups, synchronized)
+  return total_variance(*_spatial_moments(x), axes, groups, synchronized)
 
 
-def batch_variance(mean: tf.Tensor, variance: tf.Tensor, synchronized: bool = False) -> tf.Tensor:
-  """Returns s²_{b,w,h}, [1, 1, C], from the mean and the variance over positions, [N, 1, C]."""
-  return _total_variance(mean, variance, primitives.BATCH, 1, synchronized)
+def total_variance(mean: tf.Tensor, variance: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
+                   ) -> tf.Tensor:
+  """Returns s² over an index set from the mean and the variance over positions; arguments and shape as `average`.
 
-
-def _total_variance(mean, variance, axes, groups, synchronized):
-  """The variance over an index set as the mean of the variances plus the variance of the means."""
+  It is the mean of the variances plus the variance of the means.
+  """
   total_mean = average(mean, axes, groups, synchronized)
   return average(variance + tf.square(mean - total_mean), axes, groups, synchronized)
 
@@ -126,7 +125,7 @@ def as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> t
 
 def position_moments_gradient(x, mean, mean_gradient, variance_gradient) -> tf.Tensor:
   """Returns the gradient with respect to x, given those with respect to the mean and the variance over positions."""
-  count = tf.cast(tf.shape(x)[1], x.dtype)
+  count = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
 
 
@@ -151,13 +150,9 @@ def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
 def _spatial_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns mean and variance over the spatial axes, [N, 1, ..., 1, C], with a gradient that keeps x alone."""
   mean = _spatial_mean(x)
-
-  def gradient(mean_gradient, variance_gradient):
-    count = tf.cast(tf.size(x) / tf.size(mean_gradient), x.dtype)
-    # The mean anew, as a function of x: so the gradient can be differentiated in turn.
-    return (x - _spatial_mean(x)) * (variance_gradient * (2. / count)) + mean_gradient / count
-
-  return (mean, _spatial_mean(tf.math.squared_difference(x, mean))), gradient
+  # In the gradient the mean anew, as a function of x: so it can be differentiated in turn.
+  return (mean, _spatial_mean(tf.math.squared_difference(x, mean))), lambda *gradients: position_moments_gradient(
+      x, _spatial_mean(x), *gradients)
 
 
 def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
