@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from evonorm_tf import fused
 from evonorm_tf import moments
-from evonorm_tf import primitives
 from evonorm_tf.layer_bodies import check_groups
 from evonorm_tf.layer_bodies import MovingAverages
 from evonorm_tf.layer_bodies import NormActBody
@@ -38,14 +37,14 @@ class EvoNorm(NormActBody):
     if self._has_v1:
       self.v1 = self._add_vector('v1', channels)
 
-  def _evaluate(self, inputs, training, given_variance=None):
-    """Returns y, and the mean and the variance of the inputs over positions, [N, 1, C]."""
+  def _evaluate(self, inputs, training, given_moment=None):
+    """Returns y and the equation's moment."""
     channels = [inputs.shape[-1]]
     weights = [tf.ones(channels, self._weight_dtype) if self.gamma is None else tf.convert_to_tensor(self.gamma),
                tf.zeros(channels, self._weight_dtype) if self.beta is None else tf.convert_to_tensor(self.beta)]
     if self._has_v1:
       weights.append(tf.convert_to_tensor(self.v1))
-    return fused.evaluate(self._equation, inputs, weights, given_variance, self._compiles(training))
+    return fused.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
 
   def _compiles(self, training) -> bool:
     if self.jit_compile is not None:
@@ -86,13 +85,12 @@ class BatchSeries(MovingAverages, EvoNorm):
 
   def _call_nonlinear(self, inputs, training):
     def in_training():
-      y, mean, variance = self._evaluate(inputs, training)
-      moment = moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
-      self._update(self.moving_variance, tf.reshape(moment, [-1]), tf.shape(inputs)[0])
+      y, variance = self._evaluate(inputs, training)
+      self._update(self.moving_variance, tf.reshape(variance, [-1]), tf.shape(inputs)[0])
       return y
     return self._if_training(
         training, in_training,
-        lambda: self._evaluate(inputs, training=False, given_variance=tf.identity(self.moving_variance))[0])
+        lambda: self._evaluate(inputs, training=False, given_moment=tf.identity(self.moving_variance))[0])
 
   def _compiles(self, training):
     return super()._compiles(training) and not self.synchronized

@@ -21,8 +21,9 @@ import tensorflow as tf
 
 from evonorm_tf import moments
 from evonorm_tf import primitives
+from evonorm_tf.rational_sigmoid import rational_sigmoid
 
-SLICES = 8  # of the positions, in compiled sums
+SLICES = 16  # of the positions, in compiled sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,29 +35,33 @@ class SampleEquation:
     groups: number of channel groups.
     centered: whether the moment is s²_{w,h,c/g}(x), else μ_{w,h,c/g}(x²).
     has_v1: whether there is a v1; else it is 1.
+    rational: whether σ is the approximation of `rational_sigmoid`.
   """
   epsilon: float
   groups: int
   centered: bool = True
   has_v1: bool = False
+  rational: bool = False
 
-  def coefficients(self, mean, variance, given_variance, gamma, beta, v1=None):
-    """Returns v1, γ / √(moment + ε) and β, each [N or 1, 1, C]."""
-    del given_variance
+  def moment(self, mean, variance):
+    """Returns the moment, [N, 1, C]."""
     if self.centered:
-      moment = moments.total_variance(mean, variance, primitives.GROUP, self.groups)
-    else:
-      moment = moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
+      return moments.total_variance(mean, variance, primitives.GROUP, self.groups)
+    return moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
+
+  def coefficients(self, mean, variance, moment, gamma, beta, v1=None):
+    """Returns v1, γ / √(moment + ε) and β, each [N or 1, 1, C]."""
+    del mean, variance
     factor = tf.math.rsqrt(moment + self.epsilon) * gamma
     return _shared(tf.ones_like(gamma) if v1 is None else v1), factor, _shared(beta)
 
   def output(self, x, v1, factor, beta):
-    return x * _sigmoid(v1 * x) * factor + beta
+    return x * self._sigmoid(v1 * x) * factor + beta
 
   def terms(self, x, dy, v1, factor, beta):
     """Returns what is to be summed over positions for `coefficient_gradients`."""
     del factor, beta
-    s = _sigmoid(v1 * x)
+    s = self._sigmoid(v1 * x)
     gated = dy * x * s
     return [dy, gated] + ([gated * x * (1. - s)] if self.has_v1 else [])
 
@@ -68,8 +73,11 @@ class SampleEquation:
     """Returns dx as if the coefficients did not depend on x."""
     del beta
     t = v1 * x
-    s = _sigmoid(t)
+    s = self._sigmoid(t)
     return dy * factor * s * (1. + t * (1. - s))
+
+  def _sigmoid(self, t):
+    return rational_sigmoid(t) if self.rational and t.dtype == tf.float32 else tf.sigmoid(t)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,16 +93,18 @@ class BatchEquation:
   series: str
   synchronized: bool = False
 
-  def coefficients(self, mean, variance, given_variance, gamma, beta, v1=None):
-    """Returns √(s²_{b,w,h}(x) + ε), p, q, γ and β, each [N or 1, 1, C]; `given_variance` may stand for s²_{b,w,h}."""
-    if given_variance is None:
-      given_variance = moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
+  def moment(self, mean, variance):
+    """Returns s²_{b,w,h}(x), [1, 1, C]."""
+    return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
+
+  def coefficients(self, mean, variance, moment, gamma, beta, v1=None):
+    """Returns √(s²_{b,w,h}(x) + ε), p, q, γ and β, each [N or 1, 1, C]."""
     if self.series == 'b0':
       p, q = _shared(v1), tf.sqrt(variance + self.epsilon)
     else:
       q = tf.sqrt(variance + tf.square(mean) + self.epsilon)
       p = q if self.series == 'b1' else _shared(-tf.ones_like(gamma))
-    return tf.sqrt(_shared(given_variance) + self.epsilon), p, q, _shared(gamma), _shared(beta)
+    return tf.sqrt(moment + self.epsilon), p, q, _shared(gamma), _shared(beta)
 
   def output(self, x, deviation, p, q, gamma, beta):
     return x / tf.maximum(deviation, p * x + q) * gamma + beta
@@ -126,20 +136,19 @@ class BatchEquation:
 Equation = SampleEquation | BatchEquation
 
 
-def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], given_variance: tf.Tensor | None = None,
-             jit_compile: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], given_moment: tf.Tensor | None = None,
+             jit_compile: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
   """Evaluates an EvoNorm, with a gradient of its own with respect to x and the weights.
 
   Args:
     equation: which one.
     x: [N, ..., C] of rank 2 to 5, any floating dtype.
     weights: γ, β, and v1 where there is one, [C] each, float32 or float64: the dtype of all computations.
-    given_variance: [C], to be taken for s²_{b,w,h}(x), a constant; None for the batch's own.
+    given_moment: [C], to be taken for the equation's moment, a constant; None for that of x.
     jit_compile: whether XLA compiles the forward and the backward pass, each as a whole. Not for synchronized ones.
 
   Returns:
-    y, of x's shape and dtype, and the mean and the variance of x over positions, [N, 1, C]. No gradient flows through
-    these two.
+    y, of x's shape and dtype, and the moment, [N or 1, 1, C]. No gradient flows through the latter.
   """
   forward, backward = (
       _compiled(function, equation) if jit_compile else functools.partial(function, equation, 1)
@@ -148,30 +157,32 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
   @tf.custom_gradient
   def with_gradient(x, *weights):
     # Without stop_gradient, a tape around would record the inside of `forward` as well.
-    y, mean, variance = forward(tf.stop_gradient(x), given_variance, *map(tf.stop_gradient, weights))
+    y, mean, variance, moment = forward(tf.stop_gradient(x), given_moment, *map(tf.stop_gradient, weights))
 
     def gradient(dy, *_):
-      return backward(x, dy, *moments.as_position_moments(x, mean, variance), given_variance, *weights)
-    return (y, mean, variance), gradient
+      return backward(x, dy, *moments.as_position_moments(x, mean, variance), given_moment, *weights)
+    return (y, moment), gradient
 
-  y, mean, variance = with_gradient(moments.flatten_positions(x), *weights)
-  return tf.reshape(y, tf.shape(x)), tf.stop_gradient(mean), tf.stop_gradient(variance)
+  y, moment = with_gradient(moments.flatten_positions(x), *weights)
+  return tf.reshape(y, tf.shape(x)), tf.stop_gradient(moment)
 
 
-def _forward(equation, slices, x, given_variance, *weights):
-  """Returns y, and the mean and variance of x over its positions."""
+def _forward(equation, slices, x, given_moment, *weights):
+  """Returns y, the mean and the variance of x over its positions, and the equation's moment."""
   wide = tf.cast(x, weights[0].dtype)
   mean, variance = moments.sum_position_moments(wide, slices)
-  coefficients = equation.coefficients(mean, variance, given_variance, *weights)
-  return tf.cast(equation.output(wide, *coefficients), x.dtype), mean, variance
+  moment = _moment(equation, mean, variance, given_moment)
+  coefficients = equation.coefficients(mean, variance, moment, *weights)
+  return tf.cast(equation.output(wide, *coefficients), x.dtype), mean, variance, moment
 
 
-def _backward(equation, slices, x, dy, mean, variance, given_variance, *weights):
+def _backward(equation, slices, x, dy, mean, variance, given_moment, *weights):
   """Returns the gradients with respect to x and the weights."""
   wide, wide_dy = (tf.cast(t, weights[0].dtype) for t in (x, dy))
   with tf.GradientTape() as tape:
     tape.watch([mean, variance, *weights])
-    coefficients = equation.coefficients(mean, variance, given_variance, *weights)
+    moment = _moment(equation, mean, variance, given_moment)
+    coefficients = equation.coefficients(mean, variance, moment, *weights)
   sums = moments.position_sums(lambda x, dy: equation.terms(x, dy, *coefficients), [wide, wide_dy], slices)
   mean_gradient, variance_gradient, *weight_gradients = tape.gradient(
       coefficients, [mean, variance, *weights], equation.coefficient_gradients(sums, *coefficients),
@@ -181,9 +192,15 @@ def _backward(equation, slices, x, dy, mean, variance, given_variance, *weights)
   return tf.cast(dx, x.dtype), *weight_gradients
 
 
+def _moment(equation, mean, variance, given_moment):
+  return equation.moment(mean, variance) if given_moment is None else _shared(given_moment)
+
+
 @functools.lru_cache(maxsize=None)
 def _compiled(function, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
   """`_forward` or `_backward` compiled by XLA, once for all layers of an equation."""
+  if isinstance(equation, SampleEquation) and moments.on_cpu():
+    equation = dataclasses.replace(equation, rational=True)
   return tf.function(functools.partial(function, equation, SLICES), jit_compile=True, autograph=False)
 
 
@@ -195,8 +212,3 @@ def _shared(vector: tf.Tensor) -> tf.Tensor:
 def _reduce_to(coefficient: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
   """Sums up the gradient [N, 1, C] over the samples where they share the coefficient."""
   return tf.reduce_sum(gradient, 0, keepdims=True) if coefficient.shape[0] == 1 else gradient
-
-
-def _sigmoid(t: tf.Tensor) -> tf.Tensor:
-  """σ(t) by tanh, which XLA computes faster; its absolute error is float rounding."""
-  return .5 + .5 * tf.tanh(.5 * t)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from benchmarks import layers
 from evonorm_tf import evonorm
 from evonorm_tf import evonorm_bodies
+from evonorm_tf import fused
 from evonorm_tf import get_norm_act
 from evonorm_tf import moments
 
@@ -126,14 +127,14 @@ def test_what_is_kept_by_other_layers():
   assert layers.kept(layers.PlainB0(16), shape) > 4
 
 
-@pytest.mark.parametrize('count', [1, 7, 8, 12, 16, 25])
+@pytest.mark.parametrize('count', [1, 7, 8, 12, 16, 25, 64])
 @pytest.mark.parametrize('mean', [0., 1e3])
 def test_position_moments_in_slices(count, mean):
   """In one pass and in two, against float64; a slice that is far off costs no more than its bound."""
   x = np.random.default_rng(0).normal(mean, 1., (2, count, 3))
   x[0, :max(1, count // 8)] += 5.
   x = x.astype(np.float32)
-  for slices in (1, 8):
+  for slices in (1, fused.SLICES):
     actual = moments.sum_position_moments(tf.constant(x), slices)
     np.testing.assert_allclose(actual[0][:, 0], x.astype(np.float64).mean(1), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(actual[1][:, 0], x.astype(np.float64).var(1), rtol=3e-6, atol=1e-6)
