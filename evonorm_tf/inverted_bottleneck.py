@@ -13,6 +13,7 @@ import dataclasses
 import tf_keras
 
 from evonorm_tf import scaling
+from evonorm_tf.endpoints import BackboneModel, FEATURES
 
 # As dicts, each layer makes an object of its own: Keras draws the same values again from one that is used twice.
 _KERNEL_INITIALIZER = {
@@ -118,34 +119,26 @@ def inverted_bottleneck_endpoints(images, norm_act, stages, stem_channels, stem_
   return endpoints
 
 
-def build_inverted_bottlenecks(norm_act, stages, stem_channels, head_channels, num_classes, small_images, drop_connect,
-                               dropout, input_shape, name):
-  """Returns a network from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
+def build_inverted_bottleneck_backbone(norm_act, stages, stem_channels, head_channels, small_images, drop_connect,
+                                       input_shape, name):
+  """Returns a network from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel` with `FEATURES`.
 
   Args:
     norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
     stages: a sequence of `Stage`.
     stem_channels: of the first convolution, 3×3, stride 2.
     head_channels: of the last convolution, 1×1.
-    num_classes: the number of logits.
     small_images: whether the stem and the second stage have stride 1 instead of 2, for images of 32×32 pixels.
     drop_connect: stochastic depth's rate, which the blocks approach linearly.
-    dropout: the rate before the last layer.
     input_shape: (height, width, channels) of the images; sizes may be None.
     name: the model's name.
   """
-  scaling.check_positive(num_classes=num_classes)
-  scaling.check_rate(drop_connect=drop_connect, dropout=dropout)
+  scaling.check_rate(drop_connect=drop_connect)
   if small_images:
     stages = (stages[0], dataclasses.replace(stages[1], stride=1), *stages[2:])
   images = tf_keras.Input(input_shape, name='images')
-  *_, x = inverted_bottleneck_endpoints(
-      images, norm_act, stages, stem_channels, 1 if small_images else 2, drop_connect).values()
-  x = norm_act(name='head_norm_act')(_convolution(x, head_channels, 'head_conv'))
-  x = tf_keras.layers.GlobalAveragePooling2D(name='pool')(x)
-  x = tf_keras.layers.Dropout(dropout, name='dropout')(x)
-  # float32 under every dtype policy: the loss takes the logits' exponential.
-  logits = tf_keras.layers.Dense(
-      num_classes, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=0.01), dtype='float32',
-      name='logits')(x)
-  return tf_keras.Model(images, logits, name=name)
+  endpoints = inverted_bottleneck_endpoints(
+      images, norm_act, stages, stem_channels, 1 if small_images else 2, drop_connect)
+  x = _convolution(endpoints[max(endpoints)], head_channels, 'head_conv')
+  endpoints[FEATURES] = norm_act(name='head_norm_act')(x)
+  return BackboneModel(images, endpoints, name=name)

@@ -9,6 +9,11 @@ one before the pooling; the stride is that of the 3×3 convolution; the first bl
 shortcut, which reads the pre-activated input; strided convolutions pad alike whatever the size of the image; kernels
 start with variance 1 / fan-in, those of the last layer with deviation 0.01. The CIFAR form follows the same rules,
 though He et al. give its blocks shortcuts without parameters.
+
+The stages' outputs are sums of residuals, which nothing has normalized. The network itself reads each through a
+norm-act: the first of the next stage or, behind the last stage, the final one. These outputs are the endpoints, as in
+qubvel/segmentation_models, whose decoders read `stage{n+1}_unit1_relu1` of pre-activation ResNets. They add no
+parameters, so that a classifier's weights fill the whole backbone of a detector.
 """
 
 import dataclasses
@@ -16,6 +21,7 @@ import dataclasses
 import tf_keras
 
 from evonorm_tf import scaling
+from evonorm_tf.endpoints import BackboneModel, build_classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,16 +80,17 @@ def _convolution(x, channels, kernel_size, stride, name):
       kernel_initializer='variance_scaling', name=name)(x)
 
 
-def residual_block(x, norm_act, width, stride, bottleneck, projection, name):
+def residual_block(x, activated, norm_act, width, stride, bottleneck, projection, name):
   """Adds to the shortcut what two (basic) or three (bottleneck) convolutions, each behind a norm-act, make of x.
 
   Args:
     x: `[batch, height, width, C]`.
+    activated: the output of the block's first norm-act for x, of the same shape.
     norm_act: a callable that returns a fresh norm-activation layer.
     width: the channels of the 3×3 convolutions.
     stride: that of the block's first 3×3 convolution and of the projection.
     bottleneck: the kind of block; see `Form`.
-    projection: whether the shortcut is a 1×1 convolution of the pre-activated x instead of x.
+    projection: whether the shortcut is a 1×1 convolution of `activated` instead of x.
     name: the prefix of the layers' names.
 
   Returns:
@@ -93,12 +100,11 @@ def residual_block(x, norm_act, width, stride, bottleneck, projection, name):
     convolutions = ((width, 1, 1), (width, 3, stride), (4 * width, 1, 1))
   else:
     convolutions = ((width, 3, stride), (width, 3, 1))
-  shortcut = x
-  for i, (channels, kernel_size, conv_stride) in enumerate(convolutions, 1):
+  shortcut = _convolution(activated, convolutions[-1][0], 1, stride, f'{name}_projection') if projection else x
+  x = _convolution(activated, *convolutions[0], f'{name}_conv1')
+  for i, convolution in enumerate(convolutions[1:], 2):
     x = norm_act(name=f'{name}_norm_act{i}')(x)
-    if i == 1 and projection:
-      shortcut = _convolution(x, convolutions[-1][0], 1, stride, f'{name}_projection')
-    x = _convolution(x, channels, kernel_size, conv_stride, f'{name}_conv{i}')
+    x = _convolution(x, *convolution, f'{name}_conv{i}')
   return tf_keras.layers.Add(name=f'{name}_add')([shortcut, x])
 
 
@@ -111,19 +117,49 @@ def _stem(images, channels, imagenet_stem):
 
 
 def resnet_endpoints(images, norm_act, form):
-  """Returns each stage's output by its level, a dict from '2' (stride 4) to '5', or '0' to '3' without ImageNet stem.
+  """Returns the norm-act of each stage's output by its level, a dict.
 
-  The tensors are sums of residuals, which no norm-act has followed yet.
+  The levels are '2' (stride 4) to '5' or, without the ImageNet stem, from '0' on.
   """
   x, level = _stem(images, form.widths[0], form.imagenet_stem)
   endpoints = {}
   for stage, (blocks, width) in enumerate(zip(form.blocks, form.widths), 1):
     for block in range(1, blocks + 1):
-      stride = 2 if stage > 1 and block == 1 else 1
-      x = residual_block(x, norm_act, width, stride, form.bottleneck, projection=block == 1,
-                         name=f'stage{stage}_block{block}')
-    endpoints[str(level + stage - 1)] = x
+      name = f'stage{stage}_block{block}'
+      activated = norm_act(name=f'{name}_norm_act1')(x)
+      downsamples = stage > 1 and block == 1
+      if downsamples:
+        endpoints[str(level)] = activated
+        level += 1
+      x = residual_block(x, activated, norm_act, width, 2 if downsamples else 1, form.bottleneck,
+                         projection=block == 1, name=name)
+  endpoints[str(level)] = norm_act(name='final_norm_act')(x)
   return endpoints
+
+
+def build_resnet_backbone(norm_act, depth=50, width_multiplier=1.0, depth_multiplier=1.0, small_images=False,
+                          input_shape=(None, None, 3)):
+  """Returns a pre-activation ResNet from images `[batch, height, width, 3]` to their endpoints, a `BackboneModel`.
+
+  Args:
+    norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
+    depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks) select the ImageNet form of four stages, levels '2' to
+      '5'. Any other number 6n+2 selects the CIFAR form: three stages of n basic blocks, 16, 32 and 64 channels, stem
+      3×3, levels '0' to '2'.
+    width_multiplier: scales the channels, rounded to multiples of 8.
+    depth_multiplier: scales the number of blocks of each stage, rounded up.
+    small_images: gives the ImageNet form a 3×3 stem of stride 1 without pooling, for images of 32×32 pixels; its levels
+      are '0' to '3' then. The CIFAR form always has that stem.
+    input_shape: (height, width, channels) of the images; sizes may be None.
+
+  Raises:
+    ValueError: if `depth` is not known, or a multiplier is not positive.
+  """
+  scaling.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
+  form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
+  form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
+  images = tf_keras.Input(input_shape, name='images')
+  return BackboneModel(images, resnet_endpoints(images, norm_act, form), name=f'resnet{depth}')
 
 
 def build_resnet(norm_act, depth=50, num_classes=1000, width_multiplier=1.0, depth_multiplier=1.0, small_images=False,
@@ -131,29 +167,12 @@ def build_resnet(norm_act, depth=50, num_classes=1000, width_multiplier=1.0, dep
   """Returns a pre-activation ResNet from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
 
   Args:
-    norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
-    depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks) select the ImageNet form of four stages. Any other
-      number 6n+2 selects the CIFAR form: three stages of n basic blocks, 16, 32 and 64 channels, stem 3×3.
     num_classes: the number of logits.
-    width_multiplier: scales the channels, rounded to multiples of 8.
-    depth_multiplier: scales the number of blocks of each stage, rounded up.
-    small_images: gives the ImageNet form a 3×3 stem of stride 1 without pooling, for images of 32×32 pixels. The CIFAR
-      form always has that stem.
-    input_shape: (height, width, channels) of the images; sizes may be None.
+    norm_act, depth, width_multiplier, depth_multiplier, small_images, input_shape: see `build_resnet_backbone`.
 
   Raises:
-    ValueError: if `depth` is not known, or another number is not positive.
+    ValueError: as `build_resnet_backbone`; if `num_classes` is not positive.
   """
-  scaling.check_positive(
-      num_classes=num_classes, width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
-  form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
-  form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
-  images = tf_keras.Input(input_shape, name='images')
-  *_, x = resnet_endpoints(images, norm_act, form).values()
-  x = norm_act(name='final_norm_act')(x)
-  x = tf_keras.layers.GlobalAveragePooling2D(name='pool')(x)
-  # float32 under every dtype policy: the loss takes the logits' exponential.
-  logits = tf_keras.layers.Dense(
-      num_classes, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=0.01), dtype='float32',
-      name='logits')(x)
-  return tf_keras.Model(images, logits, name=f'resnet{depth}')
+  return build_classifier(
+      build_resnet_backbone, num_classes, norm_act=norm_act, depth=depth, width_multiplier=width_multiplier,
+      depth_multiplier=depth_multiplier, small_images=small_images, input_shape=input_shape)
