@@ -14,9 +14,10 @@ _MODULE_OF = {
     **dict.fromkeys(('convert_norm_act', 'plan_conversion'), 'convert'),
     **dict.fromkeys(('register_block', 'swap_norms'), 'model_garden_blocks'),
     'list_norm_acts': 'remaining',
-    'build_resnet': 'resnet',
-    'build_mobilenet_v2': 'mobilenet',
-    'build_efficientnet': 'efficientnet',
+    **dict.fromkeys(('build_resnet', 'build_resnet_backbone'), 'resnet'),
+    **dict.fromkeys(('build_mobilenet_v2', 'build_mobilenet_v2_backbone'), 'mobilenet'),
+    **dict.fromkeys(('build_mnasnet_b1', 'build_mnasnet_b1_backbone'), 'mnasnet'),
+    **dict.fromkeys(('build_efficientnet', 'build_efficientnet_backbone'), 'efficientnet'),
 }
 __all__ = sorted(_MODULE_OF)
 

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import tf_keras
 
 from evonorm_tf.efficientnet import build_efficientnet
+from evonorm_tf.mnasnet import build_mnasnet_b1
 from evonorm_tf.mobilenet import build_mobilenet_v2
 from evonorm_tf.resnet import build_resnet
 
-FAMILIES = {'resnet': build_resnet, 'mobilenet_v2': build_mobilenet_v2, 'efficientnet': build_efficientnet}
+FAMILIES = {'resnet': build_resnet, 'mobilenet_v2': build_mobilenet_v2, 'mnasnet_b1': build_mnasnet_b1,
+            'efficientnet': build_efficientnet}
 
 
 @dataclasses.dataclass(frozen=True)

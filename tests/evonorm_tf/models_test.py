@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import efficientnet, mobilenet, resnet
+from evonorm_tf import efficientnet, mnasnet, mobilenet, resnet
 from evonorm_tf.norm_act import get_norm_act
 
 BUILDERS = {
@@ -16,6 +16,8 @@ BUILDERS = {
     'mobilenet_v2': functools.partial(
         mobilenet.build_mobilenet_v2, width_multiplier=0.25, depth_multiplier=0.25, head_channels=64,
         small_images=True),
+    'mnasnet_b1': functools.partial(
+        mnasnet.build_mnasnet_b1, width_multiplier=0.25, depth_multiplier=0.25, head_channels=64, small_images=True),
     'efficientnet': functools.partial(
         efficientnet.build_efficientnet, width_multiplier=0.25, depth_multiplier=0.25, small_images=True),
 }

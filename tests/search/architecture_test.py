@@ -13,6 +13,7 @@ from search.identity import identity_of
 SMALL = {
     'resnet': {'depth': 8, 'width_multiplier': .5},
     'mobilenet_v2': {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True},
+    'mnasnet_b1': {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True},
     'efficientnet': {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True},
 }
 
@@ -52,7 +53,7 @@ def test_plain_data():
 
 
 @pytest.mark.parametrize('family, options, message', [
-    ('resnext', {}, r"`family` must be one of \['efficientnet', 'mobilenet_v2', 'resnet'\], received 'resnext'"),
+    ('resnext', {}, r"`family` must be one of \['efficientnet', 'mnasnet_b1', .*'resnet'\], received 'resnext'"),
     ('resnet', {'dept': 8}, "`options` of resnet: .*'dept'"),
     ('mobilenet_v2', {'norm_act': 'bn_relu'}, "`options` of mobilenet_v2: .*'norm_act'")])
 def test_errors(family, options, message):
