@@ -4,7 +4,8 @@ Levels and `output_specs` are those of the TensorFlow Model Garden, whose models
 stride 2^l. A network with a head convolution (1280 channels in MobileNetV2, MnasNet and EfficientNet) has that for
 classification alone. As in Model Garden's MobileNet, the head's output is therefore one more output, which
 `output_specs` leaves out: decoders read the last level in front of the head, classifiers the greatest key. Model Garden
-names that output like a further level; here it has a name of its own, which sorts behind every level.
+names that output like a further level; here it has a name of its own, which sorts behind every level. A detector built
+on such a backbone carries the head along, without gradients, as it does with Model Garden's own.
 """
 
 import tf_keras

@@ -1,4 +1,4 @@
-"""MnasNet-B1, which has no squeeze-and-excite, in which any norm-activation layer can stand (paper section 4).
+"""MnasNet-B1, which has no squeeze-and-excite, in which any norm-activation layer can stand (paper section 2).
 
 Reference: Tan et al., MnasNet: Platform-Aware Neural Architecture Search for Mobile (2018),
 https://arxiv.org/abs/1807.11626; the table of B1 stands in the authors' code (tensorflow/tpu
