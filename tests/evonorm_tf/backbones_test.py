@@ -94,6 +94,7 @@ def test_number_of_parameters_of_resnet50():
   assert sum(v.shape.num_elements() for v in model.trainable_variables) == 25_549_352
 
 
+@pytest.mark.filterwarnings('ignore:Input dict contained keys')  # the head's output, which no decoder reads
 @every_type
 def test_fpn_reads_the_levels(key):
   backbone = build(key)
