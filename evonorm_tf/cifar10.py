@@ -134,11 +134,12 @@ def downscale(images, size):
   return ((total + area // 2) // area).astype(np.uint8)
 
 
-def training_batches(images, labels, batch_size, crop_size, seed):
+def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, input_context=None):
   """An infinite dataset of shuffled, randomly cropped and flipped training batches.
 
-  Batches are a pure function of (seed, step): no global seed, thread or earlier call changes them. Every image comes
-  once an epoch; a batch may span two epochs. Every window of an image and its mirror image are equally likely.
+  Global batches are a pure function of (seed, step): no global seed, thread, number of replicas or earlier call changes
+  them. Every image comes once an epoch; a batch may span two epochs. Every window of an image and its mirror image are
+  equally likely.
 
   Args:
     images: uint8 `[N, H, W, 3]`, an array or a tensor. An array is copied at each call, a tensor is shared: who builds
@@ -147,6 +148,9 @@ def training_batches(images, labels, batch_size, crop_size, seed):
     batch_size: static, the global batch where a strategy distributes the dataset.
     crop_size: height and width of the crops in pixels, at most H and W.
     seed: an integer.
+    first_step: the number of the first batch; to go on from a checkpoint, its step.
+    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after the
+      other; None for the global batches.
 
   Returns:
     tf.data.Dataset of (float32 `[batch_size, crop_size, crop_size, 3]` of zero mean and unit variance over the
@@ -162,21 +166,44 @@ def training_batches(images, labels, batch_size, crop_size, seed):
     windows = tf.constant(_windows(height, width, crop_size))
     seed = tf.constant(seed, tf.int64)
 
-  def batch(step):
-    return _training_batch(pixels, labels, windows, seed, step, height * width, batch_size)
+  context = input_context or tf.distribute.InputContext()
+  local_size = context.get_per_replica_batch_size(batch_size)
+  replicas = context.num_replicas_in_sync
+  local_replicas = replicas // context.num_input_pipelines
 
-  return _without_tuning(tf.data.Dataset.counter().map(batch)).prefetch(2)
+  def batch(number):
+    step, replica = number // local_replicas, number % local_replicas
+    part = step * replicas + context.input_pipeline_id * local_replicas + replica
+    return _training_batch(pixels, labels, windows, seed, part, height * width, local_size)
+
+  numbers = tf.data.Dataset.counter(first_step * local_replicas)
+  return _without_tuning(numbers.map(batch)).prefetch(2)
 
 
-def evaluation_batches(images, labels, batch_size):
+def pad(images, margin):
+  """Surrounds uint8 images `[N, H, W, 3]` by `margin` pixels of CIFAR-10's mean colour, from which to crop."""
+  height, width = images.shape[1:3]
+  padded = np.empty((len(images), height + 2 * margin, width + 2 * margin, 3), np.uint8)
+  padded[:] = np.round(CHANNEL_MEANS)
+  padded[:, margin:margin + height, margin:margin + width] = images
+  return padded
+
+
+def evaluation_batches(images, labels, batch_size, input_context=None):
   """A dataset of whole images in order, normalized as in `training_batches`; the last batch may be smaller.
 
   Args:
     images: uint8 `[N, H, W, 3]`, an array or a tensor.
     labels: integers `[N]`.
-    batch_size: of all batches but the last.
+    batch_size: of all batches but the last, the global one.
+    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas from its share
+      of the images; None for one pipeline.
   """
   _check_images(images, labels, batch_size)
+  if input_context:
+    share = slice(input_context.input_pipeline_id, None, input_context.num_input_pipelines)
+    images, labels = images[share], labels[share]
+    batch_size = input_context.get_per_replica_batch_size(batch_size)
   with tf.device('CPU:0'):
     dataset = tf.data.Dataset.from_tensor_slices((images, labels))
   return _without_tuning(dataset.batch(batch_size).map(lambda x, y: (normalize(x), y))).prefetch(2)
@@ -190,23 +217,33 @@ def normalize(images):
 
 # A tf.function of its own, so that it is traced once for all candidates of a search and not once a dataset.
 @tf.function(autograph=False)
-def _training_batch(pixels, labels, windows, seed, step, image_size, batch_size):
-  """Returns batch number `step`; `pixels` are `[N * image_size, 3]`, `windows` as `_windows` returns them."""
-  images = _shuffled_indices(seed, step, tf.size(labels, tf.int64), batch_size)
-  window = tf.random.stateless_uniform([batch_size], tf.stack([seed, step]), 0, tf.shape(windows)[0], tf.int32)
+def _training_batch(pixels, labels, windows, seed, number, image_size, batch_size):
+  """Returns batch `number`; `pixels` are `[N * image_size, 3]`, `windows` as `_windows` returns them."""
+  first = number * batch_size
+  images = _shuffled_indices(seed, first + tf.range(batch_size, dtype=tf.int64), tf.size(labels, tf.int64))
+  window = _draw(seed, first, batch_size, tf.shape(windows)[0])
   # One gather crops and flips the whole batch.
   crops = tf.gather(pixels, images[:, None, None] * image_size + tf.gather(windows, window))
   return normalize(crops), tf.gather(labels, images)
 
 
-def _shuffled_indices(seed, step, images, batch_size):
-  """Returns the indices `[batch_size]` of the images of batch `step`: one random permutation after the other."""
-  position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-  epoch = position // images
+def _shuffled_indices(seed, positions, images):
+  """Returns the indices of the images at `positions` in one random permutation after the other."""
+  epoch = positions // images
   # The raw op, because `tf.random.experimental.index_shuffle` fixes the rounds and cannot take a batch of seeds.
-  seeds = tf.stack([tf.fill([batch_size], seed), epoch, tf.zeros_like(epoch)], 1)
+  seeds = tf.stack([tf.fill(tf.shape(epoch), seed), epoch, tf.zeros_like(epoch)], 1)
   return tf.raw_ops.RandomIndexShuffle(
-      index=position % images, seed=seeds, max_index=images - 1, rounds=_SHUFFLE_ROUNDS)
+      index=positions % images, seed=seeds, max_index=images - 1, rounds=_SHUFFLE_ROUNDS)
+
+
+def _draw(seed, first, size, count):
+  """Returns uniform integers `[size]` below `count` for the positions from `first` on; a draw knows its position alone."""
+  key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=tf.stack([seed, 0]))
+  # Philox makes four integers of each value of its counter: the first is that of a position.
+  counter += tf.cast(tf.stack([first, 0]), tf.uint64)
+  bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
+      shape=[size, 4], key=key, counter=counter, alg=1, dtype=tf.uint32)[:, 0]
+  return tf.cast(bits % tf.cast(count, tf.uint32), tf.int32)
 
 
 def _windows(height, width, size):
