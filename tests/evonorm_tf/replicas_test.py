@@ -83,7 +83,7 @@ UNCOMPILED = {'jit_compile': False}  # the core of the layer on one device, whic
     ids=['B0 synchronized', 'B0', 'S0', 'graph synchronized', 'Keras 3, B0 synchronized'])
 def test_both_derivatives_equal_those_of_one_device(module, spec, options, synchronized, dtype, tolerance):
   (x, loss_weights), shares = random_batch(), (3, 1)
-  x = tf.cast(tf.cast(x, dtype.removeprefix('mixed_')), tf.float64)  # what the layer gets
+  x = tf.cast(tf.cast(x, dtype), tf.float64)  # what the layer gets
   single = make_layer(module, spec, **options)
   if synchronized is False:  # each replica has a batch of its own
     expected = join(*(derivatives(single, *part) for part in zip(tf.split(x, shares), tf.split(loss_weights, shares))))
