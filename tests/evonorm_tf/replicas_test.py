@@ -75,7 +75,8 @@ def join(first, second):
 UNCOMPILED = {'jit_compile': False}  # the core of the layer on one device, which would take seconds
 
 
-@pytest.mark.parametrize('dtype,tolerance', [('float64', 1e-12), ('float32', 1e-5)])  # relative to the largest
+@pytest.mark.parametrize('dtype,tolerance', [  # relative to the largest; half precision rounds x, y, dy and dx
+    ('float64', 1e-12), ('float32', 1e-5), ('mixed_float16', 2e-3), ('mixed_bfloat16', 2e-2)])
 @pytest.mark.parametrize('module,spec,options,synchronized', [
     (evonorm_tf, 'evonorm_b0', UNCOMPILED, True), (evonorm_tf, 'evonorm_b0', UNCOMPILED, False),
     (evonorm_tf, 'evonorm_s0', {'groups': 2, **UNCOMPILED}, None), (evonorm_tf, BN_SILU, {}, True),
@@ -83,7 +84,7 @@ UNCOMPILED = {'jit_compile': False}  # the core of the layer on one device, whic
     ids=['B0 synchronized', 'B0', 'S0', 'graph synchronized', 'Keras 3, B0 synchronized'])
 def test_both_derivatives_equal_those_of_one_device(module, spec, options, synchronized, dtype, tolerance):
   (x, loss_weights), shares = random_batch(), (3, 1)
-  x = tf.cast(tf.cast(x, dtype), tf.float64)  # what the layer gets
+  x = tf.cast(tf.cast(x, dtype.removeprefix('mixed_')), tf.float64)  # what the layer gets
   single = make_layer(module, spec, **options)
   if synchronized is False:  # each replica has a batch of its own
     expected = join(*(derivatives(single, *part) for part in zip(tf.split(x, shares), tf.split(loss_weights, shares))))
