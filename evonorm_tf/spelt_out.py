@@ -10,7 +10,7 @@ import tf_keras
 
 from evonorm_tf.replacement import function_name
 
-# What has x only as a factor of a gate; the other functions have a layer or an op of their own everywhere.
+# The products of x and a gate; the other functions are written as a layer or an op of their own.
 _FUNCTIONS = {
     'hard_swish': lambda x: x * np.clip(x + 3, 0, 6) / 6,
     'silu': lambda x: x / (1 + np.exp(-x)),
@@ -36,7 +36,7 @@ def find_expressions(tensor, nodes: list, readers: dict) -> list[tuple[str, list
   expressions, used = [], set()
   for node in nodes:
     inputs = [id(value) for value in node.keras_inputs]
-    if not inputs or not _is_elementwise(node.layer) or not all(value in ancestors for value in inputs):
+    if not inputs or not all(value in ancestors for value in inputs) or not _is_elementwise(node.layer):
       continue
     cone = [*dict.fromkeys(part for value in inputs for part in ancestors[value]), node]
     ancestors[id(node.outputs)] = cone
