@@ -41,10 +41,6 @@ _register_parts('layers.nn_blocks.TuckerConvBlock',
                 {'_norm0': '_activation_layer0', '_norm1': '_activation_layer1'}, ('_norm2',))
 _register_parts('layers.nn_blocks.DepthwiseSeparableConvBlock', dict.fromkeys(('_norm0', '_norm1'), '_activation_fn'),
                 lacking=('kernel_size', 'dilation_rate'))
-for _inner in ('ResidualInner', 'BottleneckResidualInner'):
-  # They hold their one function in two attributes and call that of `_activation_fn`.
-  _register_parts(f'layers.nn_blocks.{_inner}', {
-      '_batch_norm_0': '_activation', '_batch_norm_1': '_activation_fn', '_batch_norm_2': '_activation_fn'})
 _register_parts('layers.nn_layers.SpatialPyramidPooling',
                 dict.fromkeys(('aspp_layers', '_projection'), '_activation_fn'), lacking=('use_depthwise_convolution',))
 _register_parts('backbones.mobilenet.Conv2DBNBlock', {'_norm0': '_activation_layer'})
@@ -80,6 +76,15 @@ _register_residual_block('layers.nn_blocks.ResidualBlock', ('_norm1',), ('_norm0
 _register_residual_block('layers.nn_blocks_3d.BottleneckBlock3D', ('_norm1', '_norm2'), ('_norm0', '_norm3'))
 
 
+@register_block('official.vision.modeling.layers.nn_blocks.ResidualInner')
+@register_block('official.vision.modeling.layers.nn_blocks.BottleneckResidualInner')
+def _replace_residual_inner(block, norm_act):
+  replacement = swap_norms(
+      block, norm_act, dict.fromkeys(('_batch_norm_0', '_batch_norm_1', '_batch_norm_2'), '_activation_fn'))
+  replacement._activation = replacement._activation_fn  # the block holds its one function twice, and calls this one
+  return replacement
+
+
 @register_block('official.vision.modeling.layers.nn_blocks.MultiHeadSelfAttentionBlock')
 def _replace_attention_block(block, norm_act):
   """The normalizations within the attention, which is no layer to be cloned by itself, have no activation either."""
@@ -105,7 +110,9 @@ def _reassemble(assembly, convert, **lacking):
     return convert(value) if isinstance(value, tf_keras.layers.Layer) else value
 
   config = {**assembly.get_config(), **lacking}
-  return clone_layer(assembly, **{key: tf.nest.map_structure(convert_part, value) for key, value in config.items()})
+  copy = clone_layer(assembly, **{key: tf.nest.map_structure(convert_part, value) for key, value in config.items()})
+  copy.built = assembly.built  # its parts, which are all that there is to build, are built if the old ones are
+  return copy
 
 
 @register_assembly('official.vision.modeling.retinanet_model.RetinaNetModel')
