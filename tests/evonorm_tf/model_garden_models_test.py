@@ -49,7 +49,7 @@ def mask_rcnn():
       [roi_sampler.ROISampler(num_sampled_rois=4) for _ in heads],
       roi_aligner.MultilevelROIAligner(),
       detection_generator.DetectionGenerator(max_num_detections=3, pre_nms_top_k=10),
-      mask_head=instance_heads.MaskHead(3, **SIZES),
+      mask_head=instance_heads.MaskHead(3, name='mask_head', **SIZES),
       mask_sampler=mask_sampler.MaskSampler(mask_target_size=28, num_sampled_masks=2),
       mask_roi_aligner=roi_aligner.MultilevelROIAligner(crop_size=14),
       class_agnostic_bbox_pred=True, name='detector', **ANCHORS)
