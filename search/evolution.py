@@ -74,7 +74,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     All records of the journal, as `search.records` describes them.
 
   Raises:
-    JournalError: if `model_dir` holds another search, or another process is running it.
+    ModelDirError: if `model_dir` holds another search, or another process is running it.
     ValueError: for arguments that cannot work, before anything is evaluated.
   """
   _check(candidates, references)
