@@ -77,7 +77,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
 
   Raises:
     KeyboardInterrupt: after a Ctrl-C; what was evaluated before is on record.
-    JournalError: if `model_dir` holds another search, or another process is running it.
+    ModelDirError: if `model_dir` holds another search, or another process is running it.
     ValueError: for arguments that cannot work, before anything is evaluated.
   """
   _check(candidates, references)
