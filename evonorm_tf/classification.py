@@ -15,7 +15,6 @@ import time
 from official.core import config_definitions
 from official.core import train_lib
 from official.core import train_utils
-from official.modeling import performance
 from official.vision.configs import image_classification
 from rich.console import Console
 import tensorflow as tf
@@ -132,7 +131,7 @@ def _prepare_model_dir(model_dir, mode, config, norm_act, strategy) -> None:
 def _dtype_policy(policy: str):
   """Keras's global policy within, and again the old one after."""
   before = tf_keras.mixed_precision.global_policy()
-  performance.set_mixed_precision_policy(policy)
+  tf_keras.mixed_precision.set_global_policy(policy)
   try:
     yield
   finally:

@@ -27,7 +27,8 @@ class Classifier(tf.Module):
   def __init__(self, model: tf_keras.Model, preprocess, image_size: int, class_names=None):
     super().__init__()
     self.model = model
-    self.class_names = tf.constant(list(class_names or []), tf.string)
+    # A variable, for constants are not kept as attributes.
+    self.class_names = tf.Variable(list(class_names or []), dtype=tf.string, trainable=False)
     self._preprocess = preprocess
     self._spec = tf.TensorSpec([image_size, image_size, 3], tf.float32)
 
