@@ -1,4 +1,4 @@
-"""Ctrl-C: one that Python drops, or that becomes another error, is honoured all the same; handlers are left as found."""
+"""Ctrl-C: one that Python drops or that becomes another error is honoured all the same; handlers are left as found."""
 
 import signal
 import subprocess

@@ -15,6 +15,7 @@ from evonorm_tf import sweep
 from evonorm_tf import sweep_runs
 
 ROOT = pathlib.Path(__file__).parents[2]
+CONFIG = ROOT / 'gin' / 'classification' / 'cifar10_batch_size.gin'
 GIN = """from __gin__ import dynamic_registration
 
 from evonorm_tf import batch_size_sweep
@@ -69,7 +70,7 @@ def test_a_sweep_and_a_larger_one_on_the_same_folder(main, tmp_path):
     ('rate = 0.5', "`settings.rate` is '0.5' here and '0.25' there"),
     ('train.data_dir = None', "`settings.fake_training.train.data_dir` is 'None' here and '(a folder)' there"),
     ('train.rate = 0.25', "`settings.fake_training.train.rate` is '0.25' here and '%rate' there"),
-    ('run_sweep.train = @x/fake_training.train', "`settings.batch_size_sweep.run_sweep.train` is '@x/fake_training.tra")])
+    ('run_sweep.train = @x/fake_training.train', "`settings.batch_size_sweep.run_sweep.train` is '@x/fake_")])
 def test_other_settings_of_the_training_are_refused(main, binding, message):
   assert main() is None
   code = main(binding)
@@ -97,6 +98,18 @@ def test_ctrl_c(main, monkeypatch, capsys):
   monkeypatch.setattr(sweep_runs, '_checked', interrupt)
   assert main() == 130
   assert capsys.readouterr().err == 'Interrupted. The same command goes on where it stopped.\n'
+
+
+def test_the_paper_s_sweep_makes_two_steps(main, tmp_path):
+  tiny = ['run_sweep.batch_sizes = (4,)', 'run_sweep.norm_acts = ("bn_relu",)', 'run_sweep.seeds = (1,)',
+          'run_classification.epochs = 0.0016', 'ResNet.depth = 8']
+  assert main(*tiny, file=CONFIG) is None
+  (accuracy,) = accuracies(tmp_path).values()
+  assert 0 <= float(accuracy) <= 1
+  checkpoint = tmp_path / 'model' / 'bn_relu' / 'batch_4' / 'seed_1' / 'checkpoint'
+  assert 'model_checkpoint_path: "ckpt-2"' in checkpoint.read_text()
+  assert set(gin.config._CONFIG) <= set(gin.config._OPERATIVE_CONFIG)  # no binding is idle
+  assert f'python -m evonorm_tf.sweep --gin_file=gin/classification/{CONFIG.name} ' in CONFIG.read_text()
 
 
 def test_the_command_line(tmp_path):
