@@ -16,6 +16,8 @@ from rich.console import Console
 
 from evonorm_tf import sweep_hparams
 from evonorm_tf import sweep_report
+from evonorm_tf.interrupts import interrupts_noted
+from evonorm_tf.interrupts import raise_if_interrupted
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.model_dir import check_settings
 from evonorm_tf.model_dir import lock
@@ -38,7 +40,7 @@ _HEADER = 'sweep.json'
 
 
 def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_acts: Sequence[str],
-              batch_sizes: Sequence[int], seeds: Sequence[int], settings: Mapping[str, str] | None = None,
+              batch_sizes: Sequence[int], seeds: Sequence[int], settings: Callable[[], Mapping[str, str]] = dict,
               operative_config: Callable[[], str] = str) -> dict[Run, Result]:
   """Runs a sweep, or goes on with it; the root of the configuration.
 
@@ -50,11 +52,11 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
     model_dir: where all is kept.
     train: called as `train(model_dir=..., mode='train_and_eval', norm_act=..., batch_size=..., seed=...)` for each run,
       with a folder of its own. It goes on from the checkpoints there, scales its learning rate with the batch, and
-      returns a dict with `accuracy` (a fraction) and, if it likes, `top_5_accuracy`, `loss` and `seconds`.
+      returns a dict with `accuracy` (a fraction) and, if it likes, `top_5_accuracy`, `validation_loss` and `seconds`.
     norm_acts: names of known layers, or paths of layer graphs (.json).
     batch_sizes: numbers of images, as `train` counts them.
     seeds: one run each.
-    settings: what the results depend on beside the grid, by name.
+    settings: returns what the results depend on beside the grid, by name.
     operative_config: returns the configuration's text; it is written to `model_dir` and TensorBoard.
 
   Returns:
@@ -63,6 +65,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   Raises:
     ModelDirError: if `model_dir` holds results of other settings, or another process is running the sweep.
     ValueError: for arguments that cannot work, before the first run.
+    KeyboardInterrupt: after a Ctrl-C; what ended before is on record.
   """
   _check_numbers('batch_sizes', batch_sizes, least=1)
   _check_numbers('seeds', seeds, least=0)
@@ -71,9 +74,9 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   runs = make_runs(label_norm_acts(norm_acts), batch_sizes, seeds)
   model_dir = pathlib.Path(model_dir)
   model_dir.mkdir(parents=True, exist_ok=True)
-  with open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
+  with interrupts_noted(), open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
     lock(file, 'sweep')
-    _write_header(model_dir, dict(settings or {}), layers)
+    _write_header(model_dir, dict(settings()), layers)
     results = {run: read_result(run, model_dir) for run in runs}
     _run_all(runs, results, train, model_dir, operative_config)
   console = Console()
@@ -87,17 +90,20 @@ def _run_all(runs, results, train, model_dir, operative_config) -> None:
   sweep_hparams.write_experiment(model_dir, runs)
   sweep_report.write_report(model_dir, runs, results)
   config_is_written = False
-  with SweepProgress(runs, results) as progress:
-    for run in (r for r in runs if results[r].status != DONE):
-      progress.begin(run)
-      results[run] = execute(run, train, model_dir)
-      sweep_hparams.write_run(model_dir, run, results[run])
-      write_result(run, results[run], model_dir)
-      progress.end(run)
-      sweep_report.write_report(model_dir, runs, results)
-      if not config_is_written:  # it is not known before all has been used once
-        _write_config(model_dir, operative_config())
-        config_is_written = True
+  progress = SweepProgress(runs, results)
+  for run in (r for r in runs if results[r].status != DONE):
+    progress.begin(run)
+    result = execute(run, train, model_dir)
+    raise_if_interrupted()  # what a Ctrl-C may have spoilt is no result
+    results[run] = result
+    sweep_hparams.write_run(model_dir, run, result)
+    write_result(run, result, model_dir)
+    progress.end(run)
+    sweep_report.write_report(model_dir, runs, results)
+    if not config_is_written:  # it is not known before all has been used once
+      _write_config(model_dir, operative_config())
+      config_is_written = True
+    raise_if_interrupted()
 
 
 def _check_numbers(name: str, numbers: Sequence[int], least: int) -> None:

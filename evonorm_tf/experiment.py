@@ -7,6 +7,13 @@ import gin
 import tensorflow as tf
 
 
+def bindings() -> dict[str, str]:
+  """All bindings of the configuration as text, by name; macros too."""
+  lines = gin.config_str(max_line_length=10 ** 4).replace('\\\n', '').splitlines()
+  statements = (line.partition(' = ') for line in lines if not line.startswith('#'))
+  return {name: value.strip() for name, equals, value in statements if equals}
+
+
 def run(root, gin_files, gin_bindings, **arguments):
   """Parses the configuration and returns `root(**arguments, operative_config=...)` with it; exits on an error.
 

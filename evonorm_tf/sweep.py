@@ -13,9 +13,9 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 from absl import app
 from absl import flags
 from absl import logging
-import gin
 
 from evonorm_tf import batch_size_sweep
+from evonorm_tf import experiment
 from evonorm_tf.sweep_runs import FAILED
 
 _GIN_FILE = flags.DEFINE_multi_string(
@@ -23,35 +23,22 @@ _GIN_FILE = flags.DEFINE_multi_string(
 _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "Bindings that win over the file's, such as 'run_sweep.seeds = (0, 1, 2)'.")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where runs, TensorBoard events and report go.', required=True)
-flags.FLAGS.set_default('verbosity', logging.WARNING)
+flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to INFO
 
-# Bindings that may change from one start to the next: the grid, and where the data lie.
-_FREE = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds', '.data_dir')
+_GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # these may change from start to start
 
 
 def _settings() -> dict[str, str]:
-  """All other bindings, by name."""
-  lines = gin.config_str(max_line_length=10 ** 4).replace('\\\n', '').splitlines()
-  bindings = (line.partition(' = ') for line in lines if not line.startswith('#'))
-  return {name: value.strip() for name, equals, value in bindings if equals and not name.endswith(_FREE)}
+  """The other bindings. The data may move, but not from the bundled images (None) to others."""
+  return {name: '(a folder)' if name.endswith('.data_dir') and value != 'None' else value
+          for name, value in experiment.bindings().items() if not name.endswith(_GRID)}
 
 
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  try:
-    gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_BINDINGS.value)
-  except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: whatever it is, it tells of the gin file
-    sys.exit(f'error: {e}')
-  try:
-    results = gin.get_configurable(batch_size_sweep.run_sweep)(
-        model_dir=_MODEL_DIR.value, settings=_settings(), operative_config=gin.operative_config_str)
-  except (ValueError, OSError) as e:
-    logging.debug('The error came from here:', exc_info=True)
-    sys.exit(f'error: {e}')
-  except KeyboardInterrupt:
-    print('Interrupted. The same command goes on where it stopped.', file=sys.stderr)
-    sys.exit(130)
+  results = experiment.run(
+      batch_size_sweep.run_sweep, _GIN_FILE.value, _GIN_BINDINGS.value, model_dir=_MODEL_DIR.value, settings=_settings)
   failed = sum(result.status == FAILED for result in results.values())
   if failed:
     sys.exit(f'{failed} of {len(results)} runs failed. The same command tries them again.')

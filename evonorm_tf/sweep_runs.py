@@ -19,7 +19,7 @@ from evonorm_tf.model_dir import replacing
 from evonorm_tf.norm_act import NORM_ACTS
 
 DONE, FAILED, PENDING = 'done', 'failed', 'pending'
-METRICS = ('accuracy', 'top_5_accuracy', 'loss', 'seconds')  # what is kept of a run's metrics
+METRICS = ('accuracy', 'top_5_accuracy', 'validation_loss', 'seconds')  # what is kept of a run's metrics
 _RESULT_FILE = 'result.json'
 
 

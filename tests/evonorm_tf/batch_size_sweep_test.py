@@ -15,6 +15,7 @@ from evonorm_tf.model_dir import ModelDirError
 from evonorm_tf.sweep_runs import DONE
 from evonorm_tf.sweep_runs import FAILED
 from tests.evonorm_tf.fake_training import FakeTraining
+from tests.lost_interrupts import DROPS
 
 GRID = dict(norm_acts=('bn_relu', 'evonorm_s0'), batch_sizes=(32, 4), seeds=(0, 1))
 ALL = [(name, size, seed) for seed in (0, 1) for size in (32, 4) for name in ('bn_relu', 'evonorm_s0')]
@@ -29,7 +30,7 @@ def _quick(monkeypatch):
 
 
 def sweep(model_dir, training, **arguments):
-  return run_sweep(str(model_dir), training, **{'settings': SETTINGS, **GRID, **arguments})
+  return run_sweep(str(model_dir), training, **{'settings': lambda: SETTINGS, **GRID, **arguments})
 
 
 def statuses(model_dir):
@@ -43,7 +44,8 @@ def test_every_run_is_made_once_in_order(tmp_path):
   results = sweep(tmp_path, training)
   assert training.runs == ALL and {c['mode'] for c in training.calls} == {'train_and_eval'}
   assert len({c['model_dir'] for c in training.calls}) == len(ALL)
-  assert {(r.norm_act, r.batch_size, r.seed): result.status for r, result in results.items()} == dict.fromkeys(ALL, DONE)
+  assert [(r.norm_act, r.batch_size, r.seed) for r in results] == ALL
+  assert {result.status for result in results.values()} == {DONE}
   assert statuses(tmp_path) == dict.fromkeys(ALL, 'done')
   assert '| evonorm_s0 | 55.00 ± 7.07 | 55.00 ± 7.07 |' in (tmp_path / 'results.md').read_text()
   sweep(tmp_path, again := FakeTraining())
@@ -70,6 +72,24 @@ def test_an_interrupted_sweep_leaves_its_report_and_goes_on(tmp_path):
   assert first.calls[3] == second.calls[0]  # the same folder, where its checkpoints are
 
 
+@DROPS
+def test_a_run_that_an_interrupt_may_have_spoilt_is_not_recorded(tmp_path, ctrl_c_raises, drop):
+  class Spoilt(FakeTraining):
+
+    def __call__(self, **arguments):
+      result = super().__call__(**arguments)
+      if len(self.calls) == 3:
+        drop()  # Python loses it, and TensorFlow makes another error of it
+        raise SystemError('returned a result with an exception set')
+      return result
+
+  with pytest.raises(KeyboardInterrupt):
+    sweep(tmp_path, first := Spoilt())
+  assert first.runs == ALL[:3] and list(statuses(tmp_path).values()) == ['done'] * 2 + ['pending'] * 6
+  sweep(tmp_path, second := FakeTraining())
+  assert second.runs == ALL[2:]
+
+
 def test_a_result_is_on_disk_before_the_next_run_begins(tmp_path):
   class Looking(FakeTraining):
 
@@ -86,7 +106,7 @@ def test_other_settings_are_refused(tmp_path):
   sweep(tmp_path, FakeTraining(), seeds=(0,))
   before = (tmp_path / 'sweep.json').read_bytes()
   with pytest.raises(ModelDirError) as error:
-    sweep(tmp_path, training := FakeTraining(), settings={'train.rate': '0.2', 'train.epochs': '90'})
+    sweep(tmp_path, training := FakeTraining(), settings=lambda: {'train.rate': '0.2', 'train.epochs': '90'})
   assert '`settings.train.rate` is \'0.2\' here and \'0.1\' there' in str(error.value)
   assert 'sweep.json belongs to a sweep of another configuration' in str(error.value)
   assert 'epochs' not in str(error.value)
@@ -97,7 +117,7 @@ def test_settings_of_a_run_that_was_only_begun_count(tmp_path):
   with pytest.raises(KeyboardInterrupt):
     sweep(tmp_path, FakeTraining({ALL[0]: KeyboardInterrupt()}))
   with pytest.raises(ModelDirError, match='`settings.train.epochs` is None here'):
-    sweep(tmp_path, FakeTraining(), settings={'train.rate': '0.1'})
+    sweep(tmp_path, FakeTraining(), settings=lambda: {'train.rate': '0.1'})
 
 
 def test_the_grid_may_grow_and_shrink(tmp_path):

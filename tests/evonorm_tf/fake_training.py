@@ -18,7 +18,7 @@ class FakeTraining:
     self.calls.append(dict(model_dir=model_dir, mode=mode, norm_act=norm_act, batch_size=batch_size, seed=seed))
     if (norm_act, batch_size, seed) in self.raises:
       raise self.raises[norm_act, batch_size, seed]
-    return {'accuracy': .5 + seed / 10, 'loss': 1.25}
+    return {'accuracy': .5 + seed / 10, 'validation_loss': 1.25}
 
   @property
   def runs(self):

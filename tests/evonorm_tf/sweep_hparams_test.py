@@ -18,7 +18,7 @@ from evonorm_tf.sweep_runs import Result
 from tests.evonorm_tf.fake_training import grid
 
 RUNS = grid()
-NAMES = ['accuracy', 'top_5_accuracy', 'loss', 'seconds']
+NAMES = ['accuracy', 'top_5_accuracy', 'validation_loss', 'seconds']
 
 
 def write(model_dir, results):
@@ -49,10 +49,10 @@ def read(model_dir):
 
 
 def test_a_row_a_run(tmp_path):
-  write(tmp_path, {run: Result(DONE, {'accuracy': i / 8, 'loss': i + .5}) for i, run in enumerate(RUNS)})
+  write(tmp_path, {run: Result(DONE, {'accuracy': i / 8, 'validation_loss': i + .5}) for i, run in enumerate(RUNS)})
   _, rows = read(tmp_path)
   assert rows == {(run.norm_act, run.batch_size, run.seed): (
-      run.folder, api_pb2.STATUS_SUCCESS, {'accuracy': i / 8, 'loss': i + .5}) for i, run in enumerate(RUNS)}
+      run.folder, api_pb2.STATUS_SUCCESS, {'accuracy': i / 8, 'validation_loss': i + .5}) for i, run in enumerate(RUNS)}
 
 
 def test_domains_and_metrics(tmp_path):

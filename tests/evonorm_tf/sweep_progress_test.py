@@ -29,52 +29,26 @@ def test_seconds_left_follow_layer_and_batch_size():
   assert sweep_progress.seconds_left(waiting, dict.fromkeys(waiting, Result())) is None
 
 
-class Clock:
-  """A clock that is set by hand."""
-  now = 0
-
-  def __call__(self):
-    return self.now
-
-
-def test_plain_lines():
-  runs, clock = grid(batch_sizes=(4,)), Clock()
+def test_lines():
+  runs = grid(batch_sizes=(4,))
   results = {runs[0]: done(60.), **dict.fromkeys(runs[1:], Result())}
-  console = Console(file=io.StringIO(), force_terminal=False, width=40)
-  with sweep_progress.SweepProgress(runs, results, console, clock) as progress:
-    for run, result in zip(runs[1:], [Result(FAILED, {'seconds': 5.}, 'ValueError:\n[nan]'), done(100.), done(61.5)]):
-      progress.begin(run)
-      clock.now += result.metrics['seconds']
-      results[run] = result
-      progress.end(run)
+  console = Console(file=io.StringIO(), width=40)
+  progress = sweep_progress.SweepProgress(runs, results, console)
+  for run, result in zip(runs[1:], [Result(FAILED, {'seconds': 5.}, 'ValueError:\n[nan]'), done(100.), done(61.5)]):
+    progress.begin(run)
+    results[run] = result
+    progress.end(run)
   assert console.file.getvalue().splitlines() == [
-      'evonorm_s0, batch 4, seed 0: run 2 of 4',
-      'evonorm_s0, batch 4, seed 0: failed: ValueError: [nan], 0:00:05 long, time left 0:02:00',
-      'bn_relu, batch 4, seed 1: run 3 of 4',
-      'bn_relu, batch 4, seed 1: accuracy 43.22%, 0:01:40 long, time left 0:01:20',
-      'evonorm_s0, batch 4, seed 1: run 4 of 4',
-      'evonorm_s0, batch 4, seed 1: accuracy 43.22%, 0:01:01 long']
+      'Run 2 of 4: evonorm_s0, batch 4, seed 0, time left 0:03:00',
+      'evonorm_s0, batch 4, seed 0: failed: ValueError: [nan], 0:00:05',
+      'Run 3 of 4: bn_relu, batch 4, seed 1, time left 0:02:00',
+      'bn_relu, batch 4, seed 1: accuracy 43.22%, 0:01:40',
+      'Run 4 of 4: evonorm_s0, batch 4, seed 1, time left 0:01:20',
+      'evonorm_s0, batch 4, seed 1: accuracy 43.22%, 0:01:01']
 
 
-def test_time_left_runs_down_during_a_run():
-  runs, clock = grid(('bn_relu',), (4,)), Clock()
-  progress = sweep_progress.SweepProgress(runs, {runs[0]: done(60.), runs[1]: Result()}, clock=clock)
-  progress.begin(runs[1])
-  times = []
-  for now in (0, 45, 90):
-    clock.now = now
-    times.append(progress.time_left())
-  assert times == ['time left 0:01:00', 'time left 0:00:15', 'time left 0:00:00']
-
-
-def test_a_terminal_gets_a_bar():
+def test_time_left_is_unknown_before_a_run_has_ended():
   runs = grid(('bn_relu',), (4,))
-  results = dict.fromkeys(runs, Result())
-  console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
-  with sweep_progress.SweepProgress(runs, results, console, Clock()) as progress:
-    progress.begin(runs[0])
-    results[runs[0]] = done(60.)
-    progress.end(runs[0])
-    progress.begin(runs[1])
-  shown = console.file.getvalue()
-  assert 'bn_relu, batch 4, seed 0: accuracy 43.22%' in shown and '1/2' in shown and 'time left 0:01:00' in shown
+  console = Console(file=io.StringIO(), width=40)
+  sweep_progress.SweepProgress(runs, dict.fromkeys(runs, Result()), console).begin(runs[0])
+  assert console.file.getvalue() == 'Run 1 of 2: bn_relu, batch 4, seed 0, time left unknown\n'

@@ -19,7 +19,7 @@ RUNS = grid(batch_sizes=(4, 32), seeds=(0, 1, 2))
 
 
 def done(accuracy):
-  return Result(DONE, {'accuracy': accuracy, 'loss': .5, 'seconds': 60.})
+  return Result(DONE, {'accuracy': accuracy, 'validation_loss': .5, 'seconds': 60.})
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def test_csv_has_a_row_a_run(results, tmp_path):
   rows = list(csv.DictReader(io.StringIO((tmp_path / 'results.csv').read_text())))
   assert [(r['norm_act'], int(r['batch_size']), int(r['seed'])) for r in rows] == [
       (r.norm_act, r.batch_size, r.seed) for r in RUNS]
-  assert rows[0] == dict(norm_act='bn_relu', batch_size='4', seed='0', accuracy='', top_5_accuracy='', loss='',
-                         seconds='1.0', status='failed', message='ValueError: a | b is nan')
-  assert rows[2] == dict(norm_act='bn_relu', batch_size='32', seed='0', accuracy='0.7', top_5_accuracy='', loss='0.5',
-                         seconds='60.0', status='done', message='')
+  assert rows[0] == dict(norm_act='bn_relu', batch_size='4', seed='0', accuracy='', top_5_accuracy='',
+                         validation_loss='', seconds='1.0', status='failed', message='ValueError: a | b is nan')
+  assert rows[2] == dict(norm_act='bn_relu', batch_size='32', seed='0', accuracy='0.7', top_5_accuracy='',
+                         validation_loss='0.5', seconds='60.0', status='done', message='')
   assert [r['status'] for r in rows].count('pending') == 2
 
 

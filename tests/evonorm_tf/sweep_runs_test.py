@@ -40,7 +40,8 @@ def test_a_training_gets_its_own_folder_and_its_metrics_are_kept(tmp_path):
   assert training.calls == [dict(model_dir=str(folder), mode='train_and_eval', norm_act='evonorm_s0', batch_size=32,
                                  seed=1)]
   assert folder.is_dir() and result.status == DONE
-  assert (result.metrics['accuracy'], result.metrics['loss']) == (.6, 1.25) and 0 <= result.metrics['seconds'] < 5
+  seconds = result.metrics.pop('seconds')
+  assert result.metrics == {'accuracy': .6, 'validation_loss': 1.25} and 0 <= seconds < 5
 
 
 def test_the_trainings_own_seconds_win_and_other_metrics_are_left(tmp_path):
@@ -50,16 +51,18 @@ def test_the_trainings_own_seconds_win_and_other_metrics_are_left(tmp_path):
 
 def test_an_error_becomes_the_result_and_an_interrupt_does_not(tmp_path):
   result = sweep_runs.execute(RUN, FakeTraining({('evonorm_s0', 32, 1): ArithmeticError('loss is nan')}), tmp_path)
-  assert (result.status, result.message) == (FAILED, 'ArithmeticError: loss is nan') and 'accuracy' not in result.metrics
+  assert (result.status, result.message) == (FAILED, 'ArithmeticError: loss is nan')
+  assert 'accuracy' not in result.metrics
   assert result.traceback.startswith('Traceback') and 'fake_training.py' in result.traceback
   with pytest.raises(KeyboardInterrupt):
     sweep_runs.execute(RUN, FakeTraining({('evonorm_s0', 32, 1): KeyboardInterrupt()}), tmp_path)
 
 
 @pytest.mark.parametrize('metrics, message', [
-    (None, '`train` must return a dict with `accuracy`, received None'), ({'loss': 1.}, 'must return a dict with'),
+    (None, '`train` must return a dict with `accuracy`, received None'),
+    ({'validation_loss': 1.}, 'must return a dict with'),
     ({'accuracy': math.nan}, '`accuracy` must be finite'), ({'accuracy': 76.3}, '`accuracy` must be a fraction'),
-    ({'accuracy': .1, 'loss': math.inf}, '`loss` must be finite, `train` returned inf')])
+    ({'accuracy': .1, 'validation_loss': math.inf}, '`validation_loss` must be finite, `train` returned inf')])
 def test_metrics_that_cannot_be_are_a_failure(tmp_path, metrics, message):
   result = sweep_runs.execute(RUN, lambda **_: metrics, tmp_path)
   assert result.status == FAILED and message in result.message
