@@ -3,8 +3,6 @@
 tf_keras draws masks from the process's random state, which a checkpoint does not hold.
 """
 
-import zlib
-
 import tensorflow as tf
 import tf_keras
 
@@ -14,12 +12,12 @@ class StepGenerator:
 
   Args:
     seed: an integer.
-    name: the layer's name; layers of different names draw different masks.
+    layer: the layer's number; layers of different numbers draw different masks.
     step: the variable of the training step.
   """
 
-  def __init__(self, seed: int, name: str, step: tf.Variable):
-    self._seed = [seed, zlib.crc32(name.encode()) & 0x7fffffff]
+  def __init__(self, seed: int, layer: int, step: tf.Variable):
+    self._seed = [seed, layer]
     self._step = step
 
   def dropout(self, inputs: tf.Tensor, rate: float, noise_shape=None) -> tf.Tensor:
@@ -33,6 +31,7 @@ class StepGenerator:
 
 def bind_dropout(model: tf_keras.Model, seed: int, step: tf.Variable) -> None:
   """Makes all dropout of a model, stochastic depth included, a function of (seed, layer, step, replica)."""
-  for layer in model._flatten_layers():
-    if isinstance(layer, tf_keras.layers.Dropout):
-      layer._random_generator = StepGenerator(seed, layer.name, step)
+  dropouts = (layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.Dropout))
+  # By number: Keras names a layer after those that the process has made before.
+  for number, layer in enumerate(dropouts):
+    layer._random_generator = StepGenerator(seed, number, step)
