@@ -6,31 +6,29 @@ the kernels of convolutions and of the last layer.
 """
 
 import contextlib
-import io
 import math
-import os
-import tempfile
+import numbers
 import time
 
 from official.core import config_definitions
-from official.core import train_lib
-from official.core import train_utils
 from official.vision.configs import image_classification
+import orbit
 from rich.console import Console
 import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import backbones
+from evonorm_tf import graph_memory
 from evonorm_tf import model_settings
-from evonorm_tf import training_log
+from evonorm_tf import scaling
+from evonorm_tf.classification_checkpoints import latest_checkpoint
 from evonorm_tf.classification_export import export
-from evonorm_tf.classification_export import latest_checkpoint
+from evonorm_tf.classification_runner import ClassificationRunner
 from evonorm_tf.classification_task import ClassificationTask
-from evonorm_tf.classification_task import ClassificationTrainer
-from evonorm_tf.finite_guard import FiniteGuard
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.strategy import get_strategy
+from evonorm_tf.strategy import STRATEGIES
 
 MODES = ('train', 'eval', 'train_and_eval', 'export')
 PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
@@ -43,9 +41,11 @@ def run_classification(
     epochs_between_checkpoints=1., checkpoints_to_keep=3, histograms=False, operative_config=None, console=None):
   """Runs one experiment; the same arguments on the same `model_dir` go on where it stopped.
 
+  Of the process's state, the seeds of Python, NumPy and TensorFlow are changed (`tf_keras.utils.set_random_seed`).
+
   Args:
     model_dir: receives checkpoints, TensorBoard events (train/, validation/), best/ and, of mode 'export', export/.
-    mode: one of `MODES`.
+    mode: one of `MODES`. 'eval' writes nothing but events in validation/.
     norm_act: the layer in every norm-act place: a name or the path of a layer graph, as `get_norm_act` takes it.
     backbone: a configuration of `evonorm_tf.backbones`; its `norm_act` is overridden.
     data: the images: a `classification_data.Cifar10` or an `imagenet.ImageNet`.
@@ -55,21 +55,23 @@ def run_classification(
     norm_act_options: arguments of the layer, such as {'groups': 16} or {'synchronized': True}.
     eval_batch_size: default: `batch_size`.
     weight_decay: λ of the loss term λ/2·Σ‖kernel‖².
-    label_smoothing: the share of the labels that is spread over all classes.
+    label_smoothing: the share of the labels that is spread over all classes, in training.
     dropout: the rate in front of the last layer.
     seed: of initial weights, order, augmentation and dropout.
     strategy, tpu: see `strategy.get_strategy`.
     precision: one of `PRECISIONS`.
-    jit_compile: whether XLA compiles the training step; for one replica.
+    jit_compile: whether XLA compiles the training step; for one replica without synchronized statistics.
     steps_per_loop: steps between two looks at the losses: progress, scalars, the test for finite values.
-    epochs_between_evaluations, epochs_between_checkpoints: rounded to steps.
+    epochs_between_evaluations: rounded such that all are equally many steps apart and the last is at the end.
+    epochs_between_checkpoints: rounded to steps; a checkpoint is saved at the end of a loop.
     checkpoints_to_keep: the newest so many.
     histograms: whether TensorBoard gets histograms of γ and v1 of every layer.
     operative_config: a function that returns the configuration as text, for TensorBoard and the model directory.
     console: a rich Console for the progress; default: standard error.
 
   Returns:
-    Of the modes that evaluate: a dictionary of `accuracy`, `top_5_accuracy`, `validation_loss`, `seconds` and `step`.
+    Of the modes that evaluate: a dictionary of `accuracy`, `top_5_accuracy`, `validation_loss` (the mean cross-entropy
+    of the evaluation images, no more), `seconds`, `step` and, of 'train_and_eval', `best_accuracy`.
     Of 'export': the folder of the SavedModel. Of 'train': {}.
 
   Raises:
@@ -77,158 +79,143 @@ def run_classification(
     FloatingPointError: if the loss or a weight is not finite any more; the last good checkpoint is kept.
   """
   started = time.monotonic()
-  _check(mode, precision, batch_size, epochs, jit_compile, strategy)
-  # Before TensorFlow computes anything: hosts have to find each other first.
-  strategy_object = get_strategy(strategy, tpu)
-  get_norm_act(norm_act, **(norm_act_options or {}))
+  norm_act_options = dict(norm_act_options or {})
+  eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+  _check_choices(mode=(mode, MODES), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
+  _check_integers(1, batch_size=batch_size, eval_batch_size=eval_batch_size, steps_per_loop=steps_per_loop,
+                  checkpoints_to_keep=checkpoints_to_keep)
+  _check_integers(0, seed=seed)
+  scaling.check_positive(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
+                         epochs_between_checkpoints=epochs_between_checkpoints)
+  scaling.check_rate(label_smoothing=label_smoothing, dropout=dropout, weight_decay=weight_decay)
+  backbone_config = backbones.make_config(backbone, norm_act, norm_act_options)
+  if 'train' not in mode:
+    latest_checkpoint(model_dir)
+  # Before TensorFlow computes anything: hosts have to find each other first. An export is one device's work.
+  strategy_object = get_strategy('one_device') if mode == 'export' else get_strategy(strategy, tpu)
+  _check_batches(strategy_object, batch_size=batch_size, eval_batch_size=eval_batch_size)
+  _check_norm_act(norm_act, norm_act_options, jit_compile, strategy)
   data.check()
-  config = make_config(
-      norm_act, norm_act_options or {}, backbone, data, optimization, batch_size, epochs, eval_batch_size or batch_size,
-      weight_decay, label_smoothing, dropout, strategy, precision, steps_per_loop, epochs_between_evaluations,
-      epochs_between_checkpoints, checkpoints_to_keep)
-  _prepare_model_dir(model_dir, mode, config, norm_act, strategy_object)
+  config = config_definitions.ExperimentConfig(
+      runtime=_runtime_config(strategy, precision),
+      task=_task_config(backbone_config, data, batch_size, eval_batch_size, weight_decay, label_smoothing, dropout),
+      trainer=_trainer_config(
+          data, optimization, batch_size, epochs, steps_per_loop, epochs_between_evaluations,
+          epochs_between_checkpoints, checkpoints_to_keep))
+  if strategy_object.extended.should_checkpoint:
+    check = model_settings.check_or_record if 'train' in mode else model_settings.check
+    check(model_dir, _model_settings(config, optimization, norm_act))
   task = ClassificationTask(config.task, data, seed, jit_compile)
-  with _dtype_policy('float32' if mode == 'export' else precision):
-    console = console or Console(stderr=True)
+  console = console or Console(stderr=True)
+  with _process_state('float32' if mode == 'export' else precision):
     if mode == 'export':
       folder = export(task, config, data, model_dir)
       console.print(f'SavedModel: {folder}', highlight=False)
       return folder
-    experiment = _Experiment(config, task, model_dir, mode, strategy_object, histograms, console)
+    runner = ClassificationRunner(strategy_object, task, mode, config, model_dir, histograms, console)
     if 'train' in mode:
-      experiment.describe(data, seed, operative_config)
-    results = experiment.run()
+      runner.describe(data, seed, operative_config)
+    results = runner.run()
   return {**results, 'seconds': time.monotonic() - started} if results else {}
 
 
-def _check(mode, precision, batch_size, epochs, jit_compile, strategy) -> None:
-  """Raises ValueError for an argument out of range."""
-  for name, value, known in (('mode', mode, MODES), ('precision', precision, PRECISIONS)):
+def _check_choices(**arguments) -> None:
+  """Raises ValueError unless every value, in a pair with the known ones, is one of them."""
+  for name, (value, known) in arguments.items():
     if value not in known:
       raise ValueError(f'`{name}` must be one of {known}, received {value!r}.')
-  for name, value in (('batch_size', batch_size), ('epochs', epochs)):
-    if not value > 0:
-      raise ValueError(f'`{name}` must be positive, received {value}.')
+
+
+def _check_integers(least: int, **arguments) -> None:
+  """Raises ValueError unless every argument is an integer from `least` on that NumPy takes for a seed."""
+  for name, value in arguments.items():
+    if not isinstance(value, numbers.Integral) or not least <= value < 2**32:
+      raise ValueError(f'`{name}` must be an integer of at least {least} and below 2³², received {value!r}.')
+
+
+def _check_norm_act(norm_act, norm_act_options, jit_compile, strategy) -> None:
+  """Raises ValueError for a layer or an option that is not, or where XLA would compile what replicas do together."""
   if jit_compile and strategy != 'one_device':
     raise ValueError(f"`jit_compile=True` needs strategy='one_device', received {strategy!r}: replicas do not meet "
                      'inside XLA.')
+  if jit_compile and norm_act_options.get('synchronized'):
+    raise ValueError("`jit_compile=True` needs statistics that are not synchronized, received `norm_act_options` "
+                     f'{norm_act_options}.')
+  try:
+    get_norm_act(norm_act, **norm_act_options)
+  except TypeError as e:
+    raise ValueError(f'`norm_act_options` must be arguments of {norm_act!r}, received {norm_act_options}: {e}') from e
 
 
-def _prepare_model_dir(model_dir, mode, config, norm_act, strategy) -> None:
-  """Makes the directory; raises ValueError if it holds another model or, where one is needed, no checkpoint."""
-  if 'train' not in mode:
-    latest_checkpoint(model_dir)
-  if strategy.extended.should_checkpoint:
-    os.makedirs(model_dir, exist_ok=True)
-    graph = LayerGraph.load(norm_act).to_dict() if str(norm_act).endswith('.json') else None
-    model = config.task.model.as_dict()
-    backbone = model.pop('backbone')
-    model_settings.check_or_record(
-        model_dir, {**model, backbone['type']: backbone[backbone['type']], 'layer_graph': graph})
+def _check_batches(strategy, **sizes) -> None:
+  """Raises ValueError unless every batch is one of equal shares for all replicas."""
+  replicas = strategy.num_replicas_in_sync
+  for name, size in sizes.items():
+    if size % replicas:
+      raise ValueError(f'`{name}` must be a multiple of the number of replicas, {replicas}, received {size}.')
+
+
+def _runtime_config(strategy, precision) -> config_definitions.RuntimeConfig:
+  return config_definitions.RuntimeConfig(
+      distribution_strategy=strategy, mixed_precision_dtype=precision.removeprefix('mixed_'),
+      loss_scale='dynamic' if precision == 'mixed_float16' else None)
+
+
+def _task_config(backbone, data, batch_size, eval_batch_size, weight_decay, label_smoothing,
+                 dropout) -> image_classification.ImageClassificationTask:
+  """Returns Model Garden's description of model, losses and batches; `backbone` is its configuration."""
+  return image_classification.ImageClassificationTask(
+      model=image_classification.ImageClassificationModel(
+          num_classes=data.num_classes, input_size=[data.image_size, data.image_size, 3], dropout_rate=dropout,
+          backbone=backbone),
+      losses=image_classification.Losses(
+          one_hot=True, label_smoothing=label_smoothing, l2_weight_decay=weight_decay),
+      train_data=image_classification.DataConfig(is_training=True, global_batch_size=batch_size),
+      validation_data=image_classification.DataConfig(
+          is_training=False, global_batch_size=eval_batch_size, drop_remainder=False))
+
+
+def _trainer_config(data, optimization, batch_size, epochs, steps_per_loop, epochs_between_evaluations,
+                    epochs_between_checkpoints, checkpoints_to_keep) -> config_definitions.TrainerConfig:
+  """Returns Model Garden's description of the optimizer and the loop; epochs become steps."""
+  steps_per_epoch = data.train_images / batch_size
+  steps = round(epochs * steps_per_epoch)
+  if not steps:
+    raise ValueError(f'`epochs` must amount to one step of {batch_size} images, received {epochs} of '
+                     f'{data.train_images} images.')
+  evaluations = max(1, round(epochs / epochs_between_evaluations))
+  return config_definitions.TrainerConfig(
+      train_steps=steps, steps_per_loop=steps_per_loop, summary_interval=steps_per_loop,
+      validation_interval=math.ceil(steps / evaluations), validation_steps=-1,
+      checkpoint_interval=max(1, round(epochs_between_checkpoints * steps_per_epoch)),
+      max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # FiniteGuard stops the run instead
+      best_checkpoint_export_subdir='best', best_checkpoint_eval_metric='accuracy',
+      best_checkpoint_metric_comp='higher',
+      optimizer_config=optimization.config(batch_size, steps_per_epoch, steps))
+
+
+def _model_settings(config, optimization, norm_act) -> dict:
+  """What a checkpoint depends on: its variables, and the options of the optimizer that would be restored from it."""
+  model = config.task.model
+  backbone = model.backbone.get().as_dict()
+  if str(norm_act).endswith('.json'):
+    backbone['norm_act'] = LayerGraph.load(norm_act).to_dict()  # not the path, where another graph may lie by now
+  return {
+      'num_classes': model.num_classes, 'input_size': list(model.input_size), model.backbone.type: backbone,
+      'optimizer': optimization.optimizer, optimization.optimizer: dict(optimization.options),
+      'moving_average': optimization.ema_decay is not None, 'loss_scale': config.runtime.loss_scale}
 
 
 @contextlib.contextmanager
-def _dtype_policy(policy: str):
-  """Keras's global policy within, and again the old one after."""
-  before = tf_keras.mixed_precision.global_policy()
+def _process_state(policy: str):
+  """Keras's global policy and silence of Orbit within; at the end both and TensorBoard's global step as before."""
+  old_policy, step = tf_keras.mixed_precision.global_policy(), tf.summary.experimental.get_step()
   tf_keras.mixed_precision.set_global_policy(policy)
+  orbit.controller.print = lambda message: None  # the log shows it better
   try:
-    yield
+    with graph_memory.released_gradients():
+      yield
   finally:
-    tf_keras.mixed_precision.set_global_policy(before)
-
-
-def make_config(norm_act, norm_act_options, backbone, data, optimization, batch_size, epochs, eval_batch_size,
-                weight_decay, label_smoothing, dropout, strategy, precision, steps_per_loop, epochs_between_evaluations,
-                epochs_between_checkpoints, checkpoints_to_keep) -> config_definitions.ExperimentConfig:
-  """Returns Model Garden's description of the experiment; arguments as `run_classification`."""
-  steps_per_epoch = data.train_images / batch_size
-  steps = round(epochs * steps_per_epoch)
-  evaluations = max(1, round(epochs / epochs_between_evaluations))
-  size = data.image_size
-  return config_definitions.ExperimentConfig(
-      runtime=config_definitions.RuntimeConfig(
-          distribution_strategy=strategy, mixed_precision_dtype=precision.removeprefix('mixed_'),
-          loss_scale='dynamic' if precision == 'mixed_float16' else None),
-      task=image_classification.ImageClassificationTask(
-          model=image_classification.ImageClassificationModel(
-              num_classes=data.num_classes, input_size=[size, size, 3], dropout_rate=dropout,
-              backbone=backbones.make_config(backbone, norm_act, norm_act_options)),
-          losses=image_classification.Losses(
-              one_hot=True, label_smoothing=label_smoothing, l2_weight_decay=weight_decay),
-          train_data=image_classification.DataConfig(is_training=True, global_batch_size=batch_size),
-          validation_data=image_classification.DataConfig(
-              is_training=False, global_batch_size=eval_batch_size, drop_remainder=False)),
-      trainer=config_definitions.TrainerConfig(
-          train_steps=steps, steps_per_loop=steps_per_loop, summary_interval=steps_per_loop,
-          validation_interval=math.ceil(steps / evaluations), validation_steps=-1,
-          checkpoint_interval=max(1, round(epochs_between_checkpoints * steps_per_epoch)),
-          max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # FiniteGuard stops the run instead
-          best_checkpoint_export_subdir='best', best_checkpoint_eval_metric='accuracy',
-          best_checkpoint_metric_comp='higher',
-          optimizer_config=optimization.config(batch_size, steps_per_epoch, steps)))
-
-
-class _Experiment:
-  """Model Garden's runner with our trainer and our actions."""
-
-  def __init__(self, config, task, model_dir, mode, strategy, histograms, console):
-    self._config = config
-    self._mode = mode
-    self._strategy = strategy
-    self._model_dir = model_dir
-    self._results = {}
-    self._is_chief = strategy.extended.should_checkpoint
-    if not self._is_chief:
-      console = Console(file=io.StringIO())
-    # All hosts save, for saving may have to average a variable over them; but each in a folder of its own.
-    folder = model_dir if self._is_chief else tempfile.mkdtemp()
-    self._writer = tf.summary.create_file_writer(os.path.join(folder, 'train'))
-    with strategy.scope():
-      trainer = train_utils.create_trainer(
-          config, task, train='train' in mode, evaluate='eval' in mode,
-          checkpoint_exporter=train_utils.maybe_create_best_ckpt_exporter(config, folder),
-          trainer_cls=ClassificationTrainer)
-    self._log = training_log.TrainingLog(
-        config.trainer.train_steps, config.task.train_data.global_batch_size, trainer.model, trainer.global_step,
-        self._writer, histograms, console)
-    guard = FiniteGuard(task.loss_watch, trainer.model, trainer.global_step, model_dir)
-    with contextlib.redirect_stdout(io.StringIO()):  # Orbit prints what the log shows better
-      self._runner = train_lib.OrbitExperimentRunner(
-          strategy, task, mode, config, model_dir, trainer=trainer, save_summary=self._is_chief,
-          train_actions=[guard, self._log], eval_actions=[self._keep_results, self._log.evaluated])
-
-  def describe(self, data, seed: int, operative_config) -> None:
-    """Writes the configuration, and what the network will see of the images, to TensorBoard."""
-    if not self._is_chief:
-      return
-    with self._writer.as_default():
-      batches = data.training_batches(min(training_log.IMAGES, self._config.task.train_data.global_batch_size), seed)
-      training_log.write_images(batches)
-      if operative_config:
-        text = operative_config()
-        tf.summary.text('configuration', f'```\n{text}\n```', step=0)
-        with open(os.path.join(self._model_dir, 'operative_config.gin'), 'w', encoding='utf-8') as file:
-          file.write(text)
-    self._writer.flush()
-
-  def run(self) -> dict:
-    """Returns the results of the last evaluation, of which mode 'train' has none."""
-    controller, trainer = self._runner.controller, self._config.trainer
-    with contextlib.redirect_stdout(io.StringIO()), self._strategy.scope():
-      if 'train' in self._mode:
-        with self._log:
-          self._train(controller, trainer)
-      if 'eval' in self._mode and not self._results:  # no training, or one that had ended before
-        controller.evaluate(steps=trainer.validation_steps)
-    return self._results
-
-  def _train(self, controller, trainer) -> None:
-    if self._mode == 'train':
-      controller.train(trainer.train_steps)
-    else:
-      controller.train_and_evaluate(trainer.train_steps, trainer.validation_steps, trainer.validation_interval)
-
-  def _keep_results(self, output) -> None:
-    self._results = {name: float(value) for name, value in output.items()}
-    self._results['step'] = int(self._runner.trainer.global_step)
+    del orbit.controller.print
+    tf.summary.experimental.set_step(step)
+    tf_keras.mixed_precision.set_global_policy(old_policy)

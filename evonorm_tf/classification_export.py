@@ -2,8 +2,14 @@
 
 import os
 
+from official.core import train_utils
 import tensorflow as tf
 import tf_keras
+
+from evonorm_tf.classification_checkpoints import latest_checkpoint
+from evonorm_tf.classification_checkpoints import restore
+from evonorm_tf.classification_task import ClassificationTrainer
+from evonorm_tf.moving_average import MovingAverage
 
 OUTPUTS = ('logits', 'probabilities', 'classes')
 
@@ -21,14 +27,13 @@ class Classifier(tf.Module):
     model: from float32 images `[batch, size, size, 3]` to logits.
     preprocess: from a uint8 image `[height, width, 3]` to a float32 image `[size, size, 3]`.
     image_size: size in pixels.
-    class_names: what the classes are called, or None; kept as an attribute of the SavedModel.
+    class_names: what the classes are called; kept as a variable of the SavedModel, strings `[classes]`.
   """
 
-  def __init__(self, model: tf_keras.Model, preprocess, image_size: int, class_names=None):
+  def __init__(self, model: tf_keras.Model, preprocess, image_size: int, class_names=()):
     super().__init__()
     self.model = model
-    # A variable, for constants are not kept as attributes.
-    self.class_names = tf.Variable(list(class_names or []), dtype=tf.string, trainable=False)
+    self.class_names = tf.Variable(tf.constant(list(class_names), tf.string), trainable=False)
     self._preprocess = preprocess
     self._spec = tf.TensorSpec([image_size, image_size, 3], tf.float32)
 
@@ -48,7 +53,7 @@ class Classifier(tf.Module):
 
 
 def export(task, config, data, model_dir: str) -> str:
-  """Writes model_dir/export from the newest checkpoint, or from the newest average of weights where there is one.
+  """Writes model_dir/export from the newest checkpoint: its moving average of the weights where there is one.
 
   Returns:
     The folder.
@@ -56,21 +61,13 @@ def export(task, config, data, model_dir: str) -> str:
   Raises:
     ValueError: if there is no checkpoint.
   """
-  averaged = config.trainer.optimizer_config.ema is not None
-  checkpoint_dir = os.path.join(model_dir, 'ema_checkpoints') if averaged else model_dir
-  checkpoint = latest_checkpoint(checkpoint_dir)
-  model = task.build_model()
-  tf.train.Checkpoint(model=model).restore(checkpoint).expect_partial().assert_existing_objects_matched()
-  classifier = Classifier(model, data.preprocess, data.image_size, getattr(data, 'class_names', None))
+  path = latest_checkpoint(model_dir)
+  trainer = train_utils.create_trainer(config, task, train=False, evaluate=False, trainer_cls=ClassificationTrainer)
+  restore(trainer.checkpoint, path)
+  if isinstance(trainer.optimizer, MovingAverage):
+    trainer.optimizer.swap_weights()
+  classifier = Classifier(trainer.model, data.preprocess, data.image_size, getattr(data, 'class_names', ()))
   folder = os.path.join(model_dir, 'export')
   signatures = {'serving_default': classifier.from_images, 'image_bytes': classifier.from_image_bytes}
   tf.saved_model.save(classifier, folder, signatures)
   return folder
-
-
-def latest_checkpoint(folder: str) -> str:
-  """Returns the path of the newest checkpoint in a folder; ValueError if there is none."""
-  checkpoint = tf.train.latest_checkpoint(folder)
-  if not checkpoint:
-    raise ValueError(f"`model_dir` must hold a checkpoint, found none in '{folder}'. Train first (--mode=train).")
-  return checkpoint

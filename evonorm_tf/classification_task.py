@@ -1,21 +1,22 @@
 """Model Garden's classification task on our backbones and data, and its trainer, which goes on exactly where it stopped.
 
 What Model Garden does: model, loss, metrics, a training step, evaluation, checkpoints. What is done here: data that
-begin at the restored step, dropout that follows from the step, a record of the first step of a non-finite loss, and
-averages of the weights that are swapped without rounding.
+begin at the restored step, dropout that follows from the step, a record of the first step of a non-finite loss, a
+validation loss in which each image counts alike, and averages of the weights in any precision.
 """
 
 import functools
+import time
 
 from official.core import base_trainer
 from official.modeling import optimization
 from official.modeling import performance
-from official.modeling.optimization import ema_optimizer
 from official.vision.tasks import image_classification
 import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.finite_guard import LossWatch
+from evonorm_tf.moving_average import MovingAverage
 from evonorm_tf.step_randomness import bind_dropout
 
 
@@ -42,13 +43,12 @@ class ClassificationTask(image_classification.ImageClassificationTask):
 
   @classmethod
   def create_optimizer(cls, optimizer_config, runtime_config=None, dp_config=None):
-    """Builds the optimizer; an average of the weights is an `ExactMovingAverage`."""
+    """Builds the optimizer: that of the configuration, in float16 with a scaled loss, and a `MovingAverage` outside."""
     factory = optimization.OptimizerFactory(optimizer_config.replace(ema=None))
-    optimizer = factory.build_optimizer(factory.build_learning_rate())
-    if optimizer_config.ema:
-      optimizer = ExactMovingAverage(optimizer, **optimizer_config.ema.as_dict())
-    return performance.configure_optimizer(
-        optimizer, use_float16=runtime_config.mixed_precision_dtype == 'float16', loss_scale=runtime_config.loss_scale)
+    optimizer = performance.configure_optimizer(
+        factory.build_optimizer(factory.build_learning_rate()),
+        use_float16=runtime_config.mixed_precision_dtype == 'float16', loss_scale=runtime_config.loss_scale)
+    return MovingAverage(optimizer, **optimizer_config.ema.as_dict()) if optimizer_config.ema else optimizer
 
   def build_model(self):
     tf_keras.utils.set_random_seed(self._seed)
@@ -59,39 +59,52 @@ class ClassificationTask(image_classification.ImageClassificationTask):
       return self._data.training_batches(params.global_batch_size, self._seed, first_step, input_context)
     return self._data.evaluation_batches(params.global_batch_size, input_context)
 
+  def build_metrics(self, training=True):
+    metrics = super().build_metrics(training)
+    if not training:
+      metrics.append(tf_keras.metrics.CategoricalCrossentropy('validation_loss', from_logits=True))
+    return metrics
+
   def train_step(self, inputs, model, optimizer, metrics=None):
+    is_averaged = isinstance(optimizer, MovingAverage)
     step = super().train_step
     if self._jit_compile:
       step = tf.function(step, jit_compile=True, autograph=False)
-    logs = step(inputs, model=model, optimizer=optimizer, metrics=metrics)
+    logs = step(inputs, model=model, optimizer=optimizer.inner if is_averaged else optimizer, metrics=metrics)
+    if is_averaged:
+      optimizer.update()
     self.loss_watch.update(logs[self.loss])
     return logs
 
-
-class ExactMovingAverage(ema_optimizer.ExponentialMovingAverage):
-  """Model Garden's average of the weights, with a swap that gives back the very same bits.
-
-  Model Garden swaps by sums and differences, whose rounding would make training depend on when it is evaluated.
-  """
-
-  def swap_weights(self):
-    for average, weight in zip(self._average_weights, self._model_weights):
-      values = tf.identity(average), tf.identity(weight)
-      weight.assign(values[0])
-      average.assign(values[1])
+  def validation_step(self, inputs, model, metrics=None):
+    super().validation_step(inputs, model, metrics)
+    return {}  # without Model Garden's loss, the mean over batches of which the last may be smaller
 
 
 class ClassificationTrainer(base_trainer.Trainer):
-  """Model Garden's trainer for a `ClassificationTask`."""
+  """Model Garden's trainer for a `ClassificationTask`; its output has `images_per_second`, of the steps alone."""
 
-  def __init__(self, config, task, *args, **kwargs):
-    super().__init__(config, task, *args, **kwargs)
+  def __init__(self, config, task, model, optimizer, train=True, **kwargs):
+    # Training batches are made when the step is known; until then this dataset keeps Model Garden from making others.
+    super().__init__(config, task, model, optimizer, train, train_dataset=tf.data.Dataset.range(0), **kwargs)
+    # Before they are restored; and a training step that would make them is traced twice.
+    create = getattr(optimizer, '_create_all_weights', None) or optimizer.build
+    create(model.trainable_variables)
     task.loss_watch = LossWatch(self.global_step)
-    bind_dropout(self.model, task.seed, self.global_step)
+    if train:
+      bind_dropout(model, task.seed, self.global_step)
+    self._loop_begin = None
 
   def train_loop_begin(self):
     super().train_loop_begin()
+    step = int(self.global_step)
     if self._train_iter is None:  # the first loop after the checkpoint was restored
-      first_step = int(self.global_step.numpy())
       self.train_dataset = self.distribute_dataset(
-          functools.partial(self.task.build_inputs, first_step=first_step), self.config.task.train_data)
+          functools.partial(self.task.build_inputs, first_step=step), self.config.task.train_data)
+    self._loop_begin = step, time.monotonic()
+
+  def train_loop_end(self):
+    logs = super().train_loop_end()
+    step, begin = self._loop_begin
+    images = (int(self.global_step) - step) * self.config.task.train_data.global_batch_size
+    return {**logs, 'images_per_second': images / (time.monotonic() - begin)}

@@ -39,20 +39,25 @@ class FiniteGuard:
 
   def __init__(self, watch, model, global_step, model_dir):
     self._watch = watch
-    self._model = model
+    self._variables = [v for v in model.variables if v.dtype.is_floating]
     self._global_step = global_step
     self._model_dir = model_dir
 
   def __call__(self, output) -> None:
     """Raises FloatingPointError, naming the step and the last checkpoint, unless all is finite."""
-    del output
-    bad_step = self._watch.first_bad_step()
-    if bad_step is not None:
-      self._stop(f'the loss is not finite at step {bad_step}')
-    # A finite loss can still have led to an update that is not: the checkpoint would hold it.
-    for variable in self._model.trainable_variables:
-      if not tf.reduce_all(tf.math.is_finite(variable)):
-        self._stop(f'{variable.name} is not finite after step {int(self._global_step)}')
+    step = int(self._global_step)
+    # The mean over all replicas, so that all hosts stop; the watch knows the step of a replica on this host.
+    if not tf.math.is_finite(output['training_loss']):
+      bad_step = self._watch.first_bad_step()
+      self._stop('the loss is not finite ' + (f'before step {step}' if bad_step is None else f'at step {bad_step}'))
+    # A finite loss can still have led to an update that is not, and an infinite variance to a finite loss: the
+    # checkpoint would hold them.
+    for variable, is_finite in zip(self._variables, self._are_finite()):
+      if not is_finite:
+        self._stop(f'{variable.name} is not finite after step {step}')
+
+  def _are_finite(self):
+    return tf.stack([tf.reduce_all(tf.math.is_finite(v)) for v in self._variables]).numpy()
 
   def _stop(self, what: str) -> None:
     kept = tf.train.latest_checkpoint(self._model_dir)

@@ -4,37 +4,52 @@ import json
 import os
 import pathlib
 
+import tensorflow as tf
+
 FILE = 'model_settings.json'
 
 
-def check_or_record(model_dir, settings: dict) -> None:
-  """Records the settings of a new model directory, or compares them with those of an old one.
+def check(model_dir, settings: dict) -> None:
+  """Compares settings with those of an existing model directory.
 
   Args:
-    model_dir: an existing folder.
+    model_dir: a folder with checkpoints, or one that `record` was called for.
     settings: of the model, JSON's types, nested as you like.
 
   Raises:
     ValueError: if the directory holds another model; the message names the settings that differ.
   """
   path = pathlib.Path(model_dir) / FILE
-  settings = json.loads(json.dumps(settings))
-  if not path.exists():
-    temporary = path.with_suffix('.tmp')
-    with open(temporary, 'w', encoding='utf-8') as file:
-      json.dump(settings, file, indent=1)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-    return
   try:
     recorded = json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError as e:
+    raise ValueError(f"`model_dir` '{model_dir}' holds checkpoints, but no {FILE} that tells of which model.") from e
   except ValueError as e:
     raise ValueError(f"'{path}' is not readable as JSON ({e}): it was not written by this program.") from e
-  differences = list(_differences(recorded, settings, ''))
+  differences = list(_differences(recorded, json.loads(json.dumps(settings)), ''))
   if differences:
     raise ValueError(f"`model_dir` '{model_dir}' holds the checkpoints of another model: {'; '.join(differences)}. "
                      'Choose another folder, or go back to its settings.')
+
+
+def check_or_record(model_dir, settings: dict) -> None:
+  """As `check`; a directory without checkpoints and settings is made and gets these."""
+  path = pathlib.Path(model_dir) / FILE
+  if path.exists() or tf.train.latest_checkpoint(model_dir):
+    check(model_dir, settings)
+  else:
+    os.makedirs(model_dir, exist_ok=True)
+    write_json(path, settings)
+
+
+def write_json(path, data) -> None:
+  """Writes JSON such that the file is complete whenever the process ends."""
+  temporary = pathlib.Path(path).with_suffix('.tmp')
+  with open(temporary, 'w', encoding='utf-8') as file:
+    json.dump(data, file, indent=1)
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(temporary, path)
 
 
 def _differences(recorded, settings, path: str):

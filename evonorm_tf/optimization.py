@@ -5,11 +5,18 @@ images that for the batch (linear scaling: Goyal et al., Accurate, Large Minibat
 """
 
 import dataclasses
+import math
 
 from official.modeling import optimization
+from official.modeling.optimization import optimizer_factory
+import tf_keras
+
+from evonorm_tf import scaling
 
 REFERENCE_BATCH = 256  # images
 DECAYS = ('constant', 'cosine', 'stepwise', 'exponential')
+# Some of Model Garden's are not in its package, and a string stands for them.
+OPTIMIZERS = tuple(name for name, c in optimizer_factory.LEGACY_OPTIMIZERS_CLS.items() if isinstance(c, type))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,17 +25,18 @@ class Optimization:
 
   Attributes:
     learning_rate: the rate at its height, for 256 images: that of a batch of b is learning_rate·b/256.
-    optimizer: Model Garden's name: 'sgd', 'rmsprop', 'adam', 'adamw', 'lamb', 'lars', ...
+    optimizer: Model Garden's name, one of `OPTIMIZERS`: 'sgd', 'rmsprop', 'adam', 'adamw', 'lamb', 'lars', ...
     options: the arguments of Model Garden's configuration of it, such as {'momentum': 0.9, 'nesterov': True}.
     decay: one of `DECAYS`. 'cosine' falls to 0 at the end.
     boundaries: epochs at which 'stepwise' multiplies the rate by `decay_rate`.
     decay_epochs: epochs after which 'exponential' multiplies it by `decay_rate`, in one step.
     decay_rate: see above.
     warmup_epochs: epochs of a linear rise from 0, which the decay counts from the start, too.
-    ema_decay: decay of a moving average of the weights, which evaluation then reads; None for no average.
+    ema_decay: decay of a moving average of the trainable weights, which evaluation, best/ and export then read; None
+      for no average. Not for optimizers of Keras's new kind (..._experimental, adafactor_keras).
 
   Raises:
-    ValueError: for a rate or a time out of range, or an unknown decay.
+    ValueError: for a rate or a time out of range, an unknown decay or optimizer, or an option that it does not have.
   """
   learning_rate: float
   optimizer: str = 'sgd'
@@ -43,26 +51,33 @@ class Optimization:
   def __post_init__(self):
     if self.decay not in DECAYS:
       raise ValueError(f'`decay` must be one of {DECAYS}, received {self.decay!r}.')
-    if self.decay == 'stepwise' and (not self.boundaries or list(self.boundaries) != sorted(set(self.boundaries))):
+    boundaries = list(self.boundaries)
+    if self.decay == 'stepwise' and (not boundaries or boundaries != sorted(set(boundaries)) or boundaries[0] <= 0):
       raise ValueError(f"`boundaries` must be rising epochs for decay='stepwise', received {self.boundaries}.")
-    for name, least in (('learning_rate', 0), ('decay_epochs', 0), ('decay_rate', 0)):
-      if not getattr(self, name) > least:
-        raise ValueError(f'`{name}` must be positive, received {getattr(self, name)}.')
-    if self.warmup_epochs < 0:
+    scaling.check_positive(
+        learning_rate=self.learning_rate, decay_epochs=self.decay_epochs, decay_rate=self.decay_rate)
+    if not 0 <= self.warmup_epochs < math.inf:
       raise ValueError(f'`warmup_epochs` must not be negative, received {self.warmup_epochs}.')
     if self.ema_decay is not None and not 0 < self.ema_decay < 1:
       raise ValueError(f'`ema_decay` must lie in (0, 1) or be None, received {self.ema_decay}.')
+    self._check_optimizer()
+
+  def _check_optimizer(self) -> None:
+    if self.optimizer not in OPTIMIZERS:
+      raise ValueError(f'`optimizer` must be one of {OPTIMIZERS}, received {self.optimizer!r}.')
+    is_legacy = issubclass(
+        optimizer_factory.LEGACY_OPTIMIZERS_CLS[self.optimizer], tf_keras.optimizers.legacy.Optimizer)
+    if self.ema_decay is not None and not is_legacy:
+      raise ValueError(f'`ema_decay` must be None for optimizer={self.optimizer!r}, received {self.ema_decay}.')
+    self.config(REFERENCE_BATCH, steps_per_epoch=1., steps=1)
 
   def config(self, batch_size: int, steps_per_epoch: float, steps: int) -> optimization.OptimizationConfig:
-    """Returns Model Garden's configuration for a global batch of so many images and so many steps of training.
-
-    Raises:
-      ValueError: if Model Garden has no such optimizer, or the optimizer no such option.
-    """
+    """Returns Model Garden's configuration for a global batch of so many images and so many steps of training."""
     rate = self.learning_rate * batch_size / REFERENCE_BATCH
+    decay, schedule = self._schedule(rate, steps_per_epoch, steps)
     config = {
         'optimizer': {'type': self.optimizer, self.optimizer: dict(self.options)},
-        'learning_rate': {'type': self.decay, self.decay: self._schedule(rate, steps_per_epoch, steps)}}
+        'learning_rate': {'type': decay, decay: schedule}}
     warmup_steps = round(self.warmup_epochs * steps_per_epoch)
     if warmup_steps:
       config['warmup'] = {'type': 'linear', 'linear': {'warmup_steps': warmup_steps, 'warmup_learning_rate': 0.}}
@@ -71,19 +86,21 @@ class Optimization:
     result = optimization.OptimizationConfig()
     try:
       result.override(config, is_strict=True)
-    except KeyError as e:
-      raise ValueError(f'`optimizer` and `options` must be those of Model Garden, received {self.optimizer!r} with '
-                       f'{self.options}: {e.args[0]}') from e
+    except (KeyError, TypeError) as e:
+      raise ValueError(f'`options` must be those of Model Garden for {self.optimizer!r}, received {self.options}: '
+                       f'{e.args[0]}') from e
     return result
 
-  def _schedule(self, rate: float, steps_per_epoch: float, steps: int) -> dict:
-    """The arguments of Model Garden's schedule."""
+  def _schedule(self, rate: float, steps_per_epoch: float, steps: int) -> tuple[str, dict]:
+    """The name and the arguments of Model Garden's schedule."""
     if self.decay == 'constant':
-      return {'learning_rate': rate}
+      # Not Model Garden's constant: that one is restored from a checkpoint, whatever the configuration says.
+      return 'cosine', {'initial_learning_rate': rate, 'decay_steps': steps, 'alpha': 1.}
     if self.decay == 'cosine':
-      return {'initial_learning_rate': rate, 'decay_steps': steps}
+      return 'cosine', {'initial_learning_rate': rate, 'decay_steps': steps}
     if self.decay == 'exponential':
-      return {'initial_learning_rate': rate, 'decay_steps': round(self.decay_epochs * steps_per_epoch),
-              'decay_rate': self.decay_rate, 'staircase': True}
-    return {'boundaries': [round(epoch * steps_per_epoch) for epoch in self.boundaries],
-            'values': [rate * self.decay_rate**i for i in range(len(self.boundaries) + 1)]}
+      return 'exponential', {
+          'initial_learning_rate': rate, 'decay_steps': max(1, round(self.decay_epochs * steps_per_epoch)),
+          'decay_rate': self.decay_rate, 'staircase': True}
+    return 'stepwise', {'boundaries': [round(epoch * steps_per_epoch) for epoch in self.boundaries],
+                        'values': [rate * self.decay_rate**i for i in range(len(self.boundaries) + 1)]}

@@ -1,50 +1,48 @@
-"""What a person sees of a training: a line with the time left, and in TensorBoard throughput, images and histograms."""
+"""What a person sees of a training: a line with the time left, and in TensorBoard images, histograms and settings."""
 
 import time
 
 from rich.progress import BarColumn
 from rich.progress import Progress
 from rich.progress import TextColumn
-from rich.progress import TimeRemainingColumn
 import tensorflow as tf
 
 IMAGES = 16  # augmented images in TensorBoard
 
 
 class TrainingLog:
-  """An Orbit action behind each training loop; a context manager around the training.
+  """An Orbit action behind each training loop and, as `evaluated`, behind each evaluation; a context of the training.
 
   On a terminal a bar stays in its place; elsewhere a line is printed from time to time.
 
   Args:
     steps: at which training ends.
-    batch_size: the global batch, in images.
     model: the model in training.
     global_step: the variable of the training step.
-    writer: a tf.summary writer.
-    histograms: whether to write histograms of γ and v1 of each norm-activation layer.
+    writer: a tf.summary writer for histograms of γ and v1 of each norm-activation layer; None for no histograms.
     console: a rich Console.
     seconds_between_lines: where the console is no terminal.
+    clock: a function that returns seconds.
   """
 
-  def __init__(
-      self, steps, batch_size, model, global_step, writer, histograms, console, seconds_between_lines=10.):
+  def __init__(self, steps, model, global_step, writer, console, seconds_between_lines=10., clock=time.monotonic):
     self._steps = steps
-    self._batch_size = batch_size
     self._model = model
     self._global_step = global_step
     self._writer = writer
-    self._histograms = histograms
     self._console = console
     self._seconds_between_lines = seconds_between_lines
+    self._clock = clock
     self._progress = Progress(
         TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} steps'),
-        TextColumn('{task.fields[figures]}'), TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_terminal)
 
   def __enter__(self):
-    self._first_step = self._last_step = int(self._global_step)  # as restored
-    self._task = self._progress.add_task('training', total=self._steps, completed=self._first_step, figures='')
-    self._started = self._last_time = self._last_line = time.monotonic()
+    step = int(self._global_step)  # as restored
+    self._task = self._progress.add_task('training', total=self._steps, completed=step, figures='')
+    self._begin = step, self._clock()
+    self._has_traced = False
+    self._last_line = self._clock()
     self._progress.start()
     return self
 
@@ -52,30 +50,27 @@ class TrainingLog:
     self._progress.stop()
 
   def __call__(self, output) -> None:
-    """Adds `images_per_second` to the output, which Orbit then writes to TensorBoard, and shows the progress."""
-    now, step = time.monotonic(), int(self._global_step)
-    rate = (step - self._last_step) * self._batch_size / (now - self._last_time)
-    self._last_time, self._last_step = now, step
-    output['images_per_second'] = rate
-    figures = f'loss {float(output["training_loss"]):.3f}  accuracy {float(output["accuracy"]):.1%}  {rate:,.0f} images/s'
+    """Shows the progress; `output` has `training_loss`, `accuracy` and `images_per_second`."""
+    step, now = int(self._global_step), self._clock()
+    # As if it went on as since the end of the first loop: evaluations count, tracing does not.
+    seconds_left = (now - self._begin[1]) / (step - self._begin[0]) * (self._steps - step)
+    if not self._has_traced:
+      self._begin, self._has_traced = (step, now), True
+    figures = (f'loss {float(output["training_loss"]):.3f}  accuracy {float(output["accuracy"]):.1%}  '
+               f'{output["images_per_second"]:,.0f} images/s  {_duration(seconds_left)} left')
     self._progress.update(self._task, completed=step, figures=figures)
     if not self._console.is_terminal and (
         now - self._last_line >= self._seconds_between_lines or step >= self._steps):
       self._last_line = now
-      self._console.print(f'step {step}/{self._steps}  {figures}  {_duration(self._seconds_left(now, step))} left',
-                          highlight=False)
-    if self._histograms:
+      self._console.print(f'step {step}/{self._steps}  {figures}', highlight=False)
+    if self._writer:
       with self._writer.as_default():
         write_histograms(self._model, step)
 
   def evaluated(self, output) -> None:
-    """An Orbit action behind each evaluation."""
+    """Shows the results of an evaluation: `validation_loss` and `accuracy`."""
     self._console.print(f'step {int(self._global_step)}: validation loss {float(output["validation_loss"]):.3f}, '
                         f'accuracy {float(output["accuracy"]):.1%}', highlight=False)
-    self._last_time = time.monotonic()  # evaluation is no training time
-
-  def _seconds_left(self, now: float, step: int) -> float:
-    return (now - self._started) / max(1, step - self._first_step) * (self._steps - step)
 
 
 def _duration(seconds: float) -> str:
@@ -97,3 +92,4 @@ def write_images(batches: tf.data.Dataset) -> None:
   images = next(iter(batches))[0][:IMAGES]
   low, high = (f(images, [1, 2, 3], keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
   tf.summary.image('augmented', (images - low) / tf.maximum(high - low, 1e-6), step=0, max_outputs=IMAGES)
+

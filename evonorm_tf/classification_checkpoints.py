@@ -1,0 +1,48 @@
+"""Checkpoints of a training: where they are found, whether all is restored from them, which one is the best."""
+
+from official.core import train_utils
+import tensorflow as tf
+
+from evonorm_tf import model_settings
+
+
+def latest_checkpoint(folder: str) -> str:
+  """Returns the path of the newest checkpoint in a folder; ValueError if there is none."""
+  checkpoint = tf.train.latest_checkpoint(folder)
+  if not checkpoint:
+    raise ValueError(f"`model_dir` must hold a checkpoint, found none in '{folder}'. Train first (--mode=train).")
+  return checkpoint
+
+
+def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
+  """Restores every variable of a checkpoint; raises ValueError, naming one, if the file lacks it."""
+  try:
+    checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
+  except AssertionError as e:
+    raise ValueError(f"The checkpoint '{path}' is of another model or optimizer: {e}") from e
+
+
+class CheckpointManager(tf.train.CheckpointManager):
+  """Restores from one folder, wherever this host saves, and all that there is to restore."""
+
+  def __init__(self, *args, restore_dir, **kwargs):
+    super().__init__(*args, **kwargs)
+    self._restore_dir = restore_dir
+
+  def restore_or_initialize(self):
+    path = tf.train.latest_checkpoint(self._restore_dir)
+    if path:
+      restore(self.checkpoint, path)
+    self._last_checkpoint_step = int(self._step_counter)  # also a fresh run waits for the interval's end
+    return path
+
+
+class BestCheckpoint(train_utils.BestCheckpointExporter):
+  """Model Garden's, but writes first the checkpoint and then its results, so that neither is without the other."""
+
+  def maybe_export_checkpoint(self, checkpoint, eval_logs, global_step, write_logs=True):
+    is_better = super().maybe_export_checkpoint(checkpoint, eval_logs, global_step, write_logs=False)
+    if is_better:
+      results = {name: float(value) for name, value in eval_logs.items()}
+      model_settings.write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step)})
+    return is_better
