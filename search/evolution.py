@@ -14,8 +14,6 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from evonorm_tf.interrupts import interrupts_noted
-from evonorm_tf.interrupts import raise_if_interrupted
 from evonorm_tf.norm_act import NORM_ACTS
 from search import records as records_lib
 from search import report
@@ -24,6 +22,8 @@ from search.evaluation import Outcome
 from search.executors import make_executor
 from search.executors import WorkerDied
 from search.identity import identity_of
+from search.interrupts import interrupts_noted
+from search.interrupts import raise_if_interrupted
 from search.journal import Journal
 from search.population import Population
 from search.progress import Progress

@@ -14,9 +14,9 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import cifar10
-from evonorm_tf.interrupts import raise_if_interrupted
 from evonorm_tf.strategy import get_strategy
 from search.architecture import Architecture
+from search.interrupts import raise_if_interrupted
 
 NUM_CLASSES = len(cifar10.LABEL_NAMES)
 STEPS_PER_CALL = 25  # between two looks at the loss

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.interrupts import raise_if_interrupted
+from search.interrupts import raise_if_interrupted
 from search.proxy_task import kernels
 from search.proxy_task import ProxyTask
 from search.proxy_task import STEPS_PER_CALL
