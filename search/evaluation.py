@@ -11,6 +11,7 @@ from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.norm_act import NormActFactory
 from search.architecture import Architecture
+from search.interrupts import interrupted_at_once
 from search.proxy_task import NonFiniteLoss
 from search.proxy_task import ProxyTask
 from search.proxy_task import timed
@@ -67,7 +68,8 @@ class Evaluation:
 
   def check(self) -> None:
     """Reads the data and builds each network once, so that a task that cannot work fails here, before a search."""
-    self.task.training_batches()
+    with interrupted_at_once():  # a first time, it may download
+      self.task.training_batches()
     for architecture in self.task.architectures:
       self.task.build(architecture, get_norm_act('bn_relu'))
     tf_keras.backend.clear_session()

@@ -177,7 +177,7 @@ class _Search:
       self._record(stage, outcome, name=name, index=index, graph=None if index is None else spec.to_dict())
 
   def _next_result(self) -> tuple:
-    """A result of the executor. After a Ctrl-C there is none, for that may have spoilt what ran in this process."""
+    """A result of the executor. After a Ctrl-C there is none: a second one may have spoilt what ran in this process."""
     raise_if_interrupted()
     result = self._executor.next_result()
     raise_if_interrupted()

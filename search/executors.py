@@ -10,6 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 from absl import logging
 
+from search.interrupts import interrupted_at_once
+
 
 class WorkerDied(RuntimeError):
   """A worker process ended in the midst of a task: killed, out of memory, or crashed."""
@@ -73,7 +75,8 @@ class WorkerProcesses:
 
   def next_result(self):
     """Waits for a task to end; returns (key, result), where a dead worker's result is a `WorkerDied`."""
-    done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
+    with interrupted_at_once():
+      done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
     future = next(f for f in self._running if f in done)
     key, worker = self._running.pop(future)
     try:

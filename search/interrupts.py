@@ -1,23 +1,23 @@
-"""Ctrl-C that is not lost.
+"""Ctrl-C as a request that a search hears at points of its own.
 
-Python raises KeyboardInterrupt wherever the main thread happens to be. In a finalizer or a weakref's callback it is
-printed and dropped. Beneath TensorFlow's C++ it is dropped too, or becomes a RuntimeError or SystemError, which would
-pass for a candidate's failure. One in twenty that struck a short evaluation fared so. Therefore each is also noted, and
-the loops of search and training ask for it.
+Raised wherever the main thread happens to be, KeyboardInterrupt is not to be relied on. In a finalizer or a weakref's
+callback Python drops it. Beneath TensorFlow's C++ it is dropped too, or becomes a RuntimeError or SystemError, which
+would pass for a candidate's failure, or crashes the process. One in twenty that struck a short evaluation fared so.
+Therefore the first one is noted here, and raised by whoever calls `raise_if_interrupted`.
 """
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 
 _interrupted = False
+_at_once = False
 
 
 @contextlib.contextmanager
 def interrupts_noted() -> Iterator[None]:
-  """Notes each Ctrl-C that comes while this is entered, besides raising KeyboardInterrupt as ever.
+  """Inside, the first Ctrl-C is noted; further ones raise KeyboardInterrupt wherever they come, as Python has it.
 
   An error that leaves after a Ctrl-C becomes a KeyboardInterrupt, for the one may have caused the other. On leaving,
   the handler is as it was. Nothing is noted outside the main thread, for other threads cannot handle signals, nor where
@@ -28,28 +28,38 @@ def interrupts_noted() -> Iterator[None]:
       or signal.getsignal(signal.SIGINT) is not signal.default_int_handler):
     yield
     return
-  print_unraisable = sys.unraisablehook
   _interrupted = False
   try:
-    sys.unraisablehook = lambda dropped: dropped.exc_type is KeyboardInterrupt or print_unraisable(dropped)
-    signal.signal(signal.SIGINT, _note_and_raise)
+    signal.signal(signal.SIGINT, _note)
     yield
   except Exception as e:
     raise_if_interrupted(e)
     raise
   finally:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.unraisablehook = print_unraisable
     _interrupted = False
 
 
+@contextlib.contextmanager
+def interrupted_at_once() -> Iterator[None]:
+  """Inside, the first Ctrl-C too raises KeyboardInterrupt wherever it comes; for what waits long."""
+  global _at_once
+  try:
+    _at_once = True
+    raise_if_interrupted()
+    yield
+  finally:
+    _at_once = False
+
+
 def raise_if_interrupted(cause: Exception | None = None) -> None:
-  """Raises KeyboardInterrupt if a Ctrl-C has been noted, whatever has become of the one that it raised."""
+  """Raises KeyboardInterrupt if a Ctrl-C has been noted."""
   if _interrupted:
     raise KeyboardInterrupt from cause
 
 
-def _note_and_raise(number, frame):
+def _note(number, frame):
   global _interrupted
-  _interrupted = True
-  signal.default_int_handler(number, frame)
+  is_first, _interrupted = not _interrupted, True
+  if _at_once or not is_first:
+    signal.default_int_handler(number, frame)

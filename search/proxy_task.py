@@ -79,6 +79,7 @@ class ProxyTask:
 
   def build(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> tf_keras.Model:
     """Returns a network with the initial weights of `seed`, whatever was built before in this process."""
+    raise_if_interrupted()
     tf_keras.utils.set_random_seed(self.seed)
     return architecture.build(norm_act, NUM_CLASSES)
 
@@ -138,7 +139,6 @@ class Training:
 
     Raises:
       NonFiniteLoss: if the loss is not finite.
-      KeyboardInterrupt: before further steps, if there was a Ctrl-C.
     """
     end = self.steps_done + steps
     while self.steps_done < end:
@@ -155,8 +155,11 @@ class Training:
     """Returns the share of right answers on the images of 'validation' or 'test', in [0, 1]."""
     images, labels = self._task.load()[split]
     dataset = self._distribute(cifar10.evaluation_batches(images, labels, self._task.evaluation_batch_size))
+    correct = 0.
     with timed(self._seconds, 'evaluate'):
-      correct = sum(float(self._predict(*batch)) for batch in dataset)
+      for batch in dataset:
+        raise_if_interrupted()
+        correct += float(self._predict(*batch))
     return correct / len(labels)
 
   def _distribute(self, dataset: tf.data.Dataset):

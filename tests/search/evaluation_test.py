@@ -1,6 +1,7 @@
 """Evaluation: the order of its tests, what is recorded, and that nothing a candidate does ends the search."""
 
 import json
+import signal
 
 import pytest
 import tensorflow as tf
@@ -11,6 +12,7 @@ from evonorm_tf.layer_graph import Node
 from search import evaluation as evaluation_lib
 from search.architecture import Architecture
 from search.evaluation import Evaluation
+from search.interrupts import interrupts_noted
 from search.known_graphs import known_graph
 from search.proxy_task import NonFiniteLoss
 from search.proxy_task import ProxyTask
@@ -130,6 +132,13 @@ def test_ctrl_c_is_no_failure(events):
   events[2]['resnet'] = 'train', KeyboardInterrupt()
   with pytest.raises(KeyboardInterrupt):
     Evaluation(TWO).evaluate(S0)
+
+
+def test_ctrl_c_does_not_wait_for_a_download(monkeypatch, ctrl_c_raises):
+  monkeypatch.setattr(ProxyTask, 'training_batches', lambda self: signal.raise_signal(signal.SIGINT) or pytest.fail())
+  with pytest.raises(KeyboardInterrupt):
+    with interrupts_noted():
+      Evaluation(TWO).check()
 
 
 @pytest.mark.parametrize('spec, groups', [

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -23,6 +24,7 @@ from search.executors import InProcess
 from search.executors import make_executor
 from search.executors import WorkerDied
 from search.executors import WorkerProcesses
+from search.interrupts import interrupts_noted
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -145,6 +147,15 @@ def busy_workers(light_workers):
   for key in range(2):
     light_workers.submit(key, time.sleep, 30)
   return light_workers, pids
+
+
+def test_ctrl_c_does_not_wait_for_a_worker(busy_workers, ctrl_c_raises):
+  timer, start = threading.Timer(.3, os.kill, (os.getpid(), signal.SIGINT)), time.monotonic()
+  with pytest.raises(KeyboardInterrupt):
+    with interrupts_noted():
+      timer.start()
+      busy_workers[0].next_result()
+  assert time.monotonic() - start < 10
 
 
 def test_a_second_ctrl_c_in_close_leaves_no_worker(busy_workers, monkeypatch):

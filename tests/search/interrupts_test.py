@@ -1,4 +1,4 @@
-"""Ctrl-C: one that Python drops, or that becomes another error, is honoured all the same; handlers are left as found."""
+"""Ctrl-C: a search hears the first one, a second one is raised at once, none is lost; handlers are left as found."""
 
 import signal
 import subprocess
@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from search.evaluation import Outcome
+from search.interrupts import interrupted_at_once
 from search.interrupts import interrupts_noted
 from search.interrupts import raise_if_interrupted
 from search.journal import Journal
@@ -18,20 +19,16 @@ from tests.search.fake_search import search
 from tests.search.fake_search import untimed
 
 
-pytestmark = pytest.mark.usefixtures('ctrl_c_raises')
+pytestmark = [pytest.mark.usefixtures('ctrl_c_raises'),
+              pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')]
 
 
 def ctrl_c(*_):
   signal.raise_signal(signal.SIGINT)
 
 
-class Dropping:
-  """Its finalizer meets a Ctrl-C, whose exception Python drops."""
-  __del__ = ctrl_c
-
-
 def in_finalizer():
-  Dropping()
+  type('Dropping', (), {'__del__': ctrl_c})()
 
 
 def in_weakref_callback():
@@ -41,53 +38,63 @@ def in_weakref_callback():
   assert reference() is None
 
 
-def in_except_clause():
-  try:
-    ctrl_c()
-  except KeyboardInterrupt:
-    pass
+def second_in_finalizer():
+  """The second one is raised, and there dropped."""
+  ctrl_c()
+  in_finalizer()
 
 
-DROPS = pytest.mark.parametrize('drop', (in_finalizer, in_weakref_callback, in_except_clause))
+INTERRUPTS = pytest.mark.parametrize('interrupt', (in_finalizer, in_weakref_callback, second_in_finalizer))
 
 
-@DROPS
-def test_one_that_is_dropped_is_raised_at_the_next_look(drop, capsys):
+@INTERRUPTS
+def test_it_is_raised_at_the_next_look(interrupt):
   with pytest.raises(KeyboardInterrupt):
     with interrupts_noted():
       raise_if_interrupted()
-      drop()
+      interrupt()
+      with pytest.raises(KeyboardInterrupt):
+        raise_if_interrupted()
       raise_if_interrupted()
   raise_if_interrupted()
-  assert capsys.readouterr().err == '' and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_every_one_is_raised_where_it_comes():
+  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
   with interrupts_noted():
+    raise_if_interrupted()
+
+
+def test_the_second_is_raised_where_it_comes():
+  with interrupts_noted():
+    ctrl_c()
     for _ in range(2):
       with pytest.raises(KeyboardInterrupt):
         ctrl_c()
 
 
+def test_at_once():
+  with interrupts_noted():
+    with interrupted_at_once():
+      pass
+    ctrl_c()
+    with pytest.raises(KeyboardInterrupt):
+      with interrupted_at_once():
+        pytest.fail('this is not reached')
+  with interrupts_noted():
+    with interrupted_at_once():
+      with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+    with pytest.raises(KeyboardInterrupt):
+      raise_if_interrupted()
+
+
 def test_an_error_after_one_becomes_a_keyboard_interrupt():
   with pytest.raises(KeyboardInterrupt) as raised:
     with interrupts_noted():
-      in_finalizer()
+      ctrl_c()
       raise SystemError('returned a result with an exception set')
   assert isinstance(raised.value.__cause__, SystemError)
   with pytest.raises(SystemError):
     with interrupts_noted():
       raise SystemError
-
-
-def test_what_else_finalizers_raise_is_printed(monkeypatch):
-  printed = []
-  monkeypatch.setattr(sys, 'unraisablehook', lambda dropped: printed.append(dropped.exc_type))
-  hook = sys.unraisablehook
-  with interrupts_noted():
-    in_finalizer()
-    type('Failing', (), {'__del__': lambda self: 1 / 0})()
-  assert printed == [ZeroDivisionError] and sys.unraisablehook is hook
 
 
 @pytest.mark.parametrize('handler', (signal.SIG_IGN, lambda *_: None), ids=['ignored', "somebody's"])
@@ -137,11 +144,11 @@ def interrupt_evaluation(monkeypatch, number, interrupt):
   monkeypatch.setattr(FakeEvaluation, 'evaluate', evaluate_interrupted)
 
 
-@DROPS
+@INTERRUPTS
 @pytest.mark.parametrize('number', (1, 5, 16))
-def test_a_search_ends_before_it_records_what_was_interrupted(bare, whole, tmp_path, monkeypatch, drop, number):
+def test_a_search_ends_before_it_records_what_was_interrupted(bare, whole, tmp_path, monkeypatch, interrupt, number):
   with monkeypatch.context() as patch:
-    interrupt_evaluation(patch, number, drop)
+    interrupt_evaluation(patch, number, interrupt)
     with pytest.raises(KeyboardInterrupt):
       search(tmp_path)
   assert read(tmp_path) == untimed(whole[1])[:number - 1]
@@ -151,13 +158,13 @@ def test_a_search_ends_before_it_records_what_was_interrupted(bare, whole, tmp_p
 def test_a_search_begins_nothing_after_one_between_two_evaluations(bare, tmp_path, monkeypatch):
   append = Journal.append
 
-  def append_and_drop(self, record):
+  def append_and_interrupt(self, record):
     append(self, record)
     if len(self.records) == 7:
-      in_finalizer()
+      ctrl_c()
       monkeypatch.setattr(FakeEvaluation, 'evaluate', None)
 
-  monkeypatch.setattr(Journal, 'append', append_and_drop)
+  monkeypatch.setattr(Journal, 'append', append_and_interrupt)
   with pytest.raises(KeyboardInterrupt):
     search(tmp_path)
   assert len(read(tmp_path)) == 7

@@ -151,10 +151,13 @@ def test_a_loss_that_is_not_finite_ends_the_training():
 
 def test_ctrl_c_is_looked_for_before_every_call(silu, monkeypatch):
   events, training = [], object.__new__(Training)
-  training.__dict__ |= vars(silu) | {'_train': lambda batches, steps: events.append(int(steps)) or 1.}
+  training.__dict__ |= vars(silu) | {
+      '_task': dataclasses.replace(TASK, evaluation_batch_size=400),
+      '_train': lambda batches, steps: events.append(int(steps)) or 1.,
+      '_predict': lambda images, labels: events.append(len(images)) or 1.}
 
   def look():
-    if len(events) == 4:
+    if events[3:]:
       raise KeyboardInterrupt
     events.append('look')
 
@@ -162,6 +165,13 @@ def test_ctrl_c_is_looked_for_before_every_call(silu, monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     training.train(100)
   assert events == ['look', 25, 'look', 25]
+  events.clear()
+  with pytest.raises(KeyboardInterrupt):
+    training.accuracy('test')
+  assert events == ['look', 400, 'look', 400]
+  events.clear()
+  TASK.build(RESNET, get_norm_act('bn_relu'))
+  assert events == ['look']
 
 
 def test_time_is_added_by_activity(monkeypatch):
