@@ -16,8 +16,6 @@ from rich.console import Console
 
 from evonorm_tf import sweep_hparams
 from evonorm_tf import sweep_report
-from evonorm_tf.interrupts import interrupts_noted
-from evonorm_tf.interrupts import raise_if_interrupted
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.model_dir import check_settings
 from evonorm_tf.model_dir import lock
@@ -65,7 +63,6 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   Raises:
     ModelDirError: if `model_dir` holds results of other settings, or another process is running the sweep.
     ValueError: for arguments that cannot work, before the first run.
-    KeyboardInterrupt: after a Ctrl-C; what ended before is on record.
   """
   _check_numbers('batch_sizes', batch_sizes, least=1)
   _check_numbers('seeds', seeds, least=0)
@@ -74,7 +71,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   runs = make_runs(label_norm_acts(norm_acts), batch_sizes, seeds)
   model_dir = pathlib.Path(model_dir)
   model_dir.mkdir(parents=True, exist_ok=True)
-  with interrupts_noted(), open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
+  with open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
     lock(file, 'sweep')
     _write_header(model_dir, dict(settings()), layers)
     results = {run: read_result(run, model_dir) for run in runs}
@@ -93,17 +90,14 @@ def _run_all(runs, results, train, model_dir, operative_config) -> None:
   progress = SweepProgress(runs, results)
   for run in (r for r in runs if results[r].status != DONE):
     progress.begin(run)
-    result = execute(run, train, model_dir)
-    raise_if_interrupted()  # what a Ctrl-C may have spoilt is no result
-    results[run] = result
-    sweep_hparams.write_run(model_dir, run, result)
-    write_result(run, result, model_dir)
+    results[run] = execute(run, train, model_dir)
+    sweep_hparams.write_run(model_dir, run, results[run])
+    write_result(run, results[run], model_dir)
     progress.end(run)
     sweep_report.write_report(model_dir, runs, results)
     if not config_is_written:  # it is not known before all has been used once
       _write_config(model_dir, operative_config())
       config_is_written = True
-    raise_if_interrupted()
 
 
 def _check_numbers(name: str, numbers: Sequence[int], least: int) -> None:

@@ -12,12 +12,12 @@ class StepGenerator:
 
   Args:
     seed: an integer.
-    layer: the layer's number; layers of different numbers draw different masks.
+    index: the layer's number in its model; layers of different numbers draw different masks.
     step: the variable of the training step.
   """
 
-  def __init__(self, seed: int, layer: int, step: tf.Variable):
-    self._seed = [seed, layer]
+  def __init__(self, seed: int, index: int, step: tf.Variable):
+    self._seed = [seed, index]
     self._step = step
 
   def dropout(self, inputs: tf.Tensor, rate: float, noise_shape=None) -> tf.Tensor:
@@ -26,12 +26,14 @@ class StepGenerator:
     seed = tf.constant(self._seed, tf.int64)
     for number in (self._step, replica):
       seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int64))
-    return tf.nn.experimental.stateless_dropout(inputs, rate, seed, noise_shape)
+    shape = tf.shape(inputs) if noise_shape is None else tf.stack(noise_shape)
+    kept = tf.random.stateless_uniform(shape, seed) >= rate
+    return inputs * tf.cast(kept, inputs.dtype) / (1. - rate)
 
 
 def bind_dropout(model: tf_keras.Model, seed: int, step: tf.Variable) -> None:
   """Makes all dropout of a model, stochastic depth included, a function of (seed, layer, step, replica)."""
-  dropouts = (layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.Dropout))
-  # By number: Keras names a layer after those that the process has made before.
-  for number, layer in enumerate(dropouts):
-    layer._random_generator = StepGenerator(seed, number, step)
+  layers = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.Dropout)]
+  # By number, for tf_keras numbers the names of unnamed layers through the whole process.
+  for index, layer in enumerate(layers):
+    layer._random_generator = StepGenerator(seed, index, step)

@@ -15,7 +15,6 @@ from evonorm_tf.model_dir import ModelDirError
 from evonorm_tf.sweep_runs import DONE
 from evonorm_tf.sweep_runs import FAILED
 from tests.evonorm_tf.fake_training import FakeTraining
-from tests.lost_interrupts import DROPS
 
 GRID = dict(norm_acts=('bn_relu', 'evonorm_s0'), batch_sizes=(32, 4), seeds=(0, 1))
 ALL = [(name, size, seed) for seed in (0, 1) for size in (32, 4) for name in ('bn_relu', 'evonorm_s0')]
@@ -70,24 +69,6 @@ def test_an_interrupted_sweep_leaves_its_report_and_goes_on(tmp_path):
   sweep(tmp_path, second := FakeTraining())
   assert second.runs == ALL[3:]
   assert first.calls[3] == second.calls[0]  # the same folder, where its checkpoints are
-
-
-@DROPS
-def test_a_run_that_an_interrupt_may_have_spoilt_is_not_recorded(tmp_path, ctrl_c_raises, drop):
-  class Spoilt(FakeTraining):
-
-    def __call__(self, **arguments):
-      result = super().__call__(**arguments)
-      if len(self.calls) == 3:
-        drop()  # Python loses it, and TensorFlow makes another error of it
-        raise SystemError('returned a result with an exception set')
-      return result
-
-  with pytest.raises(KeyboardInterrupt):
-    sweep(tmp_path, first := Spoilt())
-  assert first.runs == ALL[:3] and list(statuses(tmp_path).values()) == ['done'] * 2 + ['pending'] * 6
-  sweep(tmp_path, second := FakeTraining())
-  assert second.runs == ALL[2:]
 
 
 def test_a_result_is_on_disk_before_the_next_run_begins(tmp_path):
