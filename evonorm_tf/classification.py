@@ -9,11 +9,9 @@ import contextlib
 import io
 import math
 import os
-import tempfile
 import time
 
 from official.core import config_definitions
-from official.core import train_lib
 from official.core import train_utils
 from official.vision.configs import image_classification
 from rich.console import Console
@@ -21,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import backbones
+from evonorm_tf import hosts
 from evonorm_tf import model_settings
 from evonorm_tf import training_log
 from evonorm_tf.classification_export import export
@@ -29,6 +28,7 @@ from evonorm_tf.classification_task import ClassificationTask
 from evonorm_tf.classification_task import ClassificationTrainer
 from evonorm_tf.finite_guard import FiniteGuard
 from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.model_dir import lock
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.strategy import get_strategy
 
@@ -50,10 +50,10 @@ def run_classification(
     backbone: a configuration of `evonorm_tf.backbones`; its `norm_act` is overridden.
     data: the images: a `classification_data.Cifar10` or an `imagenet.ImageNet`.
     optimization: an `optimization.Optimization`.
-    batch_size: images a step, over all replicas.
+    batch_size: images a step, of all replicas together.
     epochs: passes over the training images.
     norm_act_options: arguments of the layer, such as {'groups': 16} or {'synchronized': True}.
-    eval_batch_size: default: `batch_size`.
+    eval_batch_size: default: `batch_size`; rounded up to a multiple of the replicas.
     weight_decay: λ of the loss term λ/2·Σ‖kernel‖².
     label_smoothing: the share of the labels that is spread over all classes.
     dropout: the rate in front of the last layer.
@@ -73,22 +73,25 @@ def run_classification(
     Of 'export': the folder of the SavedModel. Of 'train': {}.
 
   Raises:
-    ValueError: for a bad argument, missing data, or a `model_dir` with another model.
+    ValueError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.
     FloatingPointError: if the loss or a weight is not finite any more; the last good checkpoint is kept.
   """
   started = time.monotonic()
   _check(mode, precision, batch_size, epochs, jit_compile, strategy)
-  # Before TensorFlow computes anything: hosts have to find each other first.
-  strategy_object = get_strategy(strategy, tpu)
   get_norm_act(norm_act, **(norm_act_options or {}))
+  # Before TensorFlow computes anything: hosts have to find each other first. To export needs no other host.
+  strategy_object = get_strategy('one_device') if mode == 'export' else get_strategy(strategy, tpu)
+  replicas = strategy_object.num_replicas_in_sync
+  if batch_size % replicas:
+    raise ValueError(f'`batch_size` must be a multiple of the {replicas} replicas, received {batch_size}.')
   data.check()
   config = make_config(
-      norm_act, norm_act_options or {}, backbone, data, optimization, batch_size, epochs, eval_batch_size or batch_size,
-      weight_decay, label_smoothing, dropout, strategy, precision, steps_per_loop, epochs_between_evaluations,
-      epochs_between_checkpoints, checkpoints_to_keep)
-  _prepare_model_dir(model_dir, mode, config, norm_act, strategy_object)
+      norm_act, norm_act_options or {}, backbone, data, optimization, batch_size, epochs,
+      math.ceil((eval_batch_size or batch_size) / replicas) * replicas, weight_decay, label_smoothing, dropout, strategy,
+      precision, steps_per_loop, epochs_between_evaluations, epochs_between_checkpoints, checkpoints_to_keep)
   task = ClassificationTask(config.task, data, seed, jit_compile)
-  with _dtype_policy('float32' if mode == 'export' else precision):
+  with (_model_dir(model_dir, mode, config, norm_act, strategy_object.extended.should_checkpoint),
+        _dtype_policy('float32' if mode == 'export' else precision)):
     console = console or Console(stderr=True)
     if mode == 'export':
       folder = export(task, config, data, model_dir)
@@ -114,17 +117,27 @@ def _check(mode, precision, batch_size, epochs, jit_compile, strategy) -> None:
                      'inside XLA.')
 
 
-def _prepare_model_dir(model_dir, mode, config, norm_act, strategy) -> None:
-  """Makes the directory; raises ValueError if it holds another model or, where one is needed, no checkpoint."""
+@contextlib.contextmanager
+def _model_dir(model_dir, mode, config, norm_act, is_chief):
+  """Makes the directory, and keeps other processes off within.
+
+  Raises ValueError if it is in use, holds another model or, where one is needed, no checkpoint.
+  """
   if 'train' not in mode:
     latest_checkpoint(model_dir)
-  if strategy.extended.should_checkpoint:
-    os.makedirs(model_dir, exist_ok=True)
-    graph = LayerGraph.load(norm_act).to_dict() if str(norm_act).endswith('.json') else None
-    model = config.task.model.as_dict()
-    backbone = model.pop('backbone')
-    model_settings.check_or_record(
-        model_dir, {**model, backbone['type']: backbone[backbone['type']], 'layer_graph': graph})
+  with contextlib.ExitStack() as stack:
+    if is_chief:
+      os.makedirs(model_dir, exist_ok=True)
+      if mode != 'export':
+        file = stack.enter_context(open(os.path.join(model_dir, 'training.lock'), 'a', encoding='utf-8'))
+        lock(file, 'training')
+    if is_chief or os.path.exists(os.path.join(model_dir, model_settings.FILE)):
+      graph = LayerGraph.load(norm_act).to_dict() if str(norm_act).endswith('.json') else None
+      model = config.task.model.as_dict()
+      backbone = model.pop('backbone')
+      model_settings.check_or_record(
+          model_dir, {**model, backbone['type']: backbone[backbone['type']], 'layer_graph': graph})
+    yield
 
 
 @contextlib.contextmanager
@@ -164,6 +177,7 @@ def make_config(norm_act, norm_act_options, backbone, data, optimization, batch_
           validation_interval=math.ceil(steps / evaluations), validation_steps=-1,
           checkpoint_interval=max(1, round(epochs_between_checkpoints * steps_per_epoch)),
           max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # FiniteGuard stops the run instead
+          preemption_on_demand_checkpoint=False,  # it would keep a host from ending when it is told to
           best_checkpoint_export_subdir='best', best_checkpoint_eval_metric='accuracy',
           best_checkpoint_metric_comp='higher',
           optimizer_config=optimization.config(batch_size, steps_per_epoch, steps)))
@@ -181,9 +195,9 @@ class _Experiment:
     self._is_chief = strategy.extended.should_checkpoint
     if not self._is_chief:
       console = Console(file=io.StringIO())
-    # All hosts save, for saving may have to average a variable over them; but each in a folder of its own.
-    folder = model_dir if self._is_chief else tempfile.mkdtemp()
-    self._writer = tf.summary.create_file_writer(os.path.join(folder, 'train'))
+    folder = hosts.own_folder(model_dir, strategy)
+    self._writer = (
+        tf.summary.create_file_writer(os.path.join(folder, 'train')) if self._is_chief else tf.summary.create_noop_writer())
     with strategy.scope():
       trainer = train_utils.create_trainer(
           config, task, train='train' in mode, evaluate='eval' in mode,
@@ -194,9 +208,10 @@ class _Experiment:
         self._writer, histograms, console)
     guard = FiniteGuard(task.loss_watch, trainer.model, trainer.global_step, model_dir)
     with contextlib.redirect_stdout(io.StringIO()):  # Orbit prints what the log shows better
-      self._runner = train_lib.OrbitExperimentRunner(
-          strategy, task, mode, config, model_dir, trainer=trainer, save_summary=self._is_chief,
+      self._runner = hosts.Runner(
+          strategy, task, mode, config, folder, trainer=trainer, save_summary=self._is_chief,
           train_actions=[guard, self._log], eval_actions=[self._keep_results, self._log.evaluated])
+    hosts.check_same_step(strategy, trainer.global_step)
 
   def describe(self, data, seed: int, operative_config) -> None:
     """Writes the configuration, and what the network will see of the images, to TensorBoard."""
@@ -231,4 +246,4 @@ class _Experiment:
 
   def _keep_results(self, output) -> None:
     self._results = {name: float(value) for name, value in output.items()}
-    self._results['step'] = int(self._runner.trainer.global_step)
+    self._results['step'] = int(self._runner.trainer.global_step.numpy())

@@ -6,6 +6,7 @@ averages of the weights that are swapped without rounding.
 """
 
 import functools
+import math
 
 from official.core import base_trainer
 from official.modeling import optimization
@@ -16,6 +17,8 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.finite_guard import LossWatch
+from evonorm_tf.full_batches import full_batches
+from evonorm_tf.full_batches import NO_IMAGE
 from evonorm_tf.step_randomness import bind_dropout
 
 
@@ -57,7 +60,19 @@ class ClassificationTask(image_classification.ImageClassificationTask):
   def build_inputs(self, params, input_context=None, first_step=0):
     if params.is_training:
       return self._data.training_batches(params.global_batch_size, self._seed, first_step, input_context)
-    return self._data.evaluation_batches(params.global_batch_size, input_context)
+    context = input_context or tf.distribute.InputContext()
+    steps = math.ceil(self._data.validation_images / params.global_batch_size)
+    return full_batches(
+        self._data.evaluation_batches(params.global_batch_size, input_context),
+        context.get_per_replica_batch_size(params.global_batch_size),
+        steps * context.num_replicas_in_sync // context.num_input_pipelines)
+
+  def build_metrics(self, training=True):
+    metrics = super().build_metrics(training)
+    if not training:  # Model Garden's would count a small last batch as much as the others
+      metrics.append(tf_keras.metrics.CategoricalCrossentropy(
+          'validation_loss', from_logits=True, label_smoothing=self.task_config.losses.label_smoothing))
+    return metrics
 
   def train_step(self, inputs, model, optimizer, metrics=None):
     step = super().train_step
@@ -66,6 +81,15 @@ class ClassificationTask(image_classification.ImageClassificationTask):
     logs = step(inputs, model=model, optimizer=optimizer, metrics=metrics)
     self.loss_watch.update(logs[self.loss])
     return logs
+
+  def validation_step(self, inputs, model, metrics=None):
+    images, labels = inputs
+    is_image = labels != NO_IMAGE
+    labels = tf.one_hot(labels, self.task_config.model.num_classes)
+    logits = tf.cast(self.inference_step(images, model), tf.float32)
+    for metric in metrics:
+      metric.update_state(labels, logits, sample_weight=is_image)
+    return {}
 
 
 class ExactMovingAverage(ema_optimizer.ExponentialMovingAverage):

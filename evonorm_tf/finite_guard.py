@@ -45,14 +45,15 @@ class FiniteGuard:
 
   def __call__(self, output) -> None:
     """Raises FloatingPointError, naming the step and the last checkpoint, unless all is finite."""
-    del output
-    bad_step = self._watch.first_bad_step()
-    if bad_step is not None:
-      self._stop(f'the loss is not finite at step {bad_step}')
+    # The loss of all replicas on all hosts, so that all of them stop; the step is known to the host where it happened.
+    if not tf.math.is_finite(output['training_loss']):
+      bad_step = self._watch.first_bad_step()
+      where = 'on another host' if bad_step is None else f'at step {bad_step}'
+      self._stop(f'the loss is not finite {where}')
     # A finite loss can still have led to an update that is not: the checkpoint would hold it.
     for variable in self._model.trainable_variables:
       if not tf.reduce_all(tf.math.is_finite(variable)):
-        self._stop(f'{variable.name} is not finite after step {int(self._global_step)}')
+        self._stop(f'{variable.name} is not finite after step {int(self._global_step.numpy())}')
 
   def _stop(self, what: str) -> None:
     kept = tf.train.latest_checkpoint(self._model_dir)

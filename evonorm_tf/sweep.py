@@ -14,9 +14,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from evonorm_tf import batch_size_sweep
 from evonorm_tf import experiment
-from evonorm_tf.sweep_runs import FAILED
 
 _GIN_FILE = flags.DEFINE_multi_string(
     'gin_file', None, 'Configuration, such as gin/classification/cifar10_batch_size.gin.', required=True)
@@ -38,7 +36,9 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   results = experiment.run(
-      batch_size_sweep.run_sweep, _GIN_FILE.value, _GIN_BINDINGS.value, model_dir=_MODEL_DIR.value, settings=_settings)
+      'evonorm_tf.batch_size_sweep.run_sweep', _GIN_FILE.value, _GIN_BINDINGS.value, model_dir=_MODEL_DIR.value,
+      settings=_settings)
+  from evonorm_tf.sweep_runs import FAILED  # here, because it loads TensorFlow
   failed = sum(result.status == FAILED for result in results.values())
   if failed:
     sys.exit(f'{failed} of {len(results)} runs failed. The same command tries them again.')

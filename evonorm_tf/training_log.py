@@ -42,7 +42,7 @@ class TrainingLog:
         TextColumn('{task.fields[figures]}'), TimeRemainingColumn(), console=console, disable=not console.is_terminal)
 
   def __enter__(self):
-    self._first_step = self._last_step = int(self._global_step)  # as restored
+    self._first_step = self._last_step = int(self._global_step.numpy())  # as restored
     self._task = self._progress.add_task('training', total=self._steps, completed=self._first_step, figures='')
     self._started = self._last_time = self._last_line = time.monotonic()
     self._progress.start()
@@ -53,7 +53,7 @@ class TrainingLog:
 
   def __call__(self, output) -> None:
     """Adds `images_per_second` to the output, which Orbit then writes to TensorBoard, and shows the progress."""
-    now, step = time.monotonic(), int(self._global_step)
+    now, step = time.monotonic(), int(self._global_step.numpy())
     rate = (step - self._last_step) * self._batch_size / (now - self._last_time)
     self._last_time, self._last_step = now, step
     output['images_per_second'] = rate
@@ -70,7 +70,7 @@ class TrainingLog:
 
   def evaluated(self, output) -> None:
     """An Orbit action behind each evaluation."""
-    self._console.print(f'step {int(self._global_step)}: validation loss {float(output["validation_loss"]):.3f}, '
+    self._console.print(f'step {int(self._global_step.numpy())}: validation loss {float(output["validation_loss"]):.3f}, '
                         f'accuracy {float(output["accuracy"]):.1%}', highlight=False)
     self._last_time = time.monotonic()  # evaluation is no training time
 

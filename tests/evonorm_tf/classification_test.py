@@ -22,6 +22,8 @@ IMAGES = 40
 class TinyData(Cifar10):
   """The first images of the bundled subset."""
 
+  validation_images = IMAGES
+
   def _split(self, name):
     images, labels = cifar10.load_split(name)
     return images[:IMAGES], labels[:IMAGES]
