@@ -8,6 +8,7 @@ the kernels of convolutions and of the last layer.
 import contextlib
 import math
 import numbers
+import os
 import time
 
 from official.core import config_definitions
@@ -26,6 +27,7 @@ from evonorm_tf.classification_export import export
 from evonorm_tf.classification_runner import ClassificationRunner
 from evonorm_tf.classification_task import ClassificationTask
 from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.model_dir import lock
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.strategy import get_strategy
 from evonorm_tf.strategy import STRATEGIES
@@ -50,10 +52,10 @@ def run_classification(
     backbone: a configuration of `evonorm_tf.backbones`; its `norm_act` is overridden.
     data: the images: a `classification_data.Cifar10` or an `imagenet.ImageNet`.
     optimization: an `optimization.Optimization`.
-    batch_size: images a step, over all replicas.
+    batch_size: images a step, of all replicas together.
     epochs: passes over the training images.
     norm_act_options: arguments of the layer, such as {'groups': 16} or {'synchronized': True}.
-    eval_batch_size: default: `batch_size`.
+    eval_batch_size: default: `batch_size`; rounded up to a multiple of the replicas.
     weight_decay: λ of the loss term λ/2·Σ‖kernel‖².
     label_smoothing: the share of the labels that is spread over all classes, in training.
     dropout: the rate in front of the last layer.
@@ -75,7 +77,7 @@ def run_classification(
     Of 'export': the folder of the SavedModel. Of 'train': {}.
 
   Raises:
-    ValueError: for a bad argument, missing data, or a `model_dir` with another model.
+    ValueError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.
     FloatingPointError: if the loss or a weight is not finite any more; the last good checkpoint is kept.
   """
   started = time.monotonic()
@@ -93,7 +95,10 @@ def run_classification(
     latest_checkpoint(model_dir)
   # Before TensorFlow computes anything: hosts have to find each other first. An export is one device's work.
   strategy_object = get_strategy('one_device') if mode == 'export' else get_strategy(strategy, tpu)
-  _check_batches(strategy_object, batch_size=batch_size, eval_batch_size=eval_batch_size)
+  replicas = strategy_object.num_replicas_in_sync
+  if batch_size % replicas:
+    raise ValueError(f'`batch_size` must be a multiple of the {replicas} replicas, received {batch_size}.')
+  eval_batch_size = math.ceil(eval_batch_size / replicas) * replicas
   _check_norm_act(norm_act, norm_act_options, jit_compile, strategy)
   data.check()
   config = config_definitions.ExperimentConfig(
@@ -102,12 +107,10 @@ def run_classification(
       trainer=_trainer_config(
           data, optimization, batch_size, epochs, steps_per_loop, epochs_between_evaluations,
           epochs_between_checkpoints, checkpoints_to_keep))
-  if strategy_object.extended.should_checkpoint:
-    check = model_settings.check_or_record if 'train' in mode else model_settings.check
-    check(model_dir, _model_settings(config, optimization, norm_act))
   task = ClassificationTask(config.task, data, seed, jit_compile)
   console = console or Console(stderr=True)
-  with _process_state('float32' if mode == 'export' else precision):
+  with (_reserved(model_dir, mode, _model_settings(config, optimization, norm_act), strategy_object),
+        _process_state('float32' if mode == 'export' else precision)):
     if mode == 'export':
       folder = export(task, config, data, model_dir)
       console.print(f'SavedModel: {folder}', highlight=False)
@@ -147,14 +150,6 @@ def _check_norm_act(norm_act, norm_act_options, jit_compile, strategy) -> None:
     raise ValueError(f'`norm_act_options` must be arguments of {norm_act!r}, received {norm_act_options}: {e}') from e
 
 
-def _check_batches(strategy, **sizes) -> None:
-  """Raises ValueError unless every batch is one of equal shares for all replicas."""
-  replicas = strategy.num_replicas_in_sync
-  for name, size in sizes.items():
-    if size % replicas:
-      raise ValueError(f'`{name}` must be a multiple of the number of replicas, {replicas}, received {size}.')
-
-
 def _runtime_config(strategy, precision) -> config_definitions.RuntimeConfig:
   return config_definitions.RuntimeConfig(
       distribution_strategy=strategy, mixed_precision_dtype=precision.removeprefix('mixed_'),
@@ -189,6 +184,7 @@ def _trainer_config(data, optimization, batch_size, epochs, steps_per_loop, epoc
       validation_interval=math.ceil(steps / evaluations), validation_steps=-1,
       checkpoint_interval=max(1, round(epochs_between_checkpoints * steps_per_epoch)),
       max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # FiniteGuard stops the run instead
+      preemption_on_demand_checkpoint=False,  # it would keep a host from ending when it is told to
       best_checkpoint_export_subdir='best', best_checkpoint_eval_metric='accuracy',
       best_checkpoint_metric_comp='higher',
       optimizer_config=optimization.config(batch_size, steps_per_epoch, steps))
@@ -204,6 +200,19 @@ def _model_settings(config, optimization, norm_act) -> dict:
       'num_classes': model.num_classes, 'input_size': list(model.input_size), model.backbone.type: backbone,
       'optimizer': optimization.optimizer, optimization.optimizer: dict(optimization.options),
       'moving_average': optimization.ema_decay is not None, 'loss_scale': config.runtime.loss_scale}
+
+
+@contextlib.contextmanager
+def _reserved(model_dir, mode, settings, strategy):
+  """Keeps other trainings off `model_dir` within; raises ValueError if one runs there or it holds another model."""
+  with contextlib.ExitStack() as stack:
+    if 'train' in mode and strategy.extended.should_checkpoint:
+      os.makedirs(model_dir, exist_ok=True)
+      lock(stack.enter_context(open(os.path.join(model_dir, 'training.lock'), 'a', encoding='utf-8')), 'training')
+      model_settings.check_or_record(model_dir, settings)
+    elif 'train' not in mode or os.path.exists(os.path.join(model_dir, model_settings.FILE)):
+      model_settings.check(model_dir, settings)
+    yield
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from official.core import train_utils
 import tensorflow as tf
 
-from evonorm_tf import model_settings
+from evonorm_tf.model_settings import write_json
 
 
 def latest_checkpoint(folder: str) -> str:
@@ -23,18 +23,13 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
 
 
 class CheckpointManager(tf.train.CheckpointManager):
-  """Restores from one folder, wherever this host saves, and all that there is to restore."""
-
-  def __init__(self, *args, restore_dir, **kwargs):
-    super().__init__(*args, **kwargs)
-    self._restore_dir = restore_dir
+  """TensorFlow's, but restores all that there is to restore or fails."""
 
   def restore_or_initialize(self):
-    path = tf.train.latest_checkpoint(self._restore_dir)
-    if path:
-      restore(self.checkpoint, path)
-    self._last_checkpoint_step = int(self._step_counter)  # also a fresh run waits for the interval's end
-    return path
+    if self.latest_checkpoint:
+      restore(self.checkpoint, self.latest_checkpoint)
+    self._last_checkpoint_step = int(self._step_counter.numpy())  # also a fresh run waits for the interval's end
+    return self.latest_checkpoint
 
 
 class BestCheckpoint(train_utils.BestCheckpointExporter):
@@ -44,5 +39,5 @@ class BestCheckpoint(train_utils.BestCheckpointExporter):
     is_better = super().maybe_export_checkpoint(checkpoint, eval_logs, global_step, write_logs=False)
     if is_better:
       results = {name: float(value) for name, value in eval_logs.items()}
-      model_settings.write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step)})
+      write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step)})
     return is_better

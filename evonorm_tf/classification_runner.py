@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 
 import orbit
 from official.core import train_lib
@@ -10,6 +9,7 @@ from official.core import train_utils
 from rich.console import Console
 import tensorflow as tf
 
+from evonorm_tf import hosts
 from evonorm_tf import training_log
 from evonorm_tf.classification_checkpoints import BestCheckpoint
 from evonorm_tf.classification_checkpoints import CheckpointManager
@@ -20,7 +20,7 @@ from evonorm_tf.finite_guard import FiniteGuard
 class ClassificationRunner(train_lib.OrbitExperimentRunner):
   """Trains and evaluates; restores the newest checkpoint when it is made.
 
-  All hosts save, for saving may have to average a variable over them; but only the chief does it in the model directory.
+  Of several hosts the chief alone writes to the model directory; see `hosts`.
 
   Args:
     strategy: a tf.distribute strategy.
@@ -34,11 +34,12 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
 
   def __init__(self, strategy, task, mode, config, model_dir, histograms, console):
     self._is_chief = strategy.extended.should_checkpoint
-    self._save_dir = model_dir if self._is_chief else tempfile.mkdtemp()
+    self._save_dir = hosts.own_folder(model_dir, strategy)
     self._histograms = histograms
     self._console = console if self._is_chief else Console(quiet=True)
     self._results = {}
     super().__init__(strategy, task, mode, config, model_dir)
+    hosts.check_same_step(strategy, self.trainer.global_step)
 
   def describe(self, data, seed: int, operative_config) -> None:
     """Writes the configuration, and what the network will see of the images, to TensorBoard."""
@@ -68,7 +69,7 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
 
   def _train(self) -> None:
     steps, interval = self.params.trainer.train_steps, self.params.trainer.validation_interval
-    step = int(self.trainer.global_step)
+    step = int(self.trainer.global_step.numpy())
     if self._mode == 'train':
       interval = steps
     elif step and (step % interval == 0 or step >= steps):
@@ -81,7 +82,7 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
 
   def _evaluate(self) -> None:
     output = self.controller.evaluate(steps=self.params.trainer.validation_steps)
-    self._results = {**{name: float(value) for name, value in output.items()}, 'step': int(self.trainer.global_step)}
+    self._results = {**{name: float(value) for name, value in output.items()}, 'step': int(self.trainer.global_step.numpy())}
 
   def _build_trainer(self, task, train, evaluate):
     with self.strategy.scope():
@@ -96,8 +97,7 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
 
   def _maybe_build_checkpoint_manager(self):
     return CheckpointManager(
-        self.trainer.checkpoint, directory=self._save_dir, restore_dir=self.model_dir,
-        max_to_keep=self.params.trainer.max_to_keep, step_counter=self.trainer.global_step,
+        self.trainer.checkpoint, self._save_dir, self.params.trainer.max_to_keep, step_counter=self.trainer.global_step,
         checkpoint_interval=self.params.trainer.checkpoint_interval)
 
   def _build_controller(self, trainer, evaluator, **kwargs):

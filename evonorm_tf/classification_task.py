@@ -2,10 +2,11 @@
 
 What Model Garden does: model, loss, metrics, a training step, evaluation, checkpoints. What is done here: data that
 begin at the restored step, dropout that follows from the step, a record of the first step of a non-finite loss, a
-validation loss in which each image counts alike, and averages of the weights in any precision.
+validation in which each image counts alike, and averages of the weights in any precision.
 """
 
 import functools
+import math
 import time
 
 from official.core import base_trainer
@@ -16,6 +17,8 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.finite_guard import LossWatch
+from evonorm_tf.full_batches import full_batches
+from evonorm_tf.full_batches import NO_IMAGE
 from evonorm_tf.moving_average import MovingAverage
 from evonorm_tf.step_randomness import bind_dropout
 
@@ -25,7 +28,7 @@ class ClassificationTask(image_classification.ImageClassificationTask):
 
   Args:
     params: Model Garden's ImageClassificationTask configuration.
-    data: has `training_batches` and `evaluation_batches`, as `classification_data.Cifar10`.
+    data: has `training_batches`, `evaluation_batches` and `validation_images`, as `classification_data.Cifar10`.
     seed: of the weights' initial values and the order and augmentation of the images.
     jit_compile: whether XLA compiles the training step.
   """
@@ -57,7 +60,12 @@ class ClassificationTask(image_classification.ImageClassificationTask):
   def build_inputs(self, params, input_context=None, first_step=0):
     if params.is_training:
       return self._data.training_batches(params.global_batch_size, self._seed, first_step, input_context)
-    return self._data.evaluation_batches(params.global_batch_size, input_context)
+    context = input_context or tf.distribute.InputContext()
+    steps = math.ceil(self._data.validation_images / params.global_batch_size)
+    return full_batches(
+        self._data.evaluation_batches(params.global_batch_size, input_context),
+        context.get_per_replica_batch_size(params.global_batch_size),
+        steps * context.num_replicas_in_sync // context.num_input_pipelines)
 
   def build_metrics(self, training=True):
     metrics = super().build_metrics(training)
@@ -77,8 +85,13 @@ class ClassificationTask(image_classification.ImageClassificationTask):
     return logs
 
   def validation_step(self, inputs, model, metrics=None):
-    super().validation_step(inputs, model, metrics)
-    return {}  # without Model Garden's loss, the mean over batches of which the last may be smaller
+    images, labels = inputs
+    is_image = labels != NO_IMAGE
+    labels = tf.one_hot(labels, self.task_config.model.num_classes)
+    logits = tf.cast(self.inference_step(images, model), tf.float32)
+    for metric in metrics:
+      metric.update_state(labels, logits, sample_weight=is_image)
+    return {}
 
 
 class ClassificationTrainer(base_trainer.Trainer):
@@ -97,7 +110,7 @@ class ClassificationTrainer(base_trainer.Trainer):
 
   def train_loop_begin(self):
     super().train_loop_begin()
-    step = int(self.global_step)
+    step = int(self.global_step.numpy())
     if self._train_iter is None:  # the first loop after the checkpoint was restored
       self.train_dataset = self.distribute_dataset(
           functools.partial(self.task.build_inputs, first_step=step), self.config.task.train_data)
@@ -106,5 +119,5 @@ class ClassificationTrainer(base_trainer.Trainer):
   def train_loop_end(self):
     logs = super().train_loop_end()
     step, begin = self._loop_begin
-    images = (int(self.global_step) - step) * self.config.task.train_data.global_batch_size
+    images = (int(self.global_step.numpy()) - step) * self.config.task.train_data.global_batch_size
     return {**logs, 'images_per_second': images / (time.monotonic() - begin)}

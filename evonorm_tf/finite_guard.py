@@ -45,7 +45,7 @@ class FiniteGuard:
 
   def __call__(self, output) -> None:
     """Raises FloatingPointError, naming the step and the last checkpoint, unless all is finite."""
-    step = int(self._global_step)
+    step = int(self._global_step.numpy())
     # The mean over all replicas, so that all hosts stop; the watch knows the step of a replica on this host.
     if not tf.math.is_finite(output['training_loss']):
       bad_step = self._watch.first_bad_step()

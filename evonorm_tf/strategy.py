@@ -4,33 +4,56 @@ Model Garden's `distribute_utils` does the work; this module counts the GPUs and
 """
 
 import functools
+import json
+import os
 
 import tensorflow as tf
 
 STRATEGIES = ('one_device', 'mirrored', 'multi_worker_mirrored', 'tpu')
+_TF_CONFIG = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
 @functools.lru_cache(maxsize=None)
-def get_strategy(name: str = 'one_device', tpu: str | None = None) -> tf.distribute.Strategy:
+def get_strategy(strategy: str = 'one_device', tpu: str | None = None) -> tf.distribute.Strategy:
   """Returns a tf.distribute strategy, always the same one of a name in a process.
 
   Every new MirroredStrategy numbers its collective operations from the start, and TensorFlow refuses a number that
   it has met with another shape.
 
   Args:
-    name: 'one_device' (the first GPU, or the CPU), 'mirrored' (all GPUs of this host, or its logical CPUs),
-      'multi_worker_mirrored' (hosts as in TF_CONFIG) or 'tpu'.
-    tpu: the TPU's address; None for the local one.
+    strategy: 'one_device' (the first GPU, or the CPU), 'mirrored' (all GPUs of this host, or its logical CPUs),
+      'multi_worker_mirrored' (hosts as in TF_CONFIG; it waits for them, and has to be the first use of TensorFlow) or
+      'tpu'.
+    tpu: the TPU's address; 'local' or None for the local one.
 
   Raises:
-    ValueError: for another name.
+    ValueError: for another name, an address without a TPU, or a TF_CONFIG that does not describe hosts.
   """
-  if name not in STRATEGIES:
-    raise ValueError(f'`name` must be one of {STRATEGIES}, received {name!r}.')
-  gpus = len(tf.config.list_logical_devices('GPU'))
-  if name == 'one_device':
+  if strategy not in STRATEGIES:
+    raise ValueError(f'`strategy` must be one of {STRATEGIES}, received {strategy!r}.')
+  if tpu is not None and strategy != 'tpu':
+    raise ValueError(f"`tpu` is for strategy='tpu', received {tpu!r} for {strategy!r}.")
+  if strategy == 'multi_worker_mirrored':
+    _check_hosts()
+    gpus = len(tf.config.list_physical_devices('GPU'))  # to count the logical ones is to use TensorFlow
+  else:
+    gpus = len(tf.config.list_logical_devices('GPU'))
+  if strategy == 'one_device':
     return tf.distribute.OneDeviceStrategy('GPU:0' if gpus else 'CPU:0')
-  if name == 'mirrored' and not gpus:
+  if strategy == 'mirrored' and not gpus:
     return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices('CPU')])
   from official.common import distribute_utils  # here, because one device does without Model Garden
-  return distribute_utils.get_distribution_strategy(name, num_gpus=gpus, tpu_address=tpu)
+  return distribute_utils.get_distribution_strategy(strategy, num_gpus=gpus, tpu_address=tpu)
+
+
+def _check_hosts() -> None:
+  """Raises ValueError unless the environment variable TF_CONFIG names hosts and which of them this one is."""
+  text = os.environ.get('TF_CONFIG', '')
+  try:
+    config = json.loads(text)
+    is_right = config['task']['type'] == 'worker' and config['cluster']['worker'][int(config['task']['index'])]
+  except (ValueError, KeyError, TypeError, IndexError):
+    is_right = False
+  if not is_right:
+    raise ValueError(f"`strategy='multi_worker_mirrored'` needs an environment variable TF_CONFIG such as {_TF_CONFIG}, "
+                     f'received {text!r}.')

@@ -3,27 +3,14 @@
 The same command on the same --model_dir goes on where the sweep stopped, and tries failed runs again.
 """
 
-import os
 import sys
-
-# Before TensorFlow is imported: baselines of tensorflow-addons need Keras 2, and its start-up messages help nobody.
-os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 from absl import app
 from absl import flags
-from absl import logging
 
-from evonorm_tf import batch_size_sweep
 from evonorm_tf import experiment
-from evonorm_tf.sweep_runs import FAILED
 
-_GIN_FILE = flags.DEFINE_multi_string(
-    'gin_file', None, 'Configuration, such as gin/classification/cifar10_batch_size.gin.', required=True)
-_GIN_BINDINGS = flags.DEFINE_multi_string(
-    'gin_bindings', [], "Bindings that win over the file's, such as 'run_sweep.seeds = (0, 1, 2)'.")
-_MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where runs, TensorBoard events and report go.', required=True)
-flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to INFO
+flags.adopt_module_key_flags(experiment)
 
 _GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # these may change from start to start
 
@@ -37,8 +24,8 @@ def _settings() -> dict[str, str]:
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  results = experiment.run(
-      batch_size_sweep.run_sweep, _GIN_FILE.value, _GIN_BINDINGS.value, model_dir=_MODEL_DIR.value, settings=_settings)
+  results = experiment.run('evonorm_tf.batch_size_sweep.run_sweep', settings=_settings)
+  from evonorm_tf.sweep_runs import FAILED  # here, because it loads TensorFlow
   failed = sum(result.status == FAILED for result in results.values())
   if failed:
     sys.exit(f'{failed} of {len(results)} runs failed. The same command tries them again.')

@@ -38,7 +38,7 @@ class TrainingLog:
         TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_terminal)
 
   def __enter__(self):
-    step = int(self._global_step)  # as restored
+    step = int(self._global_step.numpy())  # as restored
     self._task = self._progress.add_task('training', total=self._steps, completed=step, figures='')
     self._begin = step, self._clock()
     self._has_traced = False
@@ -51,7 +51,7 @@ class TrainingLog:
 
   def __call__(self, output) -> None:
     """Shows the progress; `output` has `training_loss`, `accuracy` and `images_per_second`."""
-    step, now = int(self._global_step), self._clock()
+    step, now = int(self._global_step.numpy()), self._clock()
     # As if it went on as since the end of the first loop: evaluations count, tracing does not.
     seconds_left = (now - self._begin[1]) / (step - self._begin[0]) * (self._steps - step)
     if not self._has_traced:
@@ -69,7 +69,7 @@ class TrainingLog:
 
   def evaluated(self, output) -> None:
     """Shows the results of an evaluation: `validation_loss` and `accuracy`."""
-    self._console.print(f'step {int(self._global_step)}: validation loss {float(output["validation_loss"]):.3f}, '
+    self._console.print(f'step {int(self._global_step.numpy())}: validation loss {float(output["validation_loss"]):.3f}, '
                         f'accuracy {float(output["accuracy"]):.1%}', highlight=False)
 
 

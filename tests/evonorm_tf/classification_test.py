@@ -22,6 +22,8 @@ IMAGES = 40
 class TinyData(Cifar10):
   """The first images of the bundled subset."""
 
+  validation_images = IMAGES
+
   def _split(self, name):
     images, labels = cifar10.load_split(name)
     return images[:IMAGES], labels[:IMAGES]
@@ -95,7 +97,7 @@ def test_the_export_reads_pixels_and_files_and_has_the_evaluated_accuracy(traine
 
 
 def test_checkpoints_of_another_layer_are_refused(trained):
-  with pytest.raises(ValueError, match="another model.*norm_act was 'evonorm_b0' and is 'bn_relu'"):
+  with pytest.raises(ValueError, match="`norm_act_resnet.norm_act` is 'bn_relu' here and 'evonorm_b0' there"):
     run(trained[0], norm_act='bn_relu')
 
 

@@ -47,6 +47,7 @@ def test_the_rest_is_model_gardens(monkeypatch):
       distribute_utils, 'get_distribution_strategy', lambda name, **options: calls.append((name, options)) or 'made')
   gpus = len(tf.config.list_logical_devices('GPU'))
   make = get_strategy.__wrapped__  # the cache would keep what is made here
+  monkeypatch.setenv('TF_CONFIG', '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}')
   assert make('tpu', tpu='local') == 'made' == make('multi_worker_mirrored')
   assert calls == [('tpu', {'num_gpus': gpus, 'tpu_address': 'local'}),
                    ('multi_worker_mirrored', {'num_gpus': gpus, 'tpu_address': None})]
@@ -57,7 +58,21 @@ def test_two_mirrored_trainings_in_a_process_share_a_strategy():
   assert get_strategy('mirrored') is get_strategy('mirrored')
 
 
-def test_unknown_names():
-  with pytest.raises(ValueError, match="`name` must be one of .*'mirrored'.*, received 'mirored'"):
-    get_strategy('mirored')
+@pytest.mark.parametrize('arguments, message', [
+    (('mirored',), "`strategy` must be one of .*'mirrored'.*, received 'mirored'"),
+    (('mirrored', 'local'), "`tpu` is for strategy='tpu', received 'local' for 'mirrored'")])
+def test_wrong_names(arguments, message):
+  with pytest.raises(ValueError, match=message):
+    get_strategy(*arguments)
   assert STRATEGIES == ('one_device', 'mirrored', 'multi_worker_mirrored', 'tpu')
+
+
+@pytest.mark.parametrize('config', [
+    '', '{"cluster": ', '[]', '{"cluster": {"worker": ["a:1"]}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+    '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}'])
+def test_hosts_have_to_be_described(monkeypatch, config):
+  monkeypatch.setenv('TF_CONFIG', config)
+  with pytest.raises(ValueError, match='needs an environment variable TF_CONFIG such as .*"cluster"') as error:
+    get_strategy('multi_worker_mirrored')
+  assert repr(config) in str(error.value)
