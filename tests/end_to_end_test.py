@@ -1,0 +1,36 @@
+"""The whole way, by the binaries: a search finds a layer, a network is trained with it, exported, loaded and asked."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evonorm_tf import cifar10
+from evonorm_tf.layer_graph import LayerGraph
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(module, gin_file, model_dir, *arguments):
+  command = [sys.executable, '-m', module, f'--gin_file=gin/{gin_file}', f'--model_dir={model_dir}', *arguments]
+  subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_a_found_layer_is_trained_exported_and_loaded(tmp_path):
+  run('search.run_search', 'search/smoke.gin', tmp_path / 'search')
+  layer = tmp_path / 'search' / 'report' / 'layer_1.json'
+  assert isinstance(LayerGraph.load(layer), LayerGraph)
+
+  experiment = 'classification/cifar10_resnet20.gin', tmp_path / 'training', f"--gin_bindings=NORM_ACT = '{layer}'"
+  run('evonorm_tf.train', *experiment, '--gin_bindings=run_classification.epochs = 1')
+  run('evonorm_tf.train', *experiment, '--mode=export')
+
+  images, labels = cifar10.load_split('test')
+  classify = tf.saved_model.load(tmp_path / 'training' / 'export').signatures['image_bytes']
+  outputs = classify(image_bytes=tf.stack([tf.io.encode_png(image) for image in images[:500]]))
+  np.testing.assert_allclose(tf.reduce_sum(outputs['probabilities'], axis=1), np.ones(500), rtol=1e-5)
+  assert np.mean(outputs['classes'] == labels[:500]) > .15  # a guess has .1
