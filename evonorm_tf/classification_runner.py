@@ -82,7 +82,8 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
 
   def _evaluate(self) -> None:
     output = self.controller.evaluate(steps=self.params.trainer.validation_steps)
-    self._results = {**{name: float(value) for name, value in output.items()}, 'step': int(self.trainer.global_step.numpy())}
+    self._results = {name: float(value) for name, value in output.items()}
+    self._results['step'] = int(self.trainer.global_step.numpy())
 
   def _build_trainer(self, task, train, evaluate):
     with self.strategy.scope():

@@ -1,13 +1,12 @@
 """What several hosts that train one model share, and what only the first of them, the chief, does.
 
 The hosts run the same program and meet in collective operations; one that leaves out what the others do leaves them
-waiting. Saving is such an operation where a variable is averaged over replicas as it is read. So all hosts save at the same
-steps: the chief to `model_dir`, the others to memory. `model_dir` lies on a file system that all of them see.
+waiting. Saving is such an operation where a variable is averaged over replicas as it is read. So all hosts save at the
+same steps: the chief to `model_dir`, the others to memory. `model_dir` lies on a file system that all of them see.
 """
 
 import os
 
-from official.core import train_lib
 import tensorflow as tf
 
 _IN_MEMORY = 'ram://evonorm_tf'  # TensorFlow's own file system, gone with the process
@@ -16,8 +15,8 @@ _IN_MEMORY = 'ram://evonorm_tf'  # TensorFlow's own file system, gone with the p
 def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
   """Returns the folder of this host's checkpoints: for others than the chief one in memory.
 
-  It holds what decides where training goes on and when the next checkpoint is due, on the chief and on the others alike:
-  the newest checkpoint and the best results so far.
+  It holds what decides where training goes on and when the next checkpoint is due, on the chief and on the others
+  alike: the newest checkpoint and the best results so far.
   """
   if strategy.extended.should_checkpoint:
     return model_dir
@@ -30,16 +29,6 @@ def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
     if tf.io.gfile.exists(os.path.join(model_dir, name)):
       tf.io.gfile.copy(os.path.join(model_dir, name), os.path.join(_IN_MEMORY, name))
   return _IN_MEMORY
-
-
-class Runner(train_lib.OrbitExperimentRunner):
-  """Model Garden's runner with checkpoints in its `model_dir` on every host."""
-
-  def _maybe_build_checkpoint_manager(self):
-    trainer = self.params.trainer
-    return tf.train.CheckpointManager(
-        self.trainer.checkpoint, self.model_dir, trainer.max_to_keep, step_counter=self.trainer.global_step,
-        checkpoint_interval=trainer.checkpoint_interval, init_fn=self.trainer.initialize)
 
 
 def check_same_step(strategy: tf.distribute.Strategy, global_step: tf.Variable) -> None:

@@ -1,7 +1,7 @@
 """Ctrl-C that ends a command at once, whatever its main thread does.
 
-Python handles signals between two bytecodes of the main thread, which may be a minute of TensorFlow away. A thread of its
-own, woken by the byte that C's handler writes into a pipe, does not wait for that.
+Python handles signals between two bytecodes of the main thread, which may be a minute of TensorFlow away. A thread of
+its own, woken by the byte that C's handler writes into a pipe, does not wait for that.
 """
 
 import contextlib
