@@ -113,7 +113,7 @@ def run_classification(
         _process_state('float32' if mode == 'export' else precision)):
     if mode == 'export':
       folder = export(task, config, data, model_dir)
-      console.print(f'SavedModel: {folder}', highlight=False)
+      console.print(f'SavedModel: {folder}', highlight=False, markup=False, soft_wrap=True)
       return folder
     runner = ClassificationRunner(strategy_object, task, mode, config, model_dir, histograms, console)
     if 'train' in mode:

@@ -33,11 +33,20 @@ class CheckpointManager(tf.train.CheckpointManager):
 
 
 class BestCheckpoint(train_utils.BestCheckpointExporter):
-  """Model Garden's, but writes first the checkpoint and then its results, so that neither is without the other."""
+  """Model Garden's, but writes first the checkpoint and then its results, so that neither is without the other.
+
+  Args:
+    folder, metric_name, metric_comp: as Model Garden's.
+    is_chief: whether this host writes results. The others know theirs, and their folder need not outlive the process.
+  """
+
+  def __init__(self, folder: str, metric_name: str, metric_comp: str, is_chief: bool = True):
+    super().__init__(folder, metric_name, metric_comp)
+    self._is_chief = is_chief
 
   def maybe_export_checkpoint(self, checkpoint, eval_logs, global_step, write_logs=True):
     is_better = super().maybe_export_checkpoint(checkpoint, eval_logs, global_step, write_logs=False)
-    if is_better:
+    if is_better and self._is_chief:
       results = {name: float(value) for name, value in eval_logs.items()}
       write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step)})
     return is_better

@@ -93,8 +93,9 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
 
   def _build_best_checkpoint_exporter(self):
     trainer = self.params.trainer
-    return BestCheckpoint(os.path.join(self._save_dir, trainer.best_checkpoint_export_subdir),
-                          trainer.best_checkpoint_eval_metric, trainer.best_checkpoint_metric_comp)
+    return BestCheckpoint(
+        os.path.join(self._save_dir, trainer.best_checkpoint_export_subdir), trainer.best_checkpoint_eval_metric,
+        trainer.best_checkpoint_metric_comp, self._is_chief)
 
   def _maybe_build_checkpoint_manager(self):
     return CheckpointManager(

@@ -1,4 +1,4 @@
-"""Model Garden's classification task on our backbones and data, and its trainer, which goes on exactly where it stopped.
+"""Model Garden's classification task on our backbones and data, and its trainer, which goes on where it stopped.
 
 What Model Garden does: model, loss, metrics, a training step, evaluation, checkpoints. What is done here: data that
 begin at the restored step, dropout that follows from the step, a record of the first step of a non-finite loss, a

@@ -13,7 +13,7 @@ IMAGES = 16  # augmented images in TensorBoard
 class TrainingLog:
   """An Orbit action behind each training loop and, as `evaluated`, behind each evaluation; a context of the training.
 
-  On a terminal a bar stays in its place; elsewhere a line is printed from time to time.
+  On a terminal that can move its cursor a bar stays in its place; elsewhere a line is printed from time to time.
 
   Args:
     steps: at which training ends.
@@ -21,7 +21,7 @@ class TrainingLog:
     global_step: the variable of the training step.
     writer: a tf.summary writer for histograms of γ and v1 of each norm-activation layer; None for no histograms.
     console: a rich Console.
-    seconds_between_lines: where the console is no terminal.
+    seconds_between_lines: where there is no bar.
     clock: a function that returns seconds.
   """
 
@@ -35,7 +35,7 @@ class TrainingLog:
     self._clock = clock
     self._progress = Progress(
         TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} steps'),
-        TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_terminal)
+        TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_interactive)
 
   def __enter__(self):
     step = int(self._global_step.numpy())  # as restored
@@ -59,18 +59,21 @@ class TrainingLog:
     figures = (f'loss {float(output["training_loss"]):.3f}  accuracy {float(output["accuracy"]):.1%}  '
                f'{output["images_per_second"]:,.0f} images/s  {_duration(seconds_left)} left')
     self._progress.update(self._task, completed=step, figures=figures)
-    if not self._console.is_terminal and (
+    if not self._console.is_interactive and (
         now - self._last_line >= self._seconds_between_lines or step >= self._steps):
       self._last_line = now
-      self._console.print(f'step {step}/{self._steps}  {figures}', highlight=False)
+      self._print(f'step {step}/{self._steps}  {figures}')
     if self._writer:
       with self._writer.as_default():
         write_histograms(self._model, step)
 
   def evaluated(self, output) -> None:
     """Shows the results of an evaluation: `validation_loss` and `accuracy`."""
-    self._console.print(f'step {int(self._global_step.numpy())}: validation loss {float(output["validation_loss"]):.3f}, '
-                        f'accuracy {float(output["accuracy"]):.1%}', highlight=False)
+    self._print(f'step {int(self._global_step.numpy())}: validation loss {float(output["validation_loss"]):.3f}, '
+                f'accuracy {float(output["accuracy"]):.1%}')
+
+  def _print(self, line: str) -> None:
+    self._console.print(line, highlight=False, soft_wrap=True)  # a file has no width at which to break it
 
 
 def _duration(seconds: float) -> str:

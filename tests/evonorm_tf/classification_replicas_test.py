@@ -1,53 +1,21 @@
 """The classification trainer on two replicas, the logical CPUs of conftest; one device is the reference."""
 
-import dataclasses
-import io
-
 import numpy as np
 import pytest
-from rich.console import Console
-import tensorflow as tf
 
-from evonorm_tf import cifar10
-from evonorm_tf import classification
-from evonorm_tf.backbones import ResNet
-from evonorm_tf.classification_data import Cifar10
-from evonorm_tf.optimization import Optimization
+from tests.evonorm_tf import tiny_training
+from tests.evonorm_tf.tiny_training import TinyData
+from tests.evonorm_tf.tiny_training import weights
 
-TRAIN_IMAGES, TEST_IMAGES = 24, 21
+DATA = TinyData(padding=0, train_images=24, validation_images=21)  # the replicas get different numbers of the latter
 
 
-@dataclasses.dataclass(frozen=True)
-class TinyData(Cifar10):
-  """The first images of the bundled subset; so many of the test images that replicas get different numbers of them."""
-  train_images, validation_images = TRAIN_IMAGES, TEST_IMAGES
-
-  def training_batches(self, batch_size, seed, first_step=0, input_context=None):
-    images, labels = cifar10.load_split('train')
-    return cifar10.training_batches(
-        images[:TRAIN_IMAGES], labels[:TRAIN_IMAGES], batch_size, 32, seed, first_step, input_context)
-
-  def evaluation_batches(self, batch_size, input_context=None):
-    images, labels = cifar10.load_split('test')
-    return cifar10.evaluation_batches(images[:TEST_IMAGES], labels[:TEST_IMAGES], batch_size, input_context)
-
-
-def run(model_dir, strategy, norm_act, synchronized=None, **options):
+def run(model_dir, strategy, norm_act, synchronized):
   """Trains four steps; returns the results."""
-  arguments = dict(
-      batch_size=12, eval_batch_size=4, epochs=2, weight_decay=1e-3, steps_per_loop=2,
+  return tiny_training.run(
+      model_dir, norm_act=norm_act, learning_rate=1., decay='cosine', data=DATA, strategy=strategy, batch_size=12,
+      eval_batch_size=4, weight_decay=1e-3, dropout=0., steps_per_loop=2,
       norm_act_options={} if synchronized is None else {'synchronized': synchronized})
-  return classification.run_classification(
-      str(model_dir), 'train_and_eval', norm_act, ResNet(depth=8, width_multiplier=.25, small_images=True), TinyData(),
-      Optimization(1., options={'momentum': .9}), strategy=strategy, console=Console(file=io.StringIO()),
-      **(arguments | options))
-
-
-def weights(model_dir):
-  """The tensors of the newest checkpoint, without counters of saves."""
-  reader = tf.train.load_checkpoint(str(model_dir))
-  names = [n for n in reader.get_variable_to_shape_map() if n.endswith('VARIABLE_VALUE') and 'save_counter' not in n]
-  return {name: reader.get_tensor(name) for name in names}
 
 
 def greatest_difference(actual, expected):

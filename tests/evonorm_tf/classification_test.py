@@ -1,59 +1,14 @@
 """The classification trainer on tiny networks: exact resume, refusals, the guard against NaN, evaluation, export."""
 
-import dataclasses
-import io
-
 import numpy as np
 import pytest
-from rich.console import Console
 import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import cifar10
-from evonorm_tf import classification
-from evonorm_tf.backbones import ResNet
-from evonorm_tf.classification_data import Cifar10
-from evonorm_tf.optimization import Optimization
-
-IMAGES = 40
-
-
-@dataclasses.dataclass(frozen=True)
-class TinyData(Cifar10):
-  """The first images of the bundled subset."""
-
-  validation_images = IMAGES
-
-  def _split(self, name):
-    images, labels = cifar10.load_split(name)
-    return images[:IMAGES], labels[:IMAGES]
-
-  @property
-  def train_images(self):
-    return IMAGES
-
-  def training_batches(self, batch_size, seed, first_step=0, input_context=None):
-    images, labels = self._split('train')
-    return cifar10.training_batches(cifar10.pad(images, 4), labels, batch_size, 32, seed, first_step, input_context)
-
-  def evaluation_batches(self, batch_size, input_context=None):
-    return cifar10.evaluation_batches(*self._split('test'), batch_size, input_context)
-
-
-def run(model_dir, mode='train_and_eval', norm_act='evonorm_b0', learning_rate=.5, ema_decay=None, **options):
-  optimization = Optimization(
-      learning_rate, options={'momentum': .9}, decay='constant', ema_decay=ema_decay)
-  arguments = dict(batch_size=10, epochs=2, steps_per_loop=1, dropout=.3, weight_decay=1e-4) | options
-  return classification.run_classification(
-      str(model_dir), mode, norm_act, ResNet(depth=8, width_multiplier=.25, small_images=True), TinyData(),
-      optimization, console=Console(file=io.StringIO()), **arguments)
-
-
-def weights(model_dir):
-  """The tensors of the newest checkpoint, without counters of saves."""
-  reader = tf.train.load_checkpoint(str(model_dir))
-  names = [n for n in reader.get_variable_to_shape_map() if n.endswith('VARIABLE_VALUE') and 'save_counter' not in n]
-  return {name: reader.get_tensor(name) for name in names}
+from tests.evonorm_tf.tiny_training import run
+from tests.evonorm_tf.tiny_training import TinyData
+from tests.evonorm_tf.tiny_training import weights
 
 
 @pytest.fixture(scope='module')
@@ -87,7 +42,7 @@ def test_a_finished_training_is_evaluated_again(trained):
 def test_the_export_reads_pixels_and_files_and_has_the_evaluated_accuracy(trained):
   folder, results = trained
   loaded = tf.saved_model.load(run(folder, mode='export'))
-  images, labels = TinyData()._split('test')
+  images, labels = TinyData().split('test')
   from_pixels = loaded.signatures['serving_default'](images=tf.constant(images))
   files = tf.stack([tf.io.encode_png(image) for image in images])
   from_files = loaded.signatures['image_bytes'](image_bytes=files)

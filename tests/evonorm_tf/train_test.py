@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from evonorm_tf import cifar10
 from evonorm_tf import train
+from tests.evonorm_tf.tiny_training import weights
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / 'gin' / 'classification' / 'cifar10_resnet20.gin'
@@ -130,13 +131,6 @@ def await_step(step, model_dir, process):
   while steps_saved(model_dir) < step and process.poll() is None and time.monotonic() < end:
     time.sleep(.02)
   assert process.poll() is None, process.said()
-
-
-def weights(folder):
-  """The tensors of the newest checkpoint, without counters of saves."""
-  reader = tf.train.load_checkpoint(folder)
-  names = [n for n in reader.get_variable_to_shape_map() if n.endswith('VARIABLE_VALUE') and 'save_counter' not in n]
-  return {name: reader.get_tensor(name) for name in names}
 
 
 def best(model_dir):

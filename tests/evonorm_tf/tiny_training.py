@@ -1,0 +1,50 @@
+"""Trainings of seconds: a ResNet-8 of a quarter's width on a few real images, run by run_classification."""
+
+import dataclasses
+import io
+
+from rich.console import Console
+import tensorflow as tf
+
+from evonorm_tf import cifar10
+from evonorm_tf import classification
+from evonorm_tf.backbones import ResNet
+from evonorm_tf.classification_data import Cifar10
+from evonorm_tf.optimization import Optimization
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyData(Cifar10):
+  """The first images of the bundled subset."""
+  train_images: int = 40
+  validation_images: int = 40
+
+  def split(self, name):
+    images, labels = cifar10.load_split(name)
+    count = self.train_images if name == 'train' else self.validation_images
+    return images[:count], labels[:count]
+
+  def training_batches(self, batch_size, seed, first_step=0, input_context=None):
+    images, labels = self.split('train')
+    return cifar10.training_batches(
+        cifar10.pad(images, self.padding), labels, batch_size, 32, seed, first_step, input_context)
+
+  def evaluation_batches(self, batch_size, input_context=None):
+    return cifar10.evaluation_batches(*self.split('test'), batch_size, input_context)
+
+
+def run(model_dir, mode='train_and_eval', norm_act='evonorm_b0', learning_rate=.5, momentum=.9, decay='constant',
+        ema_decay=None, data=TinyData(), console=None, **options):
+  """Runs 2 epochs of 4 steps; returns what run_classification returns."""
+  optimization = Optimization(learning_rate, options={'momentum': momentum}, decay=decay, ema_decay=ema_decay)
+  arguments = dict(batch_size=10, epochs=2, steps_per_loop=1, dropout=.3, weight_decay=1e-4) | options
+  return classification.run_classification(
+      str(model_dir), mode, norm_act, ResNet(depth=8, width_multiplier=.25, small_images=True), data, optimization,
+      console=console or Console(file=io.StringIO()), **arguments)
+
+
+def weights(folder):
+  """The tensors of the newest checkpoint, without counters of saves."""
+  reader = tf.train.load_checkpoint(str(folder))
+  names = [n for n in reader.get_variable_to_shape_map() if n.endswith('VARIABLE_VALUE') and 'save_counter' not in n]
+  return {name: reader.get_tensor(name) for name in names}
