@@ -12,7 +12,7 @@ _MODULE_OF = {
     'LayerGraph': 'layer_graph',
     'get_norm_act': 'norm_act',
     **dict.fromkeys(('convert_norm_act', 'plan_conversion'), 'convert'),
-    **dict.fromkeys(('register_block', 'swap_norms'), 'model_garden_blocks'),
+    **dict.fromkeys(('register_assembly', 'register_block', 'swap_norms'), 'block_registry'),
     'list_norm_acts': 'remaining',
     **dict.fromkeys(('build_resnet', 'build_resnet_backbone'), 'resnet'),
     **dict.fromkeys(('build_mobilenet_v2', 'build_mobilenet_v2_backbone'), 'mobilenet'),

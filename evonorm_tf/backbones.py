@@ -97,6 +97,21 @@ class Backbone(backbones.Backbone):
   norm_act_efficientnet: EfficientNet = dataclasses.field(default_factory=EfficientNet)
 
 
+def make_config(backbone: NormActBackbone, norm_act, norm_act_options: dict) -> Backbone:
+  """Returns Model Garden's configuration of a backbone with this norm-activation layer in it.
+
+  Raises:
+    ValueError: if `backbone` is none of the classes of this module.
+  """
+  types = [f.name for f in dataclasses.fields(Backbone) if f.default_factory is type(backbone)]
+  if not types:
+    raise ValueError(f'`backbone` must be a configuration of `evonorm_tf.backbones`, received {backbone!r}.')
+  settings = {**backbone.as_dict(), 'norm_act': str(norm_act), 'norm_act_options': dict(norm_act_options)}
+  config = Backbone(type=types[0])
+  config.override({types[0]: settings})
+  return config
+
+
 _BUILDERS = {
     'norm_act_resnet': build_resnet_backbone,
     'norm_act_mobilenet_v2': build_mobilenet_v2_backbone,

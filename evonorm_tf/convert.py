@@ -11,15 +11,22 @@ from absl import logging
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.model_garden_blocks import is_registered
-from evonorm_tf.model_garden_blocks import replace_block
+from evonorm_tf import model_garden_blocks  # pylint: disable=unused-import  # it fills the registry
+from evonorm_tf.block_registry import is_assembly
+from evonorm_tf.block_registry import is_registered
+from evonorm_tf.block_registry import replace_registered
+from evonorm_tf.model_graph import all_nodes
+from evonorm_tf.model_graph import find_readers
+from evonorm_tf.model_graph import graph_nodes
+from evonorm_tf.model_graph import is_fused
+from evonorm_tf.model_graph import is_graph
+from evonorm_tf.model_graph import layer_paths
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.replacement import BATCH_NORMALIZATIONS
 from evonorm_tf.replacement import carry_weights
 from evonorm_tf.replacement import check_channels_last
 from evonorm_tf.replacement import clone_layer
 from evonorm_tf.replacement import function_name
-from evonorm_tf.replacement import FUSIBLE_FUNCTIONS
 from evonorm_tf.replacement import has_batch_norm
 from evonorm_tf.replacement import replace_norm
 
@@ -57,133 +64,81 @@ def convert_norm_act(model, norm_act):
   normalization: "bn_relu" gives a ReLU network's own outputs, in training and inference. Any other layer is another
   function: it starts fresh, from the initializers, regularizers and constraints of the normalization's γ and β.
 
-  Activations are known by name, so one that is spelt out in arithmetic, as the hard swish of keras.applications'
-  MobileNetV3 (x·ReLU6(x + 3)/6), is none: its normalizations become affine forms and it stays. Read the plan.
+  Activations are known by name, and hard swish, SiLU and Mish also where they are spelt out in arithmetic, as the
+  x·ReLU6(x + 3)/6 of keras.applications' MobileNetV3. Any other that is spelt out is none: its normalization becomes
+  the affine form and it stays. Read the plan.
 
-  The new model is a plain `tf_keras.Model`, whatever the class of the old one (its `output_specs`, which Model
-  Garden's backbones and decoders have, is kept), and not compiled. With replaced blocks of Model Garden it is saved
-  by its weights or in a checkpoint, not as a whole: the blocks' configuration does not tell the norm-activation layer.
+  The new model is a plain `tf_keras.Model`, whatever the class of the old functional one (its `output_specs`, which
+  Model Garden's backbones and decoders have, is kept), and not compiled. With replaced blocks of Model Garden it is
+  saved by its weights or in a checkpoint, not as a whole: the blocks' configuration does not tell the norm-activation
+  layer. To restore such a checkpoint, convert a model of the same architecture first, called or not.
+
+  Of the TF Model Garden (official.vision.modeling) all 2-D and 3-D backbones and decoders, the heads, and whole
+  `MaskRCNNModel`s, `RetinaNetModel`s and `SegmentationModel`s are known, which keep their class. Its ASPP decoder and
+  its mask scoring head must have been called, for they make their parts only then. A layer of any other class that
+  hides a batch normalization is refused until `register_block` or `register_assembly` teaches how to replace it.
 
   Args:
     model: a functional (or built Sequential) model, which is left as it is, models within models included; or a layer
-      of a class that `register_block` knows, such as a head of Model Garden, before its first call or after.
+      or model of a class that is registered, such as a head or a detector of Model Garden, before its first call or
+      after.
     norm_act: a name or a file as `get_norm_act` takes it, its factory, or any callable that returns a fresh layer for
       `norm_act(nonlinearity=..., name=..., dtype=...)`.
 
   Raises:
-    ValueError: see `plan_conversion`.
+    ValueError: see `plan_conversion`; or if a registered layer must be called first.
   """
   norm_act = norm_act if callable(norm_act) else get_norm_act(norm_act)
-  if not _is_graph(model) and is_registered(model):
-    replacement = replace_block(model, norm_act)
-    carry_weights(model, replacement)
-    return replacement
   logging.info('Conversion of %s:\n%s', model.name, plan_conversion(model))
-  return _Conversion(norm_act, _find_readers(model)).run(model)
+  return _Conversion(norm_act, find_readers(model)).run(model)
 
 
-def plan_conversion(model: tf_keras.Model) -> ConversionPlan:
+def plan_conversion(model: tf_keras.layers.Layer) -> ConversionPlan:
   """Returns what `convert_norm_act` would do to the model.
 
   Raises:
-    ValueError: if the model is not functional or not built; if a batch normalization is read by an activation and by
-      something else, be it another activation's function or the model's output; if it normalizes another axis than
-      the last; if a layer of an unregistered class hides a batch normalization; if a loss or a metric was added to
-      the graph.
+    ValueError: if the model is neither functional and built nor of a registered class; if a batch normalization is
+      read by an activation and by something else, be it another activation's function or the model's output; if it
+      normalizes another axis than the last; if a layer of an unregistered class hides a batch normalization; if a
+      loss or a metric was added to the graph.
   """
-  if not _is_graph(model):
-    raise ValueError('`model` must be a built functional model, or a layer of a class that `register_block` knows, '
-                     f'received {type(model).__name__} {model.name!r}.')
-  paths = dict(_layer_paths(model))
-  readers = _find_readers(model)
+  if not is_graph(model) and not is_registered(model):
+    raise ValueError('`model` must be a built functional model, or a layer of a class that `register_block` or '
+                     f'`register_assembly` knows, received {type(model).__name__} {model.name!r}.')
+  if not is_graph(model) and not is_assembly(model):
+    return ConversionPlan({}, affine=(), blocks=(model.name,), left=())
+  paths = dict(layer_paths(model))
+  readers = find_readers(model)
   for layer, path in paths.items():
     _check_layer(layer, path, readers)
-  fused = {paths[bn]: tuple(dict.fromkeys(paths[reader.layer] for reader in found))
-           for bn, found in readers.items() if _is_fused(found)}
-  gone = {id(reader) for found in readers.values() if _is_fused(found) for reader in found}
+  fused = {paths[bn]: tuple(dict.fromkeys(paths[node.layer] for reader in found for node in reader.nodes))
+           for bn, found in readers.items() if is_fused(found)}
+  gone = _fused_nodes(readers)
   return ConversionPlan(
       fused,
-      affine=tuple(paths[bn] for bn, found in readers.items() if not _is_fused(found)),
-      blocks=tuple(path for layer, path in paths.items() if is_registered(layer)),
+      affine=tuple(paths[bn] for bn, found in readers.items() if not is_fused(found)),
+      blocks=tuple(path for layer, path in paths.items() if is_registered(layer) and not is_assembly(layer)),
       left=tuple(dict.fromkeys(
-          paths[node.layer] for node in _all_nodes(model)
-          if function_name(node.layer) and id(node) not in gone)))
+          paths[node.layer] for node in all_nodes(model) if function_name(node.layer) and id(node) not in gone)))
 
 
-def _is_graph(layer) -> bool:
-  """Whether the layer is a functional model, or a Sequential whose input is known."""
-  return isinstance(layer, tf_keras.Model) and layer._is_graph_network
-
-
-def _nodes(model: tf_keras.Model) -> list:
-  """The calls of layers that make up the model's graph, inputs first."""
-  return [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-
-
-def _layer_paths(model: tf_keras.Model, prefix=''):
-  """Yields each layer of the model, and of the models in it, with its path."""
-  for layer in model.layers:
-    yield layer, prefix + layer.name
-    if _is_graph(layer):
-      yield from _layer_paths(layer, f'{prefix}{layer.name}/')
-
-
-def _models(model: tf_keras.Model) -> list:
-  """The model and those in it, each once."""
-  return [model, *dict.fromkeys(layer for layer, _ in _layer_paths(model) if _is_graph(layer))]
-
-
-def _all_nodes(model: tf_keras.Model) -> list:
-  return [node for graph in _models(model) for node in _nodes(graph)]
-
-
-def _find_readers(model: tf_keras.Model) -> dict:
-  """Returns batch normalization -> the nodes that read it, in any model; None for a model's output."""
-  readers = {node.layer: [] for node in _all_nodes(model) if isinstance(node.layer, BATCH_NORMALIZATIONS)}
-  for graph in _models(model):
-    reads = [(tensor, node) for node in _nodes(graph) for tensor in node.keras_inputs]
-    for tensor, node in reads + [(tensor, None) for tensor in graph.outputs]:
-      bn = tensor._keras_history.layer
-      if bn in readers:
-        readers[bn].append(node)
-  return readers
-
-
-def _fusible_function(node):
-  """Returns what identifies the activation that the node computes, or None if it is not one to be fused."""
-  if node is None or function_name(node.layer) not in FUSIBLE_FUNCTIONS:
-    return None
-  # Two layers, or a layer and an op, of one name may differ in a slope or a threshold. PReLUs differ in their weights.
-  if isinstance(node.layer, tf_keras.layers.Activation):
-    config = getattr(node.layer.activation, 'keywords', {})  # of a functools.partial
-  else:
-    config = {} if hasattr(node.layer, 'symbol') else node.layer.get_config()
-  options = {key: value for key, value in config.items() if key not in ('name', 'trainable', 'dtype')}
-  if isinstance(node.layer, tf_keras.layers.ReLU) and not (options['negative_slope'] or options['threshold']):
-    options = {} if options['max_value'] in (None, 6) else options
-  constants = [value for value in (*node.call_args[1:], *node.call_kwargs.values()) if value is not None]
-  weights = node.layer.name if node.layer.weights else ''
-  return function_name(node.layer), repr(sorted(options.items())), repr(constants), weights
-
-
-def _is_fused(readers: list) -> bool:
-  """Whether all readers of a batch normalization, one at least, compute one activation."""
-  functions = {_fusible_function(node) for node in readers}
-  return len(functions) == 1 and None not in functions
+def _fused_nodes(readers: dict) -> set:
+  """Ids of the nodes that fused layers take in."""
+  return {id(node) for found in readers.values() if is_fused(found) for reader in found for node in reader.nodes}
 
 
 def _check_layer(layer: tf_keras.layers.Layer, path: str, readers: dict) -> None:
   """Raises ValueError for a layer that cannot be converted; see `plan_conversion`."""
   if layer in readers:
     check_channels_last(layer)
-    if len({_fusible_function(node) for node in readers[layer]}) > 1:
-      kinds = ', '.join(sorted({'the output' if node is None else node.layer.name for node in readers[layer]}))
+    if len({reader.function for reader in readers[layer]}) > 1:
+      kinds = ', '.join(sorted(set(map(str, readers[layer]))))
       raise ValueError(f'Layer {path!r} is read by consumers of different kinds ({kinds}): neither the fused layer nor '
                        'the affine form would keep its meaning.')
   elif type(layer).__name__ in ('AddLoss', 'AddMetric'):
     raise ValueError(f'Layer {path!r} comes from `add_loss` or `add_metric`, which a conversion would lose: add the '
                      'loss or metric after the conversion.')
-  elif has_batch_norm(layer) and not _is_graph(layer) and not is_registered(layer):
+  elif has_batch_norm(layer) and not is_graph(layer) and not is_registered(layer):
     raise ValueError(f'Layer {path!r} of class {type(layer).__name__} hides a batch normalization: register how to '
                      'replace it by `evonorm_tf.register_block`.')
 
@@ -193,17 +148,32 @@ class _Conversion:
 
   def __init__(self, norm_act, readers: dict):
     self._norm_act = norm_act
-    self._fused = {bn for bn, found in readers.items() if _is_fused(found)}
-    self._dropped = {id(node) for bn in self._fused for node in readers[bn]}
+    self._fused = {bn for bn, found in readers.items() if is_fused(found)}
+    self._dropped = _fused_nodes(readers)
     self._made = {}
 
-  def run(self, model: tf_keras.Model) -> tf_keras.Model:
+  def run(self, model: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     """Returns the converted model with its weights."""
-    converted = self._rebuild(model)
+    converted = self._layer(model)
     for old, new in self._made.items():
-      if not _is_graph(old):
+      if not is_graph(old) and not is_assembly(old):  # whose parts are carried over one by one
         carry_weights(old, new)
     return converted
+
+  def _layer(self, layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    """The layer or model that takes the place of `layer`, made on first use, its weights not yet carried over."""
+    if layer not in self._made:
+      self._made[layer] = self._make(layer)
+    return self._made[layer]
+
+  def _make(self, layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    if isinstance(layer, BATCH_NORMALIZATIONS):
+      return replace_norm(layer, self._norm_act, nonlinearity=layer in self._fused)
+    if is_graph(layer):
+      return self._rebuild(layer)
+    if is_registered(layer):
+      return replace_registered(layer, self._norm_act, self._layer)
+    return clone_layer(layer)
 
   def _rebuild(self, model: tf_keras.Model) -> tf_keras.Model:
     """Calls the new layers in the order and the way of the old ones."""
@@ -212,7 +182,7 @@ class _Conversion:
     def translate(structure):
       return tf.nest.map_structure(lambda value: tensors.get(id(value), value), structure)
 
-    for node in _nodes(model):
+    for node in graph_nodes(model):
       if id(node) in self._dropped:
         outputs = translate(node.keras_inputs[0])
       elif node.is_input:
@@ -222,23 +192,9 @@ class _Conversion:
         outputs = self._layer(node.layer)(*args, **kwargs)
       tensors.update(zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs)))
     converted = tf_keras.Model(translate(model.input), translate(model.output), name=model.name)
-    if not model.trainable:
-      converted.trainable = False
+    converted._trainable = model._trainable  # each layer has its own already
+    if isinstance(model, tf_keras.Sequential):
+      converted.input_spec = model.input_spec  # one that found its input's shape at its first call takes any other
     if hasattr(model, 'output_specs'):
       converted.output_specs = model.output_specs
     return converted
-
-  def _layer(self, layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-    """The layer that takes the place of `layer`, made on first use."""
-    if layer not in self._made:
-      self._made[layer] = self._make(layer)
-    return self._made[layer]
-
-  def _make(self, layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-    if isinstance(layer, BATCH_NORMALIZATIONS):
-      return replace_norm(layer, self._norm_act, nonlinearity=layer in self._fused)
-    if _is_graph(layer):
-      return self._rebuild(layer)
-    if is_registered(layer):
-      return replace_block(layer, self._norm_act)
-    return clone_layer(layer)

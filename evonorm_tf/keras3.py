@@ -1,8 +1,12 @@
 """The six EvoNorm layers and the layer of layer graphs for Keras 3 with the TensorFlow backend.
 
-Bodies, equations and arguments are those of the tf_keras layers, and so are names, order and values of the weights: set
-those of one with the other's `get_weights`. Use them in models made with `import keras`. The two Keras do not mix in one
-model.
+Bodies, equations and arguments are those of the tf_keras layers, and so are names, order and values of the weights. Use
+them in models made with `import keras`. The two Keras do not mix in one model.
+
+Weights pass between the same model in both Keras, either way: by `set_weights(other.get_weights())`, or by
+`load_weights` of a file that the other's `save_weights` (.weights.h5, in tf_keras also .h5) or `save` (.keras, .h5)
+wrote. In .weights.h5 and .keras the two name the parts of a subclassed model differently: its weights pass in .h5
+files, which tf_keras writes by `save_weights`, Keras 3 by `save`.
 
   from evonorm_tf.keras3 import EvoNormS0, get_norm_act
 """
@@ -12,6 +16,7 @@ import tensorflow as tf
 
 from evonorm_tf import evonorm_bodies
 from evonorm_tf import graph_body
+from evonorm_tf.baselines import BASELINES
 from evonorm_tf.layer_bodies import NormActBody
 from evonorm_tf.norm_act import make_factory
 from evonorm_tf.norm_act import NormActFactory
@@ -30,11 +35,11 @@ class NormActLayer(NormActBody, keras.layers.Layer):
     return tuple(input_shape)
 
   def _add_variable(self, name, shape, initializer, per_replica=False, **options):
-    """Adds a weight of the layer's weight dtype; `per_replica`: the replicas' updates are averaged."""
-    if per_replica:
-      options.update(aggregation='mean')
-    return self.add_weight(name=name, shape=shape, dtype=self._weight_dtype.name, initializer=initializer,
-                           autocast=False, **options)
+    """Adds a weight of the layer's weight dtype; `per_replica`: each replica its own, saved as their mean."""
+    options.update(name=name, shape=shape, dtype=self._weight_dtype.name, initializer=initializer, autocast=False)
+    if per_replica:  # `add_weight` has no `synchronization`; the layer tracks the variable when it becomes an attribute
+      return keras.Variable(synchronization='on_read', aggregation='mean', **options)
+    return self.add_weight(**options)
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
@@ -91,7 +96,11 @@ def get_norm_act(spec, **options) -> NormActFactory:
     **options: arguments of the layer.
 
   Raises:
-    ValueError: for an unknown name, an unreadable file, or an option's bad value.
+    ValueError: for an unknown name, a baseline's, an unreadable file, or an option's bad value.
     TypeError: for an option that the layer does not have.
   """
+  if isinstance(spec, str) and spec in BASELINES:
+    raise ValueError(
+        f'`spec` must be one of {", ".join(NORM_ACTS)}, or a layer graph, received {spec!r}: the baselines are layers '
+        'of tf_keras only, which `evonorm_tf.get_norm_act` returns.')
   return make_factory(spec, options, NORM_ACTS, GraphLayer)

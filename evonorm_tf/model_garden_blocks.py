@@ -1,125 +1,135 @@
-"""Layers that hide their batch normalizations: a registry for the converter, with the blocks of the TF Model Garden.
+"""The entries of the converter's registry for the TF Model Garden's blocks, heads, decoders and detectors.
 
-The built-in entries are known by their dotted names, so that Model Garden is not imported where it is not used.
+They are known by their dotted names, so that Model Garden is not imported where it is not used.
 """
 
 import tensorflow as tf
+import tf_keras
 
+from evonorm_tf.block_registry import built_copy
+from evonorm_tf.block_registry import register_assembly
+from evonorm_tf.block_registry import register_block
+from evonorm_tf.block_registry import run_build
+from evonorm_tf.block_registry import swap_attributes
+from evonorm_tf.block_registry import swap_norms
 from evonorm_tf.replacement import clone_layer
-from evonorm_tf.replacement import FUSIBLE_FUNCTIONS
 from evonorm_tf.replacement import function_name
-from evonorm_tf.replacement import has_batch_norm
-from evonorm_tf.replacement import replace_norm
-
-_BLOCKS = {}  # class, or its dotted name -> the function that replaces a layer of that class
+from evonorm_tf.replacement import FUSIBLE_FUNCTIONS
 
 
-def register_block(block_class):
-  """Returns a decorator that registers how the converter replaces the layers of a class.
-
-  The decorated `function(block, norm_act)` gets the model's layer and a factory, leaves the layer as it is, and
-  returns a new one without batch normalizations; `swap_norms` makes most of them. The parts that it did not replace
-  must lie in the attributes where the layer has them, for by these the converter carries their weights.
+def _register_parts(dotted_name: str, fused: dict, affine=(), lacking=()) -> None:
+  """Registers a class of Model Garden whose replacement differs in its parts only.
 
   Args:
-    block_class: the layer's class, exactly (a subclass may compute something else, and needs its own entry), or its
-      dotted name.
+    dotted_name: of the class, within official.vision.modeling.
+    fused, affine: see `swap_norms`.
+    lacking: arguments that its configuration lacks; the attributes that hold them begin with an underscore.
   """
-  def register(function):
-    _BLOCKS[block_class] = function
-    return function
-  return register
-
-
-def is_registered(block) -> bool:
-  """Whether the converter knows how to replace this layer."""
-  return _entry(block) is not None
-
-
-def replace_block(block, norm_act):
-  """Returns the replacement of a layer of a registered class, its weights not yet carried over.
-
-  Raises:
-    ValueError: if the replacement still has batch normalizations, or another name.
-  """
-  replacement = _entry(block)(block, norm_act)
-  if has_batch_norm(replacement):
-    raise ValueError(f'The registered replacement of {block.name!r} ({type(block).__name__}) still has a batch '
-                     'normalization.')
-  if replacement.name != block.name:
-    raise ValueError(f'The registered replacement of {block.name!r} ({type(block).__name__}) must keep its name, '
-                     f'received {replacement.name!r}.')
-  return replacement
-
-
-def _entry(block):
-  block_class = type(block)
-  return _BLOCKS.get(block_class) or _BLOCKS.get(f'{block_class.__module__}.{block_class.__qualname__}')
-
-
-def swap_norms(block, norm_act, fused=None, affine=(), block_class=None):
-  """Returns a fresh copy of a layer whose normalizations, made in its `build`, are swapped before they are built.
-
-  Args:
-    block: the layer, called before or not.
-    norm_act: a factory of norm-activation layers.
-    fused: attribute of a normalization, or of a list of them -> attribute of the activation that follows it, a
-      function or a layer. The activation becomes the identity. An activation that is not one of
-      `FUSIBLE_FUNCTIONS` stays, and the normalization takes its affine form. Attributes that the layer lacks are
-      skipped.
-    affine: attributes of the normalizations that no activation follows.
-    block_class: the class of the copy (default: the layer's own).
-  """
-  copy = clone_layer(block, block_class)
-  with tf.name_scope(block.name):
-    copy.build_from_config(block.get_build_config() or {'input_shape': None})
-  source = block if block.built else copy  # a built layer's parts have the names and `trainable` to keep
-  pairs = {**(fused or {}), **dict.fromkeys(affine)}
-  functions = {norm: activation and function_name(getattr(source, activation, None))
-               for norm, activation in pairs.items()}
-  for norm, function in functions.items():
-    if not hasattr(source, norm):
-      continue
-    fuse = function in FUSIBLE_FUNCTIONS
-    setattr(copy, norm, tf.nest.map_structure(
-        lambda bn, fuse=fuse: replace_norm(bn, norm_act, nonlinearity=fuse), getattr(source, norm)))
-    if fuse:
-      setattr(copy, pairs[norm], tf.identity)
-  return copy
-
-
-def _register_parts(dotted_name: str, fused: dict, affine=()) -> None:
-  """Registers a class of Model Garden whose replacement differs in its parts only."""
-  register_block(f'official.vision.modeling.{dotted_name}')(
-      lambda block, norm_act: swap_norms(block, norm_act, fused, affine))
+  @register_block(f'official.vision.modeling.{dotted_name}')
+  def _(block, norm_act):
+    return swap_norms(block, norm_act, fused, affine, **{name: getattr(block, f'_{name}') for name in lacking})
 
 
 _register_parts('layers.nn_blocks.BottleneckBlock', {'_norm1': '_activation1', '_norm2': '_activation2'},
                 ('_norm0', '_norm3'))
 _register_parts('layers.nn_blocks.InvertedBottleneckBlock',
                 {'_norm0': '_activation_layer', '_norm1': '_depthwise_activation_layer'}, ('_norm2',))
+_register_parts('layers.nn_blocks.UniversalInvertedBottleneckBlock',
+                {'_expand_norm': '_expand_act', '_middle_dw_norm': '_middle_dw_act'},
+                ('_start_dw_norm', '_proj_norm', '_end_dw_norm'))
+_register_parts('layers.nn_blocks.TuckerConvBlock',
+                {'_norm0': '_activation_layer0', '_norm1': '_activation_layer1'}, ('_norm2',))
+_register_parts('layers.nn_blocks.DepthwiseSeparableConvBlock', dict.fromkeys(('_norm0', '_norm1'), '_activation_fn'),
+                lacking=('kernel_size', 'dilation_rate'))
+_register_parts('layers.nn_layers.SpatialPyramidPooling',
+                dict.fromkeys(('aspp_layers', '_projection'), '_activation_fn'), lacking=('use_depthwise_convolution',))
 _register_parts('backbones.mobilenet.Conv2DBNBlock', {'_norm0': '_activation_layer'})
 _register_parts('heads.dense_prediction_heads.RPNHead', {'_norms': '_activation'})
 _register_parts('heads.dense_prediction_heads.RetinaNetHead',
                 dict.fromkeys(('_cls_norms', '_box_norms', '_att_norms'), '_activation'))
 _register_parts('heads.instance_heads.DetectionHead', dict.fromkeys(('_conv_norms', '_fc_norms'), '_activation'))
 _register_parts('heads.instance_heads.MaskHead', dict.fromkeys(('_conv_norms', '_deconv_bn'), '_activation'))
+_register_parts('heads.segmentation_heads.MaskScoring', dict.fromkeys(('_conv_norms', '_fc_norms'), '_activation'))
 _register_parts('heads.segmentation_heads.SegmentationHead',
                 dict.fromkeys(('_norms', '_dlv3p_norm'), '_activation'))
 
 
-@register_block('official.vision.modeling.layers.nn_blocks.ResidualBlock')
-def _replace_residual_block(block, norm_act):
-  """The block applies one function twice: after its first normalization, where it is fused, and after the sum."""
-  if function_name(block._activation_fn) not in FUSIBLE_FUNCTIONS:
-    return swap_norms(block, norm_act, affine=('_norm0', '_norm1', '_norm2'))
+class _LastActivation:
+  """Mixin of a block that applies one function twice: after normalizations, where it is fused, and after the sum."""
 
-  class ResidualBlock(type(block)):
-    """The block without its first activation."""
+  def call(self, inputs, training=None):
+    return self._last_activation(super().call(inputs, training=training))
 
-    def call(self, inputs, training=None):
-      return self._last_activation(super().call(inputs, training=training))
 
-  replacement = swap_norms(block, norm_act, {'_norm1': '_activation_fn'}, ('_norm0', '_norm2'), ResidualBlock)
-  replacement._last_activation = block._activation_fn
+def _register_residual_block(dotted_name: str, fused, affine) -> None:
+  @register_block(f'official.vision.modeling.{dotted_name}')
+  def _(block, norm_act):
+    if function_name(block._activation_fn) not in FUSIBLE_FUNCTIONS:
+      return swap_norms(block, norm_act, affine=(*fused, *affine))
+    block_class = type(type(block).__name__, (_LastActivation, type(block)), {})
+    replacement = swap_norms(block, norm_act, dict.fromkeys(fused, '_activation_fn'), affine, block_class)
+    replacement._last_activation = block._activation_fn
+    return replacement
+
+
+_register_residual_block('layers.nn_blocks.ResidualBlock', ('_norm1',), ('_norm0', '_norm2'))
+_register_residual_block('layers.nn_blocks_3d.BottleneckBlock3D', ('_norm1', '_norm2'), ('_norm0', '_norm3'))
+
+
+@register_block('official.vision.modeling.layers.nn_blocks.ResidualInner')
+@register_block('official.vision.modeling.layers.nn_blocks.BottleneckResidualInner')
+def _replace_residual_inner(block, norm_act):
+  replacement = swap_norms(
+      block, norm_act, dict.fromkeys(('_batch_norm_0', '_batch_norm_1', '_batch_norm_2'), '_activation_fn'))
+  replacement._activation = replacement._activation_fn  # the block holds its one function twice, and calls this one
   return replacement
+
+
+@register_block('official.vision.modeling.layers.nn_blocks.MultiHeadSelfAttentionBlock')
+def _replace_attention_block(block, norm_act):
+  """The normalizations within the attention, which is no layer to be cloned by itself, have no activation either."""
+  replacement = swap_norms(block, norm_act, affine=('_input_norm',))
+  if hasattr(replacement, '_multi_query_attention'):
+    copy = replacement._multi_query_attention
+    attention = block._multi_query_attention if block.built else copy
+    run_build(attention, copy)
+    swap_attributes(attention, copy, norm_act, dict.fromkeys(
+        ('_query_downsampling_norm', '_key_dw_norm', '_value_dw_norm')))
+  elif block.built:
+    # tf_keras's attention makes its weights at the first call, or from a configuration that tells its shapes.
+    replacement._multi_head_attention = clone_layer(block._multi_head_attention)
+  return replacement
+
+
+@register_assembly('official.vision.modeling.layers.nn_blocks.ReversibleLayer')
+@register_assembly('official.vision.modeling.maskrcnn_model.MaskRCNNModel')
+@register_assembly('official.vision.modeling.segmentation_model.SegmentationModel')
+def _reassemble(assembly, convert, **lacking):
+  """The configuration holds the parts; `lacking` is what it lacks."""
+  def convert_part(value):
+    return convert(value) if isinstance(value, tf_keras.layers.Layer) else value
+
+  config = {**assembly.get_config(), **lacking}
+  copy = clone_layer(assembly, **{key: tf.nest.map_structure(convert_part, value) for key, value in config.items()})
+  copy.built = assembly.built  # its parts, which are all that there is to build, are built if the old ones are
+  return copy
+
+
+@register_assembly('official.vision.modeling.retinanet_model.RetinaNetModel')
+def _reassemble_retinanet(model, convert):
+  return _reassemble(model, convert, anchor_boxes=model.anchor_boxes)
+
+
+@register_assembly('official.vision.modeling.decoders.aspp.ASPP')
+def _reassemble_aspp(decoder, convert):
+  copy = built_copy(decoder)
+  copy.aspp = convert(decoder.aspp if decoder.built else copy.aspp)
+  return copy
+
+
+@register_assembly('official.vision.modeling.layers.deeplab.SpatialPyramidPooling')
+def _reassemble_pooling(pooling, convert):
+  copy = built_copy(pooling, use_depthwise_convolution=pooling.use_depthwise_convolution)
+  copy.aspp_layers = [convert(branch) for branch in pooling.aspp_layers]
+  copy.projection = convert(pooling.projection)
+  return copy

@@ -117,8 +117,8 @@ def as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> t
 
   @tf.custom_gradient
   def with_gradient(x):
-    return (tf.identity(mean), tf.identity(variance)), lambda *gradients: position_moments_gradient(
-        x, as_position_moments(x, mean, variance)[0], *gradients)
+    return (tf.identity(mean), tf.identity(variance)), lambda *gradients: tf.cast(position_moments_gradient(
+        tf.cast(x, mean.dtype), as_position_moments(x, mean, variance)[0], *gradients), x.dtype)
 
   return with_gradient(x)
 

@@ -53,8 +53,9 @@ def _find(layer: tf_keras.layers.Layer, path: str):
 
 
 def _find_functions(layer: tf_keras.layers.Layer, path: str):
-  """Yields the functions, not layers, that the layer has in attributes such as `activation` or `_activation_fn`."""
+  """Yields the functions, not layers, that the layer has in attributes such as `activation` or `_expand_act`."""
   for attribute, value in vars(layer).items():
     is_function = callable(value) and not isinstance(value, tf_keras.layers.Layer)
-    if 'activation' in attribute and is_function and function_name(value):
+    is_activation = 'activation' in attribute or 'act' in attribute.split('_')
+    if is_activation and is_function and function_name(value):
       yield NormOrAct(f'{path}/{attribute}'.lstrip('/'), 'activation', function_name(value))

@@ -35,8 +35,9 @@ _BATCH_NORM_WEIGHTS = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
 
 def has_batch_norm(layer: tf_keras.layers.Layer) -> bool:
-  """Whether the layer holds a batch normalization in itself, at any depth."""
-  return any(isinstance(module, BATCH_NORMALIZATIONS) for module in layer.submodules)
+  """Whether the layer holds a batch normalization in itself, at any depth, other than that of a `BatchNormAct`."""
+  parts = () if isinstance(layer, BatchNormAct) else layer._flatten_layers(recursive=False, include_self=False)
+  return any(isinstance(part, BATCH_NORMALIZATIONS) or has_batch_norm(part) for part in parts)
 
 
 def function_name(activation) -> str | None:
@@ -100,13 +101,20 @@ def _options(bn: tf_keras.layers.Layer, norm_act) -> dict:
   return {option: value for option, value in options.items() if option not in norm_act.options}
 
 
-def clone_layer(layer: tf_keras.layers.Layer, layer_class=None) -> tf_keras.layers.Layer:
-  """Returns a fresh layer with the same configuration and name, of `layer_class` (default: the layer's own)."""
+def clone_layer(layer: tf_keras.layers.Layer, layer_class=None, **config) -> tf_keras.layers.Layer:
+  """Returns a fresh layer with the same configuration, name, dtype and `trainable`.
+
+  Args:
+    layer: the layer.
+    layer_class: the class of the clone (default: the layer's own).
+    **config: what the layer's configuration lacks, or what stands for a part of it.
+  """
   if type(layer) is tf_keras.layers.Activation:
     # Model Garden's may hold a functools.partial, which has no configuration.
-    return tf_keras.layers.Activation(layer.activation, name=layer.name, dtype=layer.dtype_policy)
-  clone = (layer_class or type(layer)).from_config(layer.get_config())
-  clone._name = layer.name  # the configuration of Model Garden's heads lacks the name
+    clone = tf_keras.layers.Activation(layer.activation)
+  else:
+    clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
+  _carry_identity(layer, clone)
   return clone
 
 
@@ -115,37 +123,50 @@ def carry_weights(old, new) -> None:
 
   A batch normalization's weights go to a `BatchNormAct` only, and those that a fused activation had (PReLU) nowhere.
   """
+  for part, new_part in pair_parts(old, new):
+    if isinstance(part, BATCH_NORMALIZATIONS) and not isinstance(new_part, BATCH_NORMALIZATIONS):
+      if part.built and isinstance(new_part, BatchNormAct):  # blocks make parts that they never call
+        _copy_batch_norm(part, new_part.norm)
+    elif isinstance(part, tf.Variable):
+      new_part.assign(part)
+    else:
+      new_part.set_weights(part.get_weights())
+      if hasattr(new_part, 'finalize_state'):
+        new_part.finalize_state()  # tf_keras's Normalization computes with constants that it derives from its weights
+
+
+def pair_parts(old, new) -> list[tuple]:
+  """Returns the pairs of corresponding normalizations, layers without any, and variables of a layer and another.
+
+  Layers are given the name, the dtype and `trainable` of the old one, and are built where that is.
+  """
   if isinstance(old, BATCH_NORMALIZATIONS) and not isinstance(new, BATCH_NORMALIZATIONS):
     _build_like(old, new)
-    if old.built and isinstance(new, BatchNormAct):  # blocks make parts that they never call
-      _copy_batch_norm(old, new.norm)
-  elif isinstance(old, tf.Variable):
-    new.assign(old)
-  elif isinstance(old, tf_keras.layers.Layer) and not has_batch_norm(old):
-    _carry_plain(old, new)
-  else:
-    _carry_parts(old, new)
+    return [(old, new)]
+  if isinstance(old, tf_keras.layers.Layer) and not has_batch_norm(old):
+    # A layer comes before its parts, so that these exist, where its `build` makes them, when their turn comes.
+    for part, new_part in zip(old._flatten_layers(), new._flatten_layers()):
+      _carry_identity(part, new_part)
+      _build_like(part, new_part)
+    return [(old, new)]
+  if isinstance(old, tf.Variable):
+    return [(old, new)]
+  if isinstance(old, tf_keras.layers.Layer):
+    _carry_identity(old, new)
+  # Attributes and elements, and not the order of weights, pair the parts: a replaced part moves to the end of that.
+  parts, new_parts = old._trackable_children(), new._trackable_children()
+  return [pair for name, part in parts.items() if hasattr(new_parts.get(name), '_trackable_children')
+          for pair in pair_parts(part, new_parts[name])]
 
 
-def _carry_plain(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
-  # A layer comes before its parts, so that these exist, where its `build` makes them, when their turn comes.
-  for part, new_part in zip(old._flatten_layers(), new._flatten_layers()):
-    new_part._name = part.name  # parts without a name of their own were numbered anew
-    _build_like(part, new_part)
-  new.set_weights(old.get_weights())
-  if hasattr(new, 'finalize_state'):
-    new.finalize_state()  # tf_keras's Normalization computes with constants that it derives from its weights
-
-
-def _carry_parts(old, new) -> None:
-  """Carries the names and weights of each attribute, or each element of a list or dictionary, that both sides have."""
-  # Attributes, and not the order of weights, pair the parts: a replaced part moves to the end of that order.
-  new_parts = new._trackable_children()
-  for name, part in old._trackable_children().items():
-    if name in new_parts and hasattr(new_parts[name], '_trackable_children'):
-      if isinstance(part, tf_keras.layers.Layer):
-        new_parts[name]._name = part.name
-      carry_weights(part, new_parts[name])
+def _carry_identity(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
+  """Gives a layer, but not its parts, the name, the dtype and `trainable` of another."""
+  # The configuration of Model Garden's heads lacks all three, and what `build` makes in a block takes them from
+  # elsewhere.
+  new._name = old.name
+  new._trainable = old._trainable
+  if new.dtype_policy.name != old.dtype_policy.name:
+    new._set_dtype_policy(old.dtype_policy)
 
 
 def _build_like(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
@@ -155,6 +176,7 @@ def _build_like(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
   scope = old.weights[0].name.rpartition('/')[0] if old.weights else old.name
   with tf.name_scope(f'{scope}/'):  # the slash makes the scope absolute
     new.build_from_config(old.get_build_config())
+  new.built = True  # a `build` that does not say so would be run again, with fresh weights, at the first call
 
 
 def _copy_batch_norm(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:

@@ -2,31 +2,28 @@
 
 A node lies one layer below its lowest input; igraph's Sugiyama layout orders the layers and places the nodes. An edge
 that spans several layers is led through a vertex of its own in each of them, so that it never runs through a node.
-Figures are made without pyplot, which would keep every one of them: a search draws for days.
 """
 
 import collections
 import dataclasses
 import functools
-import io
 import pathlib
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import igraph
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
+from evonorm_tf.figures import INK, figure_to_png, new_figure
 from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph
 from evonorm_tf.primitives import PRIMITIVES
 from search.equation import equation_latex, equation_text
 
-DPI = 120
 LABELS = {
     'add': '+', 'mul': '×', 'div': 'a / b', 'max': 'max', 'neg': '−', 'sigmoid': 'σ', 'tanh': 'tanh', 'exp': 'exp',
     'abs': '|·|', 'square': '(·)²', 'log': 'ln±', 'sqrt': '√±',
@@ -36,7 +33,7 @@ ARGUMENT_NAMES = {'div': 'ab'}  # of the primitive whose arguments cannot be exc
 
 # Fill and line of a node: inputs green, moments orange, other primitives blue, dead nodes grey.
 _INPUT, _MOMENT, _PRIMITIVE = ('#dff1df', '#3f8f4f'), ('#fdebd3', '#d07a1c'), ('#e3ecf9', '#4a74b4')
-_DEAD, _INK, _EDGE, _PALE = ('#f6f6f6', '#cccccc'), '#222222', '#5d6673', '#c0c0c0'
+_DEAD, _EDGE, _PALE = ('#f6f6f6', '#cccccc'), '#5d6673', '#c0c0c0'
 
 # Lengths are in inches, the units of the drawing; font sizes in points.
 _NODE_HEIGHT, _COLUMN, _LAYER, _MARGIN, _GAP = 0.42, 0.95, 0.88, 0.25, 0.12
@@ -177,7 +174,7 @@ def _draw_nodes(axes: Axes, graph: LayerGraph, points: _Points) -> None:
     axes.add_patch(FancyBboxPatch(
         (x - width / 2, y - _NODE_HEIGHT / 2), width, _NODE_HEIGHT, boxstyle='round,pad=0,rounding_size=0.12',
         facecolor=line if index == graph.output else fill, edgecolor=line, linewidth=1.3, zorder=2))
-    color = 'white' if index == graph.output else _INK if index in graph.live else '#a0a0a0'
+    color = 'white' if index == graph.output else INK if index in graph.live else '#a0a0a0'
     symbol, index_set = _label(graph, index)
     style = {'color': color, 'ha': 'center', 'va': 'center_baseline', 'zorder': 3}
     axes.text(x, y - (0.07 if index_set else 0), symbol, fontsize=10.5 if index_set else 11.5, **style)
@@ -192,7 +189,7 @@ def _draw_output(axes: Axes, graph: LayerGraph, points: _Points) -> None:
   axes.add_patch(FancyArrowPatch((x, start), (x, start + 0.34), arrowstyle='-|>', mutation_scale=8, shrinkA=0,
                                  shrinkB=0, linewidth=1.1, color=_EDGE))
   axes.text(x + 0.09, start + 0.15, '· γ + β', fontsize=8, color=_EDGE, ha='left', va='center')
-  axes.text(x, start + 0.44, 'y', fontsize=11.5, color=_INK, ha='center', va='center')
+  axes.text(x, start + 0.44, 'y', fontsize=11.5, color=INK, ha='center', va='center')
 
 
 def _caption(graph: LayerGraph) -> list[_Line]:
@@ -221,7 +218,7 @@ def _heading(title: str, scores: Mapping[str, float] | Sequence[float]) -> list[
 def _write(axes: Axes, lines: Iterable[_Line], y: float) -> None:
   """Writes lines in the middle, from y downward."""
   for line in lines:
-    axes.text(sum(axes.get_xlim()) / 2, y + line.extent[1] / 2, line.text, fontproperties=line.font, color=_INK,
+    axes.text(sum(axes.get_xlim()) / 2, y + line.extent[1] / 2, line.text, fontproperties=line.font, color=INK,
               ha='center', va='center', parse_math=line.is_math)
     y += line.extent[1] + _GAP
 
@@ -247,8 +244,7 @@ def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] |
   above, below = (sum(line.extent[1] + _GAP for line in lines) for lines in (heading, caption))
   top = _MARGIN + above + _NODE_HEIGHT / 2 + _GAP
   end = top + bottom + _NODE_HEIGHT / 2 + 0.75
-  figure = Figure(figsize=(width, end + below + _MARGIN - _GAP), dpi=DPI, facecolor='white')
-  FigureCanvasAgg(figure)
+  figure = new_figure(width, end + below + _MARGIN - _GAP, layout=None)
   axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(figure.get_figheight(), 0))
   axes.set_axis_off()
   _write(axes, heading, _MARGIN)
@@ -260,13 +256,6 @@ def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] |
   _draw_nodes(axes, graph, points)
   _draw_output(axes, graph, points)
   return figure
-
-
-def figure_to_png(figure: Figure) -> bytes:
-  """The figure as a PNG file, e.g. for TensorBoard's image summaries."""
-  file = io.BytesIO()
-  figure.savefig(file, format='png')
-  return file.getvalue()
 
 
 def save_drawing(graph: LayerGraph, path, title: str = '', scores: Mapping[str, float] | Sequence[float] = (),

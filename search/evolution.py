@@ -22,6 +22,8 @@ from search.evaluation import Outcome
 from search.executors import make_executor
 from search.executors import WorkerDied
 from search.identity import identity_of
+from search.interrupts import interrupts_noted
+from search.interrupts import raise_if_interrupted
 from search.journal import Journal
 from search.population import Population
 from search.progress import Progress
@@ -74,7 +76,8 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     All records of the journal, as `search.records` describes them.
 
   Raises:
-    JournalError: if `model_dir` holds another search, or another process is running it.
+    KeyboardInterrupt: after a Ctrl-C; what was evaluated before is on record.
+    ModelDirError: if `model_dir` holds another search, or another process is running it.
     ValueError: for arguments that cannot work, before anything is evaluated.
   """
   _check(candidates, references)
@@ -83,19 +86,20 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed)
   phases = {REFERENCE: len(references), EVOLUTION: candidates, RERANKING: reranking.top + len(references)}
-  with contextlib.ExitStack() as stack:
-    journal = stack.enter_context(Journal(pathlib.Path(model_dir) / 'journal.jsonl', identity))
-    evaluation.check()
-    reranking.evaluation.check()
-    summaries = stack.enter_context(contextlib.closing(
-        Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
-    _write_config(operative_config(), model_dir, summaries)
-    executor = stack.enter_context(contextlib.closing(make_executor(workers)))
-    search = _Search(journal, executor, summaries, stack.enter_context(Progress(phases)))
-    search.evaluate_each(REFERENCE, {name: (None, name) for name in references}, evaluation)
-    search.evolve(strategy, space, population, evaluation, candidates, seed, max_minutes)
-    search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
-  _report(journal.records, model_dir, reranking)
+  with interrupts_noted():
+    with contextlib.ExitStack() as stack:
+      journal = stack.enter_context(Journal(pathlib.Path(model_dir) / 'journal.jsonl', identity))
+      evaluation.check()
+      reranking.evaluation.check()
+      summaries = stack.enter_context(contextlib.closing(
+          Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
+      _write_config(operative_config(), model_dir, summaries)
+      executor = stack.enter_context(contextlib.closing(make_executor(workers)))
+      search = _Search(journal, executor, summaries, stack.enter_context(Progress(phases)))
+      search.evaluate_each(REFERENCE, {name: (None, name) for name in references}, evaluation)
+      search.evolve(strategy, space, population, evaluation, candidates, seed, max_minutes)
+      search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
+    _report(journal.records, model_dir, reranking)
   return journal.records
 
 
@@ -150,7 +154,7 @@ class _Search:
         running[proposal.index] = proposal
         self._executor.submit(proposal.index, evaluation.evaluate, proposal.graph)
       if running:
-        index, outcome = self._executor.next_result()
+        index, outcome = self._next_result()
         proposal = running.pop(index)
         record = self._record(EVOLUTION, outcome, index=index, parent=proposal.parent, graph=proposal.graph.to_dict(),
                               filtered=proposal.filtered)
@@ -167,10 +171,17 @@ class _Search:
       while waiting and self._executor.free:
         running.add(waiting[-1])
         self._executor.submit(waiting[-1], evaluation.evaluate, jobs[waiting.pop()][1])
-      name, outcome = self._executor.next_result()
+      name, outcome = self._next_result()
       running.remove(name)
       index, spec = jobs[name]
       self._record(stage, outcome, name=name, index=index, graph=None if index is None else spec.to_dict())
+
+  def _next_result(self) -> tuple:
+    """A result of the executor. After a Ctrl-C there is none, for that may have spoilt what ran in this process."""
+    raise_if_interrupted()
+    result = self._executor.next_result()
+    raise_if_interrupted()
+    return result
 
   def _record(self, stage: str, outcome: Outcome | WorkerDied, **fields) -> dict:
     """Puts an outcome on record and shows it."""

@@ -62,13 +62,14 @@ class WorkerProcesses:
 
   def submit(self, key, function: Callable, *args) -> None:
     """Gives the task function(*args), which must be picklable, to an idle worker."""
-    worker = self._idle.pop()
+    worker = self._idle[-1]
     try:
-      future = worker.submit(function, *args)
+      future = _submit(worker, function, args)
     except BrokenProcessPool:  # it died while it was idle
-      worker = self._start()
-      future = worker.submit(function, *args)
+      worker = self._idle[-1] = self._start()
+      future = _submit(worker, function, args)
     self._running[future] = key, worker
+    self._idle.pop()  # the last thing, so that `close` knows of the worker whenever a Ctrl-C comes
 
   def next_result(self):
     """Waits for a task to end; returns (key, result), where a dead worker's result is a `WorkerDied`."""
@@ -87,9 +88,11 @@ class WorkerProcesses:
 
   def close(self) -> None:
     """Ends the workers, and what they are doing."""
-    for worker in [*self._idle, *(worker for _, worker in self._running.values())]:
+    workers = [*self._idle, *(worker for _, worker in self._running.values())]
+    for worker in workers:  # all, before anything waits: a second Ctrl-C then leaves nothing to wait for
       for process in list((worker._processes or {}).values()):
         process.kill()  # a shutdown would wait for the task in progress
+    for worker in workers:
       worker.shutdown(wait=True, cancel_futures=True)
 
   def _start(self) -> concurrent.futures.ProcessPoolExecutor:
@@ -105,6 +108,15 @@ def make_executor(workers: int) -> InProcess | WorkerProcesses:
     ValueError: if `workers` is not positive.
   """
   return InProcess() if workers == 1 else WorkerProcesses(workers)
+
+
+def _submit(worker: concurrent.futures.ProcessPoolExecutor, function: Callable, args) -> concurrent.futures.Future:
+  """Submits a task. A process that starts for it inherits that SIGINT is blocked: a Ctrl-C is the driver's matter."""
+  mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    return worker.submit(function, *args)
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _initialize_worker(threads: int) -> None:

@@ -3,18 +3,16 @@
 It is the only state of a search. The first line holds the configuration; the rest are the records.
 """
 
-import fcntl
 import json
 import os
 import pathlib
 
 from absl import logging
 
+from evonorm_tf import model_dir
+from evonorm_tf.model_dir import ModelDirError
+
 VERSION = 1
-
-
-class JournalError(ValueError):
-  """A journal that cannot be continued. The message names the file and what is wrong."""
 
 
 class Journal:
@@ -29,7 +27,7 @@ class Journal:
     records: the records so far, in the order of their arrival.
 
   Raises:
-    JournalError: if the journal belongs to another configuration, is damaged before its last line, or is in use.
+    ModelDirError: if the journal belongs to another configuration, is damaged before its last line, or is in use.
   """
 
   def __init__(self, path, config: dict):
@@ -37,7 +35,7 @@ class Journal:
     self._path.parent.mkdir(parents=True, exist_ok=True)
     self._file = open(self._path, 'a+b', buffering=0)
     try:
-      self._lock()
+      model_dir.lock(self._file, 'search')
       self.records = self._replay({'version': VERSION, 'config': config})
     except BaseException:
       self._file.close()
@@ -58,13 +56,6 @@ class Journal:
   def __exit__(self, *_):
     self.close()
 
-  def _lock(self) -> None:
-    try:
-      fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-      raise JournalError(f'{self._path}: another process is running this search. Wait for it, or give this one '
-                         'a `model_dir` of its own.') from e
-
   def _replay(self, header: dict) -> list[dict]:
     """Returns the records of the file, after dropping a torn last line; writes the header of a new file."""
     self._file.seek(0)
@@ -82,27 +73,21 @@ class Journal:
       self._file.truncate(0)
       self._write(header)
     else:
-      self._check_config(parsed[0]['config'], json.loads(json.dumps(header['config'])))
+      model_dir.check_settings(self._path, parsed[0]['config'], header['config'], 'search')
     return parsed[1:]
 
   def _parse(self, number: int, line: bytes) -> dict:
     try:
       record = json.loads(line)
     except ValueError as e:
-      raise JournalError(f'{self._path}, line {number}: not JSON: {e}') from e
+      raise ModelDirError(f'{self._path}, line {number}: not JSON: {e}') from e
     if not isinstance(record, dict):
-      raise JournalError(f'{self._path}, line {number}: expected a JSON object, found {type(record).__name__}.')
+      raise ModelDirError(f'{self._path}, line {number}: expected a JSON object, found {type(record).__name__}.')
     return record
 
   def _check_version(self, header: dict) -> None:
     if header.get('version') != VERSION or not isinstance(header.get('config'), dict):
-      raise JournalError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}.')
-
-  def _check_config(self, found: dict, expected: dict) -> None:
-    differences = list(_differences(found, expected))
-    if differences:
-      raise JournalError(f'{self._path} belongs to a search of another configuration: {"; ".join(differences)}. '
-                         'Give this search a `model_dir` of its own.')
+      raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}.')
 
   def _write(self, record: dict) -> None:
     data = (json.dumps(record, allow_nan=False) + '\n').encode()
@@ -112,16 +97,7 @@ class Journal:
       os.fsync(self._file.fileno())
     except OSError as e:
       os.ftruncate(self._file.fileno(), size)
-      raise JournalError(f'{self._path}: cannot write: {e.strerror}. What was recorded before is safe.') from e
+      raise ModelDirError(f'{self._path}: cannot write: {e.strerror}. What was recorded before is safe.') from e
     if written < len(data):
       os.ftruncate(self._file.fileno(), size)
-      raise JournalError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')
-
-
-def _differences(found, expected, path=''):
-  """Yields a text for every leaf in which two trees of JSON data differ."""
-  if isinstance(found, dict) and isinstance(expected, dict):
-    for key in sorted(set(found) | set(expected)):
-      yield from _differences(found.get(key), expected.get(key), f'{path}.{key}' if path else key)
-  elif found != expected:
-    yield f'`{path}` is {expected!r} here and {found!r} there'
+      raise ModelDirError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')

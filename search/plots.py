@@ -1,7 +1,4 @@
-"""Plots of a search: top-10 mean against candidates evaluated (paper section 6), and the Pareto frontier.
-
-Figures are made without pyplot, which would keep every one of them: a search runs for days.
-"""
+"""Plots of a search: top-10 mean against candidates evaluated (paper section 6), and the Pareto frontier."""
 
 import bisect
 import itertools
@@ -11,21 +8,20 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from evonorm_tf.figures import INK, new_figure, percent, style
 from search import records as records_lib
 from search.population import Candidate
 from search.records import ACCEPTED, EVOLUTION, FAILED, OUTCOMES, POOR, REFERENCE, TOP, UNSTABLE
 from search.tournament import pareto_frontier
 
-DPI = 120
 ACCEPTED_LABEL, BEST_LABEL, TOP_LABEL = 'accepted candidate', 'best so far', f'mean of the {TOP} best so far'
 FRONTIER_LABEL = 'Pareto frontier'
 
 _COLORS = {ACCEPTED: '#3f8f4f', POOR: '#f0c08a', UNSTABLE: '#b39ac9', FAILED: '#c0504d'}
-_DOT, _BEST, _TOP, _INK, _GRID = '#9db8de', '#d07a1c', '#27509b', '#222222', '#e6e6e6'
+_DOT, _BEST, _TOP = '#9db8de', '#d07a1c', '#27509b'
 _REFERENCE_COLORS = ('#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
 _MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
 _PANEL, _MAX_COLUMNS = 3.9, 3  # inches; panels in a row
@@ -40,7 +36,7 @@ def progress_plot(records: Sequence[dict]) -> Figure:
   Returns:
     The figure, on an Agg canvas.
   """
-  figure = _figure(9, 6)
+  figure = new_figure(9, 6)
   upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
   _plot_scores(upper, records)
   _plot_outcomes(lower, records_lib.of_stage(records, EVOLUTION))
@@ -64,13 +60,13 @@ def pareto_scatter(records: Sequence[dict]) -> Figure:
   pairs = list(itertools.combinations(range(len(names)), 2)) or [(None, 0)]
   columns = min(len(pairs), _MAX_COLUMNS)
   rows = math.ceil(len(pairs) / columns)
-  figure = _figure(_PANEL * columns + 1, (_PANEL - 0.2) * rows + 1)
+  figure = new_figure(_PANEL * columns + 1, (_PANEL - 0.2) * rows + 1)
   panels = figure.subplots(rows, columns, squeeze=False).ravel()
   candidates = records_lib.candidates(records)
   frontier = pareto_frontier(candidates)
   references = records_lib.accepted(records, REFERENCE)
   for axes, (a, b) in itertools.zip_longest(panels, pairs, fillvalue=(None, None)):
-    _style(axes)
+    style(axes)
     if b is None:
       axes.set_visible(False)
       continue
@@ -79,15 +75,9 @@ def pareto_scatter(records: Sequence[dict]) -> Figure:
     _label_panel(axes, names, a, b)
   if candidates:
     figure.colorbar(dots, ax=panels, label='candidate', shrink=0.8, pad=0.01, aspect=30).ax.tick_params(labelsize=9)
-  figure.suptitle(f'{len(frontier)} of {len(candidates)} accepted candidates on the Pareto frontier', color=_INK,
+  figure.suptitle(f'{len(frontier)} of {len(candidates)} accepted candidates on the Pareto frontier', color=INK,
                   fontsize=11)
   _add_legend(figure, *panels[0].get_legend_handles_labels(), max_columns=2 * columns)
-  return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-  figure = Figure(figsize=(width, height), dpi=DPI, facecolor='white', layout='constrained')
-  FigureCanvasAgg(figure)
   return figure
 
 
@@ -97,18 +87,6 @@ def _add_legend(figure: Figure, handles: list, labels: list[str], max_columns: i
     rows = math.ceil(len(handles) / max_columns)
     figure.legend(handles, labels, loc='outside lower center', ncols=math.ceil(len(handles) / rows), frameon=False,
                   fontsize=9)
-
-
-def _style(axes: Axes) -> None:
-  axes.grid(color=_GRID, linewidth=0.8)
-  axes.set_axisbelow(True)
-  axes.spines[['top', 'right']].set_visible(False)
-  axes.tick_params(colors=_INK, labelsize=9)
-
-
-def _percent(score: float, _: int) -> str:
-  """A tick's label."""
-  return f'{100 * score:g}%'
 
 
 def _note(axes: Axes, text: str) -> None:
@@ -129,8 +107,8 @@ def _curves(evaluated: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
 
 def _plot_scores(axes: Axes, records: Sequence[dict]) -> None:
   """Dots of the accepted candidates, and the two curves."""
-  _style(axes)
-  axes.yaxis.set_major_formatter(_percent)
+  style(axes)
+  axes.yaxis.set_major_formatter(percent)
   count = len(records_lib.architectures(records))
   axes.set_ylabel('validation accuracy' + (f', mean of {count} architectures' if count > 1 else ''))
   evaluated = records_lib.of_stage(records, EVOLUTION)
@@ -183,7 +161,7 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
 
 def _plot_outcomes(axes: Axes, evaluated: Sequence[dict]) -> None:
   """Cumulated counts by outcome, stacked."""
-  _style(axes)
+  style(axes)
   axes.set_xlabel('candidates evaluated')
   axes.set_ylabel('outcomes')
   axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -203,7 +181,7 @@ def _scatter(axes: Axes, candidates: Sequence[Candidate], frontier: Sequence[Can
   style = {'cmap': 'viridis', 'vmin': 0, 'vmax': max([1] + [c.index for c in candidates])}
   dots = axes.scatter(*_points(candidates, a, b), c=[c.index for c in candidates], s=18, linewidths=0,
                       label=ACCEPTED_LABEL, **style)
-  axes.scatter(*_points(frontier, a, b), c=[c.index for c in frontier], s=64, edgecolors=_INK, linewidths=1.3,
+  axes.scatter(*_points(frontier, a, b), c=[c.index for c in frontier], s=64, edgecolors=INK, linewidths=1.3,
                label=FRONTIER_LABEL, zorder=3, **style)
   return dots
 
@@ -227,5 +205,5 @@ def _label_panel(axes: Axes, names: Sequence[str], a: int | None, b: int) -> Non
   axes.set_ylabel(names[b] if names else 'validation accuracy')
   axes.set_xlabel('candidate' if a is None else names[a])
   for axis in [axes.yaxis] if a is None else [axes.xaxis, axes.yaxis]:
-    axis.set_major_formatter(_percent)
+    axis.set_major_formatter(percent)
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

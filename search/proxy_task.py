@@ -16,6 +16,7 @@ import tf_keras
 from evonorm_tf import cifar10
 from evonorm_tf.strategy import get_strategy
 from search.architecture import Architecture
+from search.interrupts import raise_if_interrupted
 
 NUM_CLASSES = len(cifar10.LABEL_NAMES)
 STEPS_PER_CALL = 25  # between two looks at the loss
@@ -137,9 +138,11 @@ class Training:
 
     Raises:
       NonFiniteLoss: if the loss is not finite.
+      KeyboardInterrupt: before further steps, if there was a Ctrl-C.
     """
     end = self.steps_done + steps
     while self.steps_done < end:
+      raise_if_interrupted()
       # The first step stands alone, so that the time to trace can be told from the time to train.
       count = min(STEPS_PER_CALL, end - self.steps_done) if self.steps_done else 1
       with timed(self._seconds, 'train' if self.steps_done else 'trace'):

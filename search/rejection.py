@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
+from search.interrupts import raise_if_interrupted
 from search.proxy_task import kernels
 from search.proxy_task import ProxyTask
 from search.proxy_task import STEPS_PER_CALL
@@ -71,6 +72,7 @@ class StabilityTest:
     ascend = tf.function(functools.partial(self._ascend, task, model))
     largest = 0.
     for done in range(0, self.steps, STEPS_PER_CALL):
+      raise_if_interrupted()
       steps = min(STEPS_PER_CALL, self.steps - done)
       largest = max(largest, float(ascend(batches, tf.constant(steps))))
       if not largest <= self.max_gradient_norm:  # so written, NaN is caught too

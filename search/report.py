@@ -4,10 +4,8 @@ Order and choice of layers follow validation accuracy; test accuracies are repor
 """
 
 import collections
-import contextlib
 import datetime
 import math
-import os
 import pathlib
 import re
 import statistics
@@ -17,14 +15,17 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from evonorm_tf import markdown
+from evonorm_tf.figures import figure_to_png
+from evonorm_tf.markdown import NO_VALUE, one_line
+from evonorm_tf.model_dir import replacing
 from search import records as records_lib
-from search.drawing import figure_to_png, save_drawing
+from search.drawing import save_drawing
 from search.equation import equation_latex, equation_text
 from search.plots import pareto_scatter, progress_plot
 from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, RERANKING
 
 FOUND = 3  # layers that are reported, as in the paper
-_NO_VALUE, _MAX_DETAIL = '–', 200
 _NUMBER = re.compile(r'\b\d[\d.]*(e[+-]?\d+)?')
 _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for the gain and bias of the normalization; '
                 'γ and β stay 1 and 0.')
@@ -94,16 +95,16 @@ def write_report(records: Sequence[dict], model_dir, found: int = FOUND, test_im
   folder = pathlib.Path(model_dir) / 'report'
   folder.mkdir(parents=True, exist_ok=True)
   for name, plot in (('progress', progress_plot), ('pareto', pareto_scatter)):
-    with _replacing(folder / f'{name}.png') as path:
+    with replacing(folder / f'{name}.png') as path:
       path.write_bytes(figure_to_png(plot(records)))
   layers = found_layers(records, found)
   for number, record in enumerate(layers, 1):
     graph = records_lib.layer_graph(record).without_dead_nodes()
-    with _replacing(folder / f'layer_{number}.json') as path:
+    with replacing(folder / f'layer_{number}.json') as path:
       graph.save(path)
-    with _replacing(folder / f'layer_{number}.png') as path:
+    with replacing(folder / f'layer_{number}.png') as path:
       save_drawing(graph, path, records_lib.name(record), record['scores'])
-  with _replacing(folder / 'report.md') as path:
+  with replacing(folder / 'report.md') as path:
     path.write_text('\n\n'.join(_sections(records, found, test_images, steps)) + '\n', encoding='utf-8')
   kept = {f'layer_{number + 1}' for number in range(len(layers))}
   for stale in folder.glob('layer_*'):  # of an earlier report of more layers
@@ -112,16 +113,8 @@ def write_report(records: Sequence[dict], model_dir, found: int = FOUND, test_im
   return folder / 'report.md'
 
 
-@contextlib.contextmanager
-def _replacing(path: pathlib.Path):
-  """Gives the path of a temporary file, which replaces `path` once it is written."""
-  temporary = path.with_name(f'.{path.name}.tmp')
-  yield temporary
-  os.replace(temporary, path)
-
-
 def _percent(score: float | None) -> str:
-  return _NO_VALUE if score is None else f'{100 * score:.1f}'
+  return NO_VALUE if score is None else f'{100 * score:.1f}'
 
 
 def _rows(records: Sequence[dict], found: int) -> list[dict]:
@@ -149,7 +142,7 @@ def _explanations(record: dict) -> list[str]:
   """The equation, where there is a layer graph, and why the layer failed, if it did."""
   graph = records_lib.layer_graph(record)
   lines = [] if graph is None else [equation_text(graph)]
-  return lines if record['outcome'] == ACCEPTED else lines + [f'{record["outcome"]}: {_one_line(record["detail"])}']
+  return lines if record['outcome'] == ACCEPTED else lines + [f'{record["outcome"]}: {one_line(record["detail"])}']
 
 
 def _caption(records: Sequence[dict], test_images: int | None, steps: int | None) -> str:
@@ -165,20 +158,21 @@ def _sections(records, found, test_images, steps) -> list[str]:
   """The parts of the report, Markdown."""
   rows = _rows(records, found)
   table = [_cells(record, _header(rows)) for record in rows]
-  failures = [f'- {records_lib.name(r)}: {r["outcome"]}: {_one_line(r["detail"])}'
+  failures = [f'- {records_lib.name(r)}: {r["outcome"]}: {one_line(r["detail"])}'
               for r in rows if r['outcome'] != ACCEPTED]
   return [
       '# Search for norm-activation layers', _overview(records),
-      '## Ranking', _table(_header(rows), table), _caption(records, test_images, steps),
+      '## Ranking', markdown.table(_header(rows), table), _caption(records, test_images, steps),
       *(['Failed in the re-ranking:', '\n'.join(failures)] if failures else []),
       '## Layers found', *_found_sections(records, found),
       '## References', *_reference_sections(rows),
       '## Progress', '![Mean scores and outcomes against candidates evaluated](progress.png)',
       '![Scores of the candidates and their Pareto frontier](pareto.png)',
-      '## Evaluations', _table(*_outcome_table(records)),
+      '## Evaluations', markdown.table(*_outcome_table(records)),
       '## Static filter', _filter_text(records),
-      _table(['reason', 'draws'], list(records_lib.counts_by_filter(records).items())),
-      '## Why candidates were not accepted', _table(['outcome', 'candidates', 'for instance'], _reasons(records)),
+      markdown.table(['reason', 'draws'], list(records_lib.counts_by_filter(records).items())),
+      '## Why candidates were not accepted',
+      markdown.table(['outcome', 'candidates', 'for instance'], _reasons(records)),
   ]
 
 
@@ -190,8 +184,8 @@ def _overview(records: Sequence[dict]) -> str:
   references = [records_lib.name(r) for r in records_lib.of_stage(records, REFERENCE)]
   return '\n'.join([
       f'- Evolution: {len(evaluated)} candidates evaluated, {len(records_lib.accepted(records))} accepted',
-      f'- Architectures: {", ".join(records_lib.architectures(records)) or _NO_VALUE}',
-      f'- References: {", ".join(references) or _NO_VALUE}',
+      f'- Architectures: {", ".join(records_lib.architectures(records)) or NO_VALUE}',
+      f'- References: {", ".join(references) or NO_VALUE}',
       f'- Re-ranking: {found} candidates and {len(reranked) - found} references',
       f'- Run time: {seconds}'])
 
@@ -226,18 +220,6 @@ def _equations(record: dict) -> str:
   return f'```text\n{equation_text(graph)}\n```\n\n```math\n{latex}\n```'
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
-  """A Markdown table, or a dash for one without rows."""
-  lines = [header, ['---'] * len(header), *rows] if rows else []
-  cells = [[_one_line(str(cell)).replace('|', r'\|') for cell in line] for line in lines]
-  return '\n'.join(f'| {" | ".join(line)} |' for line in cells) or _NO_VALUE
-
-
-def _one_line(text: str) -> str:
-  text = ' '.join(text.split())
-  return text if len(text) <= _MAX_DETAIL else text[:_MAX_DETAIL - 1] + '…'
-
-
 def _outcome_table(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
   """Header and rows: by outcome, how many candidates, and the time that one took."""
   counts, rows = records_lib.counts_by_outcome(records), []
@@ -247,7 +229,7 @@ def _outcome_table(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]
     totals = [_total(seconds) for seconds in timed]
     trace = sum(seconds.get('trace', 0) for seconds in timed)
     rows.append([outcome, counts[outcome], _share(counts[outcome], len(evaluated)),
-                 f'{statistics.median(totals):.1f}' if totals else _NO_VALUE, _share(trace, sum(totals))])
+                 f'{statistics.median(totals):.1f}' if totals else NO_VALUE, _share(trace, sum(totals))])
   return ['outcome', 'candidates', 'share', 'median seconds', 'of which tracing'], rows
 
 
@@ -257,7 +239,7 @@ def _total(seconds: dict[str, float]) -> float:
 
 
 def _share(part: float, whole: float) -> str:
-  return f'{100 * part / whole:.1f}%' if whole else _NO_VALUE
+  return f'{100 * part / whole:.1f}%' if whole else NO_VALUE
 
 
 def _filter_text(records: Sequence[dict]) -> str:

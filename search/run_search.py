@@ -22,7 +22,7 @@ _GIN_FILE = flags.DEFINE_multi_string('gin_file', None, 'Configuration, one of g
 _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "Bindings that win over the file's, such as 'run_search.candidates = 500'.")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where journal, TensorBoard events and report go.', required=True)
-flags.FLAGS.set_default('verbosity', logging.WARNING)
+flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to INFO
 
 
 def main(argv):

@@ -1,4 +1,4 @@
-"""convert_norm_act: which layers it replaces, outputs against the unconverted model, weights, refusals, registry."""
+"""convert_norm_act: which layers it replaces, outputs against the unconverted model, weights, refusals."""
 
 import functools
 
@@ -8,24 +8,13 @@ import tensorflow as tf
 import tf_keras
 
 import evonorm_tf
-from evonorm_tf.baselines import BatchNormAct
 from evonorm_tf.evonorm import EvoNormB0
 from evonorm_tf.evonorm import EvoNormS0
-from evonorm_tf.model_garden_blocks import _BLOCKS
+from tests.evonorm_tf.comparison import assert_same_outputs
+from tests.evonorm_tf.comparison import images
+from tests.evonorm_tf.comparison import randomize
 
 layers = tf_keras.layers
-
-
-def images(size=8, channels=3):
-  return np.random.default_rng(0).normal(size=(4, size, size, channels)).astype(np.float32)
-
-
-def randomize(model):
-  """Gives γ, β and the moving statistics values that show whether they were carried over."""
-  rng = np.random.default_rng(1)
-  for weight in model.weights:
-    if len(weight.shape) == 1:
-      weight.assign(rng.uniform(.5, 1.5, weight.shape))
 
 
 def residual_network():
@@ -40,16 +29,6 @@ def residual_network():
   model = tf_keras.Model(inputs, {'features': x}, name='network')
   randomize(model)
   return model
-
-
-def assert_same_outputs(model, converted, inputs):
-  """Compares outputs in inference, in training, and in inference again, after the moving statistics moved."""
-  for training in (False, True, False):
-    expected, received = model(inputs, training=training), converted(inputs, training=training)
-    tf.nest.assert_same_structure(expected, received)
-    for value, other in zip(tf.nest.flatten(expected), tf.nest.flatten(received)):
-      assert np.abs(value).max() > 1e-6
-      np.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-6)
 
 
 def test_fused_affine_and_left():
@@ -149,62 +128,6 @@ def test_other_refusals():
     evonorm_tf.convert_norm_act(with_loss, 'bn_relu')
   with pytest.raises(ValueError, match='`model` must be a built functional model, .* received Dense'):
     evonorm_tf.convert_norm_act(layers.Dense(1), 'bn_relu')
-
-
-def test_registered_block():
-  class Block(layers.Layer):
-    """A convolution, a normalization and an activation."""
-
-    def build(self, input_shape):
-      self.conv, self.norm, self.activation = layers.Conv2D(4, 1), layers.BatchNormalization(), layers.ReLU()
-      super().build(input_shape)
-
-    def call(self, inputs, training=None):
-      return self.activation(self.norm(self.conv(inputs), training=training))
-
-  evonorm_tf.register_block(Block)(
-      lambda block, norm_act: evonorm_tf.swap_norms(block, norm_act, {'norm': 'activation'}))
-  try:
-    inputs = tf_keras.Input((8, 8, 3))
-    model = tf_keras.Model(inputs, Block(name='block')(inputs))
-    randomize(model)
-    converted = evonorm_tf.convert_norm_act(model, 'bn_relu')
-    assert evonorm_tf.plan_conversion(model).blocks == ('block',)
-    assert isinstance(converted.get_layer('block').norm, BatchNormAct)
-    assert evonorm_tf.list_norm_acts(converted) == []
-    assert_same_outputs(model, converted, images())
-    evonorm_tf.register_block(Block)(lambda block, norm_act: block)
-    with pytest.raises(ValueError, match=r"replacement of 'block' \(Block\) still has a batch normalization"):
-      evonorm_tf.convert_norm_act(model, 'bn_relu')
-  finally:
-    del _BLOCKS[Block]
-
-
-@pytest.mark.parametrize('name', ['residual', 'bottleneck', 'inverted', 'detection_head'])
-def test_model_garden_blocks(name):
-  nn_blocks = pytest.importorskip('official.vision.modeling.layers.nn_blocks')
-  instance_heads = pytest.importorskip('official.vision.modeling.heads.instance_heads')
-  inputs = tf_keras.Input((8, 8, 4))
-  if name == 'detection_head':
-    head = instance_heads.DetectionHead(3, num_convs=1, num_filters=4, fc_dims=5)
-    rois = images(4, 24).reshape(4, 6, 4, 4, 4)
-    head(rois)
-    randomize(head)
-    converted = evonorm_tf.convert_norm_act(head, 'bn_relu')
-    assert converted.name == head.name and evonorm_tf.list_norm_acts(converted) == []
-    return assert_same_outputs(head, converted, rois)
-  block = {
-      'residual': lambda: nn_blocks.ResidualBlock(4, 1, use_projection=True, name='block'),
-      'bottleneck': lambda: nn_blocks.BottleneckBlock(2, 2, use_projection=True, se_ratio=.5, name='block'),
-      'inverted': lambda: nn_blocks.InvertedBottleneckBlock(4, 4, 2, 1, name='block')}[name]()
-  model = tf_keras.Model(inputs, block(inputs))
-  randomize(model)
-  converted = evonorm_tf.convert_norm_act(model, 'bn_relu')
-  assert_same_outputs(model, converted, images(channels=4))
-  left = [found.kind for found in evonorm_tf.list_norm_acts(converted)]
-  assert left == ['activation'] * {'residual': 1, 'bottleneck': 3, 'inverted': 0}[name]  # behind the sum; two of SE
-  assert ({layer.name for layer in model.submodules if isinstance(layer, (layers.Conv2D, layers.Dense))}
-          == {layer.name for layer in converted.submodules if isinstance(layer, (layers.Conv2D, layers.Dense))})
 
 
 @pytest.mark.parametrize('application, fused, affine', [

@@ -76,6 +76,20 @@ def test_second_derivatives_equal_central_differences(layer_class, mode):
         tf.reduce_sum(gradient * direction), (norms[0] - norms[1]) / (2 * step), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize('dtype,tolerance', [('float32', 1e-5), ('mixed_float16', 4e-3), ('mixed_bfloat16', 3e-2)])
+@pytest.mark.parametrize('layer_class', LAYERS)
+def test_second_derivatives_in_low_precision_equal_float64(layer_class, dtype, tolerance):
+  """Relative to the largest, in a graph that knows no sizes."""
+  compute_dtype = dtype.removeprefix('mixed_')
+  x = random_input(compute_dtype)
+  expected = second_derivatives(make_layer(layer_class, dtype='float64'), tf.cast(x, tf.float64))
+  layer = make_layer(layer_class, dtype=dtype, jit_compile=False)
+  signature = [tf.TensorSpec([None, None, None, SHAPE[-1]], compute_dtype)]
+  actual = tf.function(lambda x: second_derivatives(layer, x), input_signature=signature)(x)
+  for a, e in zip(actual, expected):
+    np.testing.assert_allclose(tf.cast(a, tf.float64), e, rtol=0, atol=tolerance * np.abs(e).max())
+
+
 @pytest.mark.parametrize('layer_class', LAYERS)
 def test_second_derivatives_in_inference(layer_class):
   layer, x, step = make_layer(layer_class, dtype='float64'), random_input(), 1e-5

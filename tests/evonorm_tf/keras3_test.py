@@ -105,26 +105,70 @@ def test_options_survive():
 
 
 def test_names():
-  with pytest.raises(ValueError, match="`spec` must be one of evonorm_b0, .*evonorm_s2, .* received 'bn_relu'"):
-    keras3.get_norm_act('bn_relu')
+  for name in ('bn_relu', 'frn_tlu'):
+    with pytest.raises(ValueError, match=f"`spec` must be one of evonorm_b0, .*evonorm_s2, .* received '{name}': "
+                       'the baselines are layers of tf_keras only, which `evonorm_tf.get_norm_act` returns'):
+      keras3.get_norm_act(name)
+  with pytest.raises(ValueError, match="`spec` must be one of evonorm_b0, .*evonorm_s2, .* received 'evonorm_b3'.$"):
+    keras3.get_norm_act('evonorm_b3')
   with pytest.raises(ValueError, match='`groups` must be a positive integer'):
     keras3.get_norm_act('evonorm_s0', groups=0)
   assert isinstance(keras3.get_norm_act('evonorm_b1')(name='x'), keras3.EvoNormB1)
 
 
-def test_beside_other_layers_of_keras_3():
-  """In a program that has not heard of TF_USE_LEGACY_KERAS."""
-  code = '''
+# A program that has not heard of TF_USE_LEGACY_KERAS, and one that loads what it saved.
+TRAIN = '''
 import keras
-from evonorm_tf.keras3 import EvoNormS0
+import numpy as np
+import sys
 import tensorflow as tf
-model = keras.Sequential([keras.layers.Conv2D(8, 3), EvoNormS0(), tf.keras.layers.Flatten()])
-print(model(tf.ones([2, 5, 5, 3])).shape, isinstance(model.layers[1], tf.keras.layers.Layer))
+from evonorm_tf.keras3 import EvoNormB0, get_norm_act
+
+images, labels = np.load('images.npy'), np.arange(8) % 4
+for model_name in sys.argv[1:]:
+  dtype, mode = model_name.split('.')
+  keras.utils.set_random_seed(0)
+  keras.config.set_dtype_policy(dtype)
+  x = inputs = keras.Input((8, 8, 3))
+  for norm_act in (EvoNormB0(), get_norm_act('evonorm_s0', groups=4)()):
+    x = norm_act(keras.layers.Conv2D(8, 3)(x))
+  x = keras.layers.Dense(4, dtype='float32')(tf.keras.layers.GlobalAveragePooling2D()(x))
+  model = keras.Model(inputs, x)
+  before = model.get_weights()
+  model.compile('adam', keras.losses.SparseCategoricalCrossentropy(True), jit_compile=mode == 'jit')
+  model.fit(images, labels, batch_size=4, verbose=0)
+  assert all(np.abs(a - b).max() > 0 for a, b in zip(model.get_weights(), before))
+  model.save(f'{model_name}.keras')
+  np.save(model_name, model.predict(images, verbose=0))
 '''
-  environment = {k: v for k, v in os.environ.items() if k != 'TF_USE_LEGACY_KERAS'}
-  result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, env=environment, capture_output=True, text=True,
-                          check=False)
-  assert result.stdout.strip() == '(2, 72) True', result.stderr
+LOAD = '''
+import evonorm_tf.keras3
+import keras
+import numpy as np
+import sys
+
+for model_name in sys.argv[1:]:
+  model = keras.models.load_model(f'{model_name}.keras')
+  y = model.predict(np.load('images.npy'), verbose=0)
+  np.testing.assert_array_equal(y, np.load(f'{model_name}.npy'))
+  print(model_name, model.layers[2].compute_dtype, model.jit_compile)
+'''
+
+
+@pytest.mark.parametrize('models,expected', [
+    (['mixed_bfloat16.jit', 'mixed_float16.graph'],
+     ['mixed_bfloat16.jit bfloat16 True', 'mixed_float16.graph float16 False']),
+    pytest.param(['mixed_float16.jit', 'mixed_bfloat16.graph', 'float32.jit', 'float32.graph'],
+                 ['mixed_float16.jit float16 True', 'mixed_bfloat16.graph bfloat16 False',
+                  'float32.jit float32 True', 'float32.graph float32 False'], marks=pytest.mark.slow)])
+def test_a_program_that_knows_keras_3_alone(models, expected, tmp_path):
+  np.save(tmp_path / 'images.npy', np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32))
+  environment = {k: v for k, v in os.environ.items() if k != 'TF_USE_LEGACY_KERAS'} | {'PYTHONPATH': str(ROOT)}
+  for program in (TRAIN, LOAD):
+    result = subprocess.run([sys.executable, '-c', program, *models], cwd=tmp_path, env=environment,
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+  assert result.stdout.splitlines() == expected
 
 
 def test_another_backend_is_refused(monkeypatch):

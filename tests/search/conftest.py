@@ -1,5 +1,6 @@
 """Records of a journal, for the tests of all that reads them; a whole search with a fake evaluation."""
 
+import signal
 import types
 
 import pytest
@@ -33,6 +34,14 @@ def _record(stage=EVOLUTION, scores=(), *, name=None, index=None, graph=None, ou
 def make_record():
   """The function that makes a record: stage, scores in the order of the architectures, and further fields."""
   return _record
+
+
+@pytest.fixture
+def ctrl_c_raises():
+  """Python's own handler of SIGINT, also where it is not set since the tests run as a script's background job."""
+  handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, handler)
 
 
 @pytest.fixture

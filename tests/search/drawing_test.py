@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from evonorm_tf.figures import figure_to_png
 from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph, Node
 from evonorm_tf.primitives import INDEX_SETS, INSTANCE, PRIMITIVES
 from search import drawing
@@ -114,7 +115,7 @@ def test_random_graphs_are_drawn_whole_and_edges_avoid_nodes():
 def test_heading():
   figure = drawing.draw_graph(known_graph('evonorm_s1'), 'costs $x^{ or $5', scores={'ResNet-50': 0.25})
   assert texts(figure)['costs $x^{ or $5'] == texts(figure)['ResNet-50: 0.2500'] == 1
-  assert drawing.figure_to_png(figure).startswith(b'\x89PNG')
+  assert figure_to_png(figure).startswith(b'\x89PNG')
   assert '0.5000   0.2500' in texts(drawing.draw_graph(DEAD_LAST_BUT_ONE, scores=(0.5, 0.25)))
 
 
@@ -126,9 +127,9 @@ def test_caption_is_the_equation_and_falls_back_to_text(monkeypatch):
     monkeypatch.setattr(drawing, 'equation_latex', lambda graph, latex=latex: latex)
     figure = drawing.draw_graph(graph)
     assert 'y = x·σ(x) / s[w,h,c/g](x) · γ + β' in texts(figure)
-    assert imread(io.BytesIO(drawing.figure_to_png(figure))).shape[1] < 1500
+    assert imread(io.BytesIO(figure_to_png(figure))).shape[1] < 1500
 
 
 def test_pyplot_keeps_no_figure():
-  drawing.figure_to_png(drawing.draw_graph(DEAD_LAST_BUT_ONE))
+  figure_to_png(drawing.draw_graph(DEAD_LAST_BUT_ONE))
   assert not _pylab_helpers.Gcf.get_all_fig_managers()

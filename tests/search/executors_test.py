@@ -3,7 +3,9 @@
 All but the last tests run workers without TensorFlow, which they import in 5 seconds.
 """
 
+import concurrent.futures
 import math
+import multiprocessing
 import operator
 import os
 import pathlib
@@ -47,6 +49,10 @@ def wait_until(condition, seconds=30):
   while not condition() and time.monotonic() < end:
     time.sleep(.02)
   return condition()
+
+
+def ctrl_c(*_, **__):
+  raise KeyboardInterrupt
 
 
 def test_in_process_runs_one_task_when_asked():
@@ -124,10 +130,70 @@ def test_close_ends_tasks_in_progress(light_workers):
   light_workers.submit('pid', os.getpid)
   _, pid = light_workers.next_result()
   for key in range(2):
-    light_workers.submit(key, time.sleep, 600)
+    light_workers.submit(key, time.sleep, 30)
   light_workers.close()
   assert not is_alive(pid)
   light_workers.close()  # a second time does nothing
+
+
+@pytest.fixture
+def busy_workers(light_workers):
+  """Two workers and the ids of their processes, each at a task that is long."""
+  for key in range(2):
+    light_workers.submit(key, os.getpid)
+  pids = [light_workers.next_result()[1] for _ in range(2)]
+  for key in range(2):
+    light_workers.submit(key, time.sleep, 30)
+  return light_workers, pids
+
+
+def test_a_second_ctrl_c_in_close_leaves_no_worker(busy_workers, monkeypatch):
+  workers, pids = busy_workers
+  with monkeypatch.context() as patch:
+    patch.setattr(concurrent.futures.ProcessPoolExecutor, 'shutdown', ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+      workers.close()
+  assert len(set(pids)) == 2 and wait_until(lambda: not any(map(is_alive, pids)))
+
+
+def test_ctrl_c_while_a_task_is_submitted_leaves_no_worker(light_workers, monkeypatch):
+  submit = executors._submit
+  monkeypatch.setattr(executors, '_submit', lambda *args: submit(*args) and ctrl_c())
+  with pytest.raises(KeyboardInterrupt):
+    light_workers.submit('long', time.sleep, 30)
+  started = {process.pid for process in multiprocessing.active_children()}
+  assert started and any(map(is_alive, started))
+  light_workers.close()
+  assert not any(map(is_alive, started))
+
+
+def test_workers_that_are_starting_do_not_see_ctrl_c(tmp_path):
+  """A worker runs the main module before its initializer: here for longer than it takes to press Ctrl-C."""
+  (tmp_path / 'parent.py').write_text(textwrap.dedent('''
+      import os, signal, time
+      from search import executors
+      executors._initialize_worker = abs
+      if __name__ == '__main__':
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        workers = executors.WorkerProcesses(2)
+        try:
+          for key in range(2):
+            workers.submit(key, os.getpid)
+          time.sleep(60)
+        except KeyboardInterrupt:
+          print(*(workers.next_result()[1] for _ in range(2)))
+          workers.close()
+      else:
+        os.write(1, b'starting\\n')
+        time.sleep(1)
+  '''))
+  parent = subprocess.Popen([sys.executable, tmp_path / 'parent.py'], env=os.environ | {'PYTHONPATH': str(ROOT)},
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+  with parent:
+    assert [parent.stdout.readline() for _ in range(2)] == ['starting\n'] * 2
+    os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
+    pids, errors = parent.communicate()
+  assert len({int(pid) for pid in pids.split()}) == 2 and errors == ''
 
 
 def test_workers_have_their_share_of_the_cores_and_ignore_ctrl_c(monkeypatch):
@@ -159,7 +225,7 @@ def test_workers_end_with_their_parent(end, tmp_path):
         for key in range(2):
           workers.submit(key, os.getpid)
         print(*(workers.next_result()[1] for _ in range(2)), flush=True)
-        workers.submit('long', time.sleep, 600)
+        workers.submit('long', time.sleep, 30)
         workers.next_result()
   '''))
   parent = subprocess.Popen([sys.executable, tmp_path / 'parent.py'], env=os.environ | {'PYTHONPATH': str(ROOT)},

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from evonorm_tf.model_dir import ModelDirError
 from search import journal as journal_lib
 from search.journal import Journal
-from search.journal import JournalError
 
 CONFIG = {'seed': 0, 'task': {'steps': 3, 'sizes': [1, 2]}}
 RECORDS = [{'stage': 'evolution', 'index': i, 'detail': 'µ "quoted"\nnew line', 'scores': {'resnet': i / 10}}
@@ -99,7 +99,7 @@ def test_damage_before_the_end_is_named_by_line(path, number, line, message):
   lines[number - 1] = line
   damaged = b'\n'.join(lines)
   path.write_bytes(damaged)
-  with pytest.raises(JournalError, match=rf'journal\.jsonl, line {number}: {message}'):
+  with pytest.raises(ModelDirError, match=rf'journal\.jsonl, line {number}: {message}'):
     replay(path)
   assert path.read_bytes() == damaged  # nothing is repaired behind the user's back
 
@@ -107,7 +107,7 @@ def test_damage_before_the_end_is_named_by_line(path, number, line, message):
 def test_another_configuration_is_refused_by_the_keys_that_differ(path):
   before = path.read_bytes()
   other = {'seed': 1, 'task': {'steps': 3, 'sizes': [1, 3]}, 'new': None, 'extra': 'x'}
-  with pytest.raises(JournalError) as error:
+  with pytest.raises(ModelDirError) as error:
     replay(path, other)
   message = str(error.value)
   assert '`seed` is 1 here and 0 there' in message and '`task.sizes` is [1, 3] here and [1, 2] there' in message
@@ -122,13 +122,13 @@ def test_without_records_another_configuration_takes_over(tmp_path):
   assert replay(path, {'seed': 2}) == []
   assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
   path.write_text('{"some": "other file"}\n')
-  with pytest.raises(JournalError, match='line 1: expected the header'):
+  with pytest.raises(ModelDirError, match='line 1: expected the header'):
     replay(path)
 
 
 def test_one_process_at_a_time(path):
   with Journal(path, CONFIG) as journal:
-    with pytest.raises(JournalError, match='another process is running this search'):
+    with pytest.raises(ModelDirError, match='another process is running this search'):
       Journal(path, CONFIG)
     opened = subprocess.run(
         [sys.executable, '-c', 'import sys; from search.journal import Journal; Journal(sys.argv[1], {})', path],
@@ -139,7 +139,7 @@ def test_one_process_at_a_time(path):
 
 
 def test_a_refused_journal_is_let_go(path):
-  with pytest.raises(JournalError):
+  with pytest.raises(ModelDirError):
     replay(path, {'seed': 1})
   assert replay(path) == RECORDS
 
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_what_was_recorded(path, room):
   before = path.read_bytes()
   journal = Journal(path, CONFIG)
   file, journal._file = journal._file, FullDisk(journal._file, room)
-  with pytest.raises(JournalError, match=r'cannot write: .*(No space left|the disk is full).*before is safe'):
+  with pytest.raises(ModelDirError, match=r'cannot write: .*(No space left|the disk is full).*before is safe'):
     journal.append({'index': 3})
   assert journal.records == RECORDS and path.read_bytes() == before
   journal._file = file  # room again
@@ -181,7 +181,7 @@ def test_a_failing_sync_is_a_failing_write(path, monkeypatch):
 
   with Journal(path, CONFIG) as journal:
     monkeypatch.setattr(journal_lib.os, 'fsync', fail)
-    with pytest.raises(JournalError, match='cannot write: Input/output error'):
+    with pytest.raises(ModelDirError, match='cannot write: Input/output error'):
       journal.append({'index': 3})
     assert journal.records == RECORDS and path.read_bytes() == before
 

@@ -149,6 +149,21 @@ def test_a_loss_that_is_not_finite_ends_the_training():
     train(infinite)
 
 
+def test_ctrl_c_is_looked_for_before_every_call(silu, monkeypatch):
+  events, training = [], object.__new__(Training)
+  training.__dict__ |= vars(silu) | {'_train': lambda batches, steps: events.append(int(steps)) or 1.}
+
+  def look():
+    if len(events) == 4:
+      raise KeyboardInterrupt
+    events.append('look')
+
+  monkeypatch.setattr(proxy_task, 'raise_if_interrupted', look)
+  with pytest.raises(KeyboardInterrupt):
+    training.train(100)
+  assert events == ['look', 25, 'look', 25]
+
+
 def test_time_is_added_by_activity(monkeypatch):
   seconds, clock = {'train': 1.}, iter([10., 12., 20., 25., 30., 31.])
   monkeypatch.setattr(proxy_task.time, 'perf_counter', lambda: next(clock))

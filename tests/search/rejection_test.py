@@ -10,6 +10,7 @@ import tf_keras
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
 from evonorm_tf.norm_act import get_norm_act
+from search import rejection
 from search.architecture import Architecture
 from search.known_graphs import known_graph
 from search.proxy_task import kernels
@@ -99,6 +100,21 @@ def test_the_steps_are_divided_into_calls(monkeypatch):
   monkeypatch.setattr(StabilityTest, '_ascend', lambda self, task, model, batches, steps: next(norms))
   monkeypatch.setattr(tf, 'function', lambda f: lambda batches, steps: calls.append(int(steps)) or f(batches, steps))
   assert StabilityTest(steps=60).check(TASK, get_norm_act('bn_relu')) == 5. and calls == [25, 25, 10]
+
+
+def test_ctrl_c_is_looked_for_before_every_call(monkeypatch):
+  events = []
+
+  def look():
+    if len(events) == 4:
+      raise KeyboardInterrupt
+    events.append('look')
+
+  monkeypatch.setattr(rejection, 'raise_if_interrupted', look)
+  monkeypatch.setattr(tf, 'function', lambda f: lambda batches, steps: events.append(int(steps)) or 1.)
+  with pytest.raises(KeyboardInterrupt):
+    StabilityTest().check(TASK, get_norm_act('bn_relu'))
+  assert events == ['look', 25, 'look', 25]
 
 
 @pytest.mark.parametrize('norms, steps, text', [

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from evonorm_tf.model_dir import ModelDirError
 from search import evolution
 from search.journal import Journal
-from search.journal import JournalError
 from search.proposal import RandomSearch
 from search.random_graph import SearchSpace
 from tests.search.fake_search import FakeEvaluation
@@ -87,7 +87,7 @@ def test_killed_by_the_system_and_resumed(bare, whole, tmp_path):
   journal, end = tmp_path / 'journal.jsonl', time.monotonic() + 60
   while not (journal.exists() and journal.read_bytes().count(b'\n') >= 8) and time.monotonic() < end:
     time.sleep(.005)
-  with pytest.raises(JournalError, match='another process is running this search'):
+  with pytest.raises(ModelDirError, match='another process is running this search'):
     search(tmp_path)
   child.kill()
   child.wait()
@@ -119,6 +119,6 @@ def test_more_candidates_and_other_workers_later(bare, whole, tmp_path):
     ({'evaluation': FakeEvaluation(FakeTask(8))}, 'evaluation.task.steps')])
 def test_another_search_is_refused(bare, whole, options, key):
   before = (whole[0] / 'journal.jsonl').read_bytes()
-  with pytest.raises(JournalError, match=f'belongs to a search of another configuration: .*`{key}` is '):
+  with pytest.raises(ModelDirError, match=f'belongs to a search of another configuration: .*`{key}` is '):
     search(whole[0], **options)
   assert (whole[0] / 'journal.jsonl').read_bytes() == before

@@ -1,6 +1,7 @@
 """The binary: what it says when something is wrong, without a traceback; and, slow, whole searches that are killed."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -115,19 +116,22 @@ def read(model_dir):
 
 
 def run_until(records, end_signal, model_dir, *bindings):
-  """Runs the smoke search until its journal has so many records, then sends the signal; returns what it has said."""
+  """Runs the smoke search until its journal has so many records, then sends the signal to all its processes.
+
+  Returns what it has said, up to the end of its last process, and its exit code.
+  """
   process = subprocess.Popen(command(model_dir, *bindings), cwd=ROOT, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE, text=True)
+                             stderr=subprocess.PIPE, text=True, start_new_session=True)
   with process:
     while len(read(model_dir)) < records and process.poll() is None:
       time.sleep(.05)
     assert process.poll() is None, process.stderr.read()
-    process.send_signal(end_signal)
+    os.killpg(process.pid, end_signal)
     return process.communicate()[1], process.returncode
 
 
 @pytest.mark.slow
-def test_a_search_killed_twice_ends_like_one_never_killed(tmp_path):
+def test_a_search_killed_twice_ends_like_one_never_killed(tmp_path, ctrl_c_raises):
   one_worker = 'run_search.workers = 1'
   subprocess.run(command(tmp_path / 'whole', one_worker), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
   whole = read(tmp_path / 'whole')
@@ -144,9 +148,11 @@ def test_a_search_killed_twice_ends_like_one_never_killed(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_workers_evaluate_each_candidate_once(tmp_path):
-  subprocess.run(command(tmp_path, 'run_search.workers = 2', 'run_search.candidates = 5'), cwd=ROOT, check=True,
-                 stdout=subprocess.DEVNULL)
+def test_two_workers_evaluate_each_candidate_once(tmp_path, ctrl_c_raises):
+  bindings = 'run_search.workers = 2', 'run_search.candidates = 5'
+  said, code = run_until(1, signal.SIGINT, tmp_path, *bindings)
+  assert (code, 'Traceback' in said) == (130, False)
+  subprocess.run(command(tmp_path, *bindings), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
   evolved = [r for r in read(tmp_path) if r['stage'] == 'evolution']
   assert sorted(r['index'] for r in evolved) == list(range(5))
   assert len({json.dumps(r['graph']) for r in evolved}) == 5

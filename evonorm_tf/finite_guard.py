@@ -1,0 +1,60 @@
+"""Stops a training whose loss or weights are no longer finite, before that reaches a checkpoint."""
+
+import tensorflow as tf
+
+
+class LossWatch:
+  """Remembers the first step whose loss was not finite.
+
+  Args:
+    global_step: the variable of the training step. Create the watch in the strategy's scope.
+  """
+
+  def __init__(self, global_step: tf.Variable):
+    self._global_step = global_step
+    self._bad_step = tf.Variable(
+        -1, dtype=tf.int64, trainable=False, synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+  def update(self, loss: tf.Tensor) -> None:
+    """Looks at a replica's loss of the present step."""
+    is_first = ~tf.math.is_finite(loss) & (self._bad_step < 0)
+    self._bad_step.assign(tf.where(is_first, tf.cast(self._global_step, tf.int64), self._bad_step))
+
+  def first_bad_step(self) -> int | None:
+    """Returns the first such step of any local replica, or None."""
+    replicas = tf.distribute.get_strategy().experimental_local_results(self._bad_step)
+    return min((step for step in map(int, replicas) if step >= 0), default=None)
+
+
+class FiniteGuard:
+  """An Orbit action behind each training loop, which Orbit runs before it saves a checkpoint.
+
+  Args:
+    watch: a `LossWatch`.
+    model: the model in training.
+    global_step: the variable of the training step.
+    model_dir: the folder of its checkpoints.
+  """
+
+  def __init__(self, watch, model, global_step, model_dir):
+    self._watch = watch
+    self._model = model
+    self._global_step = global_step
+    self._model_dir = model_dir
+
+  def __call__(self, output) -> None:
+    """Raises FloatingPointError, naming the step and the last checkpoint, unless all is finite."""
+    del output
+    bad_step = self._watch.first_bad_step()
+    if bad_step is not None:
+      self._stop(f'the loss is not finite at step {bad_step}')
+    # A finite loss can still have led to an update that is not: the checkpoint would hold it.
+    for variable in self._model.trainable_variables:
+      if not tf.reduce_all(tf.math.is_finite(variable)):
+        self._stop(f'{variable.name} is not finite after step {int(self._global_step)}')
+
+  def _stop(self, what: str) -> None:
+    kept = tf.train.latest_checkpoint(self._model_dir)
+    raise FloatingPointError(f'Training stopped, for {what}. The last good checkpoint is {kept or "none"}. A smaller '
+                             'learning rate, a longer warm-up or another seed may help.')

@@ -1,0 +1,19 @@
+"""Markdown of reports: tables and text that fits into them."""
+
+from collections.abc import Sequence
+
+NO_VALUE = '–'
+MAX_LENGTH = 200  # characters of a cell
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+  """A Markdown table, or a dash for one without rows."""
+  lines = [header, ['---'] * len(header), *rows] if rows else []
+  cells = [[one_line(str(cell)).replace('|', r'\|') for cell in line] for line in lines]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in cells) or NO_VALUE
+
+
+def one_line(text: str) -> str:
+  """The text in one line of at most `MAX_LENGTH` characters."""
+  text = ' '.join(text.split())
+  return text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH - 1] + '…'

@@ -1,0 +1,76 @@
+"""A model directory: one process at a time, settings that stay, and files that are complete at any time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import IO
+
+
+class ModelDirError(ValueError):
+  """A `model_dir` that cannot be used. The message names the file and what is wrong."""
+
+
+def lock(file: IO, work: str) -> None:
+  """Keeps other processes off until the file is closed; they have to lock the same one.
+
+  Args:
+    file: an open file of the directory. It must not be replaced meanwhile: the lock is the open file's, not the name's.
+    work: what runs there, such as 'search'.
+
+  Raises:
+    ModelDirError: if another process has the lock.
+  """
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as e:
+    raise ModelDirError(f'{file.name}: another process is running this {work}. Wait for it, or give this one a '
+                        '`model_dir` of its own.') from e
+
+
+def check_settings(path, there: dict, here: dict, work: str) -> None:
+  """Refuses to go on with other settings than those on disk.
+
+  Args:
+    path: the file that holds the settings, for the message.
+    there: the settings on disk, JSON data.
+    here: the settings now; tuples count as JSON's lists.
+    work: what they belong to, such as 'search'.
+
+  Raises:
+    ModelDirError: naming each setting that differs.
+  """
+  differences = list(_differences(there, json.loads(json.dumps(here))))
+  if differences:
+    raise ModelDirError(f'{path} belongs to a {work} of another configuration: {"; ".join(differences)}. '
+                        f'Give this {work} a `model_dir` of its own.')
+
+
+def _differences(there, here, path: str = '') -> Iterator[str]:
+  """Yields a text for every leaf in which two trees of JSON data differ."""
+  if isinstance(there, dict) and isinstance(here, dict):
+    for key in sorted(set(there) | set(here)):
+      yield from _differences(there.get(key), here.get(key), f'{path}.{key}' if path else key)
+  elif there != here:
+    yield f'`{path}` is {here!r} here and {there!r} there'
+
+
+@contextlib.contextmanager
+def replacing(path) -> Iterator[pathlib.Path]:
+  """Gives the path of a temporary file, which is on disk and replaces `path` in one step when it is written."""
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.tmp')
+  yield temporary
+  _sync(temporary)
+  os.replace(temporary, path)
+  _sync(path.parent)  # the names in a folder are data of their own
+
+
+def _sync(path: pathlib.Path) -> None:
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
