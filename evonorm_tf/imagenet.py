@@ -2,8 +2,8 @@
 
 The images are those of the paper's main experiments. What happens to an image is Model Garden's
 (`official.vision.dataloaders.classification_input`): for training a random crop of 8 to 100% of the area, a random flip
-and, if wanted, RandAugment; for evaluation the central 87.5%; then resizing and the normalization by channel. Reading is
-our own, in `imagenet_records`. Needs the extras `models` and, for TFDS, `data`.
+and, if wanted, RandAugment; for evaluation the central 87.5%; then resizing and the normalization by channel. Reading
+is our own, in `imagenet_records`. Needs the extras `models` and, for TFDS, `data`.
 """
 
 import dataclasses
@@ -42,7 +42,8 @@ class ImageNet:
     randaugment_magnitude: their strength, from 0 to 10. Further settings are Model Garden's defaults.
     center_crop_fraction: the side of the evaluation's crop in units of the image's shorter side.
     resize_method: as `tf.image.resize` takes it.
-    shuffle_buffer: training records among which to draw the next one, of 110 kB each. It is full before the first batch.
+    shuffle_buffer: training records among which to draw the next one, of 110 kB each. The first batch waits until it
+      is full.
   """
   data_dir: str | None = None
   train_files: str | None = None
@@ -84,20 +85,20 @@ class ImageNet:
 
     Global batches are a function of (seed, step): no global seed, thread, number of replicas or of input pipelines
     changes them. Every image comes once an epoch; a batch may span two epochs. A record that cannot be read is skipped:
-    one of 64 others takes its place, for batches may not depend on where a run began. So that all pipelines agree on the
-    order, each reads all records from the disk, 140 GB an epoch; it decodes its own.
+    one of 64 others takes its place, so that batches do not depend on where a run began. All pipelines must agree on
+    the order: each reads all records from the disk, 140 GB an epoch; it decodes its own.
 
     Args:
       batch_size: the global batch.
       seed: an integer.
-      first_step: the number of the first batch; to go on from a checkpoint, its step. The records of the epoch that come
-        before it are read once more, without decoding them.
+      first_step: the number of the first batch; to go on from a checkpoint, its step. The records of the epoch that
+        come before it are read once more, without decoding them.
       input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after
         the other; None for the global batches.
 
     Returns:
-      tf.data.Dataset of (float32 `[batch_size, image_size, image_size, 3]`, normalized by the channel means and standard
-      deviations of ImageNet; int32 `[batch_size]`).
+      tf.data.Dataset of (float32 `[batch_size, image_size, image_size, 3]`, normalized by the channel means and
+      standard deviations of ImageNet; int32 `[batch_size]`).
 
     Raises:
       ValueError: as `check`. While iterating, tf.errors.InvalidArgumentError where more than half of the first 1,000
@@ -192,8 +193,9 @@ class ImageNet:
     pattern = getattr(self, f'{split}_files')
     images = getattr(self, f'{split}_images')
     if (self.data_dir is None) == (pattern is None):
-      raise ValueError(f'ImageNet needs either `data_dir` or `train_files` and `validation_files`, received '
-                       f'{self.data_dir!r} and {self.train_files!r}, {self.validation_files!r}.')
+      raise ValueError(f'ImageNet needs either `data_dir`, the TFDS folder of imagenet2012, or `train_files` and '
+                       f'`validation_files`, globs of TFRecords, received {self.data_dir!r} and {self.train_files!r}, '
+                       f'{self.validation_files!r}.')
     if self.data_dir is not None:
       files = imagenet_files.find_tfds(self.data_dir, split, f'{split}_images', images)
     else:
