@@ -66,7 +66,7 @@ def import_tfds():
   try:
     import tensorflow_datasets as tfds  # here, because pipelines over one's own arrays do without it
   except ImportError as e:
-    raise ModuleNotFoundError(f"CIFAR-10 is read by tensorflow-datasets: pip install 'evonorm-tf[data]' ({e}).") from e
+    raise ModuleNotFoundError(f"TFDS folders are read by tensorflow-datasets: pip install 'evonorm-tf[data]' ({e}).") from e
   return tfds
 
 

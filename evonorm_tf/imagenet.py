@@ -2,8 +2,8 @@
 
 The images are those of the paper's main experiments. What happens to an image is Model Garden's
 (`official.vision.dataloaders.classification_input`): for training a random crop of 8 to 100% of the area, a random flip
-and, if wanted, RandAugment; for evaluation the central 87.5%; then resizing and the normalization by channel. Reading is
-our own, in `imagenet_records`. Needs the extras `models` and, for TFDS, `data`.
+and, if wanted, RandAugment; for evaluation the central 87.5%; then resizing and the normalization by channel. Reading
+is our own, in `imagenet_records`. Needs the extras `models` and, for TFDS, `data`.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from evonorm_tf import imagenet_files
 from evonorm_tf import imagenet_records
 
 _RESIZE_METHODS = ('area', 'bicubic', 'bilinear', 'gaussian', 'lanczos3', 'lanczos5', 'mitchellcubic', 'nearest')
+_SPARES = 64  # the first records; those that can be read take the places of unreadable ones
 _ENCODED, _LABEL = classification_input.DEFAULT_IMAGE_FIELD_KEY, classification_input.DEFAULT_LABEL_FIELD_KEY
 
 
@@ -41,7 +42,8 @@ class ImageNet:
     randaugment_magnitude: their strength, from 0 to 10. Further settings are Model Garden's defaults.
     center_crop_fraction: the side of the evaluation's crop in units of the image's shorter side.
     resize_method: as `tf.image.resize` takes it.
-    shuffle_buffer: training records among which to draw the next one, of 110 kB each. It is full before the first batch.
+    shuffle_buffer: training records among which to draw the next one, of 110 kB each. The first batch waits until it
+      is full.
   """
   data_dir: str | None = None
   train_files: str | None = None
@@ -74,7 +76,7 @@ class ImageNet:
       raise ValueError(f'`resize_method` must be one of {_RESIZE_METHODS}, received {self.resize_method!r}.')
 
   def check(self):
-    """Raises ValueError where images are missing; the message says what to prepare, where and how."""
+    """Raises ValueError where images are missing or none can be read; it says what to prepare, where and how."""
     self._files('train')
     self._files('validation')
 
@@ -83,26 +85,26 @@ class ImageNet:
 
     Global batches are a function of (seed, step): no global seed, thread, number of replicas or of input pipelines
     changes them. Every image comes once an epoch; a batch may span two epochs. A record that cannot be read is skipped:
-    another image of its batch takes its place. So that all pipelines agree on the order, each reads all records from the
-    disk, 140 GB an epoch; it decodes its own.
+    one of 64 others takes its place, so that batches do not depend on where a run began. All pipelines must agree on
+    the order: each reads all records from the disk, 140 GB an epoch; it decodes its own.
 
     Args:
       batch_size: the global batch.
       seed: an integer.
-      first_step: the number of the first batch; to go on from a checkpoint, its step. The records of the epoch that come
-        before it are read once more, without decoding them.
+      first_step: the number of the first batch; to go on from a checkpoint, its step. The records of the epoch that
+        come before it are read once more, without decoding them.
       input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after
         the other; None for the global batches.
 
     Returns:
-      tf.data.Dataset of (float32 `[batch_size, image_size, image_size, 3]`, normalized by the channel means and standard
-      deviations of ImageNet; int32 `[batch_size]`).
+      tf.data.Dataset of (float32 `[batch_size, image_size, image_size, 3]`, normalized by the channel means and
+      standard deviations of ImageNet; int32 `[batch_size]`).
 
     Raises:
       ValueError: as `check`. While iterating, tf.errors.InvalidArgumentError where more than half of the first 1,000
-        records, or of all so far, cannot be read, or where the files hold more records than `train_images`.
+        records or more cannot be read, or where the files hold more records than `train_images`.
     """
-    files = self._files('train')
+    files, spares = self._files('train')
     context, local_size = _pipeline(batch_size, input_context)
     replicas = context.num_replicas_in_sync
     local_replicas = replicas // context.num_input_pipelines
@@ -122,9 +124,10 @@ class ImageNet:
 
     records = imagenet_records.shuffled_records(
         files.paths, self.train_images, seed, first_step * batch_size, self.shuffle_buffer)
-    skipped = imagenet_records.SkippedRecords('training', self.train_images // context.num_input_pipelines, decode)
-    examples = imagenet_records.examples(_share(records, is_own, context), decode, prepare, skipped)
-    return imagenet_records.filled_batches(examples, local_size).prefetch(tf.data.AUTOTUNE)
+    examples = imagenet_records.examples(_share(records, is_own, context), spares, decode, prepare, 'training')
+    batches = examples.map(lambda _, example: example).batch(
+        local_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
   def evaluation_batches(self, batch_size, input_context=None):
     """A dataset of the validation images, each once, in an order that never changes.
@@ -140,7 +143,7 @@ class ImageNet:
     Raises:
       ValueError, tf.errors.InvalidArgumentError: as `training_batches`.
     """
-    files = self._files('validation')
+    files, spares = self._files('validation')
     context, local_size = _pipeline(batch_size, input_context)
 
     def is_own(position, _):
@@ -148,13 +151,12 @@ class ImageNet:
 
     def decode(_, record):
       encoded, label = files.decode(record, self.num_classes)
-      return self.preprocess(tf.io.decode_jpeg(encoded, channels=3)), label
+      return self.preprocess(imagenet_augmentation.decode_image(encoded)), label
 
     records = imagenet_records.ordered_records(files.paths, self.validation_images)
-    skipped = imagenet_records.SkippedRecords(
-        'validation', self.validation_images // context.num_input_pipelines, decode)
-    examples = imagenet_records.examples(_share(records, is_own, context), decode, lambda _, image: image, skipped)
-    readable = examples.filter(lambda readable, _: readable).map(lambda _, example: example)
+    examples = imagenet_records.examples(
+        _share(records, is_own, context), spares, decode, lambda _, image: image, 'validation')
+    readable = examples.filter(lambda own, _: own).map(lambda _, example: example)
     return readable.batch(local_size, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
   def preprocess(self, image):
@@ -187,14 +189,27 @@ class ImageNet:
     return preprocess_ops.normalize_image(image, preprocess_ops.MEAN_RGB, preprocess_ops.STDDEV_RGB)
 
   def _files(self, split):
+    """Returns the `RecordFiles` of a split and some of its records that can be read; ValueError as `check`."""
     pattern = getattr(self, f'{split}_files')
     images = getattr(self, f'{split}_images')
     if (self.data_dir is None) == (pattern is None):
-      raise ValueError(f'ImageNet needs either `data_dir` or `train_files` and `validation_files`, received '
-                       f'{self.data_dir!r} and {self.train_files!r}, {self.validation_files!r}.')
+      raise ValueError(f'ImageNet needs either `data_dir`, the TFDS folder of imagenet2012, or `train_files` and '
+                       f'`validation_files`, globs of TFRecords, received {self.data_dir!r} and {self.train_files!r}, '
+                       f'{self.validation_files!r}.')
     if self.data_dir is not None:
-      return imagenet_files.find_tfds(self.data_dir, split, f'{split}_images', images)
-    return imagenet_files.find_files(f'{split}_files', pattern, split, self.first_label, f'{split}_images', images)
+      files = imagenet_files.find_tfds(self.data_dir, split, f'{split}_images', images)
+    else:
+      files = imagenet_files.find_files(f'{split}_files', pattern, split, self.first_label, f'{split}_images', images)
+
+    def decode(_, record):
+      encoded, label = files.decode(record, self.num_classes)
+      return imagenet_augmentation.decode_image(encoded), label
+
+    try:
+      return files, imagenet_records.readable_records(
+          imagenet_records.ordered_records(files.paths, images), _SPARES, decode)
+    except ValueError as e:
+      raise ValueError(f"The {split} images in '{self.data_dir or pattern}' cannot be used. {e}") from e
 
 
 def _pipeline(batch_size, input_context):

@@ -15,11 +15,16 @@ _GREY = 128  # what RandAugment puts where an image has no pixels
 _SIGNED = ('Rotate', 'ShearX', 'ShearY', 'TranslateX', 'TranslateY')
 
 
+def decode_image(encoded):
+  """Returns uint8 `[height, width, 3]` of an image file: JPEG, grey and CMYK too, PNG, GIF or BMP."""
+  return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+
 def random_crop(encoded, area_range, seed):
-  """Decodes a random window of a JPEG.
+  """Decodes a random window of an image.
 
   Args:
-    encoded: the bytes of a JPEG.
+    encoded: the bytes of a file that `decode_image` reads.
     area_range: least and greatest part of the image's area that a window covers; its aspect ratio is from 3:4 to 4:3.
       Where ten draws find none, the window is that of Model Garden's evaluation.
     seed: integers `[2]`.
@@ -27,6 +32,9 @@ def random_crop(encoded, area_range, seed):
   Returns:
     uint8 `[height, width, 3]`.
   """
+  # A window alone can be decoded of a JPEG only, but one of ImageNet's images is a PNG in spite of its name.
+  encoded = tf.cond(
+      tf.io.is_jpeg(encoded), lambda: encoded, lambda: tf.io.encode_jpeg(decode_image(encoded), quality=100))
   shape = tf.image.extract_jpeg_shape(encoded)
   whole_image = tf.constant([[[0., 0., 1., 1.]]])
   offset, size, _ = tf.image.stateless_sample_distorted_bounding_box(

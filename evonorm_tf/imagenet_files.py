@@ -1,4 +1,4 @@
-"""Where ImageNet's records lie, in a TFDS folder or in TFRecords, what is in them, and what to do where they are not."""
+"""Where ImageNet's records lie, in a TFDS folder or in TFRecords, what they hold, and what to do where they are not."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,7 @@ class RecordFiles:
 
   Attributes:
     paths: the files.
-    image_key: the feature that holds a JPEG.
+    image_key: the feature that holds the bytes of a JPEG.
     label_key: the feature that holds an integer.
     first_label: the label of the first class.
   """
@@ -76,8 +76,8 @@ def find_tfds(data_dir, split, images_field, images):
 def _tfds_advice(data_dir, split, problem):
   archives = ' and '.join(_ARCHIVES.values())
   return (
-      f"`data_dir` must be a TFDS folder that holds the {split} split of imagenet2012, received '{data_dir}'. Looked for "
-      f"'{pathlib.Path(data_dir) / 'imagenet2012'}'. {problem}\nTo prepare it, register at "
+      f"`data_dir` must be a TFDS folder that holds the {split} split of imagenet2012, received '{data_dir}'. Looked "
+      f"for '{pathlib.Path(data_dir) / 'imagenet2012'}'. {problem}\nTo prepare it, register at "
       f'https://image-net.org/download-images, download {archives} (145 GB) into '
       f"'{pathlib.Path(data_dir) / 'downloads' / 'manual'}' and run `tfds build imagenet2012 --data_dir={data_dir}`, "
       'which takes hours and another 160 GB.')
@@ -102,8 +102,8 @@ def find_files(field, pattern, split, first_label, images_field, images):
   if not paths:
     raise ValueError(
         f"`{field}` must match TFRecord files of ImageNet's {split} images, received '{pattern}', which matches none. "
-        f'They are usually called {_SHARDS[split]} and so on; each record is a tf.Example with the features image/encoded '
-        f'(a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare imagenet2012 with '
+        f'They are usually called {_SHARDS[split]} and so on; each record is a tf.Example with the features '
+        f'image/encoded (a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare imagenet2012 with '
         'TFDS and give `data_dir`.')
   try:
     in_first = sum(1 for _ in tf.data.TFRecordDataset(paths[0]))

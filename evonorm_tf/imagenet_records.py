@@ -12,7 +12,7 @@ import tensorflow as tf
 
 _FILES_AT_ONCE = 16
 _RECORDS_OF_A_FILE = 16  # in a row
-_CHECKED_RECORDS = 1000
+_FIRST_VERDICT = 1000  # records
 _SKIPS_A_WARNING = 100
 _MISSING = b''  # stands for a record that a damaged file has lost
 
@@ -65,7 +65,7 @@ def _read(files, records):
   """Returns a dataset of exactly `records` serialized records; those that the files lack are empty."""
   # What stands behind the damage in a file is lost; TensorFlow cannot find the next record.
   found = tf.data.Dataset.from_tensor_slices(files).interleave(
-      lambda file: tf.data.TFRecordDataset(file, buffer_size=2**20).ignore_errors(), _FILES_AT_ONCE,
+      lambda file: tf.data.TFRecordDataset(_openable(file), buffer_size=2**20).ignore_errors(), _FILES_AT_ONCE,
       _RECORDS_OF_A_FILE, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   missing = tf.data.Dataset.from_tensors(_MISSING).repeat(records)
 
@@ -78,95 +78,100 @@ def _read(files, records):
   return found.concatenate(missing).enumerate().take_while(belongs).map(lambda _, record: record)
 
 
-def examples(records, decode, prepare, skipped):
-  """Makes examples of records in parallel; one that cannot be read does not end the dataset.
+def _openable(file):
+  """Returns the name of a file that can be opened; with another one `ignore_errors` would try again for ever."""
+  def open_once(name):
+    with tf.io.gfile.GFile(name.decode(), 'rb') as opened:
+      opened.read(1)
+    return name
+
+  return tf.ensure_shape(tf.numpy_function(open_once, [file], tf.string), [])
+
+
+def examples(records, spares, decode, prepare, split):
+  """Makes examples of records in parallel; one that cannot be read is counted, and a spare one takes its place.
+
+  Which spare one is a function of the position, so that what a batch holds depends neither on the step at which a run
+  began nor on the number of replicas.
 
   Args:
     records: a dataset of (position, serialized record).
+    spares: serialized records that can be read, strings `[N]`; see `readable_records`.
     decode: (position, record) -> (image, label); any error of TensorFlow says that the record cannot be read.
-    prepare: (position, image) -> image of static shape; what happens to an image that has been read. It meets images of
-      1x1 zeros in place of unreadable ones, unless `decode` fixes the size.
-    skipped: the `SkippedRecords` that receives the failures.
+    prepare: (position, image) -> image; what happens to an image that has been read.
+    split: what the log calls the stream.
 
   Returns:
-    tf.data.Dataset of (readable, bool; (image, label), meaningless where not readable), in the order of `records`.
+    tf.data.Dataset of (own, bool: False for a spare example; (image, label)), in the order of `records`. Iterating
+    raises tf.errors.InvalidArgumentError where, after 1,000 records, more than half could not be read.
   """
+  spares = tf.constant(spares)
+
   @tf.autograph.experimental.do_not_convert
-  def attempt(number, numbered_record):
-    # A dataset of one record, because `ignore_errors` is TensorFlow's only way to catch an error in a graph. It costs a
+  def attempt(position, record):
+    # Datasets of one record, because `ignore_errors` is TensorFlow's only way to catch an error in a graph. It costs a
     # tenth of a millisecond, more in a large function, hence `prepare`. Decoding a photograph takes one or two.
-    decoded = tf.data.Dataset.from_tensors(numbered_record).map(lambda *record: (True, decode(*record)))
-    blank = tf.nest.map_structure(
-        lambda spec: tf.zeros([size or 1 for size in spec.shape], spec.dtype), decoded.element_spec)
-    outcome = decoded.ignore_errors().concatenate(tf.data.Dataset.from_tensors(blank)).take(1)
-    readable, (image, label) = outcome.get_single_element()
-    position, record = numbered_record
-    return readable, (prepare(position, image), label), (number, position, tf.where(readable, b'', record))
+    def decoded(candidate, own):
+      return tf.data.Dataset.from_tensors((position, candidate)).map(lambda *it: (own, decode(*it)))
 
-  def report(readable, example, origin):
-    readable = tf.cond(readable, lambda: True, lambda: tf.numpy_function(skipped.add, origin, tf.bool))
-    return tf.ensure_shape(readable, []), example
+    spare = spares[position % len(spares)]
+    outcome = decoded(record, True).ignore_errors().concatenate(decoded(spare, False)).take(1)
+    own, (image, label) = outcome.get_single_element()
+    return own, (prepare(position, image), label), (position, tf.where(own, b'', record))
 
-  return records.enumerate().map(attempt, tf.data.AUTOTUNE, deterministic=True).map(report)
+  def count(state, outcome):
+    own, example, origin = outcome
+    seen, skipped = state[0] + 1, state[1] + tf.cast(not own, tf.int64)
+    own = tf.cond(own, lambda: True, lambda: tf.numpy_function(report, [seen, skipped, *origin], tf.bool))
+    return (seen, skipped), (tf.ensure_shape(own, []), example)
 
-
-def filled_batches(dataset, batch_size):
-  """Batches the output of `examples`; other examples of a batch take the places of its unreadable ones.
-
-  So every batch stands where it would without broken records, and a run that goes on at a step meets the batches that
-  it would have met. A batch with nothing readable is left out.
-  """
-  def fill(readable, batch):
-    places = tf.range(batch_size)
-    others = tf.boolean_mask(places, readable)
-    source = tf.where(readable, places, tf.gather(others, places % tf.size(others)))
-    return tf.cond(tf.reduce_all(readable), lambda: batch,
-                   lambda: tf.nest.map_structure(lambda values: tf.gather(values, source), batch))
-
-  batches = dataset.batch(batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-  return batches.filter(lambda readable, _: tf.reduce_any(readable)).map(fill)
-
-
-class SkippedRecords:
-  """Counts and reports the unreadable records of one stream.
-
-  Args:
-    split: what the log calls the stream.
-    records: how many records the stream has, or has an epoch.
-    decode: the function that fails; it is called again for the cause of a failure that is reported.
-  """
-
-  def __init__(self, split, records, decode):
-    self._split = split
-    self._checked = min(_CHECKED_RECORDS, records)
-    self._decode = decode
-    self._count = 0
-
-  def add(self, number, position, record):
-    """Counts record `number` of the stream; returns False, which is `readable`.
-
-    Raises:
-      ValueError: if of the first 1,000 records, or of all so far, more than half were unreadable.
-    """
-    global _skipped
-    with _skipped_lock:
-      _skipped += 1
-      self._count += 1
-      count = self._count
-    seen = number + 1
-    if count > max(self._checked, seen) / 2:
-      raise ValueError(f'{count} of the first {seen} {self._split} records cannot be read. The latest: '
-                       f'{self._cause(position, record)}')
-    if count % _SKIPS_A_WARNING == 1:
-      logging.warning('Skipped %d unreadable %s record(s) so far. The latest: %s', count, self._split,
-                      self._cause(position, record))
+  def report(seen, skipped, position, record):
+    _report(split, seen, skipped, decode, position, record)
     return False
 
-  def _cause(self, position, record):
-    if record == _MISSING:
-      return 'the files hold fewer records than they should; a damaged file ends early.'
+  # `scan`, because its state begins anew with each iteration.
+  zeros = tf.zeros([2], tf.int64)
+  return records.map(attempt, tf.data.AUTOTUNE, deterministic=True).scan((zeros[0], zeros[1]), count)
+
+
+def _report(split, seen, skipped, decode, position, record):
+  """Counts an unreadable record, the last of `seen`; raises ValueError if there are too many."""
+  global _skipped
+  with _skipped_lock:
+    _skipped += 1
+  too_many = seen >= _FIRST_VERDICT and skipped > seen / 2
+  if too_many or skipped % _SKIPS_A_WARNING == 1:
+    message = (f'{skipped} of the first {seen} {split} records cannot be read. The latest: '
+               f'{_cause(decode, position, record)}')
+    if too_many:
+      raise ValueError(message)
+    logging.warning('%s', message)
+
+
+def _cause(decode, position, record):
+  """Returns why `decode` fails."""
+  if record == _MISSING:
+    return 'the files hold fewer records than they should; a damaged file ends early.'
+  try:
+    decode(position, tf.constant(record))
+  except Exception as e:  # whatever it was, the message about a skipped record must not be a failure of its own
+    return f'{type(e).__name__}: {e}'
+  return 'no cause was found when decoding it again.'
+
+
+def readable_records(records, count, decode):
+  """Returns those of the first `count` records of a dataset of (position, record) that can be read, serialized.
+
+  Raises:
+    ValueError: if there are none.
+  """
+  readable, cause = [], 'there are no records.'
+  for position, record in records.take(count):
     try:
-      self._decode(position, tf.constant(record))
-    except Exception as e:  # whatever it was, the message of a skip must not be a failure of its own
-      return f'{type(e).__name__}: {e}'
-    return 'no cause was found when decoding it again.'
+      decode(position, record)
+      readable.append(record.numpy())
+    except tf.errors.OpError as e:
+      cause = f'{type(e).__name__}: {e}'
+  if not readable:
+    raise ValueError(f'None of the first {count} records can be read. The latest: {cause}')
+  return readable
