@@ -7,6 +7,7 @@ import tf_keras
 
 from evonorm_tf.finite_guard import FiniteGuard
 from evonorm_tf.finite_guard import LossWatch
+from evonorm_tf.strategy import get_strategy
 
 
 def watched(*losses, first_step=0):
@@ -31,7 +32,7 @@ def test_the_first_bad_step_is_remembered(losses, expected):
 
 
 def test_a_loss_of_any_replica_counts():
-  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  strategy = get_strategy('mirrored')
   with strategy.scope():
     step = tf.Variable(0, dtype=tf.int64)
     watch = LossWatch(step)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.moving_average import MovingAverage
+from evonorm_tf.strategy import get_strategy
 from tests.evonorm_tf.tiny_training import evaluation
 from tests.evonorm_tf.tiny_training import network
 from tests.evonorm_tf.tiny_training import run
@@ -85,7 +86,7 @@ def test_two_swaps_change_no_bit():
 
 
 def test_replicas_average_alike():
-  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  strategy = get_strategy('mirrored')
   with strategy.scope():
     model, average, step = averaged([1., 2., 3.], .3)
     for gradient in ([.5, 0., 0.], [.25, .5, 0.]):  # two replicas: the sum is twice the gradient
