@@ -106,7 +106,7 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
     step = self.trainer.global_step
     self._summary_manager, self._eval_summary_manager = (
         orbit.utils.SummaryManager(os.path.join(self.model_dir, folder) if is_used else None, tf.summary.scalar, step)
-        for folder, is_used in (('train', self._is_chief and trainer), ('validation', self._is_chief)))
+        for folder, is_used in (('train', self._is_chief and trainer), ('validation', self._is_chief and self._mode != 'train')))
     self._log = training_log.TrainingLog(
         self.params.trainer.train_steps, self.trainer.model, step,
         self._summary_manager.summary_writer() if self._histograms else None, self._console)

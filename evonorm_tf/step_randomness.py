@@ -1,6 +1,7 @@
 """Dropout that is a pure function of (seed, layer, step, replica), so that training goes on exactly from a checkpoint.
 
-tf_keras draws masks from the process's random state, which a checkpoint does not hold.
+tf_keras draws masks from the process's random state, which a checkpoint does not hold. Under XLA the masks
+are others.
 """
 
 import tensorflow as tf

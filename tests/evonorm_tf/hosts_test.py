@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf import hosts
+from evonorm_tf.strategy import get_strategy
 
 CHIEF, OTHER = (types.SimpleNamespace(extended=types.SimpleNamespace(should_checkpoint=is_chief))
                 for is_chief in (True, False))
@@ -59,7 +60,7 @@ def test_nothing_is_left_of_an_earlier_training(tmp_path):
 
 
 def test_steps_that_differ_are_refused():
-  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  strategy = get_strategy('mirrored')
   with strategy.scope():
     step = tf.Variable(7, dtype=tf.int64, synchronization=tf.VariableSynchronization.ON_READ,
                        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)  # one a replica, as one a host
@@ -71,4 +72,4 @@ def test_steps_that_differ_are_refused():
 
 
 def test_one_device_agrees_with_itself():
-  hosts.check_same_step(tf.distribute.OneDeviceStrategy('CPU:0'), tf.Variable(3, dtype=tf.int64))
+  hosts.check_same_step(get_strategy('one_device'), tf.Variable(3, dtype=tf.int64))

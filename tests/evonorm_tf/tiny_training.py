@@ -3,14 +3,21 @@
 import dataclasses
 import io
 
+import numpy as np
+from official.vision.configs import image_classification
+from official.vision.modeling import factory
 from rich.console import Console
 import tensorflow as tf
+import tf_keras
 
+from evonorm_tf import backbones
 from evonorm_tf import cifar10
 from evonorm_tf import classification
 from evonorm_tf.backbones import ResNet
 from evonorm_tf.classification_data import Cifar10
 from evonorm_tf.optimization import Optimization
+
+BACKBONE = ResNet(depth=8, width_multiplier=.25, small_images=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +46,8 @@ def run(model_dir, mode='train_and_eval', norm_act='evonorm_b0', learning_rate=.
   optimization = Optimization(learning_rate, options={'momentum': momentum}, decay=decay, ema_decay=ema_decay)
   arguments = dict(batch_size=10, epochs=2, steps_per_loop=1, dropout=.3, weight_decay=1e-4) | options
   return classification.run_classification(
-      str(model_dir), mode, norm_act, ResNet(depth=8, width_multiplier=.25, small_images=True), data, optimization,
-      console=console or Console(file=io.StringIO()), **arguments)
+      str(model_dir), mode, norm_act, BACKBONE, data, optimization, console=console or Console(file=io.StringIO()),
+      **arguments)
 
 
 def weights(folder):
@@ -48,3 +55,23 @@ def weights(folder):
   reader = tf.train.load_checkpoint(str(folder))
   names = [n for n in reader.get_variable_to_shape_map() if n.endswith('VARIABLE_VALUE') and 'save_counter' not in n]
   return {name: reader.get_tensor(name) for name in names}
+
+
+def network(folder, norm_act='evonorm_b0'):
+  """The network in float32, without a trainer, with the weights of the newest checkpoint in a folder."""
+  config = image_classification.ImageClassificationModel(
+      num_classes=10, input_size=[32, 32, 3], backbone=backbones.make_config(BACKBONE, norm_act, {}))
+  model = factory.build_classification_model(tf_keras.layers.InputSpec(shape=[None, 32, 32, 3]), config)
+  path = tf.train.latest_checkpoint(str(folder))
+  tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+  return model
+
+
+def evaluation(model, data=TinyData()):
+  """What an evaluation should find, in float64: mean cross-entropy, share of right classes and of those of five."""
+  images, labels = data.split('test')
+  logits = model(cifar10.normalize(images), training=False).numpy().astype(np.float64)
+  log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+  ranks = (logits > np.take_along_axis(logits, labels[:, None], axis=1)).sum(axis=1)
+  return {'validation_loss': -np.take_along_axis(log_p, labels[:, None], axis=1).mean(),
+          'accuracy': (ranks < 1).mean(), 'top_5_accuracy': (ranks < 5).mean()}
