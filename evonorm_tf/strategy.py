@@ -13,7 +13,6 @@ STRATEGIES = ('one_device', 'mirrored', 'multi_worker_mirrored', 'tpu')
 _TF_CONFIG = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
-@functools.lru_cache(maxsize=None)
 def get_strategy(strategy: str = 'one_device', tpu: str | None = None) -> tf.distribute.Strategy:
   """Returns a tf.distribute strategy, always the same one of a name in a process.
 
@@ -29,6 +28,11 @@ def get_strategy(strategy: str = 'one_device', tpu: str | None = None) -> tf.dis
   Raises:
     ValueError: for another name, an address without a TPU, or a TF_CONFIG that does not describe hosts.
   """
+  return _make_strategy(strategy, tpu)
+
+
+@functools.lru_cache(maxsize=None)  # not on `get_strategy`: a default that is left out or given would make two
+def _make_strategy(strategy: str, tpu: str | None) -> tf.distribute.Strategy:
   if strategy not in STRATEGIES:
     raise ValueError(f'`strategy` must be one of {STRATEGIES}, received {strategy!r}.')
   if tpu is not None and strategy != 'tpu':

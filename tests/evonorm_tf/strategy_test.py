@@ -5,6 +5,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+from evonorm_tf import strategy as strategy_module
 from evonorm_tf.strategy import get_strategy
 from evonorm_tf.strategy import STRATEGIES
 
@@ -37,7 +38,7 @@ def test_mirrored_takes_all_logical_cpus():
 
 def test_one_device_does_without_model_garden(monkeypatch):
   monkeypatch.setitem(sys.modules, 'official', None)
-  assert get_strategy.__wrapped__('one_device').num_replicas_in_sync == 1
+  assert strategy_module._make_strategy.__wrapped__('one_device', None).num_replicas_in_sync == 1
 
 
 def test_the_rest_is_model_gardens(monkeypatch):
@@ -46,16 +47,16 @@ def test_the_rest_is_model_gardens(monkeypatch):
   monkeypatch.setattr(
       distribute_utils, 'get_distribution_strategy', lambda name, **options: calls.append((name, options)) or 'made')
   gpus = len(tf.config.list_logical_devices('GPU'))
-  make = get_strategy.__wrapped__  # the cache would keep what is made here
+  make = strategy_module._make_strategy.__wrapped__  # the cache would keep what is made here
   monkeypatch.setenv('TF_CONFIG', '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}')
-  assert make('tpu', tpu='local') == 'made' == make('multi_worker_mirrored')
+  assert make('tpu', 'local') == 'made' == make('multi_worker_mirrored', None)
   assert calls == [('tpu', {'num_gpus': gpus, 'tpu_address': 'local'}),
                    ('multi_worker_mirrored', {'num_gpus': gpus, 'tpu_address': None})]
 
 
 @without_gpu
 def test_two_mirrored_trainings_in_a_process_share_a_strategy():
-  assert get_strategy('mirrored') is get_strategy('mirrored')
+  assert get_strategy('mirrored') is get_strategy('mirrored') is get_strategy(strategy='mirrored', tpu=None)
 
 
 @pytest.mark.parametrize('arguments, message', [
