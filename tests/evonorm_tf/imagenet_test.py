@@ -20,7 +20,7 @@ def jpegs(count, first=0):
 
 
 def records(count, first=0, unreadable=()):
-  """Returns records of JPEGs with the labels 1, 2 ... as in Model Garden's files; the JPEGs of `unreadable` end early."""
+  """Returns records of JPEGs with the labels 1, 2 ... as in Model Garden's files; those of `unreadable` end early."""
   return [tiny_imagenet.example(jpeg[:200] if i in unreadable else jpeg, i + 1)
           for i, jpeg in enumerate(jpegs(count, first))]
 
@@ -112,7 +112,8 @@ def test_training_images_are_changing_parts_of_their_own_image(tmp_path):
 @pytest.mark.parametrize('pipelines, replicas', [(1, 4), (2, 2), (2, 4)])
 def test_replicas_share_the_global_batches(damaged, pipelines, replicas):
   local = replicas // pipelines
-  parts = [take(damaged.training_batches(8, 0, 1, context(p, pipelines, replicas)), 4 * local) for p in range(pipelines)]
+  parts = [take(damaged.training_batches(8, 0, 1, context(p, pipelines, replicas)), 4 * local)
+           for p in range(pipelines)]
   joined = [[np.concatenate(it) for it in zip(*(batch for part in parts for batch in part[i * local:(i + 1) * local]))]
             for i in range(4)]
   assert_same(joined, take(damaged.training_batches(8, 0, 1), 4))
