@@ -121,7 +121,7 @@ def test_training_images_are_mirrored_half_of_the_time(tmp_path):
   assert abs(np.mean(mirrored) - .5) < 4 * .5 / np.sqrt(len(mirrored))
 
 
-@pytest.mark.parametrize('pipelines, replicas', [(1, 4), (2, 2), (2, 4)])
+@pytest.mark.parametrize('pipelines, replicas', [(1, 4), (2, 4)])
 def test_replicas_share_the_global_batches(damaged, pipelines, replicas):
   local = replicas // pipelines
   parts = [take(damaged.training_batches(8, 0, 1, context(p, pipelines, replicas)), 4 * local)
