@@ -103,8 +103,8 @@ def find_files(field, pattern, split, first_label, images_field, images):
     raise ValueError(
         f"`{field}` must match TFRecord files of ImageNet's {split} images, received '{pattern}', which matches none. "
         f'They are usually called {_SHARDS[split]} and so on; each record is a tf.Example with the features '
-        f'image/encoded (a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare imagenet2012 with '
-        'TFDS and give `data_dir`.')
+        f'image/encoded (a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare '
+        'imagenet2012 with TFDS and give `data_dir`.')
   try:
     in_first = sum(1 for _ in tf.data.TFRecordDataset(paths[0]))
   except tf.errors.OpError as e:

@@ -2,7 +2,7 @@
 
 Model Garden's input reader begins every run at a new random place and ends it at the first broken record. Here the
 order of the training records is a function of (seed, epoch), a run goes on at any position, and a record that cannot be
-read is left out, counted and reported.
+read is skipped, counted and reported.
 """
 
 import threading

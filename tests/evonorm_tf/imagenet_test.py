@@ -20,7 +20,7 @@ def jpegs(count, first=0):
 
 
 def records(count, first=0, unreadable=()):
-  """Returns records of JPEGs with the labels 1, 2 ... as in Model Garden's files; the JPEGs of `unreadable` end early."""
+  """Returns records of JPEGs with the labels 1, 2 ... as in Model Garden's files; those of `unreadable` end early."""
   return [tiny_imagenet.example(jpeg[:200] if i in unreadable else jpeg, i + 1)
           for i, jpeg in enumerate(jpegs(count, first))]
 
@@ -109,10 +109,23 @@ def test_training_images_are_changing_parts_of_their_own_image(tmp_path):
   assert np.mean(hits) > .8  # by chance .05
 
 
-@pytest.mark.parametrize('pipelines, replicas', [(1, 4), (2, 2), (2, 4)])
+def test_training_images_are_mirrored_half_of_the_time(tmp_path):
+  data = make(tmp_path, crop_area=(1., 1.))  # no window covers all of these images: the crop is that of evaluation
+  whole = [data.preprocess(tf.io.decode_jpeg(jpeg)) for jpeg in jpegs(TRAIN)]
+  mirrored = []
+  for images, labels in take(data.training_batches(20, seed=0), 10):
+    for image, label in zip(images, labels):
+      distances = [np.abs(it - whole[label]).mean() for it in (image, image[:, ::-1])]
+      assert min(distances) < .02
+      mirrored.append(np.argmin(distances))
+  assert abs(np.mean(mirrored) - .5) < 4 * .5 / np.sqrt(len(mirrored))
+
+
+@pytest.mark.parametrize('pipelines, replicas', [(1, 4), (2, 4)])
 def test_replicas_share_the_global_batches(damaged, pipelines, replicas):
   local = replicas // pipelines
-  parts = [take(damaged.training_batches(8, 0, 1, context(p, pipelines, replicas)), 4 * local) for p in range(pipelines)]
+  parts = [take(damaged.training_batches(8, 0, 1, context(p, pipelines, replicas)), 4 * local)
+           for p in range(pipelines)]
   joined = [[np.concatenate(it) for it in zip(*(batch for part in parts for batch in part[i * local:(i + 1) * local]))]
             for i in range(4)]
   assert_same(joined, take(damaged.training_batches(8, 0, 1), 4))

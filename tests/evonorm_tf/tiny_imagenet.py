@@ -43,7 +43,7 @@ def write_records(folder, split, records, files=2):
 
 
 def write_tfds(data_dir, train, validation):
-  """Prepares imagenet2012 of lists of JPEGs as our advice for missing data has it; training labels are 0, 1, 2, 0 ..."""
+  """Prepares imagenet2012 of JPEGs as our advice for missing data has it; training labels are 0, 1, 2, 0 ..."""
   archives = data_dir / 'downloads' / 'manual'
   archives.mkdir(parents=True)
   of_class = [_tar({f'{synset}_{i}.JPEG': jpeg for i, jpeg in enumerate(train[number::3])})
