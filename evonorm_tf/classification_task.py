@@ -44,6 +44,10 @@ class ClassificationTask(image_classification.ImageClassificationTask):
   def seed(self) -> int:
     return self._seed
 
+  def skipped_records(self) -> int:
+    """Returns how many images this process could not read so far."""
+    return self._data.skipped_records()
+
   @classmethod
   def create_optimizer(cls, optimizer_config, runtime_config=None, dp_config=None):
     """Builds the optimizer: that of the configuration, in float16 with a scaled loss, and a `MovingAverage` outside."""
@@ -95,7 +99,11 @@ class ClassificationTask(image_classification.ImageClassificationTask):
 
 
 class ClassificationTrainer(base_trainer.Trainer):
-  """Model Garden's trainer for a `ClassificationTask`; its output has `images_per_second`, of the steps alone."""
+  """Model Garden's trainer for a `ClassificationTask`.
+
+  Its output has `images_per_second`, of the steps alone, and, if there are any, `skipped_records`: how many images this
+  process could not read so far.
+  """
 
   def __init__(self, config, task, model, optimizer, train=True, **kwargs):
     # Training batches are made when the step is known; until then this dataset keeps Model Garden from making others.
@@ -120,4 +128,6 @@ class ClassificationTrainer(base_trainer.Trainer):
     logs = super().train_loop_end()
     step, begin = self._loop_begin
     images = (int(self.global_step.numpy()) - step) * self.config.task.train_data.global_batch_size
-    return {**logs, 'images_per_second': images / (time.monotonic() - begin)}
+    logs['images_per_second'] = images / (time.monotonic() - begin)
+    skipped = self.task.skipped_records()
+    return {**logs, 'skipped_records': skipped} if skipped else logs
