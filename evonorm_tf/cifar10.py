@@ -66,7 +66,8 @@ def import_tfds():
   try:
     import tensorflow_datasets as tfds  # here, because pipelines over one's own arrays do without it
   except ImportError as e:
-    raise ModuleNotFoundError(f"CIFAR-10 is read by tensorflow-datasets: pip install 'evonorm-tf[data]' ({e}).") from e
+    raise ModuleNotFoundError(
+        f"TFDS folders are read by tensorflow-datasets: pip install 'evonorm-tf[data]' ({e}).") from e
   return tfds
 
 
@@ -149,8 +150,8 @@ def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, 
     crop_size: height and width of the crops in pixels, at most H and W.
     seed: an integer.
     first_step: the number of the first batch; to go on from a checkpoint, its step.
-    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after the
-      other; None for the global batches.
+    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after
+      the other; None for the global batches.
 
   Returns:
     tf.data.Dataset of (float32 `[batch_size, crop_size, crop_size, 3]` of zero mean and unit variance over the
@@ -196,8 +197,8 @@ def evaluation_batches(images, labels, batch_size, input_context=None):
     images: uint8 `[N, H, W, 3]`, an array or a tensor.
     labels: integers `[N]`.
     batch_size: of all batches but the last, the global one.
-    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas from its share
-      of the images; None for one pipeline.
+    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas from its
+      share of the images; None for one pipeline.
   """
   _check_images(images, labels, batch_size)
   if input_context:
@@ -237,7 +238,7 @@ def _shuffled_indices(seed, positions, images):
 
 
 def _draw(seed, first, size, count):
-  """Returns uniform integers `[size]` below `count` for the positions from `first` on; a draw knows its position alone."""
+  """Returns uniform integers `[size]` below `count` for the positions from `first` on; a draw knows only its position."""
   key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=tf.stack([seed, 0]))
   # Philox makes four integers of each value of its counter: the first is that of a position.
   counter += tf.cast(tf.stack([first, 0]), tf.uint64)

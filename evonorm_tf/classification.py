@@ -1,4 +1,4 @@
-"""The classification trainer: run_classification trains, evaluates or exports one network with one norm-activation layer.
+"""The classification trainer: run_classification trains, evaluates or exports a network with a norm-activation layer.
 
 Model Garden's runner does the work (`official.core.train_lib`); this module describes the experiment to it. Statistics
 over a batch are those of a replica unless `norm_act_options` asks for synchronized ones; weight decay spares all but
@@ -91,6 +91,7 @@ def run_classification(
                          epochs_between_checkpoints=epochs_between_checkpoints)
   scaling.check_rate(label_smoothing=label_smoothing, dropout=dropout, weight_decay=weight_decay)
   backbone_config = backbones.make_config(backbone, norm_act, norm_act_options)
+  _check_norm_act(norm_act, norm_act_options, jit_compile, strategy)
   if 'train' not in mode:
     latest_checkpoint(model_dir)
   # Before TensorFlow computes anything: hosts have to find each other first. An export is one device's work.
@@ -99,7 +100,6 @@ def run_classification(
   if batch_size % replicas:
     raise ValueError(f'`batch_size` must be a multiple of the {replicas} replicas, received {batch_size}.')
   eval_batch_size = math.ceil(eval_batch_size / replicas) * replicas
-  _check_norm_act(norm_act, norm_act_options, jit_compile, strategy)
   data.check()
   config = config_definitions.ExperimentConfig(
       runtime=_runtime_config(strategy, precision),

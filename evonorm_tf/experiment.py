@@ -1,7 +1,7 @@
-"""What the binaries share: flags, gin files, the call of a package's root function, and an end as a command should have.
+"""What the binaries share: flags, gin files, the call of a package's root function, and the end of a command.
 
-For binaries alone, since it defines flags and sets what TensorFlow takes from the environment. TensorFlow is imported no
-sooner than `run` is called, so that help and wrong flags are answered at once.
+For binaries alone, since it defines flags and sets what TensorFlow takes from the environment. TensorFlow is imported
+no sooner than `run` is called, so that help and wrong flags are answered at once.
 """
 
 import importlib
@@ -111,7 +111,7 @@ def _users_errors() -> tuple:
 
 
 def _message(error: Exception, root: str) -> str:
-  """The text of an error, without the line in which gin tells that it happened in the root, and TensorFlow's traceback."""
+  """The text of an error, without TensorFlow's traceback and the line in which gin says that it was in the root."""
   text = str(error).partition(f"\n  In call to configurable '{root.rpartition('.')[-1]}' ")[0]
   if not text.startswith('Graph execution error:'):
     return text

@@ -24,6 +24,6 @@ def full_batches(batches: tf.data.Dataset, size: int, count: int) -> tf.data.Dat
     labels = tf.pad(labels, [[0, missing]], constant_values=NO_IMAGE)
     return tf.ensure_shape(images, [size, *image_spec.shape[1:]]), tf.ensure_shape(labels, [size])
 
-  empty = tf.data.Dataset.from_tensors((
-      tf.zeros([size, *image_spec.shape[1:]], image_spec.dtype), tf.fill([size], tf.constant(NO_IMAGE, label_spec.dtype))))
+  no_images = tf.zeros([size, *image_spec.shape[1:]], image_spec.dtype)
+  empty = tf.data.Dataset.from_tensors((no_images, tf.fill([size], tf.constant(NO_IMAGE, label_spec.dtype))))
   return batches.map(fill).concatenate(empty.repeat(count)).take(count)

@@ -16,8 +16,8 @@ _SHOW_CURSOR = '\x1b[?25h'  # a progress bar may have hidden it
 class InterruptWatch(contextlib.AbstractContextManager):
   """While it is entered, a Ctrl-C prints a message and ends the process, without any cleaning up.
 
-  For programs that may be killed at any time. Who has to clean up asks for `first_raises`. Where SIGINT is ignored, as in
-  a script's background jobs, it stays so. Enter it in the main thread, the only one that may set handlers.
+  For programs that may be killed at any time. Who has to clean up asks for `first_raises`. Where SIGINT is ignored, as
+  in a script's background jobs, it stays so. Enter it in the main thread, the only one that may set handlers.
 
   Args:
     message: for standard error.

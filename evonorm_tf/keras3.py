@@ -23,8 +23,8 @@ from evonorm_tf.norm_act import NormActFactory
 
 if keras.backend.backend() != 'tensorflow':
   raise ImportError(
-      f'evonorm_tf.keras3 needs the TensorFlow backend of Keras, found {keras.backend.backend()!r}. Set the environment '
-      "variable KERAS_BACKEND=tensorflow before Keras is imported.")
+      f'evonorm_tf.keras3 needs the TensorFlow backend of Keras, found {keras.backend.backend()!r}. Set the '
+      "environment variable KERAS_BACKEND=tensorflow before Keras is imported.")
 
 
 class NormActLayer(NormActBody, keras.layers.Layer):

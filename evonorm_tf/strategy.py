@@ -59,5 +59,5 @@ def _check_hosts() -> None:
   except (ValueError, KeyError, TypeError, IndexError):
     is_right = False
   if not is_right:
-    raise ValueError(f"`strategy='multi_worker_mirrored'` needs an environment variable TF_CONFIG such as {_TF_CONFIG}, "
-                     f'received {text!r}.')
+    raise ValueError("`strategy='multi_worker_mirrored'` needs an environment variable TF_CONFIG such as "
+                     f'{_TF_CONFIG}, received {text!r}.')

@@ -20,8 +20,8 @@ from evonorm_tf import experiment
 flags.adopt_module_key_flags(experiment)
 _MODE = flags.DEFINE_string('mode', 'train_and_eval', 'What to do: train, eval, train_and_eval or export.')
 _STRATEGY = flags.DEFINE_string(
-    'strategy', None, "Accelerators: one_device (the configuration's default; a GPU if there is one), mirrored (all GPUs "
-    'of the host), multi_worker_mirrored (the hosts of TF_CONFIG) or tpu.')
+    'strategy', None, "Accelerators: one_device (the configuration's default; a GPU if there is one), mirrored (all "
+    'GPUs of the host), multi_worker_mirrored (the hosts of TF_CONFIG) or tpu.')
 _TPU = flags.DEFINE_string('tpu', None, "The TPU's address, or local.")
 
 

@@ -87,8 +87,8 @@ def test_a_missing_file(run):
     (ValueError('`a` must be b.'), '`a` must be b.'), (FileNotFoundError(2, 'No such file', 'x'), "No such file: 'x'"),
     (ModuleNotFoundError("No module named 'x'"), "No module named 'x'"), (FloatingPointError('inf'), 'inf'),
     (tf.errors.UnavailableError(None, None, (
-        'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n  File "a.py", line 1, in b\n\n'
-        '  File "c.py", line 2, in d\n\nHost 1 is gone.\nRestart.\n\t [[{{node A}}]]')),
+        'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n  File "a.py", line 1, in b\n'
+        '\n  File "c.py", line 2, in d\n\nHost 1 is gone.\nRestart.\n\t [[{{node A}}]]')),
      'Host 1 is gone.\nRestart.\n\t [[{{node A}}]]')])
 def test_errors_that_users_can_cause_end_with_their_message(run, error, message):
   def fail():

@@ -52,7 +52,7 @@ def main(tmp_path):
     (dict(bindings=["NORM_ACT = 'evonorm_s9'"]), '`spec` must be one of '),
     (dict(bindings=["NORM_ACT = 'no/such/layer.json'"]), 'no/such/layer.json: cannot be read: No such file'),
     (dict(file='nowhere.gin'), 'Unable to open file: nowhere.gin'),
-    (dict(file=ROOT / 'gin' / 'search' / 'smoke.gin'), 'must bind run_classification.norm_act, run_classification.backb'),
+    (dict(file=ROOT / 'gin' / 'search' / 'smoke.gin'), 'must bind run_classification.norm_act, run_classification.b'),
     (dict(mode='trian'), "`mode` must be one of ('train', 'eval', 'train_and_eval', 'export'), received 'trian'."),
     (dict(strategy='mirored'), "`strategy` must be one of ('one_device', 'mirrored', 'multi_worker_mirrored', 'tpu')"),
     (dict(strategy='multi_worker_mirrored'), 'needs an environment variable TF_CONFIG such as {"cluster"'),
