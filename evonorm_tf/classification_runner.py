@@ -105,8 +105,10 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
   def _build_controller(self, trainer, evaluator, **kwargs):
     step = self.trainer.global_step
     self._summary_manager, self._eval_summary_manager = (
-        orbit.utils.SummaryManager(os.path.join(self.model_dir, folder) if is_used else None, tf.summary.scalar, step)
-        for folder, is_used in (('train', self._is_chief and trainer), ('validation', self._is_chief and self._mode != 'train')))
+        orbit.utils.SummaryManager(
+            os.path.join(self.model_dir, folder) if self._is_chief and folder_mode in self._mode else None,
+            tf.summary.scalar, step)
+        for folder, folder_mode in (('train', 'train'), ('validation', 'eval')))
     self._log = training_log.TrainingLog(
         self.params.trainer.train_steps, self.trainer.model, step,
         self._summary_manager.summary_writer() if self._histograms else None, self._console)

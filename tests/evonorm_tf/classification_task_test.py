@@ -27,7 +27,8 @@ def restored_policy():
   tf_keras.mixed_precision.set_global_policy(policy)
 
 
-def make_config_and_task(precision='float32', ema_decay=None, seed=0, jit_compile=False, data=TinyData(), batch_size=10):
+def make_config_and_task(
+    precision='float32', ema_decay=None, seed=0, jit_compile=False, data=TinyData(), batch_size=10):
   """Also sets the global policy."""
   tf_keras.mixed_precision.set_global_policy(precision)
   batches = dict(global_batch_size=batch_size)

@@ -1,13 +1,11 @@
-"""The classification trainer on tiny networks: exact resume, refusals, the guard against NaN, evaluation, export."""
+"""The classification trainer on tiny networks: exact resume, refusals, the guard against NaN, evaluation."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import cifar10
 from tests.evonorm_tf.tiny_training import run
-from tests.evonorm_tf.tiny_training import TinyData
 from tests.evonorm_tf.tiny_training import weights
 
 
@@ -37,18 +35,6 @@ def test_a_finished_training_is_evaluated_again(trained):
   assert again['step'] == results['step'] == 8
   for name in ('accuracy', 'top_5_accuracy', 'validation_loss'):
     np.testing.assert_allclose(again[name], results[name], rtol=1e-6)
-
-
-def test_the_export_reads_pixels_and_files_and_has_the_evaluated_accuracy(trained):
-  folder, results = trained
-  loaded = tf.saved_model.load(run(folder, mode='export'))
-  images, labels = TinyData().split('test')
-  from_pixels = loaded.signatures['serving_default'](images=tf.constant(images))
-  files = tf.stack([tf.io.encode_png(image) for image in images])
-  from_files = loaded.signatures['image_bytes'](image_bytes=files)
-  np.testing.assert_allclose(from_files['logits'], from_pixels['logits'], atol=1e-5)
-  np.testing.assert_allclose(np.mean(from_pixels['classes'] == labels), results['accuracy'], atol=1e-6)
-  assert [name.decode() for name in loaded.class_names.numpy()] == list(cifar10.LABEL_NAMES)
 
 
 def test_checkpoints_of_another_layer_are_refused(trained):

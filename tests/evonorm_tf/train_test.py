@@ -210,7 +210,9 @@ def test_two_hosts_train_as_one_and_go_on_after_being_killed(tmp_path, arguments
   for name, value in expected.items():
     np.testing.assert_allclose(actual[name], value, rtol=0, atol=1e-5, err_msg=name)
   assert best(double)['accuracy'] == best(single)['accuracy']
-  assert hosts[0].said().splitlines()[-1].startswith('step 80: validation loss') and 'step' not in hosts[1].said()
+  # Behind the last step TensorFlow may complain that the other host has ended first.
+  last = [line for line in hosts[0].said().splitlines() if line.startswith('step ')][-1]
+  assert last.startswith('step 80: validation loss') and 'step ' not in hosts[1].said()
   assert not list(temporary.rglob('*ckpt*'))
   events = [path.name.split('.') for path in double.rglob('events.*')]
   assert {int(parts[5]) for parts in events} == set(chiefs), events

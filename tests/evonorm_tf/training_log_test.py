@@ -55,8 +55,8 @@ def test_a_line_tells_figures_and_time_left_without_tracing_and_with_evaluations
 def test_a_file_gets_a_line_every_ten_seconds_and_the_last_one(scene):
   with scene.make():
     for step in range(21, 101):
-      scene.go(step, .25 * (step - 20))
-  assert re.findall(r'step (\d+)/', scene.file.getvalue()) == ['60', '100']
+      scene.go(step, .2 * (step - 20))
+  assert re.findall(r'step (\d+)/', scene.file.getvalue()) == ['70', '100']
 
 
 def test_long_lines_are_not_broken(scene):
