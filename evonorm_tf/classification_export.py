@@ -1,11 +1,13 @@
 """A trained classifier as a SavedModel that reads raw images: pixels, or files of PNG, JPEG, GIF or BMP."""
 
+import functools
 import os
 
 from official.core import train_utils
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf import saved_models
 from evonorm_tf.classification_checkpoints import latest_checkpoint
 from evonorm_tf.classification_checkpoints import restore
 from evonorm_tf.classification_task import ClassificationTrainer
@@ -32,7 +34,8 @@ class Classifier(tf.Module):
 
   def __init__(self, model: tf_keras.Model, preprocess, image_size: int, class_names=()):
     super().__init__()
-    self.model = model
+    self.weights = model.variables
+    self._infer = functools.partial(model, training=False)  # not the model, of which every layer would be saved
     self.class_names = tf.Variable(tf.constant(list(class_names), tf.string), trainable=False)
     self._preprocess = preprocess
     self._spec = tf.TensorSpec([image_size, image_size, 3], tf.float32)
@@ -48,8 +51,9 @@ class Classifier(tf.Module):
     return self._classify(tf.map_fn(decode, image_bytes, fn_output_signature=self._spec))
 
   def _classify(self, images):
-    logits = tf.cast(self.model(images, training=False), tf.float32)
-    return dict(zip(OUTPUTS, (logits, tf.nn.softmax(logits), tf.argmax(logits, -1))))
+    logits = tf.cast(self._infer(images), tf.float32)
+    outputs = dict(zip(OUTPUTS, (logits, tf.nn.softmax(logits), tf.argmax(logits, -1))))
+    return saved_models.without_gradients(outputs)
 
 
 def export(task, config, data, model_dir: str) -> str:
@@ -69,5 +73,5 @@ def export(task, config, data, model_dir: str) -> str:
   classifier = Classifier(trainer.model, data.preprocess, data.image_size, getattr(data, 'class_names', ()))
   folder = os.path.join(model_dir, 'export')
   signatures = {'serving_default': classifier.from_images, 'image_bytes': classifier.from_image_bytes}
-  tf.saved_model.save(classifier, folder, signatures)
+  saved_models.save(classifier, folder, signatures)
   return folder

@@ -62,7 +62,15 @@ def test_the_outputs_are_those_of_the_averaged_network_in_float32(trained, loade
   np.testing.assert_array_equal(outputs['classes'], logits.argmax(axis=1))
   raw = network(trained)((IMAGES - cifar10.CHANNEL_MEANS) / cifar10.CHANNEL_STDS, training=False)
   assert np.abs(raw - logits).max() > 1e-3 * np.ptp(logits)
-  assert {v.dtype for v in loaded.model.variables} == {tf.float32}
+  assert {v.dtype for v in loaded.weights} == {tf.float32}
+
+
+def test_loading_warns_of_nothing(trained, loaded, caplog):
+  del loaded  # so that it is there
+  run(trained, mode='export', precision='mixed_bfloat16', ema_decay=.9)
+  caplog.clear()
+  tf.saved_model.load(trained / 'export')
+  assert not caplog.records
 
 
 def test_class_names(loaded):
