@@ -85,7 +85,7 @@ def _parse(data, sha256: str) -> CocoFile:
 
 
 def _entries(data: dict, key: str, types: dict[str, type], unique: bool = False) -> list[dict]:
-  """Returns a list of the file; raises ValueError unless each entry has the fields, and an id of its own if `unique`."""
+  """Returns a list of the file; raises ValueError unless each entry has the fields, and its own id if `unique`."""
   entries = data.get(key)
   if not isinstance(entries, list):
     raise ValueError(f'`{key}` is missing or no list')

@@ -66,7 +66,7 @@ def _decompress(text: bytes) -> list[int]:
 
 
 def encode_mask(mask: np.ndarray) -> dict:
-  """Returns COCO's run lengths of a mask `[height, width]`, not compressed: column by column, from a run of zeros on."""
+  """Returns COCO's run lengths of a mask `[height, width]`, not compressed: down the columns, from zeros on."""
   columns = np.asarray(mask, bool).ravel(order='F')
   borders = np.flatnonzero(np.diff(columns)) + 1
   runs = np.diff(np.concatenate([[0], borders, [columns.size]]))

@@ -1,7 +1,7 @@
 """COCO's annotations and images -> TFRecords as Model Garden's Mask R-CNN reads them, by Model Garden's converter.
 
-What is wrong with the data is reported, and the rest converted. The work is done in shards, each written in one step, so
-that an interrupted conversion goes on with the first shard that is not there. In the output folder:
+What is wrong with the data is reported, and the rest converted. The work is done in shards, each written in one step,
+so that an interrupted conversion goes on with the first shard that is not there. In the output folder:
 
     records-00000-of-00003.tfrecord ...  the images with their annotations, tf.Examples
     annotations.json                     COCO's annotations of exactly these, for the evaluator

@@ -31,7 +31,8 @@ class Problem(NamedTuple):
   name: str
 
 
-def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict]], problems: Iterable[Problem]) -> dict:
+def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict]],
+                problems: Iterable[Problem]) -> dict:
   """Returns the report, JSON data.
 
   Args:
@@ -58,5 +59,5 @@ def report_text(report: dict) -> str:
            .format(**report)]
   for kind, found in report['problems'].items():
     more = ', ...' if found['count'] > len(found['first']) else ''
-    lines.append(f"  {found['count']} {PROBLEMS[kind]}: {', '.join(found['first'])}{more}")
+    lines.append(f"  {PROBLEMS[kind]}: {found['count']} ({', '.join(found['first'])}{more})")
   return '\n'.join(lines)

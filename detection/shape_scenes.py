@@ -83,10 +83,10 @@ def _paint(rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray) -
   """Returns the canvas `[size, size, 3]` with a shape on it: two tones of a hue, light from a side, a soft border."""
   size = len(canvas)
   hue, saturation = rng.random(), rng.uniform(.5, .9)
-  tones = [_colour(hue + rng.uniform(-.04, .04), saturation, value) for value in (rng.uniform(.8, 1), rng.uniform(.5, .7))]
+  tones = [_colour(hue + rng.uniform(-.04, .04), saturation, rng.uniform(*values)) for values in ((.8, 1), (.5, .7))]
   light = 1 + .5 * _slope(rng, size)
   colours = mix(pattern(rng, size, (size / 40, size / 14)), *tones) * light[..., np.newaxis]
-  coverage = np.clip(.5 - distance, 0, 1).astype(np.float32)[..., np.newaxis]  # of a pixel by the shape: half on the outline
+  coverage = np.clip(.5 - distance, 0, 1).astype(np.float32)[..., np.newaxis]  # half on the outline
   return canvas + coverage * (colours - canvas)
 
 

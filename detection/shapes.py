@@ -51,8 +51,9 @@ def write_shapes(folder, train: int = 800, validation: int = 100, size: int = 25
   Raises:
     ValueError: if an argument is wrong, or the folder holds data of other settings or is in use.
   """
-  for name, value, least, most in (('train', train, 1, _FIRST_INDEX[VALIDATION]), ('validation', validation, 1, 10 ** 6),
-                                   ('size', size, _SMALLEST_SIZE, 4096), ('seed', seed, 0, 2 ** 32 - 1)):
+  ranges = {'train': (train, 1, 10 ** 6), 'validation': (validation, 1, 10 ** 6), 'size': (size, _SMALLEST_SIZE, 4096),
+            'seed': (seed, 0, 2 ** 32 - 1)}
+  for name, (value, least, most) in ranges.items():
     if not isinstance(value, int) or not least <= value <= most:
       raise ValueError(f'`{name}` must be an integer from {least} to {most}, received {value!r}.')
   folder, console = pathlib.Path(folder), console or Console()

@@ -43,5 +43,5 @@ def pattern(rng: np.random.Generator, size: int, period: tuple[float, float]) ->
 
 
 def mix(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """Returns `[height, width, 3]`: the first colour where the weight `[height, width]` is 0, the second where it is 1."""
+  """Returns `[height, width, 3]`: the first colour where the weight `[height, width]` is 0, the second where 1."""
   return first + weights[..., np.newaxis] * (second - first)
