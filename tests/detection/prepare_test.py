@@ -45,12 +45,12 @@ def test_interrupted_and_started_again(tmp_path):
   images, annotations = write_tiny_coco(tmp_path)
   flags, output = flags_of(images, annotations, tmp_path / 'out'), tmp_path / 'out'
   process = command(*flags, code=SLOW)
-  while not list(output.glob('records-00001*')) and process.poll() is None:
+  while not list(output.glob('.records-00001-*.json')) and process.poll() is None:
     time.sleep(.01)
   process.send_signal(signal.SIGINT)
   _, errors = process.communicate()
   assert (process.returncode, errors) == (130, 'Interrupted. The same command goes on where it stopped.\n')
-  done = len(list(output.glob('records-*')))
+  done = len(list(output.glob('.records-*.json')))
   assert 2 <= done < 9 and not (output / 'report.json').exists()
   process = command(*flags)
   printed, errors = process.communicate()
