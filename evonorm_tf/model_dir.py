@@ -13,12 +13,13 @@ class ModelDirError(ValueError):
   """A `model_dir` that cannot be used. The message names the file and what is wrong."""
 
 
-def lock(file: IO, work: str) -> None:
+def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
   """Keeps other processes off until the file is closed; they have to lock the same one.
 
   Args:
     file: an open file of the directory. It must not be replaced meanwhile: the lock is the open file's, not the name's.
     work: what runs there, such as 'search'.
+    argument: what the user calls the directory.
 
   Raises:
     ModelDirError: if another process has the lock.
@@ -26,11 +27,11 @@ def lock(file: IO, work: str) -> None:
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except OSError as e:
-    raise ModelDirError(f'{file.name}: another process is running this {work}. Wait for it, or give this one a '
-                        '`model_dir` of its own.') from e
+    raise ModelDirError(f'{file.name}: another process is running this {work}. Wait for it, or give this one '
+                        f'{_own(argument)}.') from e
 
 
-def check_settings(path, there: dict, here: dict, work: str) -> None:
+def check_settings(path, there: dict, here: dict, work: str, argument: str = 'model_dir') -> None:
   """Refuses to go on with other settings than those on disk.
 
   Args:
@@ -38,6 +39,7 @@ def check_settings(path, there: dict, here: dict, work: str) -> None:
     there: the settings on disk, JSON data.
     here: the settings now; tuples count as JSON's lists.
     work: what they belong to, such as 'search'.
+    argument: what the user calls the directory.
 
   Raises:
     ModelDirError: naming each setting that differs.
@@ -45,7 +47,11 @@ def check_settings(path, there: dict, here: dict, work: str) -> None:
   differences = list(_differences(there, json.loads(json.dumps(here))))
   if differences:
     raise ModelDirError(f'{path} belongs to a {work} of another configuration: {"; ".join(differences)}. '
-                        f'Give this {work} a `model_dir` of its own.')
+                        f'Give this {work} {_own(argument)}.')
+
+
+def _own(argument: str) -> str:
+  return f'{"an" if argument[0] in "aeiou" else "a"} `{argument}` of its own'
 
 
 def _differences(there, here, path: str = '') -> Iterator[str]:

@@ -35,6 +35,8 @@ def test_settings_that_differ_are_named_by_their_leaf():
       'DIR/sweep.json belongs to a sweep of another configuration: `deep.b` is 3 here and 2 there; `gone` is None here '
       "and 'x' there; `new` is 0 here and None there. Give this sweep a `model_dir` of its own.")
   model_dir.check_settings('DIR/sweep.json', {'list': [1, [2]]}, {'list': (1, (2,))}, 'sweep')
+  with pytest.raises(ModelDirError, match='Give this conversion an `output` of its own'):
+    model_dir.check_settings('DIR/settings.json', {'a': 1}, {'a': 2}, 'conversion', argument='output')
 
 
 def test_a_file_is_replaced_once_it_is_written_and_synced(tmp_path, monkeypatch):

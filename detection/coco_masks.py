@@ -1,0 +1,73 @@
+"""COCO's segmentations and masks. Unlike pycocotools, which it uses, this survives malformed ones.
+
+To those pycocotools answers with what happens to be in memory (run lengths that do not fill the image), with a box (a
+polygon of two corners) or with a crash (corners far away).
+"""
+
+import math
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+_FURTHEST = 10 ** 5  # pixels
+
+
+def is_number(value) -> bool:
+  """Whether a value of JSON is a finite number."""
+  return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def is_polygon(polygon) -> bool:
+  """Whether a value of JSON is a polygon [x1, y1, x2, y2, ...] of at least three corners."""
+  return (isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+          and all(is_number(value) and abs(value) <= _FURTHEST for value in polygon))
+
+
+def decode_mask(segmentation: list | dict, height: int, width: int) -> np.ndarray:
+  """Returns the mask of a segmentation.
+
+  Args:
+    segmentation: polygons, see `is_polygon`, or COCO's run lengths {'counts', 'size'}, compressed or not.
+    height: of the image.
+    width: of the image.
+
+  Returns:
+    uint8 `[height, width]` of 0 and 1.
+
+  Raises:
+    ValueError: if run lengths are malformed or not of this image.
+  """
+  if isinstance(segmentation, list):
+    return mask_api.decode(mask_api.merge(mask_api.frPyObjects(segmentation, height, width)))
+  counts = segmentation.get('counts')
+  if isinstance(counts, str):
+    counts = _decompress(counts.encode('ascii'))
+  lengths = isinstance(counts, list) and all(isinstance(count, int) and count >= 0 for count in counts)
+  if segmentation.get('size') != [height, width] or not lengths or sum(counts) != height * width:
+    raise ValueError(f'`segmentation` must have run lengths of an image of {height}x{width} pixels.')
+  columns = np.repeat(np.arange(len(counts)) % 2, counts).astype(np.uint8)
+  return columns.reshape(width, height).T
+
+
+def _decompress(text: bytes) -> list[int]:
+  """Returns run lengths. Five bits a character, the lowest first; a sixth tells that more follow. From the fourth run
+  on they are differences to the last but one."""
+  counts, value, shift = [], 0, 0
+  for character in text:
+    bits = character - ord('0')
+    value |= (bits & 31) << shift
+    shift += 5
+    if not bits & 32:
+      if bits & 16:  # negative
+        value -= 1 << shift
+      counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+      value = shift = 0
+  return counts
+
+
+def encode_mask(mask: np.ndarray) -> dict:
+  """Returns COCO's run lengths of a mask `[height, width]`, not compressed: down the columns, from zeros on."""
+  columns = np.asarray(mask, bool).ravel(order='F')
+  borders = np.flatnonzero(np.diff(columns)) + 1
+  runs = np.diff(np.concatenate([[0], borders, [columns.size]]))
+  return {'counts': [0] * int(columns[0]) + runs.tolist(), 'size': list(mask.shape)}

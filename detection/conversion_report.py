@@ -1,0 +1,63 @@
+"""What a conversion tells of its data: counts, and the first of those that could not be converted as they are."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MISSING_IMAGE, BROKEN_IMAGE, WRONG_SIZE = 'missing_image', 'broken_image', 'wrong_size'
+UNKNOWN_IMAGE, UNKNOWN_CATEGORY = 'unknown_image', 'unknown_category'
+EMPTY_BOX, OUTSIDE_BOX, CLIPPED_BOX, EMPTY_MASK = 'empty_box', 'outside_box', 'clipped_box', 'empty_mask'
+PROBLEMS = {
+    MISSING_IMAGE: 'images missing, left out',
+    BROKEN_IMAGE: 'images that cannot be decoded, left out',
+    WRONG_SIZE: 'images of another size than the annotations say, left out',
+    UNKNOWN_IMAGE: 'annotations of images that are not listed, left out',
+    UNKNOWN_CATEGORY: 'annotations of unknown categories, left out',
+    EMPTY_BOX: 'annotations with an empty or malformed box, left out',
+    OUTSIDE_BOX: 'annotations with a box outside the image, left out',
+    CLIPPED_BOX: 'annotations with a box partly outside the image, clipped',
+    EMPTY_MASK: 'annotations with an empty or unreadable mask, left out'}
+_NAMES = 5  # so many are kept of each kind
+
+
+class Problem(NamedTuple):
+  """What is wrong with an image or an annotation.
+
+  Attributes:
+    kind: one of `PROBLEMS`.
+    name: of what it concerns.
+  """
+  kind: str
+  name: str
+
+
+def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict]],
+                problems: Iterable[Problem]) -> dict:
+  """Returns the report, JSON data.
+
+  Args:
+    images: the number in the annotation file.
+    annotations: the number there.
+    converted: the annotations of each image that was converted.
+    problems: all of them.
+  """
+  names = {kind: [] for kind in PROBLEMS}
+  for problem in problems:
+    names[problem.kind].append(problem.name)
+  flat = [annotation for of_image in converted for annotation in of_image]
+  return {
+      'images': images, 'images_converted': len(converted), 'images_without_objects': sum(not c for c in converted),
+      'annotations': annotations, 'annotations_converted': len(flat),
+      'annotations_of_crowds': sum(annotation['iscrowd'] for annotation in flat),
+      'problems': {kind: {'count': len(found), 'first': found[:_NAMES]} for kind, found in names.items() if found}}
+
+
+def report_text(report: dict) -> str:
+  """The report in words, a line for each kind of problem."""
+  lines = ['{images_converted} of {images} images converted, {images_without_objects} of them without objects; '
+           '{annotations_converted} of {annotations} annotations, {annotations_of_crowds} of them of crowds.'
+           .format(**report)]
+  for kind, found in report['problems'].items():
+    more = ', ...' if found['count'] > len(found['first']) else ''
+    lines.append(f"  {PROBLEMS[kind]}: {found['count']} ({', '.join(found['first'])}{more})")
+  return '\n'.join(lines)

@@ -1,0 +1,75 @@
+"""What a trainer has to know of prepared data: where they are, how many, and the names of the categories."""
+
+import dataclasses
+import json
+import pathlib
+
+from evonorm_tf.model_dir import replacing
+
+_FILE = 'data_info.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+  """A folder of prepared data.
+
+  Attributes:
+    records: a glob of TFRecord files, Model Garden's `input_path`.
+    annotation_file: COCO's annotations of exactly the images in the records, Model Garden's `annotation_file`.
+    num_examples: the number of images.
+    category_names: by id, from 1 on.
+  """
+  records: str
+  annotation_file: str
+  num_examples: int
+  category_names: dict[int, str]
+
+  @property
+  def num_classes(self) -> int:
+    """Model Garden's: the largest id and the background, 0. Ids may have gaps: COCO's 80 categories make 91 classes."""
+    return max(self.category_names) + 1
+
+
+def is_prepared(folder) -> bool:
+  """Whether a preparation has come to its end there."""
+  return (pathlib.Path(folder) / _FILE).exists()
+
+
+def read_data_info(folder) -> DataInfo:
+  """Reads what `write_data_info` has written.
+
+  Raises:
+    ValueError: if the folder holds no prepared data, or not all of them.
+  """
+  folder = pathlib.Path(folder)
+  try:
+    data = json.loads((folder / _FILE).read_text())
+    files = [folder / name for name in (*data['records'], data['annotation_file'])]
+    names = {int(number): name for number, name in data['category_names'].items()}
+    info = DataInfo(str(folder / data['pattern']), str(files[-1]), data['num_examples'], names)
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    raise ValueError(f"'{folder}' must be a folder that `python -m detection.prepare` has prepared to the end: "
+                     f'{type(e).__name__}: {e}') from e
+  absent = [path for path in files if not path.exists()]
+  if absent:
+    raise ValueError(f"'{folder}' is not complete: '{absent[0]}' is missing, {len(absent)} files in all. Remove the "
+                     'folder and prepare it again.')
+  return info
+
+
+def write_data_info(folder, records: list[str], pattern: str, annotation_file: str, num_examples: int,
+                    category_names: dict[int, str]) -> None:
+  """Writes what `read_data_info` reads, which tells that the folder is complete.
+
+  Args:
+    folder: where the data are.
+    records: names of the TFRecord files in it.
+    pattern: a glob of these names.
+    annotation_file: name of the annotation file in it.
+    num_examples: the number of images.
+    category_names: by id.
+  """
+  data = {'num_examples': num_examples, 'category_names': category_names, 'annotation_file': annotation_file,
+          'pattern': pattern, 'records': records}
+  with replacing(pathlib.Path(folder) / _FILE) as path:
+    path.write_text(json.dumps(data, indent=2) + '\n')
