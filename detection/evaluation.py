@@ -37,7 +37,7 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     annotation_file: COCO's JSON of the evaluated images.
     include_mask: whether masks are evaluated too.
     folder: receives results_bbox.json and results_segm.json of each evaluation; None for no files. Boxes there are
-      `[x, y, width, height]` in pixels of the original image, as the detector gave them: they may reach over the border.
+      `[x, y, width, height]` in pixels of the original image and may reach over its border, as the detector's do.
   """
 
   def __init__(self, annotation_file: str, include_mask: bool = True, folder: str | None = None):
@@ -111,7 +111,8 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     results = {f'{kind}/{name}': float(value) for name, value in zip(METRICS, evaluation.stats)}
     names = category_names(self._coco_gt)
     # [thresholds of IoU, recalls, classes, areas, numbers of detections]: all areas, 100 detections
-    for category, precision in zip(evaluation.params.catIds, evaluation.eval['precision'][..., 0, -1].transpose(2, 0, 1)):
+    precisions = evaluation.eval['precision'][..., 0, -1].transpose(2, 0, 1)
+    for category, precision in zip(evaluation.params.catIds, precisions):
       if (precision > -1).any():
         results[f'{kind}_AP_by_class/{names[category]}'] = float(precision[precision > -1].mean())
     return results

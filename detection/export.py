@@ -16,14 +16,14 @@ class Detector(tf.Module):
     serving_default: `images`, uint8 `[batch, height, width, 3]` of any size.
     image_bytes: `image_bytes`, strings `[batch]`, each the content of an image file; of different sizes if need be.
 
-  Both return the model's own detections, K an image, the highest scores first, zeros behind `num_detections`:
+  Both return the model's own detections, K an image, the highest scores first; behind `num_detections` is padding:
     detection_boxes: float32 `[batch, K, 4]`, `[ymin, xmin, ymax, xmax]` in pixels of the image that came in. A box may
       reach over the right and lower border, where the network saw padding.
     detection_outer_boxes: the same; only of models whose masks refer to these larger boxes.
-    detection_classes: int32 `[batch, K]`, the indices of `class_names`; 0 is the background and pads.
+    detection_classes: int32 `[batch, K]`, the indices of `class_names`; 0 is the background.
     detection_scores: float32 `[batch, K]`.
-    detection_masks: float32 `[batch, K, mask height, mask width]`, the probability of the object at the points of a grid
-      over its box; `instances.detected` puts them into the image. Only of models with masks.
+    detection_masks: float32 `[batch, K, mask height, mask width]`, the probability of the object in the cells of a
+      grid over its box; `instances.detected` puts them into the image. Only of models with masks.
     num_detections: int32 `[batch]`.
 
   Args:
@@ -33,7 +33,7 @@ class Detector(tf.Module):
       others.
 
   Raises:
-    ValueError: if the model takes batches of one size only.
+    ValueError: if the configuration asks for a suppression that takes batches of one size only.
   """
 
   def __init__(self, model: tf_keras.Model, config: ExperimentConfig, class_names: Mapping[int, str]):

@@ -1,8 +1,9 @@
 """Instances: the objects of one image in its own pixels, as a detector found them or an annotation file has them.
 
 Detectors of Model Garden give each mask as a small map over its box. We paste it by `paste_instance_masks_v2`; Model
-Garden's own evaluator uses the first version, which rounds boxes to whole pixels: of masks drawn from COCO's
-annotations and pasted again, those of objects under 32² pixels then overlap with the original by .91 instead of .96.
+Garden's own evaluator uses the first version, which rounds boxes to whole pixels: where masks are cut out of COCO's
+annotations as for training and pasted again, the mean intersection over union of objects under 32² pixels is then .91
+instead of .96.
 """
 
 import dataclasses
@@ -30,7 +31,11 @@ class Instances:
 
   def boxes_xywh(self) -> np.ndarray:
     """The boxes as COCO writes them: `[xmin, ymin, width, height]`."""
-    return np.concatenate([self.boxes[:, 1::-1], (self.boxes[:, 2:] - self.boxes[:, :2])[:, ::-1]], axis=1)
+    return _xywh(self.boxes)
+
+
+def _xywh(boxes: np.ndarray) -> np.ndarray:
+  return np.concatenate([boxes[:, 1::-1], (boxes[:, 2:] - boxes[:, :2])[:, ::-1]], axis=1)
 
 
 def detected(outputs: Mapping[str, np.ndarray], height: int, width: int, min_score: float = 0.) -> Instances:
@@ -58,11 +63,15 @@ def detected(outputs: Mapping[str, np.ndarray], height: int, width: int, min_sco
 
 
 def _paste(masks, boxes, height, width) -> np.ndarray:
-  boxes = Instances(boxes.astype(np.float32), None).boxes_xywh()
   pasted = np.zeros([len(masks), height, width], bool)
-  for image, mask, box in zip(pasted, masks, boxes):
-    if (box[2:] > 0).all():
-      image[:] = mask_ops.paste_instance_masks_v2(mask[None].astype(np.float32), box[None], height, width)[0]
+  for image, mask, box in zip(pasted, masks, boxes.astype(np.float32)):
+    # Of the image only the part under the box: Model Garden fills all of what it gets, which takes longer.
+    (top, left), (bottom, right) = (f(corner).astype(int).clip(0, [height, width])
+                                    for f, corner in ((np.floor, box[:2]), (np.ceil, box[2:])))
+    if bottom > top and right > left and (box[2:] > box[:2]).all():
+      inside = (box - [top, left, top, left]).astype(np.float32)
+      image[top:bottom, left:right] = mask_ops.paste_instance_masks_v2(
+          mask[None].astype(np.float32), _xywh(inside[None]), bottom - top, right - left)[0]
   return pasted
 
 

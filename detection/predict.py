@@ -29,8 +29,8 @@ def predict(detect: Callable, paths: Iterable, folder, names: Mapping[int, str],
 
   Returns:
     What predictions.json holds. `images`: `image` (the path), `picture` (the name of the PNG), `height`, `width` and
-    `detections`, a list of `category_id`, `category`, `score`, `bbox` (`[x, y, width, height]` in pixels) and, of models
-    with masks, `segmentation` (COCO's run lengths). `unreadable`: `image` and `error`.
+    `detections`, a list of `category_id`, `category`, `score`, `bbox` (`[x, y, width, height]` in pixels) and, of
+    models with masks, `segmentation` (COCO's run lengths). `unreadable`: `image` and `error`.
 
   Raises:
     ValueError: if there are no paths.

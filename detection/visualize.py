@@ -23,8 +23,8 @@ _GAP = 8  # pixels between two pictures
 
 
 def colour(category: int) -> tuple[int, int, int]:
-  """Returns red, green and blue. Multiples of √2 spread over the circle of hues; where two of them nearly meet, such as
-  5, 12 or 29 ids apart, the lightness differs."""
+  """Returns red, green and blue. Multiples of √2 spread over the circle of hues; where two of
+  them nearly meet, such as 5, 12 or 29 ids apart, the lightness differs."""
   hue, lightness = category * 2**.5 % 1, (.75, .3, .45)[category % 3]
   return tuple(round(255 * part) for part in colorsys.hls_to_rgb(hue, lightness, .9))
 

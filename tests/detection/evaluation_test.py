@@ -4,7 +4,9 @@ import json
 import pathlib
 
 import numpy as np
+from official.vision.configs import maskrcnn as configs
 from official.vision.evaluation import coco_evaluator
+from official.vision.tasks import maskrcnn
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -115,6 +117,23 @@ def test_replicas_batches_and_images_that_come_again(annotations):
   assert evaluate(annotations, *parts) == expected
 
 
+def test_half_precision(annotations):
+  predictions = tiny_coco.batch(tiny_coco.perfect(), 2.)
+  halves = {name: tf.cast(value, tf.bfloat16) for name, value in predictions.items() if value.dtype == tf.float32}
+  assert evaluate(annotations, {**predictions, **halves}) == evaluate(annotations, predictions)
+
+
+def test_in_the_place_of_a_tasks_own_evaluator(annotations):
+  task = maskrcnn.MaskRCNNTask(configs.MaskRCNNTask(annotation_file=annotations))
+  task.build_metrics(training=False)
+  task.coco_metric = Evaluator(annotations)
+  for _ in range(2):
+    state = None
+    for image, found in tiny_coco.noisy().items():
+      state = task.aggregate_logs(state, {'coco_metric': ({}, tiny_coco.batch({image: found}))})
+    assert task.reduce_aggregated_logs(state) == evaluate(annotations, tiny_coco.batch(tiny_coco.noisy()))
+
+
 def test_only_the_images_seen_count(annotations, caplog):
   found = tiny_coco.perfect()
   results = evaluate(annotations, tiny_coco.batch({image: found[image] for image in (11, 42)}))
@@ -122,10 +141,11 @@ def test_only_the_images_seen_count(annotations, caplog):
   assert '2 of the 4 images' in caplog.text
 
 
-def test_each_evaluation_begins_anew(annotations):
-  evaluator = Evaluator(annotations)
+def test_each_evaluation_begins_anew(annotations, tmp_path):
+  evaluator = Evaluator(annotations, folder=tmp_path)
   evaluator.update_state(None, tiny_coco.batch(tiny_coco.noisy()))
-  first = evaluator.result()
+  first = evaluator.evaluate()
+  assert first == evaluator.evaluate() == evaluator.result()
   evaluator.update_state(None, tiny_coco.batch(tiny_coco.perfect()))
   assert evaluator.result()['box/AP'] == 1 > first['box/AP']
 

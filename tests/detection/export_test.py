@@ -46,10 +46,10 @@ def model():
   for weight in built.weights:
     if weight.name.endswith(('gamma:0', 'v1:0')):
       weight.assign(rng.uniform(.5, 1.5, weight.shape))
-    elif weight.shape[-1] == 5:  # classes
-      weight.assign(rng.normal(size=weight.shape) * .5)
-    elif weight.shape[-1] in (12, 20):  # boxes of three anchors or five classes
-      weight.assign(rng.normal(size=weight.shape) * .1)
+    elif weight.shape.rank > 1:
+      is_box = weight.shape[-1] in (12, 20)  # of three anchors or five classes
+      scale = .1 if is_box else (2 / np.prod(weight.shape[:-1]))**.5
+      weight.assign(rng.normal(size=weight.shape) * scale)
   return built
 
 
