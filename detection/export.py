@@ -8,6 +8,8 @@ from official.vision.serving import detection
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf import saved_models
+
 
 class Detector(tf.Module):
   """Preprocessing, network and the way back to the pixels of the image in one.
@@ -68,7 +70,7 @@ class Detector(tf.Module):
     others = {name: tf.cast(outputs[name], dtype) for name, dtype in (
         ('detection_classes', tf.int32), ('detection_scores', tf.float32), ('detection_masks', tf.float32),
         ('num_detections', tf.int32)) if name in outputs}
-    return {**boxes, **others}
+    return saved_models.without_gradients({**boxes, **others})
 
 
 class _Preprocessing(detection.DetectionModule):
@@ -83,7 +85,5 @@ class _Preprocessing(detection.DetectionModule):
 def export(detector: Detector, folder: str) -> str:
   """Writes a SavedModel and returns its folder."""
   signatures = {'serving_default': detector.from_images, 'image_bytes': detector.from_image_bytes}
-  # Without the layers' own gradients, of which inference has no use and each would be a function in the file.
-  options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-  tf.saved_model.save(detector, folder, signatures, options)
+  saved_models.save(detector, folder, signatures)
   return folder
