@@ -31,7 +31,7 @@ class Optimization:
     boundaries: epochs at which 'stepwise' multiplies the rate by `decay_rate`.
     decay_epochs: epochs after which 'exponential' multiplies it by `decay_rate`, in one step.
     decay_rate: see above.
-    warmup_epochs: epochs of a linear rise from 0, which the decay counts from the start, too.
+    warmup_epochs: epochs of a linear rise from 0 to what the decay, which counts from the start, has come to by then.
     ema_decay: decay of a moving average of the trainable weights, which evaluation, best/ and export then read; None
       for no average. Not for optimizers of Keras's new kind (..._experimental, adafactor_keras).
 
@@ -69,16 +69,23 @@ class Optimization:
         optimizer_factory.LEGACY_OPTIMIZERS_CLS[self.optimizer], tf_keras.optimizers.legacy.Optimizer)
     if self.ema_decay is not None and not is_legacy:
       raise ValueError(f'`ema_decay` must be None for optimizer={self.optimizer!r}, received {self.ema_decay}.')
-    self.config(REFERENCE_BATCH, steps_per_epoch=1., steps=1)
+    self.config(REFERENCE_BATCH, steps_per_epoch=1., steps=math.ceil(self.warmup_epochs) + 1)
 
   def config(self, batch_size: int, steps_per_epoch: float, steps: int) -> optimization.OptimizationConfig:
-    """Returns Model Garden's configuration for a global batch of so many images and so many steps of training."""
+    """Returns Model Garden's configuration for a global batch of so many images and so many steps of training.
+
+    Raises:
+      ValueError: if a cosine has come to 0 when the warm-up ends.
+    """
     rate = self.learning_rate * batch_size / REFERENCE_BATCH
     decay, schedule = self._schedule(rate, steps_per_epoch, steps)
     config = {
         'optimizer': {'type': self.optimizer, self.optimizer: dict(self.options)},
         'learning_rate': {'type': decay, decay: schedule}}
     warmup_steps = round(self.warmup_epochs * steps_per_epoch)
+    if warmup_steps >= steps and self.decay == 'cosine':
+      raise ValueError(f"`warmup_epochs` must be fewer than those of training for decay='cosine', received "
+                       f'{self.warmup_epochs}, which are {warmup_steps} of {steps} steps: the rate would always be 0.')
     if warmup_steps:
       config['warmup'] = {'type': 'linear', 'linear': {'warmup_steps': warmup_steps, 'warmup_learning_rate': 0.}}
     if self.ema_decay is not None:

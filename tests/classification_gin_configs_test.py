@@ -224,7 +224,8 @@ def tiny(name, records):
   """Bindings that make the file's run two steps of four images in a thin network with one block a stage."""
   backbone = parse(name)['backbone']
   bindings = [f'{type(backbone).__name__}.width_multiplier = 0.1', f'{type(backbone).__name__}.depth_multiplier = 0.01',
-              'run_classification.batch_size = 4', 'run_classification.eval_batch_size = 4']
+              'run_classification.batch_size = 4', 'run_classification.eval_batch_size = 4',
+              'Optimization.warmup_epochs = 0']
   if hasattr(backbone, 'head_channels'):
     bindings.append(f'{type(backbone).__name__}.head_channels = 16')
   if not name.startswith('imagenet'):

@@ -27,7 +27,7 @@ def test_a_found_layer_is_trained_exported_and_loaded(tmp_path):
   assert isinstance(LayerGraph.load(layer), LayerGraph)
 
   experiment = 'classification/cifar10_resnet20.gin', tmp_path / 'training', f"--gin_bindings=NORM_ACT = '{layer}'"
-  run('evonorm_tf.train', *experiment, '--gin_bindings=run_classification.epochs = 1')
+  run('evonorm_tf.train', *experiment, '--gin_bindings=run_classification.epochs = 2')
   run('evonorm_tf.train', *experiment, '--mode=export')
 
   images, labels = cifar10.load_split('test')

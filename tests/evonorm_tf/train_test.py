@@ -190,7 +190,7 @@ def test_two_hosts_train_as_one_and_go_on_after_being_killed(tmp_path, arguments
   """Evaluated twice, so that the hosts agree on what has been best so far, too."""
   arguments = [*arguments, 'run_classification.epochs = .512', 'run_classification.steps_per_loop = 2',
                'run_classification.epochs_between_checkpoints = .0256', 'Optimization.learning_rate = .02',
-               'run_classification.epochs_between_evaluations = .1']
+               'run_classification.epochs_between_evaluations = .1', 'Optimization.warmup_epochs = .1']
   single, double, temporary = tmp_path / 'single', tmp_path / 'double', tmp_path / 'temporary'
   temporary.mkdir()
   finish(start(single, *arguments))
@@ -207,6 +207,7 @@ def test_two_hosts_train_as_one_and_go_on_after_being_killed(tmp_path, arguments
   finish(*hosts)
   expected, actual = weights(single), weights(double)
   assert expected.keys() == actual.keys() and len(expected) > 40
+  assert max(np.abs(value).max() for name, value in expected.items() if 'momentum' in name) > 1e-3  # it was trained
   for name, value in expected.items():
     np.testing.assert_allclose(actual[name], value, rtol=0, atol=1e-5, err_msg=name)
   assert best(double)['accuracy'] == best(single)['accuracy']
