@@ -25,40 +25,17 @@ from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
 from evonorm_tf.norm_act_layer import NormActLayer
 from evonorm_tf.replacement import carry_weights
-
-SIZE = 128
-CLASSES = 4
-DECAY = 0.1
-THIN = {
-    'rpn_filters': 16, 'box_filters': 16, 'box_convs': 1, 'box_units': 32, 'mask_filters': 16, 'mask_convs': 1,
-    'pre_nms_top_k': 50, 'num_proposals': 20, 'test_pre_nms_top_k': 50, 'test_num_proposals': 20,
-    'num_sampled_rois': 8, 'num_sampled_masks': 4, 'detection_pre_nms_top_k': 50, 'max_num_detections': 5}
-THIN_RESNET = models.ResNetFpn(10, fpn_filters=16, **THIN)
-THIN_PRE_ACTIVATION = models.PreActivationResNetFpn(
-    18, width_multiplier=.25, depth_multiplier=.5, fpn_filters=16, **THIN)
-THIN_MOBILENET = models.MobileNetV2Fpn(width_multiplier=.25, depth_multiplier=.25, fpn_filters=16, **THIN)
-
-
-def build(family, norm_act, seed=0, **options):
-  tf_keras.utils.set_random_seed(seed)
-  return models.build_mask_rcnn(family.config(CLASSES, SIZE), norm_act, l2_weight_decay=DECAY, **options)
+from tests.detection import tiny_models
+from tests.detection.tiny_models import build
+from tests.detection.tiny_models import call
+from tests.detection.tiny_models import DECAY
 
 
 def build_stock(family):
   """The same network by Model Garden alone."""
   tf_keras.utils.set_random_seed(0)
   return maskrcnn.MaskRCNNTask(maskrcnn_config.MaskRCNNTask(
-      model=family.config(CLASSES, SIZE), losses=maskrcnn_config.Losses(l2_weight_decay=DECAY))).build_model()
-
-
-def call(model, training):
-  tf.random.set_seed(0)  # of the samplers
-  rng = np.random.default_rng(0)
-  images = rng.normal(size=(2, SIZE, SIZE, 3)).astype(np.float32)
-  boxes = np.tile(np.array([[8, 8, 80, 80], [40, 40, 120, 120]], np.float32), [2, 1, 1])
-  targets = {'gt_boxes': boxes, 'gt_classes': np.array([[1, 2], [3, 1]], np.int32),
-             'gt_masks': np.ones([2, 2, 112, 112], np.float32)}
-  return model(images, np.full([2, 2], SIZE, np.float32), training=training, **(targets if training else {}))
+      model=family.config(tiny_models.CLASSES, tiny_models.SIZE), losses=maskrcnn_config.Losses(l2_weight_decay=DECAY))).build_model()
 
 
 def parts_of(model):
@@ -99,24 +76,24 @@ def trainable_parameters(model):
 
 @pytest.fixture(scope='module', name='stock')
 def fixture_stock():
-  return build_stock(THIN_RESNET)
+  return build_stock(tiny_models.RESNET)
 
 
 @pytest.fixture(scope='module', name='resnet')
 def fixture_resnet():
-  return build(THIN_RESNET, 'evonorm_s0')
+  return build(tiny_models.RESNET, 'evonorm_s0')
 
 
 @pytest.fixture(scope='module', name='pre_activation')
 def fixture_pre_activation():
-  return build(THIN_PRE_ACTIVATION, 'evonorm_b0')
+  return build(tiny_models.PRE_ACTIVATION, 'evonorm_b0')
 
 
 @pytest.fixture(scope='module', name='mobilenet')
 def fixture_mobilenet(tmp_path_factory):
   path = tmp_path_factory.mktemp('graph') / 'layer.json'
   LayerGraph((Node('tanh', (0,)),)).save(path)
-  return build(THIN_MOBILENET, path)
+  return build(tiny_models.MOBILENET, path)
 
 
 @pytest.mark.parametrize('family, experiment, size', [
@@ -155,7 +132,7 @@ def test_gin_configures_a_family():
 
 
 def test_bn_relu_is_model_gardens_own_network(stock):
-  config = THIN_RESNET.config(CLASSES, SIZE)
+  config = tiny_models.RESNET.config(tiny_models.CLASSES, tiny_models.SIZE)
   before = config.as_dict()
   model = models.build_mask_rcnn(config, 'bn_relu', l2_weight_decay=DECAY)
   assert config.as_dict() == before
@@ -165,7 +142,7 @@ def test_bn_relu_is_model_gardens_own_network(stock):
 
 def test_stock_model_built_afterwards_is_untouched(stock, resnet, pre_activation):
   del resnet, pre_activation  # built
-  after = build_stock(THIN_RESNET)
+  after = build_stock(tiny_models.RESNET)
   assert [type(layer) for layer in stock._flatten_layers()] == [type(layer) for layer in after._flatten_layers()]
   assert not layers_of(after)
   after.set_weights(stock.get_weights())
@@ -216,7 +193,7 @@ def test_options(pre_activation):
   """Statistics are synchronized as Model Garden's are, of which it forgets those of the mask head."""
   for name, part in parts_of(pre_activation).items():
     assert {layer.synchronized for layer in layers_of(part)} == {name != 'mask_head'}, name
-  family = dataclasses.replace(THIN_PRE_ACTIVATION, synchronized=False)
+  family = dataclasses.replace(tiny_models.PRE_ACTIVATION, synchronized=False)
   model = build(family, 'bn_relu', norm_act_options={'momentum': .5})
   assert {(layer.synchronized, layer.momentum) for layer in layers_of(model)} == {(False, .5)}
 
@@ -234,7 +211,7 @@ def test_checkpoint_restores_every_tensor(pre_activation, tmp_path):
   pre_activation.set_weights([rng.uniform(.5, 1.5, w.shape) for w in pre_activation.get_weights()])
   path = tf.train.Checkpoint(model=pre_activation, **pre_activation.checkpoint_items).write(str(tmp_path / 'ckpt'))
   assert len(tf.train.list_variables(path)) == len(pre_activation.weights) + 1  # and the object graph
-  other = build(THIN_PRE_ACTIVATION, 'evonorm_b0', seed=1)
+  other = build(tiny_models.PRE_ACTIVATION, 'evonorm_b0', seed=1)
   names = [w.name for w in other.weights]
   tf.train.Checkpoint(model=other, **other.checkpoint_items).read(path).assert_consumed()
   assert [w.name for w in other.weights] == names  # none is made later
@@ -257,7 +234,7 @@ def test_errors():
 
 @pytest.mark.slow
 def test_spinenet_in_bn_relu_is_model_gardens_own_network():
-  family = models.SpineNet('49S', **THIN)
+  family = models.SpineNet('49S', **tiny_models.THIN)
   stock, model = build_stock(family), build(family, 'bn_relu')
   copy_telling_weights(stock, model)
   assert_same_model(stock, model)
