@@ -40,7 +40,7 @@ def initialize_backbone(model: tf_keras.Model, checkpoint_folder) -> str:
   """
   path = tf.train.latest_checkpoint(str(checkpoint_folder))
   if not path:
-    raise ValueError(f"`checkpoint_folder` must hold a checkpoint of a classifier, found none in '{checkpoint_folder}'.")
+    raise ValueError(f"`checkpoint_folder` must hold a classifier's checkpoint, found none in '{checkpoint_folder}'.")
   _check_norm_act(model.backbone, pathlib.Path(checkpoint_folder))
   _check_variables(model.backbone, path)
   try:
