@@ -139,6 +139,13 @@ def test_what_is_refused(model_dir, tmp_path):
     initialize_backbone(detector(build_ours(deeper, 'evonorm_b0')), tmp_path)
 
 
+def test_checkpoint_of_a_deeper_backbone_is_refused(model_dir):
+  backbone = build_ours(PRE_ACTIVATION, 'evonorm_b0')
+  without_last_stage = tf_keras.Model(backbone.input, {level: backbone.output[level] for level in '234'})
+  with pytest.raises(ValueError, match='it has 22 layers with weights, .* has 17'):
+    initialize_backbone(detector(without_last_stage), model_dir)
+
+
 def test_stock_checkpoint_is_refused_by_a_converted_backbone(tmp_path):
   save(tmp_path, build_post_activation())
   backbone = evonorm_tf.convert_norm_act(build_post_activation(), 'bn_relu')
