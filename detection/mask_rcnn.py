@@ -109,6 +109,7 @@ def run_mask_rcnn(
     raise ValueError(f"`init_checkpoint` must be a folder of checkpoints, received '{init_checkpoint}'.")
   strategy_object = training_config.make_strategy(strategy, tpu, batch_size, mode)
   replicas = strategy_object.num_replicas_in_sync
+  eval_batch_size = math.ceil(eval_batch_size / replicas) * replicas
   console = console or Console(stderr=True)
   train, validation = data.read(console)
   config = config_definitions.ExperimentConfig(
@@ -117,7 +118,7 @@ def run_mask_rcnn(
           model=model.config(train.num_classes, image_size), init_checkpoint=init_checkpoint,
           losses=maskrcnn.Losses(l2_weight_decay=weight_decay),
           train_data=_data_config(True, batch_size, scale_jitter, shuffle_buffer),
-          validation_data=_data_config(False, math.ceil(eval_batch_size / replicas) * replicas)),
+          validation_data=_data_config(False, eval_batch_size)),
       trainer=training_config.trainer_config(
           train.num_examples, optimization, batch_size, epochs, steps_per_loop, epochs_between_evaluations,
           epochs_between_checkpoints, checkpoints_to_keep, best_metric='mask/AP'))

@@ -23,7 +23,7 @@ from detection.visualize import write_comparisons
 from evonorm_tf import record_streams
 from evonorm_tf.resumable_task import ResumableTask
 
-PICTURES = 8  # of each evaluation, in TensorBoard
+PICTURES = 8  # of an evaluation, in TensorBoard
 
 
 class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
@@ -47,6 +47,7 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     self._norm_act = norm_act
     self._norm_act_options = norm_act_options
     self._results_folder = results_folder
+    self._shown = set()  # the ids of images whose pictures an evaluation has written
 
   def build_model(self):
     tf_keras.utils.set_random_seed(self.seed)
@@ -92,15 +93,20 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
 
   def aggregate_logs(self, state=None, step_outputs=None):
     if not state:
+      self._shown = set()
+    if len(self._shown) < PICTURES:
       self._write_pictures(step_outputs)
     return super().aggregate_logs(state, step_outputs)
 
   def _write_pictures(self, step_outputs) -> None:
     """Shows the first images, with ground truth and predictions, in TensorBoard's default writer."""
-    images, predictions = step_outputs['images'], step_outputs[self.coco_metric.name][1]
-    replicas = [images, *predictions.values()]
-    images, *values = (np.concatenate([part.numpy() for part in parts])[:PICTURES] for parts in replicas)
-    write_comparisons(images, dict(zip(predictions, values)), self.coco_metric.coco,
+    outputs = {'images': step_outputs['images'], **step_outputs[self.coco_metric.name][1]}
+    outputs = {name: np.concatenate([replica.numpy() for replica in parts]) for name, parts in outputs.items()}
+    new = {number: row for row, number in enumerate(outputs['source_id'].tolist()) if number not in self._shown}
+    new = dict(list(new.items())[:PICTURES - len(self._shown)])
+    self._shown |= new.keys()
+    predictions = {name: value[list(new.values())] for name, value in outputs.items()}
+    write_comparisons(predictions.pop('images'), predictions, self.coco_metric.coco,
                       tf.summary.experimental.get_step())
 
 

@@ -1,4 +1,4 @@
-"""Checks of the arguments that trainers share. Each error names the argument, what is expected and what was received."""
+"""Checks of the arguments that trainers share. Errors name the argument, what is expected and what was received."""
 
 import numbers
 

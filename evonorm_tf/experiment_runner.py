@@ -1,5 +1,4 @@
-"""Model Garden's runner with our trainer, actions and checkpoints: what the trainers of classifiers and detectors start.
-"""
+"""Model Garden's runner with our trainer, actions and checkpoints: what trains classifiers and detectors."""
 
 import contextlib
 import os

@@ -9,9 +9,9 @@ from evonorm_tf.moving_average import MovingAverage
 
 
 class ResumableTask(base_task.Task):
-  """A mixin in front of a Model Garden task. It adds a record of the first step of a non-finite loss and averages of the
-  weights in any precision.
+  """A mixin in front of a Model Garden task.
 
+  It adds a record of the first step of a non-finite loss, and averages of the weights in any precision.
   `ResumableTrainer` calls `build_inputs` for the training with a further argument `first_step`.
 
   Args:

@@ -12,7 +12,8 @@ from tests.detection.tiny_models import THIN
 
 SIZE = 64
 MODEL = PreActivationResNetFpn(
-    18, width_multiplier=.125, depth_multiplier=.01, min_level=3, max_level=4, fpn_filters=8, synchronized=False, **THIN)
+    18, width_multiplier=.125, depth_multiplier=.01, min_level=3, max_level=5, fpn_filters=8, synchronized=False,
+    **THIN)
 
 
 def tiny_shapes(folder, train=6, validation=3):
