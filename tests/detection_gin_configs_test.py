@@ -136,15 +136,16 @@ THIN = [f'{key} = {value}' for key, value in {
 @pytest.mark.slow
 @pytest.mark.parametrize('norm_act', ['evonorm_b0', 'bn_relu'])
 @by_name
-def test_two_steps_of_the_file(name, norm_act, tmp_path):
+def test_two_steps_of_the_file(name, norm_act, tmp_path, monkeypatch):
   """With the file's own network, thinned, on one device and generated shapes."""
+  infos = training_data.ShapesData(str(tmp_path / 'shapes'), train=4, validation=2, size=64).read()
+  for data in (training_data.CocoData, training_data.ShapesData):
+    monkeypatch.setattr(data, 'read', lambda *_: infos)
   kind = type(parse(name)['model']).__name__
   gin.clear_config()
   bindings = [f"NORM_ACT = '{norm_act}'", "run_mask_rcnn.strategy = 'one_device'", 'run_mask_rcnn.image_size = 128',
               'run_mask_rcnn.batch_size = 2', 'run_mask_rcnn.eval_batch_size = 2', 'run_mask_rcnn.epochs = 1',
-              'run_mask_rcnn.data = @training_data.ShapesData()', 'run_mask_rcnn.init_checkpoint = None',
-              f"ShapesData.folder = '{tmp_path / 'shapes'}'", 'ShapesData.train = 4', 'ShapesData.validation = 2',
-              'ShapesData.size = 64', *(f'{kind}.{binding}' for binding in THIN)]
+              'run_mask_rcnn.init_checkpoint = None', *(f'{kind}.{binding}' for binding in THIN)]
   if kind == 'PreActivationResNetFpn':
     bindings += [f'{kind}.depth_multiplier = 0.01', f'{kind}.width_multiplier = 0.125', f'{kind}.fpn_filters = 8']
   if kind == 'SpineNet':
