@@ -1,13 +1,13 @@
-"""Mask R-CNN of the TensorFlow Model Garden with a norm-activation layer in backbone, decoder and heads (section 5).
+"""Mask R-CNN of the TensorFlow Model Garden, a norm-activation layer in backbone, decoder and heads (paper section 5).
 
 A family such as `ResNetFpn` describes a network in Model Garden's configuration classes, its defaults being those of
 Model Garden's COCO experiments; `build_mask_rcnn` has Model Garden's factory build it and `convert_norm_act` exchange
 the layers. Model Garden is neither patched nor copied.
 
 What becomes of the places: a batch normalization with its activation becomes the layer; one without (the last of a
-residual branch, that of a projection, those of the feature pyramid) its affine form γ·x + β. ReLUs that no
-normalization feeds stay: those behind the sums of post-activation residual blocks. The RPN's convolution has
-normalizations by level, all with the layer.
+residual branch, that of a projection, those of the feature pyramid) the layer's form without nonlinearity, which is
+γ·x + β for EvoNorms and the normalization for baselines. ReLUs that no normalization feeds stay: those behind the sums
+of post-activation residual blocks and, in SpineNet, behind those that merge blocks.
 """
 
 import dataclasses
@@ -233,8 +233,9 @@ def build_mask_rcnn(config: MaskRCNN, norm_act, norm_act_options=None, l2_weight
     config: of the network, such as `ResNetFpn().config(91, 1024)`. It stays as it is.
     norm_act: a name or the path of a layer graph's file, as `get_norm_act` takes it.
     norm_act_options: arguments of the layer.
-    l2_weight_decay: λ of the loss terms λ/2·‖kernel‖², one for each kernel in the model's `losses`. Biases and the
-      layers' γ, β and v1 have none. Of depthwise kernels, those of decoder and heads have one.
+    l2_weight_decay: λ of the loss terms λ/2·‖kernel‖² in the model's `losses`. Biases and the layers' γ, β and v1 have
+      none, nor have depthwise kernels of backbones. Of separable convolutions those of box head and mask head have
+      theirs; to decoder and RPN Model Garden does not pass it.
 
   Raises:
     ValueError, TypeError: as `get_norm_act`; ValueError for a network that Model Garden does not know.

@@ -15,6 +15,8 @@ from evonorm_tf.norm_act_layer import NormActLayer
 
 # What makes two layers of one class different functions of their inputs and weights.
 _FUNCTION_OPTIONS = ('activation', 'groups', 'epsilon', 'graph')
+# With weights, of a network with a head convolution: that and its norm-activation layer.
+_HEAD_LAYERS = 2
 
 
 def initialize_backbone(model: tf_keras.Model, checkpoint_folder) -> str:
@@ -40,7 +42,7 @@ def initialize_backbone(model: tf_keras.Model, checkpoint_folder) -> str:
   """
   path = tf.train.latest_checkpoint(str(checkpoint_folder))
   if not path:
-    raise ValueError(f"`checkpoint_folder` must hold a checkpoint of a classifier, found none in '{checkpoint_folder}'.")
+    raise ValueError(f"`checkpoint_folder` must hold a classifier's checkpoint, found none in '{checkpoint_folder}'.")
   _check_norm_act(model.backbone, pathlib.Path(checkpoint_folder))
   _check_variables(model.backbone, path)
   try:
@@ -73,15 +75,20 @@ def _function_of(layer: tf_keras.layers.Layer) -> tuple[str, dict]:
 
 
 def _check_variables(backbone, path: str) -> None:
-  """Raises ValueError if a layer has not as many variables as in the checkpoint.
+  """Raises ValueError if the checkpoint has other layers, or a layer with another number of variables.
 
   A restoration takes what it asks for: it would leave the moving variance of EvoNorm-B0 and call the rest EvoNorm-S0.
   """
   keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
   saved = collections.Counter(
       key.split('/')[1] for key in keys if key.startswith('backbone/') and '.OPTIMIZER_SLOT' not in key)
-  for i, layer in enumerate(layer for layer in backbone.layers if layer.weights):
+  layers = [layer for layer in backbone.layers if layer.weights]
+  for i, layer in enumerate(layers):
     count = saved[f'layer_with_weights-{i}']
     if count != len(layer.weights):
       raise ValueError(f"The checkpoint '{path}' is of another backbone: it has {count} variables for layer "
                        f'{layer.name!r}, which has {len(layer.weights)}.')
+  found = sum(count > 0 for count in saved.values())
+  if found - len(layers) not in (0, _HEAD_LAYERS):
+    raise ValueError(f"The checkpoint '{path}' is of another backbone: it has {found} layers with weights, "
+                     f'{backbone.name!r} has {len(layers)}.')

@@ -44,9 +44,9 @@ def save(folder, backbone):
   tf.train.CheckpointManager(tf.train.Checkpoint(backbone=backbone), str(folder), max_to_keep=1).save()
 
 
-def build_ours(backbone, norm_act, options=None):
+def build_ours(backbone, norm_act):
   return build_backbone(
-      tf_keras.layers.InputSpec(shape=[None, 32, 32, 3]), backbones.make_config(backbone, norm_act, options or {}), None)
+      tf_keras.layers.InputSpec(shape=[None, 32, 32, 3]), backbones.make_config(backbone, norm_act, {}), None)
 
 
 def build_post_activation():
@@ -124,7 +124,7 @@ def test_folder_of_the_best_checkpoint_is_compared_with_the_trainings_records(mo
 
 
 def test_what_is_refused(model_dir, tmp_path):
-  with pytest.raises(ValueError, match='`checkpoint_folder` must hold a checkpoint'):
+  with pytest.raises(ValueError, match='`checkpoint_folder` must hold a classifier.s checkpoint'):
     initialize_backbone(detector(build_ours(PRE_ACTIVATION, 'evonorm_b0')), tmp_path)
   with pytest.raises(ValueError, match=r"trained with the layer \('EvoNormB0', .* has \('EvoNormB1', "):
     initialize_backbone(detector(build_ours(PRE_ACTIVATION, 'evonorm_b1')), model_dir)
@@ -137,6 +137,13 @@ def test_what_is_refused(model_dir, tmp_path):
   deeper = backbones.ResNet(depth=18, width_multiplier=.25)
   with pytest.raises(ValueError, match='is of another backbone'):
     initialize_backbone(detector(build_ours(deeper, 'evonorm_b0')), tmp_path)
+
+
+def test_checkpoint_of_a_deeper_backbone_is_refused(model_dir):
+  backbone = build_ours(PRE_ACTIVATION, 'evonorm_b0')
+  without_last_stage = tf_keras.Model(backbone.input, {level: backbone.output[level] for level in '234'})
+  with pytest.raises(ValueError, match='it has 22 layers with weights, .* has 17'):
+    initialize_backbone(detector(without_last_stage), model_dir)
 
 
 def test_stock_checkpoint_is_refused_by_a_converted_backbone(tmp_path):

@@ -18,9 +18,11 @@ PRE_ACTIVATION = models.PreActivationResNetFpn(18, width_multiplier=.25, depth_m
 MOBILENET = models.MobileNetV2Fpn(width_multiplier=.25, depth_multiplier=.25, fpn_filters=16, **THIN)
 
 
-def build(family, norm_act, seed=0, **options):
+def build(family, norm_act, seed=0, norm_act_options=None):
+  # Compiled cores would be compiled for each shape anew.
+  options = norm_act_options or ({'jit_compile': False} if str(norm_act).startswith('evonorm') else {})
   tf_keras.utils.set_random_seed(seed)
-  return models.build_mask_rcnn(family.config(CLASSES, SIZE), norm_act, l2_weight_decay=DECAY, **options)
+  return models.build_mask_rcnn(family.config(CLASSES, SIZE), norm_act, options, DECAY)
 
 
 def call(model, training):
