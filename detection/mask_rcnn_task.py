@@ -66,7 +66,7 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
       records = self._evaluation_records(params, input_context or tf.distribute.InputContext())
     # Model Garden would read the files in an order of its own: of one file it takes what `dataset_fn` makes.
     params = params.replace(input_path=_files(self._train if params.is_training else self._validation)[0],
-                            shuffle_buffer_size=1, sharding=params.is_training, drop_remainder=params.is_training)
+                            shuffle_buffer_size=1, sharding=params.is_training)
     return super().build_inputs(params, input_context, dataset_fn=lambda _: records.map(lambda _, record: record))
 
   def _training_records(self, params, first_step: int) -> tf.data.Dataset:
@@ -77,7 +77,10 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
         params.shuffle_buffer_size)
 
   def _evaluation_records(self, params, context: tf.distribute.InputContext) -> tf.data.Dataset:
-    """All images on each host, for `Evaluator` sees this host's alone; full batches, the last with images once more."""
+    """All images on each host, for `Evaluator` sees this host's alone; full batches, which TPUs need.
+
+    What fills the last batch are images that have come before: they count once.
+    """
     batch = context.get_per_replica_batch_size(params.global_batch_size)
     batch *= context.num_replicas_in_sync // context.num_input_pipelines
     images = math.ceil(self._validation.num_examples / batch) * batch

@@ -87,18 +87,17 @@ SOURCES = {
     'shapes_resnet18_fpn': (800, 480, 50, lambda step: .02 * (1 + math.cos(math.pi * step / 480)), (1., 1.), 4e-5)}
 
 
-def optimizer_config(name):
+def optimizer_config(arguments, images):
   """Model Garden's configuration of the optimizer, and the steps of the training."""
-  arguments = parse(name)
-  steps_per_epoch = SOURCES[name][0] / arguments['batch_size']
+  steps_per_epoch = images / arguments['batch_size']
   steps = round(arguments['epochs'] * steps_per_epoch)
   return arguments['optimization'].config(arguments['batch_size'], steps_per_epoch, steps), steps
 
 
 @by_name
 def test_the_schedule_is_that_of_the_source(name):
-  _, expected_steps, warmup, rate, _, _ = SOURCES[name]
-  config, steps = optimizer_config(name)
+  images, expected_steps, warmup, rate, _, _ = SOURCES[name]
+  config, steps = optimizer_config(parse(name), images)
   assert steps == pytest.approx(expected_steps, rel=1e-3)
   schedule = optimization.OptimizerFactory(config).build_learning_rate()
   for part in (.001, .1, .5, .6, .7, .85, .95, .99):  # away from the edges, which are rounded
@@ -109,10 +108,10 @@ def test_the_schedule_is_that_of_the_source(name):
 
 @by_name
 def test_optimizer_and_augmentation_are_those_of_the_source(name):
-  *_, jitter, decay = SOURCES[name]
+  images, *_, jitter, decay = SOURCES[name]
   arguments = parse(name)
   assert arguments.get('scale_jitter', (1., 1.)) == jitter and arguments['weight_decay'] == decay
-  config, _ = optimizer_config(name)
+  config, _ = optimizer_config(arguments, images)
   optimizer = make_optimizer(config, config_definitions.RuntimeConfig(mixed_precision_dtype='float32'))
   assert type(optimizer) is tf_keras.optimizers.legacy.SGD
   assert optimizer.get_config()['momentum'] == .9 and not optimizer.get_config()['nesterov']
@@ -137,15 +136,16 @@ THIN = [f'{key} = {value}' for key, value in {
 @pytest.mark.slow
 @pytest.mark.parametrize('norm_act', ['evonorm_b0', 'bn_relu'])
 @by_name
-def test_two_steps_of_the_file(name, norm_act, tmp_path):
+def test_two_steps_of_the_file(name, norm_act, tmp_path, monkeypatch):
   """With the file's own network, thinned, on one device and generated shapes."""
+  infos = training_data.ShapesData(str(tmp_path / 'shapes'), train=4, validation=2, size=64).read()
+  for data in (training_data.CocoData, training_data.ShapesData):
+    monkeypatch.setattr(data, 'read', lambda *_: infos)
   kind = type(parse(name)['model']).__name__
   gin.clear_config()
   bindings = [f"NORM_ACT = '{norm_act}'", "run_mask_rcnn.strategy = 'one_device'", 'run_mask_rcnn.image_size = 128',
               'run_mask_rcnn.batch_size = 2', 'run_mask_rcnn.eval_batch_size = 2', 'run_mask_rcnn.epochs = 1',
-              'run_mask_rcnn.data = @training_data.ShapesData()', 'run_mask_rcnn.init_checkpoint = None',
-              f"ShapesData.folder = '{tmp_path / 'shapes'}'", 'ShapesData.train = 4', 'ShapesData.validation = 2',
-              'ShapesData.size = 64', *(f'{kind}.{binding}' for binding in THIN)]
+              'run_mask_rcnn.init_checkpoint = None', *(f'{kind}.{binding}' for binding in THIN)]
   if kind == 'PreActivationResNetFpn':
     bindings += [f'{kind}.depth_multiplier = 0.01', f'{kind}.width_multiplier = 0.125', f'{kind}.fpn_filters = 8']
   if kind == 'SpineNet':
