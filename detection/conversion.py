@@ -15,7 +15,6 @@ import math
 import pathlib
 from collections.abc import Iterator
 
-from official.vision.data import create_coco_tf_record
 from rich.console import Console
 from rich.text import Text
 import tensorflow as tf
@@ -41,6 +40,10 @@ from detection.data_info import read_data_info
 from detection.data_info import write_data_info
 from evonorm_tf.model_dir import lock
 from evonorm_tf.model_dir import replacing
+
+_level = tf.get_logger().level
+from official.vision.data import create_coco_tf_record  # pylint: disable=g-import-not-at-top
+tf.get_logger().setLevel(_level)  # its import sets another one
 
 _ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.json'
 

@@ -5,35 +5,30 @@ over a batch are those of a replica unless `norm_act_options` asks for synchroni
 the kernels of convolutions and of the last layer.
 """
 
-import contextlib
 import math
-import numbers
-import os
 import time
 
 from official.core import config_definitions
 from official.vision.configs import image_classification
-import orbit
 from rich.console import Console
-import tensorflow as tf
-import tf_keras
 
+from evonorm_tf import arguments
 from evonorm_tf import backbones
-from evonorm_tf import graph_memory
-from evonorm_tf import model_settings
 from evonorm_tf import scaling
-from evonorm_tf.classification_checkpoints import latest_checkpoint
+from evonorm_tf import training_config
+from evonorm_tf import training_log
+from evonorm_tf.checkpoints import latest_checkpoint
 from evonorm_tf.classification_export import export
-from evonorm_tf.classification_runner import ClassificationRunner
 from evonorm_tf.classification_task import ClassificationTask
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.model_dir import lock
-from evonorm_tf.norm_act import get_norm_act
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.experiment_runner import ExperimentRunner
 from evonorm_tf.strategy import STRATEGIES
+from evonorm_tf.training_config import PRECISIONS
+from evonorm_tf.training_process import process_state
+from evonorm_tf.training_process import reserved
 
 MODES = ('train', 'eval', 'train_and_eval', 'export')
-PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
+_TRAINING_FIGURES = {'training_loss': 'loss {:.3f}', 'accuracy': 'accuracy {:.1%}'}
+_EVALUATION_FIGURES = {'validation_loss': 'validation loss {:.3f}', 'accuracy': 'accuracy {:.1%}'}
 
 
 def run_classification(
@@ -83,77 +78,43 @@ def run_classification(
   started = time.monotonic()
   norm_act_options = dict(norm_act_options or {})
   eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-  _check_choices(mode=(mode, MODES), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
-  _check_integers(1, batch_size=batch_size, eval_batch_size=eval_batch_size, steps_per_loop=steps_per_loop,
-                  checkpoints_to_keep=checkpoints_to_keep)
-  _check_integers(0, seed=seed)
+  arguments.check_choices(mode=(mode, MODES), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
+  arguments.check_integers(1, batch_size=batch_size, eval_batch_size=eval_batch_size, steps_per_loop=steps_per_loop,
+                           checkpoints_to_keep=checkpoints_to_keep)
+  arguments.check_integers(0, seed=seed)
   scaling.check_positive(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
                          epochs_between_checkpoints=epochs_between_checkpoints)
   scaling.check_rate(label_smoothing=label_smoothing, dropout=dropout, weight_decay=weight_decay)
   backbone_config = backbones.make_config(backbone, norm_act, norm_act_options)
-  _check_norm_act(norm_act, norm_act_options, jit_compile, strategy)
+  arguments.check_norm_act(norm_act, norm_act_options)
+  arguments.check_jit_compile(jit_compile, norm_act_options, strategy)
   if 'train' not in mode:
     latest_checkpoint(model_dir)
-  # Before TensorFlow computes anything: hosts have to find each other first. An export is one device's work.
-  strategy_object = get_strategy('one_device') if mode == 'export' else get_strategy(strategy, tpu)
+  strategy_object = training_config.make_strategy(strategy, tpu, batch_size, mode)
   replicas = strategy_object.num_replicas_in_sync
-  if batch_size % replicas:
-    raise ValueError(f'`batch_size` must be a multiple of the {replicas} replicas, received {batch_size}.')
   eval_batch_size = math.ceil(eval_batch_size / replicas) * replicas
   data.check()
   config = config_definitions.ExperimentConfig(
-      runtime=_runtime_config(strategy, precision),
+      runtime=training_config.runtime_config(strategy, precision),
       task=_task_config(backbone_config, data, batch_size, eval_batch_size, weight_decay, label_smoothing, dropout),
-      trainer=_trainer_config(
-          data, optimization, batch_size, epochs, steps_per_loop, epochs_between_evaluations,
-          epochs_between_checkpoints, checkpoints_to_keep))
+      trainer=training_config.trainer_config(
+          data.train_images, optimization, batch_size, epochs, steps_per_loop, epochs_between_evaluations,
+          epochs_between_checkpoints, checkpoints_to_keep, best_metric='accuracy'))
   task = ClassificationTask(config.task, data, seed, jit_compile)
   console = console or Console(stderr=True)
-  with (_reserved(model_dir, mode, _model_settings(config, optimization, norm_act), strategy_object),
-        _process_state('float32' if mode == 'export' else precision)):
+  with (reserved(model_dir, mode, _model_settings(config, optimization, norm_act), strategy_object),
+        process_state('float32' if mode == 'export' else precision)):
     if mode == 'export':
       folder = export(task, config, data, model_dir)
       console.print(f'SavedModel: {folder}', highlight=False, markup=False, soft_wrap=True)
       return folder
-    runner = ClassificationRunner(strategy_object, task, mode, config, model_dir, histograms, console)
+    runner = ExperimentRunner(strategy_object, task, mode, config, model_dir, console, _TRAINING_FIGURES,
+                              _EVALUATION_FIGURES, histograms)
     if 'train' in mode:
-      runner.describe(data, seed, operative_config)
+      images = min(training_log.IMAGES, batch_size)
+      runner.describe(operative_config, lambda: training_log.write_images(data.training_batches(images, seed)))
     results = runner.run()
   return {**results, 'seconds': time.monotonic() - started} if results else {}
-
-
-def _check_choices(**arguments) -> None:
-  """Raises ValueError unless every value, in a pair with the known ones, is one of them."""
-  for name, (value, known) in arguments.items():
-    if value not in known:
-      raise ValueError(f'`{name}` must be one of {known}, received {value!r}.')
-
-
-def _check_integers(least: int, **arguments) -> None:
-  """Raises ValueError unless every argument is an integer from `least` on that NumPy takes for a seed."""
-  for name, value in arguments.items():
-    if not isinstance(value, numbers.Integral) or not least <= value < 2**32:
-      raise ValueError(f'`{name}` must be an integer of at least {least} and below 2³², received {value!r}.')
-
-
-def _check_norm_act(norm_act, norm_act_options, jit_compile, strategy) -> None:
-  """Raises ValueError for a layer or an option that is not, or where XLA would compile what replicas do together."""
-  if jit_compile and strategy != 'one_device':
-    raise ValueError(f"`jit_compile=True` needs strategy='one_device', received {strategy!r}: replicas do not meet "
-                     'inside XLA.')
-  if jit_compile and norm_act_options.get('synchronized'):
-    raise ValueError("`jit_compile=True` needs statistics that are not synchronized, received `norm_act_options` "
-                     f'{norm_act_options}.')
-  try:
-    get_norm_act(norm_act, **norm_act_options)
-  except TypeError as e:
-    raise ValueError(f'`norm_act_options` must be arguments of {norm_act!r}, received {norm_act_options}: {e}') from e
-
-
-def _runtime_config(strategy, precision) -> config_definitions.RuntimeConfig:
-  return config_definitions.RuntimeConfig(
-      distribution_strategy=strategy, mixed_precision_dtype=precision.removeprefix('mixed_'),
-      loss_scale='dynamic' if precision == 'mixed_float16' else None)
 
 
 def _task_config(backbone, data, batch_size, eval_batch_size, weight_decay, label_smoothing,
@@ -170,61 +131,10 @@ def _task_config(backbone, data, batch_size, eval_batch_size, weight_decay, labe
           is_training=False, global_batch_size=eval_batch_size, drop_remainder=False))
 
 
-def _trainer_config(data, optimization, batch_size, epochs, steps_per_loop, epochs_between_evaluations,
-                    epochs_between_checkpoints, checkpoints_to_keep) -> config_definitions.TrainerConfig:
-  """Returns Model Garden's description of the optimizer and the loop; epochs become steps."""
-  steps_per_epoch = data.train_images / batch_size
-  steps = round(epochs * steps_per_epoch)
-  if not steps:
-    raise ValueError(f'`epochs` must amount to one step of {batch_size} images, received {epochs} of '
-                     f'{data.train_images} images.')
-  evaluations = max(1, round(epochs / epochs_between_evaluations))
-  return config_definitions.TrainerConfig(
-      train_steps=steps, steps_per_loop=steps_per_loop, summary_interval=steps_per_loop,
-      validation_interval=math.ceil(steps / evaluations), validation_steps=-1,
-      checkpoint_interval=max(1, round(epochs_between_checkpoints * steps_per_epoch)),
-      max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # FiniteGuard stops the run instead
-      preemption_on_demand_checkpoint=False,  # it would keep a host from ending when it is told to
-      best_checkpoint_export_subdir='best', best_checkpoint_eval_metric='accuracy',
-      best_checkpoint_metric_comp='higher',
-      optimizer_config=optimization.config(batch_size, steps_per_epoch, steps))
-
-
 def _model_settings(config, optimization, norm_act) -> dict:
   """What a checkpoint depends on: its variables, and the options of the optimizer that would be restored from it."""
   model = config.task.model
-  backbone = model.backbone.get().as_dict()
-  if str(norm_act).endswith('.json'):
-    backbone['norm_act'] = LayerGraph.load(norm_act).to_dict()  # not the path, where another graph may lie by now
+  backbone = {**model.backbone.get().as_dict(), 'norm_act': training_config.norm_act_settings(norm_act)}
   return {
       'num_classes': model.num_classes, 'input_size': list(model.input_size), model.backbone.type: backbone,
-      'optimizer': optimization.optimizer, optimization.optimizer: dict(optimization.options),
-      'moving_average': optimization.ema_decay is not None, 'loss_scale': config.runtime.loss_scale}
-
-
-@contextlib.contextmanager
-def _reserved(model_dir, mode, settings, strategy):
-  """Keeps other trainings off `model_dir` within; raises ValueError if one runs there or it holds another model."""
-  with contextlib.ExitStack() as stack:
-    if 'train' in mode and strategy.extended.should_checkpoint:
-      os.makedirs(model_dir, exist_ok=True)
-      lock(stack.enter_context(open(os.path.join(model_dir, 'training.lock'), 'a', encoding='utf-8')), 'training')
-      model_settings.check_or_record(model_dir, settings)
-    elif 'train' not in mode or os.path.exists(os.path.join(model_dir, model_settings.FILE)):
-      model_settings.check(model_dir, settings)
-    yield
-
-
-@contextlib.contextmanager
-def _process_state(policy: str):
-  """Keras's global policy and silence of Orbit within; at the end both and TensorBoard's global step as before."""
-  old_policy, step = tf_keras.mixed_precision.global_policy(), tf.summary.experimental.get_step()
-  tf_keras.mixed_precision.set_global_policy(policy)
-  orbit.controller.print = lambda message: None  # the log shows it better
-  try:
-    with graph_memory.released_gradients():
-      yield
-  finally:
-    del orbit.controller.print
-    tf.summary.experimental.set_step(step)
-    tf_keras.mixed_precision.set_global_policy(old_policy)
+      **training_config.optimizer_settings(optimization, config.runtime)}

@@ -3,15 +3,11 @@
 import functools
 import os
 
-from official.core import train_utils
 import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import saved_models
-from evonorm_tf.classification_checkpoints import latest_checkpoint
-from evonorm_tf.classification_checkpoints import restore
-from evonorm_tf.classification_task import ClassificationTrainer
-from evonorm_tf.moving_average import MovingAverage
+from evonorm_tf.trained_model import trained_model
 
 OUTPUTS = ('logits', 'probabilities', 'classes')
 
@@ -65,12 +61,8 @@ def export(task, config, data, model_dir: str) -> str:
   Raises:
     ValueError: if there is no checkpoint.
   """
-  path = latest_checkpoint(model_dir)
-  trainer = train_utils.create_trainer(config, task, train=False, evaluate=False, trainer_cls=ClassificationTrainer)
-  restore(trainer.checkpoint, path)
-  if isinstance(trainer.optimizer, MovingAverage):
-    trainer.optimizer.swap_weights()
-  classifier = Classifier(trainer.model, data.preprocess, data.image_size, getattr(data, 'class_names', ()))
+  model = trained_model(task, config, model_dir)
+  classifier = Classifier(model, data.preprocess, data.image_size, getattr(data, 'class_names', ()))
   folder = os.path.join(model_dir, 'export')
   signatures = {'serving_default': classifier.from_images, 'image_bytes': classifier.from_image_bytes}
   saved_models.save(classifier, folder, signatures)

@@ -3,7 +3,7 @@
 The images are those of the paper's main experiments. What happens to an image is Model Garden's
 (`official.vision.dataloaders.classification_input`): for training a random crop of 8 to 100% of the area, a random flip
 and, if wanted, RandAugment; for evaluation the central 87.5%; then resizing and the normalization by channel. Reading
-is our own, in `imagenet_records`. Needs the extras `models` and, for TFDS, `data`.
+is our own, in `record_streams`. Needs the extras `models` and, for TFDS, `data`.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from evonorm_tf import imagenet_augmentation
 from evonorm_tf import imagenet_files
-from evonorm_tf import imagenet_records
+from evonorm_tf import record_streams
 
 _RESIZE_METHODS = ('area', 'bicubic', 'bilinear', 'gaussian', 'lanczos3', 'lanczos5', 'mitchellcubic', 'nearest')
 _SPARES = 64  # the first records; those that can be read take the places of unreadable ones
@@ -122,9 +122,9 @@ class ImageNet:
     def prepare(position, image):
       return self._augment(image, *seeds(position)[1:])
 
-    records = imagenet_records.shuffled_records(
+    records = record_streams.shuffled_records(
         files.paths, self.train_images, seed, first_step * batch_size, self.shuffle_buffer)
-    examples = imagenet_records.examples(_share(records, is_own, context), spares, decode, prepare, 'training')
+    examples = record_streams.examples(_share(records, is_own, context), spares, decode, prepare, 'training')
     batches = examples.map(lambda _, example: example).batch(
         local_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)
@@ -153,8 +153,8 @@ class ImageNet:
       encoded, label = files.decode(record, self.num_classes)
       return self.preprocess(imagenet_augmentation.decode_image(encoded)), label
 
-    records = imagenet_records.ordered_records(files.paths, self.validation_images)
-    examples = imagenet_records.examples(
+    records = record_streams.ordered_records(files.paths, self.validation_images)
+    examples = record_streams.examples(
         _share(records, is_own, context), spares, decode, lambda _, image: image, 'validation')
     readable = examples.filter(lambda own, _: own).map(lambda _, example: example)
     return readable.batch(local_size, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -176,7 +176,7 @@ class ImageNet:
 
   def skipped_records(self):
     """Returns how many unreadable records this process has skipped, of training and validation together."""
-    return imagenet_records.skipped_records()
+    return record_streams.skipped_records()
 
   def _augment(self, image, flip_seed, policy_seed):
     """Returns a normalized training image `[image_size, image_size, 3]` of a uint8 crop `[height, width, 3]`."""
@@ -206,8 +206,8 @@ class ImageNet:
       return imagenet_augmentation.decode_image(encoded), label
 
     try:
-      return files, imagenet_records.readable_records(
-          imagenet_records.ordered_records(files.paths, images), _SPARES, decode)
+      return files, record_streams.readable_records(
+          record_streams.ordered_records(files.paths, images), _SPARES, decode)
     except ValueError as e:
       raise ValueError(f"The {split} images in '{self.data_dir or pattern}' cannot be used. {e}") from e
 

@@ -1,5 +1,7 @@
 """A moving average of the weights, which evaluation and export read in place of the weights themselves."""
 
+from official.modeling import optimization
+from official.modeling import performance
 from official.modeling.optimization import ema_optimizer
 import tensorflow as tf
 import tf_keras
@@ -37,3 +39,17 @@ class MovingAverage(ema_optimizer.ExponentialMovingAverage):
 
   def _create_all_weights(self, var_list):
     self._optimizer._create_all_weights(var_list)
+
+
+def make_optimizer(optimizer_config, runtime_config) -> tf_keras.optimizers.legacy.Optimizer:
+  """Returns Model Garden's optimizer of a configuration, in float16 with a scaled loss, and a `MovingAverage` outside.
+
+  Args:
+    optimizer_config: an OptimizationConfig.
+    runtime_config: a RuntimeConfig, which tells the precision.
+  """
+  factory = optimization.OptimizerFactory(optimizer_config.replace(ema=None))
+  optimizer = performance.configure_optimizer(
+      factory.build_optimizer(factory.build_learning_rate()),
+      use_float16=runtime_config.mixed_precision_dtype == 'float16', loss_scale=runtime_config.loss_scale)
+  return MovingAverage(optimizer, **optimizer_config.ema.as_dict()) if optimizer_config.ema else optimizer

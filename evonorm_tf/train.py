@@ -16,22 +16,16 @@ from absl import app
 from absl import flags
 
 from evonorm_tf import experiment
+from evonorm_tf import training_flags
 
 flags.adopt_module_key_flags(experiment)
-_MODE = flags.DEFINE_string('mode', 'train_and_eval', 'What to do: train, eval, train_and_eval or export.')
-_STRATEGY = flags.DEFINE_string(
-    'strategy', None, "Accelerators: one_device (the configuration's default; a GPU if there is one), mirrored (all "
-    'GPUs of the host), multi_worker_mirrored (the hosts of TF_CONFIG) or tpu.')
-_TPU = flags.DEFINE_string('tpu', None, "The TPU's address, or local.")
+flags.adopt_module_key_flags(training_flags)
 
 
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  hardware = {'strategy': _STRATEGY.value, 'tpu': _TPU.value}
-  experiment.run(
-      'evonorm_tf.classification.run_classification', mode=_MODE.value,
-      **{name: value for name, value in hardware.items() if value is not None})
+  training_flags.run('evonorm_tf.classification.run_classification')
 
 
 if __name__ == '__main__':

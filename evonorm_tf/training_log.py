@@ -1,6 +1,7 @@
 """What a person sees of a training: a line with the time left, and in TensorBoard images, histograms and settings."""
 
 import time
+from collections.abc import Mapping
 
 from rich.progress import BarColumn
 from rich.progress import Progress
@@ -21,16 +22,21 @@ class TrainingLog:
     global_step: the variable of the training step.
     writer: a tf.summary writer for histograms of γ and v1 of each norm-activation layer; None for no histograms.
     console: a rich Console.
+    training: the figures of a loop by name, each with a format such as 'loss {:.3f}'.
+    evaluation: the same of an evaluation.
     seconds_between_lines: where there is no bar.
     clock: a function that returns seconds.
   """
 
-  def __init__(self, steps, model, global_step, writer, console, seconds_between_lines=10., clock=time.monotonic):
+  def __init__(self, steps, model, global_step, writer, console, training: Mapping[str, str],
+               evaluation: Mapping[str, str], seconds_between_lines=10., clock=time.monotonic):
     self._steps = steps
     self._model = model
     self._global_step = global_step
     self._writer = writer
     self._console = console
+    self._training = training
+    self._evaluation = evaluation
     self._seconds_between_lines = seconds_between_lines
     self._clock = clock
     self._progress = Progress(
@@ -50,14 +56,14 @@ class TrainingLog:
     self._progress.stop()
 
   def __call__(self, output) -> None:
-    """Shows the progress; `output` has `training_loss`, `accuracy` and `images_per_second`."""
+    """Shows the progress; `output` has `images_per_second` and the figures of the training."""
     step, now = int(self._global_step.numpy()), self._clock()
     # As if it went on as since the end of the first loop: evaluations count, tracing does not.
     seconds_left = (now - self._begin[1]) / (step - self._begin[0]) * (self._steps - step)
     if not self._has_traced:
       self._begin, self._has_traced = (step, now), True
-    figures = (f'loss {float(output["training_loss"]):.3f}  accuracy {float(output["accuracy"]):.1%}  '
-               f'{output["images_per_second"]:,.0f} images/s  {_duration(seconds_left)} left')
+    figures = '  '.join([*_figures(output, self._training), f'{_rate(output["images_per_second"])} images/s',
+                         f'{_duration(seconds_left)} left'])
     self._progress.update(self._task, completed=step, figures=figures)
     if not self._console.is_interactive and (
         now - self._last_line >= self._seconds_between_lines or step >= self._steps):
@@ -68,12 +74,19 @@ class TrainingLog:
         write_histograms(self._model, step)
 
   def evaluated(self, output) -> None:
-    """Shows the results of an evaluation: `validation_loss` and `accuracy`."""
-    self._print(f'step {int(self._global_step.numpy())}: validation loss {float(output["validation_loss"]):.3f}, '
-                f'accuracy {float(output["accuracy"]):.1%}')
+    """Shows the results of an evaluation, `output`, which has its figures."""
+    self._print(f'step {int(self._global_step.numpy())}: {", ".join(_figures(output, self._evaluation))}')
 
   def _print(self, line: str) -> None:
     self._console.print(line, highlight=False, soft_wrap=True)  # a file has no width at which to break it
+
+
+def _figures(output: Mapping, formats: Mapping[str, str]) -> list[str]:
+  return [text.format(float(output[name])) for name, text in formats.items()]
+
+
+def _rate(images: float) -> str:
+  return f'{images:.1f}' if images < 10 else f'{images:,.0f}'  # detectors on a CPU take their time
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Test set-up: what TensorFlow takes only before its first use; the handler of Ctrl-C."""
+"""Test set-up: what TensorFlow takes only before its first use; the handler of Ctrl-C; Keras's global policy."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import pytest  # pylint: disable=g-import-not-at-top
 import tensorflow as tf  # pylint: disable=g-import-not-at-top
+import tf_keras  # pylint: disable=g-import-not-at-top
 
 # Two logical devices, on which tests of synchronized statistics run two replicas.
 tf.config.set_logical_device_configuration(
@@ -21,3 +22,11 @@ def ctrl_c_raises():
   handler = signal.signal(signal.SIGINT, signal.default_int_handler)
   yield
   signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture
+def restored_policy():
+  """Keras's global policy is as before, whatever a test makes of it."""
+  policy = tf_keras.mixed_precision.global_policy()
+  yield
+  tf_keras.mixed_precision.set_global_policy(policy)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf import imagenet
-from evonorm_tf import imagenet_records
+from evonorm_tf import record_streams
 from tests.evonorm_tf import tiny_imagenet
 
 TRAIN, VALIDATION, CLASSES = 20, 11, 50

@@ -9,6 +9,7 @@ import tf_keras
 from evonorm_tf.moving_average import MovingAverage
 from evonorm_tf.strategy import get_strategy
 from tests.evonorm_tf.tiny_training import evaluation
+from tests.evonorm_tf.tiny_training import make_config_and_task
 from tests.evonorm_tf.tiny_training import network
 from tests.evonorm_tf.tiny_training import run
 from tests.evonorm_tf.tiny_training import weights
@@ -130,3 +131,14 @@ def test_evaluations_and_the_best_checkpoint_read_the_average(trained):
   of_average, of_weights = (evaluation(network(f))['validation_loss'] for f in (folder / 'best', folder))
   np.testing.assert_allclose(results['validation_loss'], of_average, rtol=1e-3)
   assert abs(of_average - of_weights) > .01
+
+
+@pytest.mark.parametrize('precision', ['float32', 'mixed_float16'])
+@pytest.mark.parametrize('ema_decay', [None, .9])
+def test_the_average_is_outside_and_the_scaling_of_the_loss_inside(precision, ema_decay, restored_policy):
+  config, task = make_config_and_task(precision, ema_decay)
+  optimizer = task.create_optimizer(config.trainer.optimizer_config, config.runtime)
+  assert isinstance(optimizer, MovingAverage) == bool(ema_decay)
+  inner = optimizer.inner if ema_decay else optimizer
+  assert isinstance(inner, tf_keras.mixed_precision.LossScaleOptimizer) == (precision == 'mixed_float16')
+  assert float(optimizer.learning_rate(optimizer.iterations)) == pytest.approx(4. * 10 / 256)

@@ -4,6 +4,8 @@ import dataclasses
 import io
 
 import numpy as np
+from official.core import config_definitions
+from official.core import train_utils
 from official.vision.configs import image_classification
 from official.vision.modeling import factory
 from rich.console import Console
@@ -15,7 +17,9 @@ from evonorm_tf import cifar10
 from evonorm_tf import classification
 from evonorm_tf.backbones import ResNet
 from evonorm_tf.classification_data import Cifar10
+from evonorm_tf.classification_task import ClassificationTask
 from evonorm_tf.optimization import Optimization
+from evonorm_tf.resumable_trainer import ResumableTrainer
 
 BACKBONE = ResNet(depth=8, width_multiplier=.25, small_images=True)
 
@@ -75,3 +79,28 @@ def evaluation(model, data=TinyData()):
   ranks = (logits > np.take_along_axis(logits, labels[:, None], axis=1)).sum(axis=1)
   return {'validation_loss': -np.take_along_axis(log_p, labels[:, None], axis=1).mean(),
           'accuracy': (ranks < 1).mean(), 'top_5_accuracy': (ranks < 5).mean()}
+
+
+def make_config_and_task(
+    precision='float32', ema_decay=None, seed=0, jit_compile=False, data=TinyData(), batch_size=10):
+  """A ClassificationTask without a run around it, and its ExperimentConfig; also sets the global policy."""
+  tf_keras.mixed_precision.set_global_policy(precision)
+  batches = dict(global_batch_size=batch_size)
+  task = image_classification.ImageClassificationTask(
+      model=image_classification.ImageClassificationModel(
+          num_classes=10, input_size=[32, 32, 3], backbone=backbones.make_config(BACKBONE, 'evonorm_b0', {})),
+      losses=image_classification.Losses(one_hot=True),
+      train_data=image_classification.DataConfig(is_training=True, **batches),
+      validation_data=image_classification.DataConfig(is_training=False, **batches))
+  optimization = Optimization(4., options={'momentum': .9}, decay='constant', ema_decay=ema_decay)
+  config = config_definitions.ExperimentConfig(
+      runtime=config_definitions.RuntimeConfig(
+          mixed_precision_dtype=precision.removeprefix('mixed_'),
+          loss_scale='dynamic' if precision == 'mixed_float16' else None),
+      task=task, trainer=config_definitions.TrainerConfig(optimizer_config=optimization.config(10, 4., 8)))
+  return config, ClassificationTask(task, data, seed, jit_compile)
+
+
+def make_trainer(**options):
+  config, task = make_config_and_task(**options)
+  return train_utils.create_trainer(config, task, train=True, evaluate=False, trainer_cls=ResumableTrainer)

@@ -17,6 +17,8 @@ from evonorm_tf.training_log import TrainingLog
 
 OUTPUT = {'training_loss': tf.constant(1.2344), 'accuracy': tf.constant(.4567), 'images_per_second': 1234.5}
 RESULTS = {'validation_loss': tf.constant(2.3456), 'accuracy': tf.constant(.125)}
+FORMATS = ({'training_loss': 'loss {:.3f}', 'accuracy': 'accuracy {:.1%}'},
+           {'validation_loss': 'validation loss {:.3f}', 'accuracy': 'accuracy {:.1%}'})
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def scene():
 
   def make(steps=100, writer=None, model=None, **console):
     scene.log = TrainingLog(steps, model, scene.step, writer, Console(file=scene.file, width=80, **console),
-                            clock=lambda: scene.time)
+                            *FORMATS, clock=lambda: scene.time)
     return scene.log
 
   def go(step, seconds):
@@ -50,6 +52,15 @@ def test_a_line_tells_figures_and_time_left_without_tracing_and_with_evaluations
       f'step 30/100  {figures}  0:05:50 left\nstep 40/100  {figures}  0:01:00 left\n'
       f'step 50/100  {figures}  0:01:40 left\nstep 50: validation loss 2.346, accuracy 12.5%\n'
       f'step 100/100  {figures}  0:00:00 left\n')
+
+
+def test_few_images_a_second_have_a_decimal(scene):
+  with scene.make() as log:
+    for images, text in ((3.14, '3.1 images/s'), (10.4, '10 images/s')):
+      scene.step.assign_add(10)
+      scene.time += 100.
+      log({**OUTPUT, 'images_per_second': images})
+      assert scene.file.getvalue().splitlines()[-1].split('  ')[3] == text
 
 
 def test_a_file_gets_a_line_every_ten_seconds_and_the_last_one(scene):

@@ -28,6 +28,8 @@ class CheckpointManager(tf.train.CheckpointManager):
   def restore_or_initialize(self):
     if self.latest_checkpoint:
       restore(self.checkpoint, self.latest_checkpoint)
+    elif self._init_fn:
+      self._init_fn()
     self._last_checkpoint_step = int(self._step_counter.numpy())  # also a fresh run waits for the interval's end
     return self.latest_checkpoint
 

@@ -5,10 +5,10 @@ import json
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.classification_checkpoints import BestCheckpoint
-from evonorm_tf.classification_checkpoints import CheckpointManager
-from evonorm_tf.classification_checkpoints import latest_checkpoint
-from evonorm_tf.classification_checkpoints import restore
+from evonorm_tf.checkpoints import BestCheckpoint
+from evonorm_tf.checkpoints import CheckpointManager
+from evonorm_tf.checkpoints import latest_checkpoint
+from evonorm_tf.checkpoints import restore
 
 
 class Steps:
@@ -102,7 +102,7 @@ def test_a_checkpoint_that_is_not_written_has_no_results(best, tmp_path, monkeyp
 
 
 def test_a_host_besides_the_chief_writes_into_memory_alone():
-  folder = 'ram://classification_checkpoints_test'
+  folder = 'ram://checkpoints_test'
   exporter = BestCheckpoint(folder, 'accuracy', 'higher', is_chief=False)
   offers = [exporter.maybe_export_checkpoint(tf.train.Checkpoint(v=tf.Variable(0.)), {'accuracy': tf.constant(a)}, 1)
             for a in (.25, .125, .5)]

@@ -1,4 +1,4 @@
-"""Model Garden's runner with our trainer, actions and checkpoints: what run_classification starts."""
+"""Model Garden's runner with our trainer, actions and checkpoints: what trains classifiers and detectors."""
 
 import contextlib
 import os
@@ -11,43 +11,52 @@ import tensorflow as tf
 
 from evonorm_tf import hosts
 from evonorm_tf import training_log
-from evonorm_tf.classification_checkpoints import BestCheckpoint
-from evonorm_tf.classification_checkpoints import CheckpointManager
-from evonorm_tf.classification_task import ClassificationTrainer
+from evonorm_tf.checkpoints import BestCheckpoint
+from evonorm_tf.checkpoints import CheckpointManager
 from evonorm_tf.finite_guard import FiniteGuard
+from evonorm_tf.resumable_trainer import ResumableTrainer
 
 
-class ClassificationRunner(train_lib.OrbitExperimentRunner):
+class ExperimentRunner(train_lib.OrbitExperimentRunner):
   """Trains and evaluates; restores the newest checkpoint when it is made.
 
   Of several hosts the chief alone writes to the model directory; see `hosts`.
 
   Args:
     strategy: a tf.distribute strategy.
-    task: a `ClassificationTask`.
+    task: a `ResumableTask`.
     mode: 'train', 'eval' or 'train_and_eval'.
     config: an ExperimentConfig.
     model_dir: receives checkpoints, best/ and TensorBoard events; in mode 'eval' the latter alone.
-    histograms: whether TensorBoard gets histograms of γ and v1 of every layer.
     console: a rich Console for the progress.
+    training_figures: what the progress tells of a loop, as `TrainingLog` takes it.
+    evaluation_figures: the same of an evaluation.
+    histograms: whether TensorBoard gets histograms of γ and v1 of every layer.
   """
 
-  def __init__(self, strategy, task, mode, config, model_dir, histograms, console):
+  def __init__(self, strategy, task, mode, config, model_dir, console, training_figures, evaluation_figures,
+               histograms=False):
     self._is_chief = strategy.extended.should_checkpoint
     self._save_dir = hosts.own_folder(model_dir, strategy)
     self._histograms = histograms
+    self._figures = training_figures, evaluation_figures
     self._console = console if self._is_chief else Console(quiet=True)
     self._results = {}
     super().__init__(strategy, task, mode, config, model_dir)
     hosts.check_same_step(strategy, self.trainer.global_step)
 
-  def describe(self, data, seed: int, operative_config) -> None:
-    """Writes the configuration, and what the network will see of the images, to TensorBoard."""
+  def describe(self, operative_config=None, write_images=None) -> None:
+    """Writes to TensorBoard what is known before the training.
+
+    Args:
+      operative_config: a function that returns the configuration as text, for the model directory too.
+      write_images: a function that writes what the network will see to the default summary writer.
+    """
     if not self._is_chief:
       return
     with self._summary_manager.summary_writer().as_default():
-      batch_size = min(training_log.IMAGES, self.params.task.train_data.global_batch_size)
-      training_log.write_images(data.training_batches(batch_size, seed))
+      if write_images:
+        write_images()
       if operative_config:
         text = operative_config()
         tf.summary.text('configuration', f'```\n{text}\n```', step=0)
@@ -89,7 +98,7 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
     with self.strategy.scope():
       return train_utils.create_trainer(
           self.params, task, train, evaluate, self._build_best_checkpoint_exporter() if train else None,
-          trainer_cls=ClassificationTrainer)
+          trainer_cls=ResumableTrainer)
 
   def _build_best_checkpoint_exporter(self):
     trainer = self.params.trainer
@@ -100,7 +109,7 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
   def _maybe_build_checkpoint_manager(self):
     return CheckpointManager(
         self.trainer.checkpoint, self._save_dir, self.params.trainer.max_to_keep, step_counter=self.trainer.global_step,
-        checkpoint_interval=self.params.trainer.checkpoint_interval)
+        checkpoint_interval=self.params.trainer.checkpoint_interval, init_fn=self.trainer.initialize)
 
   def _build_controller(self, trainer, evaluator, **kwargs):
     step = self.trainer.global_step
@@ -111,7 +120,7 @@ class ClassificationRunner(train_lib.OrbitExperimentRunner):
         for folder, folder_mode in (('train', 'train'), ('validation', 'eval')))
     self._log = training_log.TrainingLog(
         self.params.trainer.train_steps, self.trainer.model, step,
-        self._summary_manager.summary_writer() if self._histograms else None, self._console)
+        self._summary_manager.summary_writer() if self._histograms else None, self._console, *self._figures)
     guard = FiniteGuard(self.trainer.task.loss_watch, self.trainer.model, step, self.model_dir)
     controller = super()._build_controller(trainer, evaluator, **{**kwargs, 'train_actions': [guard, self._log]})
     # Without Model Garden's own: the checkpoints hold the moving average already.

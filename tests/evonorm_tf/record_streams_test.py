@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf import imagenet_records
+from evonorm_tf import record_streams
 
 
 def write(path, counts, broken=()):
@@ -36,12 +36,12 @@ def read(records):
 
 def make(records, spares=(b'100',), split='training'):
   """Returns the list of (whether it is no spare, image, label)."""
-  dataset = imagenet_records.examples(records, list(spares), decode, prepare, split)
+  dataset = record_streams.examples(records, list(spares), decode, prepare, split)
   return [(bool(own), image, int(label)) for own, (image, label) in dataset.as_numpy_iterator()]
 
 
 def shuffled(names, count, seed=0, first=0, buffer_size=5):
-  return imagenet_records.shuffled_records(names, count, seed, first, buffer_size)
+  return record_streams.shuffled_records(names, count, seed, first, buffer_size)
 
 
 def test_every_record_comes_once_an_epoch_in_changing_order(tmp_path):
@@ -73,19 +73,19 @@ def test_permanence_of_the_order(tmp_path):
 
 def test_ordered_records_are_all_records_in_one_order(tmp_path):
   names = write(tmp_path, [20, 21])
-  first, again = (read(imagenet_records.ordered_records(names, 41)) for _ in range(2))
+  first, again = (read(record_streams.ordered_records(names, 41)) for _ in range(2))
   assert first == again and sorted(first) == list(range(41))
 
 
 def test_spares_take_the_places_of_unreadable_records(tmp_path, caplog):
-  records = imagenet_records.ordered_records(write(tmp_path, [12], broken=(0, 4, 11)), 12)
-  before = imagenet_records.skipped_records()
+  records = record_streams.ordered_records(write(tmp_path, [12], broken=(0, 4, 11)), 12)
+  before = record_streams.skipped_records()
   with caplog.at_level(logging.WARNING, 'absl'):
     examples = make(records, (b'100', b'101', b'102'), 'validation')
   assert [own for own, _, _ in examples] == [i not in (0, 4, 11) for i in range(12)]
   assert [label for _, _, label in examples] == [100, 1, 2, 3, 101, 5, 6, 7, 8, 9, 10, 102]
   assert all(image.shape == (1, 1, 3) and image.ravel().tolist() == [label] * 3 for _, image, label in examples)
-  assert imagenet_records.skipped_records() == before + 3
+  assert record_streams.skipped_records() == before + 3
   message, = [record.getMessage() for record in caplog.records]
   assert message.startswith('1 of the first 1 validation records cannot be read. The latest: InvalidArgumentError')
   assert 'could not correctly convert string: x' in message
@@ -102,10 +102,10 @@ def test_spares_do_not_depend_on_where_the_records_begin(tmp_path):
 
 
 def test_readable_records_are_the_first_that_can_be_read(tmp_path):
-  records = imagenet_records.ordered_records(write(tmp_path, [12], broken=(0, 2)), 12)
-  assert imagenet_records.readable_records(records, 5, decode) == [b'1', b'3', b'4']
+  records = record_streams.ordered_records(write(tmp_path, [12], broken=(0, 2)), 12)
+  assert record_streams.readable_records(records, 5, decode) == [b'1', b'3', b'4']
   with pytest.raises(ValueError, match='None of the first 1 records can be read.*could not correctly convert'):
-    imagenet_records.readable_records(records, 1, decode)
+    record_streams.readable_records(records, 1, decode)
 
 
 def test_a_damaged_file_loses_its_rest_alone(tmp_path, caplog):
@@ -124,7 +124,7 @@ def test_files_that_are_gone_are_an_error(tmp_path):
   names = write(tmp_path, [4, 4, 4])
   (tmp_path / '02').unlink()
   with pytest.raises(tf.errors.OpError, match=f'{names[2]}; No such file'):
-    read(imagenet_records.ordered_records(names, 12))
+    read(record_streams.ordered_records(names, 12))
 
 
 def test_more_records_than_expected_are_an_error(tmp_path):
@@ -132,14 +132,14 @@ def test_more_records_than_expected_are_an_error(tmp_path):
   with pytest.raises(tf.errors.InvalidArgumentError, match='hold more than the 19 records'):
     read(shuffled(names, 19).take(40))
   with pytest.raises(tf.errors.InvalidArgumentError, match='hold more than the 19 records'):
-    read(imagenet_records.ordered_records(names, 19))
+    read(record_streams.ordered_records(names, 19))
 
 
 def test_more_than_half_unreadable_is_an_error_from_1000_records_on(tmp_path):
-  half = imagenet_records.ordered_records(write(tmp_path, [1500], broken=range(500, 1000)), 1500)
+  half = record_streams.ordered_records(write(tmp_path, [1500], broken=range(500, 1000)), 1500)
   for _ in range(2):  # counting begins anew
     assert sum(own for own, _, _ in make(half)) == 1000
-  more = imagenet_records.ordered_records(write(tmp_path, [1500], broken=range(500, 1001)), 1500)
+  more = record_streams.ordered_records(write(tmp_path, [1500], broken=range(500, 1001)), 1500)
   with pytest.raises(tf.errors.InvalidArgumentError, match='501 of the first 1001 training records cannot be read'):
     make(more)
 

@@ -1,0 +1,28 @@
+"""Trains a detector: python -m detection.train --gin_file=gin/detection/shapes_resnet18_fpn.gin --model_dir=DIR
+
+The same command on the same --model_dir goes on where it stopped. Modes: train, eval (the newest checkpoint, with
+COCO's files of results in DIR), train_and_eval, export (a SavedModel in DIR/export), predict (pictures and JSON of
+--images in DIR/predictions).
+
+For accelerators and several hosts see evonorm_tf.train, whose flags these are.
+"""
+
+from absl import app
+from absl import flags
+
+from evonorm_tf import experiment
+from evonorm_tf import training_flags
+
+flags.adopt_module_key_flags(experiment)
+flags.adopt_module_key_flags(training_flags)
+_IMAGES = flags.DEFINE_string('images', None, "For --mode=predict: a glob of image files, such as 'photos/*.jpg'.")
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  training_flags.run('detection.mask_rcnn.run_mask_rcnn', images=_IMAGES.value)
+
+
+if __name__ == '__main__':
+  app.run(main)

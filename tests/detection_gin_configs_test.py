@@ -1,0 +1,155 @@
+"""Every gin file of a detector is parsed; its network, schedule and optimizer are those of its source; two steps."""
+
+import inspect
+import math
+import pathlib
+
+import gin
+from official.core import config_definitions
+from official.modeling import optimization
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from detection import mask_rcnn
+from detection import training_data
+from evonorm_tf.moving_average import make_optimizer
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILES = {file.stem: file for file in sorted((ROOT / 'gin' / 'detection').glob('*.gin'))}
+COCO_IMAGES = 118_287
+by_name = pytest.mark.parametrize('name', FILES)
+of_coco = pytest.mark.parametrize('name', [name for name in FILES if name.startswith('coco')])
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration():
+  """An empty configuration before and after."""
+  gin.clear_config()
+  yield
+  gin.clear_config()
+
+
+def parse(name, bindings=()):
+  """Parses a file; returns the arguments that it gives the root function, all objects built."""
+  gin.parse_config_files_and_bindings([str(FILES[name])], list(bindings))
+  return gin.get_bindings(mask_rcnn.run_mask_rcnn)
+
+
+@by_name
+def test_the_root_function_gets_its_arguments(name):
+  arguments = parse(name)
+  inspect.signature(mask_rcnn.run_mask_rcnn).bind('model_dir', 'train', **arguments)
+  assert arguments['model'].config(91, arguments['image_size']).num_classes == 91
+
+
+@by_name
+def test_no_binding_is_idle(name):
+  """A binding of an object that the root does not get would be parsed without a complaint, and change nothing."""
+  parse(name)
+  bound, used = ({selector for _, selector in config} for config in (gin.config._CONFIG, gin.config._OPERATIVE_CONFIG))
+  assert bound - used == {'detection.mask_rcnn.run_mask_rcnn'}
+
+
+@by_name
+def test_one_macro_changes_the_layer(name):
+  assert parse(name, ["NORM_ACT = 'gn_relu'"])['norm_act'] == 'gn_relu'
+
+
+@by_name
+def test_misspelt_bindings_fail_when_parsed(name):
+  for binding in ('run_mask_rcnn.epoch = 3', 'Optimization.lr = 3', 'run_mask_rcn.epochs = 3'):
+    with pytest.raises(ValueError, match="'(epoch|lr|run_mask_rcn)'"):
+      parse(name, [binding])
+
+
+@by_name
+def test_the_header_tells_the_command(name):
+  header = FILES[name].read_text().partition('\nfrom __gin__')[0]
+  assert f'python -m detection.train --gin_file=gin/detection/{name}.gin --model_dir=' in header
+
+
+@of_coco
+def test_the_folders_of_coco_are_macros(name):
+  arguments = parse(name, ["TRAIN = 'a'", "VALIDATION = 'b'"])
+  assert arguments['data'] == training_data.CocoData('a', 'b')
+
+
+def stepwise(height, *boundaries):
+  return lambda step: height * .1**sum(step > boundary for boundary in boundaries)
+
+
+# Name -> training images, steps, warm-up steps, the rate behind them, scale jitter, weight decay.
+SOURCES = {
+    'coco_resnet50_fpn': (COCO_IMAGES, 22_500, 500, stepwise(.12, 15_000, 20_000), (.8, 1.25), 4e-5),
+    'coco_finetune_resnet50_fpn': (COCO_IMAGES, 90_000, 500, stepwise(.02, 60_000, 80_000), (1., 1.), 1e-4),
+    'coco_spinenet96': (COCO_IMAGES, 350 * 462, 2_000, stepwise(.28, 320 * 462, 340 * 462), (.5, 2.), 4e-5),
+    'shapes_resnet18_fpn': (800, 480, 50, lambda step: .02 * (1 + math.cos(math.pi * step / 480)), (1., 1.), 4e-5)}
+
+
+def optimizer_config(name):
+  """Model Garden's configuration of the optimizer, and the steps of the training."""
+  arguments = parse(name)
+  steps_per_epoch = SOURCES[name][0] / arguments['batch_size']
+  steps = round(arguments['epochs'] * steps_per_epoch)
+  return arguments['optimization'].config(arguments['batch_size'], steps_per_epoch, steps), steps
+
+
+@by_name
+def test_the_schedule_is_that_of_the_source(name):
+  _, expected_steps, warmup, rate, _, _ = SOURCES[name]
+  config, steps = optimizer_config(name)
+  assert steps == pytest.approx(expected_steps, rel=1e-3)
+  schedule = optimization.OptimizerFactory(config).build_learning_rate()
+  for part in (.001, .1, .5, .6, .7, .85, .95, .99):  # away from the edges, which are rounded
+    step = round(part * expected_steps)
+    expected = rate(step) if step >= warmup else step / warmup * rate(warmup)
+    assert float(schedule(step)) == pytest.approx(expected, rel=5e-3, abs=1e-5), step
+
+
+@by_name
+def test_optimizer_and_augmentation_are_those_of_the_source(name):
+  *_, jitter, decay = SOURCES[name]
+  arguments = parse(name)
+  assert arguments.get('scale_jitter', (1., 1.)) == jitter and arguments['weight_decay'] == decay
+  config, _ = optimizer_config(name)
+  optimizer = make_optimizer(config, config_definitions.RuntimeConfig(mixed_precision_dtype='float32'))
+  assert type(optimizer) is tf_keras.optimizers.legacy.SGD
+  assert optimizer.get_config()['momentum'] == .9 and not optimizer.get_config()['nesterov']
+
+
+@pytest.mark.parametrize('name, synchronized', [
+    ('coco_resnet50_fpn', True), ('coco_spinenet96', True), ('coco_finetune_resnet50_fpn', False)])
+def test_statistics_are_those_of_the_batch_or_of_a_replica(name, synchronized):
+  arguments = parse(name)
+  assert arguments['model'].config(91, 1024).norm_activation.use_sync_bn == synchronized
+  assert 'synchronized' not in arguments.get('norm_act_options', {})
+  if not synchronized:
+    assert arguments['batch_size'] / 8 == 2
+
+
+THIN = [f'{key} = {value}' for key, value in {
+    'rpn_filters': 8, 'box_filters': 8, 'box_convs': 1, 'box_units': 16, 'mask_filters': 8, 'mask_convs': 1,
+    'pre_nms_top_k': 30, 'num_proposals': 15, 'test_pre_nms_top_k': 30, 'test_num_proposals': 15,
+    'num_sampled_rois': 8, 'num_sampled_masks': 4, 'detection_pre_nms_top_k': 30, 'max_num_detections': 5}.items()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('norm_act', ['evonorm_b0', 'bn_relu'])
+@by_name
+def test_two_steps_of_the_file(name, norm_act, tmp_path):
+  """With the file's own network, thinned, on one device and generated shapes."""
+  kind = type(parse(name)['model']).__name__
+  gin.clear_config()
+  bindings = [f"NORM_ACT = '{norm_act}'", "run_mask_rcnn.strategy = 'one_device'", 'run_mask_rcnn.image_size = 128',
+              'run_mask_rcnn.batch_size = 2', 'run_mask_rcnn.eval_batch_size = 2', 'run_mask_rcnn.epochs = 1',
+              'run_mask_rcnn.data = @training_data.ShapesData()', 'run_mask_rcnn.init_checkpoint = None',
+              f"ShapesData.folder = '{tmp_path / 'shapes'}'", 'ShapesData.train = 4', 'ShapesData.validation = 2',
+              'ShapesData.size = 64', *(f'{kind}.{binding}' for binding in THIN)]
+  if kind == 'PreActivationResNetFpn':
+    bindings += [f'{kind}.depth_multiplier = 0.01', f'{kind}.width_multiplier = 0.125', f'{kind}.fpn_filters = 8']
+  if kind == 'SpineNet':
+    bindings.append(f"{kind}.variant = '49S'")
+  gin.parse_config_files_and_bindings([str(FILES[name])], bindings)
+  result = gin.get_configurable(mask_rcnn.run_mask_rcnn)(model_dir=str(tmp_path / 'model'), mode='train_and_eval')
+  assert tf.train.latest_checkpoint(tmp_path / 'model').endswith('-2') and 0 <= result['mask/AP'] <= 1
