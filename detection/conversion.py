@@ -31,11 +31,13 @@ from detection.conversion_report import make_report
 from detection.conversion_report import report_text
 from detection.coco_masks import decode_mask
 from detection.coco_masks import encode_mask
+from detection.data_folder import LOCK
+from detection.data_folder import claim
+from detection.data_folder import write_json
 from detection.data_info import DataInfo
 from detection.data_info import is_prepared
 from detection.data_info import read_data_info
 from detection.data_info import write_data_info
-from evonorm_tf.model_dir import check_settings
 from evonorm_tf.model_dir import lock
 from evonorm_tf.model_dir import replacing
 
@@ -70,9 +72,10 @@ def convert_coco(images, annotations, output, images_per_shard: int = 500, conso
   _check_images(images, coco)
   console = console or Console()
   output.mkdir(parents=True, exist_ok=True)
-  with open(output / '.lock', 'w', encoding='utf-8') as file:
+  with open(output / LOCK, 'w', encoding='utf-8') as file:
     lock(file, 'conversion', argument='output')
-    _check_output(output, {'version': 1, 'annotations_sha256': coco.sha256, 'images_per_shard': images_per_shard})
+    settings = {'version': 1, 'annotations_sha256': coco.sha256, 'images_per_shard': images_per_shard}
+    claim(output, _SETTINGS, settings, 'conversion', argument='output')
     if not is_prepared(output):
       number = math.ceil(len(coco.images) / images_per_shard)
       shards = [_Shard(output, i, number, coco) for i in range(number)]
@@ -88,20 +91,6 @@ def _check_images(images: pathlib.Path, coco: CocoFile) -> None:
   if not any((images / image['file_name']).is_file() for image in coco.images):
     raise ValueError(f"`images` must be the folder of the images that `annotations` lists, received '{images}': of "
                      f"{len(coco.images)} it has none, such as '{coco.images[0]['file_name']}'.")
-
-
-def _check_output(output: pathlib.Path, settings: dict) -> None:
-  """Compares the settings with those of an earlier start, or writes them; raises ValueError if that cannot be."""
-  path = output / _SETTINGS
-  if path.exists():
-    check_settings(path, json.loads(path.read_text()), settings, 'conversion', argument='output')
-    return
-  others = sorted(entry.name for entry in output.iterdir() if entry.name not in ('.lock', f'.{_SETTINGS}.tmp'))
-  if others:
-    raise ValueError(f"`output` must be a new or empty folder, or that of the same conversion; '{output}' holds "
-                     f"'{others[0]}'.")
-  with replacing(path) as temporary:
-    temporary.write_text(json.dumps(settings, indent=2) + '\n')
 
 
 class _Shard:
@@ -189,10 +178,10 @@ def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
   converted = [entry for entries, _ in outcomes for entry in entries]
   problems = [*coco.problems, *(problem for _, found in outcomes for problem in found)]
   report = make_report(len(coco.images), coco.num_annotations, [kept for _, kept in converted], problems)
-  _write_json(output / _REPORT, report)
+  write_json(output / _REPORT, report)
   if not converted:
     raise ValueError(f'No image could be converted. Mend the data and remove {output}.\n{report_text(report)}')
-  _write_json(output / _ANNOTATIONS, {
+  write_json(output / _ANNOTATIONS, {
       'images': [image for image, _ in converted], 'annotations': list(_numbered(converted)),
       'categories': [{'id': number, 'name': name} for number, name in coco.category_names.items()]})
   names = [shard.records.name for shard in shards]
@@ -207,8 +196,3 @@ def _numbered(converted: list[tuple[dict, list[dict]]]) -> Iterator[dict]:
   annotations = (annotation for _, kept in converted for annotation in kept)
   for number, annotation in enumerate(annotations, start=1):
     yield annotation | {'id': number}
-
-
-def _write_json(path: pathlib.Path, data: dict) -> None:
-  with replacing(path) as temporary:
-    temporary.write_text(json.dumps(data) + '\n')

@@ -84,6 +84,7 @@ SOURCES = {
     'coco_resnet50_fpn': (COCO_IMAGES, 22_500, 500, stepwise(.12, 15_000, 20_000), (.8, 1.25), 4e-5),
     'coco_finetune_resnet50_fpn': (COCO_IMAGES, 90_000, 500, stepwise(.02, 60_000, 80_000), (1., 1.), 1e-4),
     'coco_spinenet96': (COCO_IMAGES, 350 * 462, 2_000, stepwise(.28, 320 * 462, 340 * 462), (.5, 2.), 4e-5),
+    'nuclei_resnet18_fpn': (120, 600, 60, lambda step: .02 * (1 + math.cos(math.pi * step / 600)), (.8, 1.25), 4e-5),
     'shapes_resnet18_fpn': (800, 480, 50, lambda step: .02 * (1 + math.cos(math.pi * step / 480)), (1., 1.), 4e-5)}
 
 

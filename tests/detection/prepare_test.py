@@ -70,3 +70,11 @@ def test_errors(tmp_path):
   printed, errors = process.communicate()
   assert (process.returncode, printed) == (1, '') and not (tmp_path / 'out').exists()
   assert errors.startswith('error: `annotations` must be a JSON file') and len(errors.splitlines()) == 1
+
+
+def test_flags_belong_to_the_data(tmp_path):
+  process = command('--images=images', '--annotations=annotations.json', '--crop=64', '--output=out')
+  assert '--data=nuclei perhaps --crop' in ''.join(process.communicate()) and process.returncode == 1
+  process = command('--data=nuclei', '--crop=1', f'--output={tmp_path / "out"}')
+  assert process.communicate() == ('', 'error: `crop` must be an integer from 64 to 210, received 1.\n')
+  assert process.returncode == 1 and not (tmp_path / 'out').exists()

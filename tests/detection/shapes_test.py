@@ -94,7 +94,7 @@ def test_an_interrupted_generation_goes_on(data, tmp_path, monkeypatch):
 
 def test_refusals(data):
   folder, _ = data
-  with pytest.raises(ValueError, match='`seed` is 6 here and 5 there. Give this generation of shapes a `folder`'):
+  with pytest.raises(ValueError, match='`seed` is 6 here and 5 there. Give this preparation of shapes a `folder`'):
     write(folder, seed=6)
   for changes, message in [({'train': 0}, '`train` must be an integer from 1 to 1000000, received 0'),
                            ({'size': 32}, '`size` must be an integer from 64'),
