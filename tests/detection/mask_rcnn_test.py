@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -171,9 +172,13 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_good_checkpoints
 
 @pytest.mark.slow
 @pytest.mark.parametrize('options', [
-    dict(strategy='mirrored', norm_act='evonorm_b0', norm_act_options={'synchronized': True}),
-    dict(jit_compile=True, norm_act='evonorm_s0'), dict(precision='mixed_bfloat16', norm_act='evonorm_s0')],
-                         ids=['two replicas', 'XLA', 'bfloat16'])
+    # With oneDNN two replicas on a CPU crash the process; why is not known. `make test-slow` runs this one without.
+    pytest.param(dict(strategy='mirrored', norm_act='evonorm_b0', norm_act_options={'synchronized': True}),
+                 marks=pytest.mark.skipif(os.environ.get('TF_ENABLE_ONEDNN_OPTS') != '0',
+                                          reason='crashes the process unless TF_ENABLE_ONEDNN_OPTS=0'),
+                 id='two replicas'),
+    pytest.param(dict(jit_compile=True, norm_act='evonorm_s0'), id='XLA'),
+    pytest.param(dict(precision='mixed_bfloat16', norm_act='evonorm_s0'), id='bfloat16')])
 def test_other_ways_of_computing(tmp_path, data, options):
   results = run(tmp_path, data, epochs=1, **options)
   assert results['step'] == 3 and AP <= results.keys()
