@@ -21,11 +21,11 @@ from detection.conversion_progress import ConversionProgress
 from detection.data_folder import LOCK
 from detection.data_folder import claim
 from detection.data_folder import has_settings
-from detection.data_folder import write_json
 from detection.data_info import DataInfo
 from detection.data_info import is_prepared
 from detection.data_info import read_data_info
 from evonorm_tf.model_dir import lock
+from evonorm_tf.model_dir import write_json
 
 TRAIN, VALIDATION = 'train', 'val'
 

@@ -33,13 +33,13 @@ from detection.coco_masks import decode_mask
 from detection.coco_masks import encode_mask
 from detection.data_folder import LOCK
 from detection.data_folder import claim
-from detection.data_folder import write_json
 from detection.data_info import DataInfo
 from detection.data_info import is_prepared
 from detection.data_info import read_data_info
 from detection.data_info import write_data_info
 from evonorm_tf.model_dir import lock
 from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 
 _level = tf.get_logger().level
 from official.vision.data import create_coco_tf_record  # pylint: disable=g-import-not-at-top
@@ -120,8 +120,7 @@ class _Shard:
           converted.append((image, kept))
           writer.write(_record(images, image, kept, self._coco.category_names))
         progress.advance()
-    with replacing(self.outcome) as path:
-      path.write_text(json.dumps({'converted': converted, 'problems': problems}))
+    write_json(self.outcome, {'converted': converted, 'problems': problems})
 
   def read_outcome(self) -> tuple[list[tuple[dict, list[dict]]], list[Problem]]:
     """Returns the images that were converted, each with its annotations, and the problems."""

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from evonorm_tf.model_dir import check_settings
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 
 LOCK = '.lock'
 
@@ -41,9 +41,3 @@ def claim(folder, name: str, settings: dict, work: str, argument: str) -> None:
     raise ValueError(f"`{argument}` must be a new or empty folder, or that of the same {work}; '{folder}' holds "
                      f"'{others[0]}'.")
   write_json(folder / name, settings)
-
-
-def write_json(path, data: dict) -> None:
-  """Writes a file in one step."""
-  with replacing(path) as temporary:
-    temporary.write_text(json.dumps(data) + '\n')

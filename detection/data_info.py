@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 
 _FILE = 'data_info.json'
 
@@ -71,5 +71,4 @@ def write_data_info(folder, records: list[str], pattern: str, annotation_file: s
   """
   data = {'num_examples': num_examples, 'category_names': category_names, 'annotation_file': annotation_file,
           'pattern': pattern, 'records': records}
-  with replacing(pathlib.Path(folder) / _FILE) as path:
-    path.write_text(json.dumps(data, indent=2) + '\n')
+  write_json(pathlib.Path(folder) / _FILE, data, indent=2)

@@ -8,7 +8,6 @@ by size); padding counts as nothing; AP of each class needs no modified pycocoto
 
 import contextlib
 import io
-import json
 import os
 from collections.abc import Mapping
 
@@ -22,7 +21,7 @@ from pycocotools.cocoeval import COCOeval
 from detection.instances import category_names
 from detection.instances import detected_in_batch
 from detection.instances import Instances
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 
 # The 12 numbers in the order of pycocotools. AR1 is the average recall of 1 detection an image.
 METRICS = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large',
@@ -96,8 +95,7 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     results = {}
     for kind, records in self._records.items():
       if self._folder:
-        with replacing(os.path.join(self._folder, f'results_{_IOU_TYPES[kind]}.json')) as temporary:
-          temporary.write_text(json.dumps(records), encoding='utf-8')
+        write_json(os.path.join(self._folder, f'results_{_IOU_TYPES[kind]}.json'), records)
       results.update(self._results(kind, records))
     return results
 

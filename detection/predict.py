@@ -1,7 +1,6 @@
 """What a detector finds in image files, as annotated pictures and as JSON."""
 
 import itertools
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,7 +13,7 @@ from detection.instances import detected
 from detection.instances import Instances
 from detection.visualize import draw
 from detection.visualize import MIN_SCORE
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 
 
 def predict(detect: Callable, paths: Iterable, folder, names: Mapping[int, str], min_score: float = MIN_SCORE) -> dict:
@@ -54,8 +53,7 @@ def predict(detect: Callable, paths: Iterable, folder, names: Mapping[int, str],
     Image.fromarray(draw(image.numpy(), instances, names)).save(folder / picture)
     result['images'].append({'image': str(path), 'picture': picture, 'height': height, 'width': width,
                              'detections': _records(instances, names)})
-  with replacing(folder / 'predictions.json') as temporary:
-    temporary.write_text(json.dumps(result, indent=1), encoding='utf-8')
+  write_json(folder / 'predictions.json', result, indent=1)
   return result
 
 

@@ -21,6 +21,7 @@ from evonorm_tf.model_dir import check_settings
 from evonorm_tf.model_dir import lock
 from evonorm_tf.model_dir import ModelDirError
 from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.norm_act import NORM_ACTS
 from evonorm_tf.sweep_progress import SweepProgress
@@ -138,8 +139,7 @@ def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None
       here = {'settings': settings, 'norm_acts': {label: layers.get(label, layer) for label, layer in begun.items()}}
       check_settings(path, {'settings': there['settings'], 'norm_acts': begun}, here, 'sweep')
   header = {'version': VERSION, 'settings': settings, 'norm_acts': {**begun, **layers}}
-  with replacing(path) as temporary:
-    temporary.write_text(json.dumps(header, indent=2) + '\n')
+  write_json(path, header, indent=2)
 
 
 def _read_header(path: pathlib.Path) -> dict:

@@ -3,7 +3,7 @@
 from official.core import train_utils
 import tensorflow as tf
 
-from evonorm_tf.model_settings import write_json
+from evonorm_tf.model_dir import write_json
 
 
 def latest_checkpoint(folder: str) -> str:
@@ -50,5 +50,5 @@ class BestCheckpoint(train_utils.BestCheckpointExporter):
     is_better = super().maybe_export_checkpoint(checkpoint, eval_logs, global_step, write_logs=False)
     if is_better and self._is_chief:
       results = {name: float(value) for name, value in eval_logs.items()}
-      write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step)})
+      write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step)}, indent=1)
     return is_better

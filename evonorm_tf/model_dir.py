@@ -74,6 +74,12 @@ def replacing(path) -> Iterator[pathlib.Path]:
   _sync(path.parent)  # the names in a folder are data of their own
 
 
+def write_json(path, data, indent: int | None = None) -> None:
+  """Writes JSON such that the file is complete whenever the process ends; `indent` as `json.dumps` takes it."""
+  with replacing(path) as temporary:
+    temporary.write_text(json.dumps(data, indent=indent) + '\n', encoding='utf-8')
+
+
 def _sync(path: pathlib.Path) -> None:
   descriptor = os.open(path, os.O_RDONLY)
   try:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from evonorm_tf.model_dir import check_settings
 from evonorm_tf.model_dir import ModelDirError
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 
 FILE = 'model_settings.json'
 
@@ -40,10 +40,4 @@ def check_or_record(model_dir, settings: dict) -> None:
     check(model_dir, settings)
   else:
     os.makedirs(model_dir, exist_ok=True)
-    write_json(path, settings)
-
-
-def write_json(path, data) -> None:
-  """Writes JSON such that the file is complete whenever the process ends."""
-  with replacing(path) as temporary:
-    temporary.write_text(json.dumps(data, indent=1), encoding='utf-8')
+    write_json(path, settings, indent=1)

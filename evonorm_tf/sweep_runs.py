@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import tf_keras
 
 from evonorm_tf.model_dir import ModelDirError
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.model_dir import write_json
 from evonorm_tf.norm_act import NORM_ACTS
 
 DONE, FAILED, PENDING = 'done', 'failed', 'pending'
@@ -123,8 +123,8 @@ def _checked(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def write_result(run: Run, result: Result, model_dir: pathlib.Path) -> None:
   """Writes a result to the run's folder; when this returns it is on disk."""
-  with replacing(model_dir / run.folder / _RESULT_FILE) as path:
-    path.write_text(json.dumps({**dataclasses.asdict(run), **dataclasses.asdict(result)}, indent=2) + '\n')
+  data = {**dataclasses.asdict(run), **dataclasses.asdict(result)}
+  write_json(model_dir / run.folder / _RESULT_FILE, data, indent=2)
 
 
 def read_result(run: Run, model_dir: pathlib.Path) -> Result:

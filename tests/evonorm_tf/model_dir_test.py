@@ -1,5 +1,6 @@
 """A model directory: the lock, the settings that differ, and files that are replaced in one step."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -60,3 +61,18 @@ def test_a_file_stays_when_writing_fails(tmp_path):
       temporary.write_text('ne')
       1 / 0
   assert path.read_text() == 'old'
+
+
+def test_who_dies_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / 'results.json'
+  model_dir.write_json(path, {'accuracy': .5})
+
+  def die(self, text, **options):
+    del text, options
+    self.write_bytes(b'{"accu')
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(pathlib.Path, 'write_text', die)
+  with pytest.raises(KeyboardInterrupt):
+    model_dir.write_json(path, {'accuracy': .75})
+  assert json.loads(path.read_text()) == {'accuracy': .5}
