@@ -104,5 +104,5 @@ def _write_split(folder: pathlib.Path, name: str, split: Split, classes: dict[in
         first = len(data['annotations']) + 1
         data['annotations'] += [{'id': i, 'image_id': image_id} | a for i, a in enumerate(objects, start=first)]
         progress.advance()
-    write_json(annotations, data)
+    write_json(annotations, data, end='\n')
   return convert_coco(images, annotations, folder / 'records' / name, console=console)

@@ -177,12 +177,12 @@ def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
   converted = [entry for entries, _ in outcomes for entry in entries]
   problems = [*coco.problems, *(problem for _, found in outcomes for problem in found)]
   report = make_report(len(coco.images), coco.num_annotations, [kept for _, kept in converted], problems)
-  write_json(output / _REPORT, report)
+  write_json(output / _REPORT, report, end='\n')
   if not converted:
     raise ValueError(f'No image could be converted. Mend the data and remove {output}.\n{report_text(report)}')
   write_json(output / _ANNOTATIONS, {
       'images': [image for image, _ in converted], 'annotations': list(_numbered(converted)),
-      'categories': [{'id': number, 'name': name} for number, name in coco.category_names.items()]})
+      'categories': [{'id': number, 'name': name} for number, name in coco.category_names.items()]}, end='\n')
   names = [shard.records.name for shard in shards]
   write_data_info(output, names, f'records-*-of-{len(shards):05d}.tfrecord', _ANNOTATIONS, len(converted),
                   coco.category_names)

@@ -40,4 +40,4 @@ def claim(folder, name: str, settings: dict, work: str, argument: str) -> None:
   if others:
     raise ValueError(f"`{argument}` must be a new or empty folder, or that of the same {work}; '{folder}' holds "
                      f"'{others[0]}'.")
-  write_json(folder / name, settings)
+  write_json(folder / name, settings, end='\n')

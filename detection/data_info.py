@@ -71,4 +71,4 @@ def write_data_info(folder, records: list[str], pattern: str, annotation_file: s
   """
   data = {'num_examples': num_examples, 'category_names': category_names, 'annotation_file': annotation_file,
           'pattern': pattern, 'records': records}
-  write_json(pathlib.Path(folder) / _FILE, data, indent=2)
+  write_json(pathlib.Path(folder) / _FILE, data, indent=2, end='\n')

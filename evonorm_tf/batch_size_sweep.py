@@ -139,7 +139,7 @@ def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None
       here = {'settings': settings, 'norm_acts': {label: layers.get(label, layer) for label, layer in begun.items()}}
       check_settings(path, {'settings': there['settings'], 'norm_acts': begun}, here, 'sweep')
   header = {'version': VERSION, 'settings': settings, 'norm_acts': {**begun, **layers}}
-  write_json(path, header, indent=2)
+  write_json(path, header, indent=2, end='\n')
 
 
 def _read_header(path: pathlib.Path) -> dict:

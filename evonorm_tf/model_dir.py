@@ -74,10 +74,17 @@ def replacing(path) -> Iterator[pathlib.Path]:
   _sync(path.parent)  # the names in a folder are data of their own
 
 
-def write_json(path, data, indent: int | None = None) -> None:
-  """Writes JSON such that the file is complete whenever the process ends; `indent` as `json.dumps` takes it."""
+def write_json(path, data, indent: int | None = None, end: str = '') -> None:
+  """Writes JSON such that the file is complete whenever the process ends.
+
+  Args:
+    path: of the file.
+    data: JSON data.
+    indent: as `json.dumps` takes it.
+    end: what follows the data: a line break where people read the file.
+  """
   with replacing(path) as temporary:
-    temporary.write_text(json.dumps(data, indent=indent) + '\n', encoding='utf-8')
+    temporary.write_text(json.dumps(data, indent=indent) + end, encoding='utf-8')
 
 
 def _sync(path: pathlib.Path) -> None:

@@ -124,7 +124,7 @@ def _checked(metrics: Mapping[str, float]) -> dict[str, float]:
 def write_result(run: Run, result: Result, model_dir: pathlib.Path) -> None:
   """Writes a result to the run's folder; when this returns it is on disk."""
   data = {**dataclasses.asdict(run), **dataclasses.asdict(result)}
-  write_json(model_dir / run.folder / _RESULT_FILE, data, indent=2)
+  write_json(model_dir / run.folder / _RESULT_FILE, data, indent=2, end='\n')
 
 
 def read_result(run: Run, model_dir: pathlib.Path) -> Result:
