@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 from rich.console import Console
 
+from detection.coco_masks import compress_mask
 from detection.conversion import convert_coco
 from detection.conversion_progress import ConversionProgress
 from detection.data_folder import LOCK
@@ -50,10 +51,9 @@ def make_annotation(mask: np.ndarray, class_id: int, is_crowd: bool = False) -> 
     class_id: its category.
     is_crowd: whether training and evaluation pass over it: what is found there is neither right nor wrong.
   """
-  runs = mask_api.encode(np.asfortranarray(mask, np.uint8))
+  runs = compress_mask(mask)
   return {'category_id': int(class_id), 'iscrowd': int(is_crowd), 'bbox': mask_api.toBbox(runs).tolist(),
-          'area': int(mask_api.area(runs)),
-          'segmentation': {'size': list(mask.shape), 'counts': runs['counts'].decode('ascii')}}
+          'area': int(mask_api.area(runs)), 'segmentation': runs}
 
 
 def write_coco(folder, name: str, settings: dict, classes: dict[int, str], train: Split, validation: Split,

@@ -71,3 +71,9 @@ def encode_mask(mask: np.ndarray) -> dict:
   borders = np.flatnonzero(np.diff(columns)) + 1
   runs = np.diff(np.concatenate([[0], borders, [columns.size]]))
   return {'counts': [0] * int(columns[0]) + runs.tolist(), 'size': list(mask.shape)}
+
+
+def compress_mask(mask: np.ndarray) -> dict:
+  """Returns COCO's run lengths of a mask `[height, width]`, compressed to a string, ready for JSON."""
+  run_lengths = mask_api.encode(np.asfortranarray(mask, np.uint8))
+  return {'size': [int(n) for n in run_lengths['size']], 'counts': run_lengths['counts'].decode('ascii')}

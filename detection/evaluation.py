@@ -9,15 +9,14 @@ by size); padding counts as nothing; AP of each class needs no modified pycocoto
 import contextlib
 import io
 import os
-from collections.abc import Mapping
 
 from absl import logging
 import numpy as np
 from official.vision.evaluation import coco_evaluator
-from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detection.coco_masks import compress_mask
 from detection.instances import category_names
 from detection.instances import detected_in_batch
 from detection.instances import Instances
@@ -75,7 +74,7 @@ class Evaluator(coco_evaluator.COCOEvaluator):
   def _add(self, image_id: int, instances: Instances) -> None:
     found = {'box': ('bbox', instances.boxes_xywh().tolist())}
     if self._include_mask:
-      found['mask'] = 'segmentation', [encoded(mask) for mask in instances.masks]
+      found['mask'] = 'segmentation', [compress_mask(mask) for mask in instances.masks]
     for kind, (name, values) in found.items():
       self._records[kind] += [
           {'image_id': image_id, 'category_id': int(category), name: value, 'score': float(score)}
@@ -123,12 +122,6 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     loaded.dataset = {**self._coco_gt.dataset, 'annotations': []}
     loaded.createIndex()
     return loaded
-
-
-def encoded(mask: np.ndarray) -> Mapping:
-  """Returns a mask `[height, width]` as COCO's compressed run lengths, ready for JSON."""
-  run_lengths = mask_api.encode(np.asfortranarray(mask, np.uint8))
-  return {'size': [int(n) for n in run_lengths['size']], 'counts': run_lengths['counts'].decode('ascii')}
 
 
 def _silence():

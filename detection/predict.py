@@ -8,7 +8,7 @@ from absl import logging
 from PIL import Image
 import tensorflow as tf
 
-from detection.evaluation import encoded
+from detection.coco_masks import compress_mask
 from detection.instances import detected
 from detection.instances import Instances
 from detection.visualize import draw
@@ -73,5 +73,5 @@ def _records(instances: Instances, names: Mapping[int, str]) -> list[dict]:
       for category, score, box in zip(instances.classes, instances.scores, instances.boxes_xywh())]
   if instances.masks is not None:
     for record, mask in zip(records, instances.masks):
-      record['segmentation'] = encoded(mask)
+      record['segmentation'] = compress_mask(mask)
   return records
