@@ -22,9 +22,7 @@ from evonorm_tf import scaling
 from evonorm_tf import training_config
 from evonorm_tf.checkpoints import latest_checkpoint
 from evonorm_tf.experiment_runner import ExperimentRunner
-from evonorm_tf.strategy import STRATEGIES
 from evonorm_tf.trained_model import trained_model
-from evonorm_tf.training_config import PRECISIONS
 from evonorm_tf.training_process import process_state
 from evonorm_tf.training_process import reserved
 
@@ -67,7 +65,7 @@ def run_mask_rcnn(
     shuffle_buffer: training images among which to draw the next one.
     seed: of initial weights and the order of the images.
     strategy, tpu: see `strategy.get_strategy`. Of several hosts each evaluates all images.
-    precision: one of `PRECISIONS`.
+    precision: one of `training_config.PRECISIONS`.
     jit_compile: whether XLA compiles the training step; for one replica without synchronized statistics.
     steps_per_loop: steps between two looks at the losses: progress, scalars, the test for finite values.
     epochs_between_evaluations: rounded such that all are equally many steps apart and the last is at the end.
@@ -89,13 +87,12 @@ def run_mask_rcnn(
   started = time.monotonic()
   norm_act_options = dict(norm_act_options or {})
   eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-  arguments.check_choices(mode=(mode, MODES), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
-  arguments.check_integers(1, image_size=image_size, batch_size=batch_size, eval_batch_size=eval_batch_size,
-                           shuffle_buffer=shuffle_buffer, steps_per_loop=steps_per_loop,
-                           checkpoints_to_keep=checkpoints_to_keep)
-  arguments.check_integers(0, seed=seed)
-  scaling.check_positive(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
-                         epochs_between_checkpoints=epochs_between_checkpoints)
+  arguments.check_training(
+      mode, MODES, precision, strategy, seed,
+      dict(image_size=image_size, batch_size=batch_size, eval_batch_size=eval_batch_size,
+           shuffle_buffer=shuffle_buffer, steps_per_loop=steps_per_loop, checkpoints_to_keep=checkpoints_to_keep),
+      dict(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
+           epochs_between_checkpoints=epochs_between_checkpoints))
   scaling.check_rate(weight_decay=weight_decay)
   arguments.check_norm_act(norm_act, norm_act_options)
   network = model.config(2, image_size)  # to see whether it can be; the data will tell the classes

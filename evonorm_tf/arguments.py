@@ -2,7 +2,29 @@
 
 import numbers
 
+from evonorm_tf import scaling
 from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.strategy import STRATEGIES
+from evonorm_tf.training_config import PRECISIONS
+
+
+def check_training(mode: str, modes: tuple[str, ...], precision: str, strategy: str, seed: int, sizes: dict,
+                   epochs: dict) -> None:
+  """Raises ValueError unless a trainer can take what every trainer takes.
+
+  Args:
+    mode: what to do.
+    modes: those that there are.
+    precision: one of `PRECISIONS`.
+    strategy: one of `STRATEGIES`.
+    seed: an integer from 0 on.
+    sizes: integers from 1 on, by name.
+    epochs: positive numbers, by name.
+  """
+  check_choices(mode=(mode, modes), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
+  check_integers(1, **sizes)
+  check_integers(0, seed=seed)
+  scaling.check_positive(**epochs)
 
 
 def check_choices(**arguments) -> None:

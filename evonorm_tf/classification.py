@@ -5,7 +5,6 @@ over a batch are those of a replica unless `norm_act_options` asks for synchroni
 the kernels of convolutions and of the last layer.
 """
 
-import math
 import time
 
 from official.core import config_definitions
@@ -21,8 +20,6 @@ from evonorm_tf.checkpoints import latest_checkpoint
 from evonorm_tf.classification_export import export
 from evonorm_tf.classification_task import ClassificationTask
 from evonorm_tf.experiment_runner import ExperimentRunner
-from evonorm_tf.strategy import STRATEGIES
-from evonorm_tf.training_config import PRECISIONS
 from evonorm_tf.training_process import process_state
 from evonorm_tf.training_process import reserved
 
@@ -56,7 +53,7 @@ def run_classification(
     dropout: the rate in front of the last layer.
     seed: of initial weights, order, augmentation and dropout.
     strategy, tpu: see `strategy.get_strategy`.
-    precision: one of `PRECISIONS`.
+    precision: one of `training_config.PRECISIONS`.
     jit_compile: whether XLA compiles the training step; for one replica without synchronized statistics.
     steps_per_loop: steps between two looks at the losses: progress, scalars, the test for finite values.
     epochs_between_evaluations: rounded such that all are equally many steps apart and the last is at the end.
@@ -78,12 +75,12 @@ def run_classification(
   started = time.monotonic()
   norm_act_options = dict(norm_act_options or {})
   eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-  arguments.check_choices(mode=(mode, MODES), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
-  arguments.check_integers(1, batch_size=batch_size, eval_batch_size=eval_batch_size, steps_per_loop=steps_per_loop,
-                           checkpoints_to_keep=checkpoints_to_keep)
-  arguments.check_integers(0, seed=seed)
-  scaling.check_positive(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
-                         epochs_between_checkpoints=epochs_between_checkpoints)
+  arguments.check_training(
+      mode, MODES, precision, strategy, seed,
+      dict(batch_size=batch_size, eval_batch_size=eval_batch_size, steps_per_loop=steps_per_loop,
+           checkpoints_to_keep=checkpoints_to_keep),
+      dict(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
+           epochs_between_checkpoints=epochs_between_checkpoints))
   scaling.check_rate(label_smoothing=label_smoothing, dropout=dropout, weight_decay=weight_decay)
   backbone_config = backbones.make_config(backbone, norm_act, norm_act_options)
   arguments.check_norm_act(norm_act, norm_act_options)
@@ -91,8 +88,7 @@ def run_classification(
   if 'train' not in mode:
     latest_checkpoint(model_dir)
   strategy_object = training_config.make_strategy(strategy, tpu, batch_size, mode)
-  replicas = strategy_object.num_replicas_in_sync
-  eval_batch_size = math.ceil(eval_batch_size / replicas) * replicas
+  eval_batch_size = training_config.whole_batch(eval_batch_size, strategy_object)
   data.check()
   config = config_definitions.ExperimentConfig(
       runtime=training_config.runtime_config(strategy, precision),

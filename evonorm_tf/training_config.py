@@ -25,6 +25,12 @@ def make_strategy(strategy: str, tpu: str | None, batch_size: int, mode: str):
   return result
 
 
+def whole_batch(size: int, strategy) -> int:
+  """Returns the next batch size of which every replica gets an equal share."""
+  replicas = strategy.num_replicas_in_sync
+  return math.ceil(size / replicas) * replicas
+
+
 def runtime_config(strategy: str, precision: str) -> config_definitions.RuntimeConfig:
   """Returns Model Garden's description of where and in what precision a training runs."""
   return config_definitions.RuntimeConfig(
