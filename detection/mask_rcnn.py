@@ -105,8 +105,7 @@ def run_mask_rcnn(
   elif init_checkpoint is not None and not os.path.exists(os.path.join(init_checkpoint, 'checkpoint')):
     raise ValueError(f"`init_checkpoint` must be a folder of checkpoints, received '{init_checkpoint}'.")
   strategy_object = training_config.make_strategy(strategy, tpu, batch_size, mode)
-  replicas = strategy_object.num_replicas_in_sync
-  eval_batch_size = math.ceil(eval_batch_size / replicas) * replicas
+  eval_batch_size = training_config.whole_batch(eval_batch_size, strategy_object)
   console = console or Console(stderr=True)
   train, validation = data.read(console)
   config = config_definitions.ExperimentConfig(
