@@ -7,6 +7,7 @@ is our own, in `record_streams`. Needs the extras `models` and, for TFDS, `data`
 """
 
 import dataclasses
+import functools
 
 from official.vision.dataloaders import classification_input
 from official.vision.ops import augment
@@ -188,8 +189,20 @@ class ImageNet:
       image = imagenet_augmentation.rand_augment(image, policy, policy_seed)
     return preprocess_ops.normalize_image(image, preprocess_ops.MEAN_RGB, preprocess_ops.STDDEV_RGB)
 
+  @functools.cached_property
+  def _found(self):
+    return {}
+
   def _files(self, split):
-    """Returns the `RecordFiles` of a split and some of its records that can be read; ValueError as `check`."""
+    """Returns the `RecordFiles` of a split and some of its records that can be read; ValueError as `check`.
+
+    They are looked for once, for that reads the first file and some records.
+    """
+    if split not in self._found:
+      self._found[split] = self._find(split)
+    return self._found[split]
+
+  def _find(self, split):
     pattern = getattr(self, f'{split}_files')
     images = getattr(self, f'{split}_images')
     if (self.data_dir is None) == (pattern is None):

@@ -237,3 +237,14 @@ def test_batch_size_must_be_positive(data):
   for call in (lambda: data.training_batches(0, 0), lambda: data.evaluation_batches(-1)):
     with pytest.raises(ValueError, match='`batch_size` must be positive, received'):
       call()
+
+
+def test_each_split_is_looked_for_once(tmp_path, monkeypatch):
+  data, found = make(tmp_path), []
+  find = imagenet.imagenet_files.find_files
+  monkeypatch.setattr(imagenet.imagenet_files, 'find_files', lambda *args: found.append(args[0]) or find(*args))
+  data.check()
+  data.training_batches(4, seed=0)
+  data.evaluation_batches(4)
+  data.check()
+  assert found == ['train_files', 'validation_files']
