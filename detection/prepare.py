@@ -15,6 +15,7 @@ import sys
 from absl import app
 from absl import flags
 
+from evonorm_tf.interrupt_watch import INTERRUPTED
 from evonorm_tf.interrupt_watch import InterruptWatch
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -50,7 +51,7 @@ def _prepare() -> None:
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  with InterruptWatch('Interrupted. The same command goes on where it stopped.'):
+  with InterruptWatch(INTERRUPTED):
     importlib.import_module('tensorflow').get_logger().setLevel('ERROR')
     try:
       _prepare()

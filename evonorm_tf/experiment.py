@@ -15,6 +15,7 @@ from absl import logging
 import gin
 
 from evonorm_tf.interrupt_watch import EXIT_CODE
+from evonorm_tf.interrupt_watch import INTERRUPTED
 from evonorm_tf.interrupt_watch import InterruptWatch
 
 # Baselines of tensorflow-addons need Keras 2, and TensorFlow's start-up messages help nobody.
@@ -26,8 +27,6 @@ _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "Bindings that win over the file's, such as \"NORM_ACT = 'bn_relu'\".")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where results and TensorBoard events go.', required=True)
 flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to INFO
-
-_INTERRUPTED = 'Interrupted. The same command goes on where it stopped.'
 
 
 def bindings() -> dict[str, str]:
@@ -53,7 +52,7 @@ def run(root: str, cleans_up: bool = False, **arguments):
     What the root returns.
   """
   arguments |= {'model_dir': _MODEL_DIR.value, 'operative_config': gin.operative_config_str}
-  with InterruptWatch(_INTERRUPTED, first_raises=cleans_up):
+  with InterruptWatch(INTERRUPTED, first_raises=cleans_up):
     try:
       return _configure(root, arguments)(**arguments)
     except Exception as e:
@@ -62,7 +61,7 @@ def run(root: str, cleans_up: bool = False, **arguments):
       logging.debug('The error came from here:', exc_info=True)
       sys.exit(f'error: {_message(e, root)}')
     except KeyboardInterrupt:
-      print(_INTERRUPTED, file=sys.stderr)
+      print(INTERRUPTED, file=sys.stderr)
   # Whoever is impatient now gets the end that C has in store: Python is about to go.
   signal.signal(signal.SIGINT, signal.SIG_DFL)
   sys.exit(EXIT_CODE)

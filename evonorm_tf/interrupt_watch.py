@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 
+INTERRUPTED = 'Interrupted. The same command goes on where it stopped.'  # of commands that resume
 EXIT_CODE = 130  # what shells give a command that SIGINT ends
 _SHOW_CURSOR = '\x1b[?25h'  # a progress bar may have hidden it
 
