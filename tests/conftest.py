@@ -1,4 +1,4 @@
-"""Test set-up: what TensorFlow takes only before its first use; the handler of Ctrl-C; Keras's global policy."""
+"""Test set-up: what TensorFlow takes only before its first use; the handler of Ctrl-C; Keras's global policy; binaries."""
 
 import os
 import signal
@@ -7,6 +7,10 @@ import signal
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
+from absl import flags  # pylint: disable=g-import-not-at-top
+from absl import logging  # pylint: disable=g-import-not-at-top
+from absl.testing import flagsaver  # pylint: disable=g-import-not-at-top
+import gin  # pylint: disable=g-import-not-at-top
 import pytest  # pylint: disable=g-import-not-at-top
 import tensorflow as tf  # pylint: disable=g-import-not-at-top
 import tf_keras  # pylint: disable=g-import-not-at-top
@@ -30,3 +34,31 @@ def restored_policy():
   policy = tf_keras.mixed_precision.global_policy()
   yield
   tf_keras.mixed_precision.set_global_policy(policy)
+
+
+@pytest.fixture
+def no_configuration():
+  """An empty gin configuration before and after."""
+  gin.clear_config()
+  yield
+  gin.clear_config()
+
+
+@pytest.fixture
+def call_binary(tmp_path, no_configuration):
+  """A function that calls a binary's `main` in this process; it returns what that exits with, None if it does not."""
+  flags.FLAGS.mark_as_parsed()
+  handler, verbosity = signal.getsignal(signal.SIGINT), logging.get_verbosity()
+
+  def call(main, *bindings, file, model_dir=tmp_path / 'model', **options):
+    gin.clear_config()
+    with flagsaver.flagsaver(
+        gin_file=[str(file)], gin_bindings=list(bindings), model_dir=str(model_dir), **options):
+      try:
+        return main(['binary'])
+      except SystemExit as ended:
+        return ended.code
+
+  yield call
+  signal.signal(signal.SIGINT, handler)
+  logging.set_verbosity(verbosity)

@@ -1,13 +1,11 @@
 """The binary: what gin gives the sweep, what must stay between two starts, and what it says when something is wrong."""
 
 import csv
+import functools
 import pathlib
 import subprocess
 import sys
 
-from absl import flags
-from absl import logging
-from absl.testing import flagsaver
 import gin
 import pytest
 
@@ -32,24 +30,10 @@ rate = 0.25
 
 
 @pytest.fixture
-def main(tmp_path):
-  """Runs the binary's `main` in this process; returns what it exits with, None if it does not."""
-  flags.FLAGS.mark_as_parsed()
-  verbosity = logging.get_verbosity()
+def main(call_binary, tmp_path):
   path = tmp_path / 'sweep.gin'
   path.write_text(GIN)
-
-  def run(*bindings, file=path, model_dir=tmp_path / 'model'):
-    gin.clear_config()
-    with flagsaver.flagsaver(gin_file=[str(file)], gin_bindings=list(bindings), model_dir=str(model_dir)):
-      try:
-        return sweep.main(['sweep'])
-      except SystemExit as ended:
-        return ended.code
-
-  yield run
-  gin.clear_config()
-  logging.set_verbosity(verbosity)
+  return functools.partial(call_binary, sweep.main, file=path)
 
 
 def accuracies(tmp_path):

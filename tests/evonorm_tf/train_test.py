@@ -1,6 +1,7 @@
 """The binary: what it says when something is wrong, how it ends, goes on after being killed, and runs on two hosts."""
 
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -11,9 +12,6 @@ import subprocess
 import sys
 import time
 
-from absl import flags
-from absl.testing import flagsaver
-import gin
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,23 +25,8 @@ CONFIG = ROOT / 'gin' / 'classification' / 'cifar10_resnet20.gin'
 
 
 @pytest.fixture
-def main(tmp_path):
-  """Runs the binary's `main` in this process; returns what it exits with, None if it does not."""
-  flags.FLAGS.mark_as_parsed()
-  handler = signal.getsignal(signal.SIGINT)
-
-  def run(*bindings, file=CONFIG, model_dir=tmp_path / 'model', **options):
-    gin.clear_config()
-    with flagsaver.flagsaver(
-        gin_file=[str(file)], gin_bindings=list(bindings), model_dir=str(model_dir), **options):
-      try:
-        return train.main(['train'])
-      except SystemExit as ended:
-        return ended.code
-
-  yield run
-  gin.clear_config()
-  signal.signal(signal.SIGINT, handler)
+def main(call_binary):
+  return functools.partial(call_binary, train.main, file=CONFIG)
 
 
 @pytest.mark.parametrize('options, message', [

@@ -1,5 +1,6 @@
 """The binary: what it says when something is wrong, without a traceback; and, slow, whole searches that are killed."""
 
+import functools
 import json
 import os
 import pathlib
@@ -8,10 +9,6 @@ import subprocess
 import sys
 import time
 
-from absl import flags
-from absl import logging
-from absl.testing import flagsaver
-import gin
 import pytest
 
 from search import run_search
@@ -22,21 +19,8 @@ QUICKSTART, SMOKE = (str(ROOT / 'gin' / 'search' / f'{name}.gin') for name in ('
 
 
 @pytest.fixture
-def main(tmp_path):
-  """Runs the binary's `main` in this process; returns what it exits with."""
-  flags.FLAGS.mark_as_parsed()
-  gin.clear_config()
-  verbosity = logging.get_verbosity()
-
-  def run(*bindings, file=QUICKSTART, model_dir=tmp_path / 'model'):
-    with flagsaver.flagsaver(gin_file=[str(file)], gin_bindings=list(bindings), model_dir=str(model_dir)):
-      with pytest.raises(SystemExit) as ended:
-        run_search.main(['run_search'])
-    return ended.value.code
-
-  yield run
-  gin.clear_config()
-  logging.set_verbosity(verbosity)
+def main(call_binary):
+  return functools.partial(call_binary, run_search.main, file=QUICKSTART)
 
 
 def command(model_dir, *bindings, file=SMOKE):
