@@ -18,15 +18,8 @@ from search.proxy_task import ProxyTask
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted((ROOT / 'gin' / 'search').glob('*.gin'))
+pytestmark = pytest.mark.usefixtures('no_configuration')
 by_name = pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
-
-
-@pytest.fixture(autouse=True)
-def _no_configuration():
-  """An empty configuration before and after."""
-  gin.clear_config()
-  yield
-  gin.clear_config()
 
 
 def parse(file, bindings=()):
