@@ -40,15 +40,18 @@ class BestCheckpoint(train_utils.BestCheckpointExporter):
   Args:
     folder, metric_name, metric_comp: as Model Garden's.
     is_chief: whether this host writes results. The others know theirs, and their folder need not outlive the process.
+    notes: texts by name that stand beside the results, such as how they were measured.
   """
 
-  def __init__(self, folder: str, metric_name: str, metric_comp: str, is_chief: bool = True):
+  def __init__(self, folder: str, metric_name: str, metric_comp: str, is_chief: bool = True, notes=None):
     super().__init__(folder, metric_name, metric_comp)
     self._is_chief = is_chief
+    self._notes = dict(notes or {})
 
   def maybe_export_checkpoint(self, checkpoint, eval_logs, global_step, write_logs=True):
     is_better = super().maybe_export_checkpoint(checkpoint, eval_logs, global_step, write_logs=False)
     if is_better and self._is_chief:
       results = {name: float(value) for name, value in eval_logs.items()}
-      write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step)}, indent=1)
+      write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step), **self._notes},
+                 indent=1)
     return is_better

@@ -135,7 +135,7 @@ def downscale(images, size):
   return ((total + area // 2) // area).astype(np.uint8)
 
 
-def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, input_context=None):
+def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, input_context=None, scale=None):
   """An infinite dataset of shuffled, randomly cropped and flipped training batches.
 
   Global batches are a pure function of (seed, step): no global seed, thread, number of replicas or earlier call changes
@@ -152,10 +152,11 @@ def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, 
     first_step: the number of the first batch; to go on from a checkpoint, its step.
     input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after
       the other; None for the global batches.
+    scale: a function from uint8 pixels to what the network reads; default: `normalize`.
 
   Returns:
     tf.data.Dataset of (float32 `[batch_size, crop_size, crop_size, 3]` of zero mean and unit variance over the
-    training set, integers `[batch_size]`).
+    training set, or as `scale` has it; integers `[batch_size]`).
   """
   height, width = _check_images(images, labels, batch_size)
   if not 0 < crop_size <= min(height, width):
@@ -171,11 +172,13 @@ def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, 
   local_size = context.get_per_replica_batch_size(batch_size)
   replicas = context.num_replicas_in_sync
   local_replicas = replicas // context.num_input_pipelines
+  scale = scale or normalize
 
   def batch(number):
     step, replica = number // local_replicas, number % local_replicas
     part = step * replicas + context.input_pipeline_id * local_replicas + replica
-    return _training_batch(pixels, labels, windows, seed, part, height * width, local_size)
+    crops, crop_labels = _training_batch(pixels, labels, windows, seed, part, height * width, local_size)
+    return scale(crops), crop_labels
 
   numbers = tf.data.Dataset.counter(first_step * local_replicas)
   return _without_tuning(numbers.map(batch)).prefetch(2)
@@ -225,7 +228,7 @@ def _training_batch(pixels, labels, windows, seed, number, image_size, batch_siz
   window = _draw(seed, first, batch_size, tf.shape(windows)[0])
   # One gather crops and flips the whole batch.
   crops = tf.gather(pixels, images[:, None, None] * image_size + tf.gather(windows, window))
-  return normalize(crops), tf.gather(labels, images)
+  return crops, tf.gather(labels, images)
 
 
 def _shuffled_indices(seed, positions, images):

@@ -32,13 +32,17 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     training_figures: what the progress tells of a loop, as `TrainingLog` takes it.
     evaluation_figures: the same of an evaluation.
     histograms: whether TensorBoard gets histograms of γ and v1 of every layer.
+    notes: texts by name that stand beside the results in best/info.json.
+    checks: functions of the results of an evaluation, called behind each in a training; what they raise ends it.
   """
 
   def __init__(self, strategy, task, mode, config, model_dir, console, training_figures, evaluation_figures,
-               histograms=False):
+               histograms=False, notes=None, checks=()):
     self._is_chief = strategy.extended.should_checkpoint
     self._save_dir = hosts.own_folder(model_dir, strategy)
     self._histograms = histograms
+    self._notes = notes
+    self._checks = checks
     self._figures = training_figures, evaluation_figures
     self._console = console if self._is_chief else Console(quiet=True)
     self._results = {}
@@ -82,12 +86,17 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     if self._mode == 'train':
       interval = steps
     elif step and (step % interval == 0 or step >= steps):
-      self._evaluate()  # which the end of the process may have cut short; or training has ended before
+      self._evaluate_training()  # which the end of the process may have cut short; or training has ended before
     while step < steps:
       step = min(steps, step - step % interval + interval)
       self.controller.train(step, checkpoint_at_completion=step == steps)
       if self._mode != 'train':
-        self._evaluate()
+        self._evaluate_training()
+
+  def _evaluate_training(self) -> None:
+    self._evaluate()
+    for check in self._checks:
+      check(self._results)
 
   def _evaluate(self) -> None:
     output = self.controller.evaluate(steps=self.params.trainer.validation_steps)
@@ -104,7 +113,7 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     trainer = self.params.trainer
     return BestCheckpoint(
         os.path.join(self._save_dir, trainer.best_checkpoint_export_subdir), trainer.best_checkpoint_eval_metric,
-        trainer.best_checkpoint_metric_comp, self._is_chief)
+        trainer.best_checkpoint_metric_comp, self._is_chief, self._notes)
 
   def _maybe_build_checkpoint_manager(self):
     return CheckpointManager(

@@ -118,7 +118,7 @@ class ImageNet:
 
     def decode(position, record):
       encoded, label = files.decode(record, self.num_classes)
-      return imagenet_augmentation.random_crop(encoded, self.crop_area, seeds(position)[0]), label
+      return self._crop(encoded, seeds(position)[0]), label
 
     def prepare(position, image):
       return self._augment(image, *seeds(position)[1:])
@@ -144,7 +144,11 @@ class ImageNet:
     Raises:
       ValueError, tf.errors.InvalidArgumentError: as `training_batches`.
     """
-    files, spares = self._files('validation')
+    return self._ordered_batches('validation', batch_size, input_context)
+
+  def _ordered_batches(self, split, batch_size, input_context=None):
+    """As `evaluation_batches`, of a split, 'train' or 'validation'."""
+    files, spares = self._files(split)
     context, local_size = _pipeline(batch_size, input_context)
 
     def is_own(position, _):
@@ -154,9 +158,10 @@ class ImageNet:
       encoded, label = files.decode(record, self.num_classes)
       return self.preprocess(imagenet_augmentation.decode_image(encoded)), label
 
-    records = record_streams.ordered_records(files.paths, self.validation_images)
+    records = record_streams.ordered_records(files.paths, getattr(self, f'{split}_images'))
     examples = record_streams.examples(
-        _share(records, is_own, context), spares, decode, lambda _, image: image, 'validation')
+        _share(records, is_own, context), spares, decode, lambda _, image: image,
+        'training' if split == 'train' else split)
     readable = examples.filter(lambda own, _: own).map(lambda _, example: example)
     return readable.batch(local_size, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
@@ -178,6 +183,10 @@ class ImageNet:
   def skipped_records(self):
     """Returns how many unreadable records this process has skipped, of training and validation together."""
     return record_streams.skipped_records()
+
+  def _crop(self, encoded, seed):
+    """Returns a training image's window, uint8 `[height, width, 3]`, of an encoded file."""
+    return imagenet_augmentation.random_crop(encoded, self.crop_area, seed)
 
   def _augment(self, image, flip_seed, policy_seed):
     """Returns a normalized training image `[image_size, image_size, 3]` of a uint8 crop `[height, width, 3]`."""

@@ -24,7 +24,7 @@ class ResumableTask(base_task.Task):
     super().__init__(params, **kwargs)
     self._seed = seed
     self._jit_compile = jit_compile
-    self.loss_watch = None  # the trainer's
+    self.global_step = self.loss_watch = None  # the trainer's
 
   @property
   def seed(self) -> int:
@@ -33,6 +33,19 @@ class ResumableTask(base_task.Task):
   def skipped_records(self) -> int:
     """Returns how many images this process could not read so far."""
     return 0
+
+  def create_slots(self, optimizer, model) -> None:
+    """Makes the optimizer's variables, before they are restored."""
+    create = getattr(optimizer, '_create_all_weights', None) or optimizer.build
+    create(model.trainable_variables)
+
+  def loop_logs(self, model, optimizer) -> dict:
+    """Returns further scalars for TensorBoard, by name, behind each training loop."""
+    del model, optimizer
+    return {}
+
+  def begin_evaluation(self, model) -> None:
+    """Is called before each evaluation, outside the replicas."""
 
   @classmethod
   def create_optimizer(cls, optimizer_config, runtime_config=None, dp_config=None):

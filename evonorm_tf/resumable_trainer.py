@@ -21,9 +21,8 @@ class ResumableTrainer(base_trainer.Trainer):
     # Training batches are made when the step is known; until then this dataset keeps Model Garden from making others.
     super().__init__(config, task, model, optimizer, train, train_dataset=tf.data.Dataset.range(0), **kwargs)
     # Before they are restored; and a training step that would make them is traced twice.
-    create = getattr(optimizer, '_create_all_weights', None) or optimizer.build
-    create(model.trainable_variables)
-    task.loss_watch = LossWatch(self.global_step)
+    task.create_slots(optimizer, model)
+    task.global_step, task.loss_watch = self.global_step, LossWatch(self.global_step)
     if train:
       bind_dropout(model, task.seed, self.global_step)
     self._loop_begin = None
@@ -41,5 +40,10 @@ class ResumableTrainer(base_trainer.Trainer):
     step, begin = self._loop_begin
     images = (int(self.global_step.numpy()) - step) * self.config.task.train_data.global_batch_size
     logs['images_per_second'] = images / (time.monotonic() - begin)
+    logs.update(self.task.loop_logs(self.model, self.optimizer))
     skipped = self.task.skipped_records()
     return {**logs, 'skipped_records': skipped} if skipped else logs
+
+  def eval_begin(self):
+    self.task.begin_evaluation(self.model)
+    return super().eval_begin()

@@ -60,15 +60,30 @@ def trainer_config(train_images: int, optimization: Optimization, batch_size: in
     raise ValueError(f'`epochs` must amount to one step of {batch_size} images, received {epochs} of '
                      f'{train_images} images.')
   evaluations = max(1, round(epochs / epochs_between_evaluations))
+  config = loop_config(
+      steps, steps_per_loop, math.ceil(steps / evaluations),
+      max(1, round(epochs_between_checkpoints * steps_per_epoch)), checkpoints_to_keep, best_metric)
+  return config.replace(optimizer_config=optimization.config(batch_size, steps_per_epoch, steps))
+
+
+def loop_config(steps: int, steps_per_loop: int, steps_between_evaluations: int, steps_between_checkpoints: int,
+                checkpoints_to_keep: int, best_metric: str,
+                best_is: str = 'higher') -> config_definitions.TrainerConfig:
+  """Returns Model Garden's description of a loop of so many steps.
+
+  Args:
+    best_metric: the result that makes the best checkpoint.
+    best_is: 'higher' or 'lower'.
+    The others: as the root functions take them, in steps.
+  """
   return config_definitions.TrainerConfig(
       train_steps=steps, steps_per_loop=steps_per_loop, summary_interval=steps_per_loop,
-      validation_interval=math.ceil(steps / evaluations), validation_steps=-1,
-      checkpoint_interval=max(1, round(epochs_between_checkpoints * steps_per_epoch)),
+      validation_interval=steps_between_evaluations, validation_steps=-1,
+      checkpoint_interval=steps_between_checkpoints,
       max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # FiniteGuard stops the run instead
       preemption_on_demand_checkpoint=False,  # it would keep a host from ending when it is told to
       best_checkpoint_export_subdir='best', best_checkpoint_eval_metric=best_metric,
-      best_checkpoint_metric_comp='higher',
-      optimizer_config=optimization.config(batch_size, steps_per_epoch, steps))
+      best_checkpoint_metric_comp=best_is)
 
 
 def optimizer_settings(optimization: Optimization, runtime: config_definitions.RuntimeConfig) -> dict:
