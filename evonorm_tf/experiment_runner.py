@@ -33,7 +33,8 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     evaluation_figures: the same of an evaluation.
     histograms: whether TensorBoard gets histograms of γ and v1 of every layer.
     notes: texts by name that stand beside the results in best/info.json.
-    checks: functions of the results of an evaluation, called behind each in a training; what they raise ends it.
+    checks: functions of the model and the results of an evaluation, called behind each in a training; what they raise
+      ends it.
   """
 
   def __init__(self, strategy, task, mode, config, model_dir, console, training_figures, evaluation_figures,
@@ -96,7 +97,7 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
   def _evaluate_training(self) -> None:
     self._evaluate()
     for check in self._checks:
-      check(self._results)
+      check(self.trainer.model, self._results)
 
   def _evaluate(self) -> None:
     output = self.controller.evaluate(steps=self.params.trainer.validation_steps)
