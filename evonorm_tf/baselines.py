@@ -18,7 +18,7 @@ from evonorm_tf.norm_act_layer import NormActLayer
 
 
 class BaselineLayer(tf_keras.layers.Layer):
-  """y = activation(norm(x)), where a subclass gives norm, with γ and β in it.
+  """y = activate(normalize(x)), where a subclass gives the normalization, with γ and β in it.
 
   Args:
     activation: name of a Keras activation, or a function (default 'relu').
@@ -63,10 +63,7 @@ class BaselineLayer(tf_keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs, training=None):
-    y = self._normalize(inputs, training)
-    if self.nonlinearity:
-      y = self.activation(y)
-    return tf.cast(y, self.compute_dtype)
+    return tf.cast(self.activate(self.normalize(inputs, training)), self.compute_dtype)
 
   def compute_output_shape(self, input_shape):
     return tf.TensorShape(input_shape)
@@ -97,13 +94,17 @@ class BaselineLayer(tf_keras.layers.Layer):
     """The weight β of the built layer; None with `center=False`."""
     return self.norm.beta if self.center else None
 
+  def normalize(self, inputs: tf.Tensor, training=None) -> tf.Tensor:
+    """Returns norm(inputs)·γ + β of the built layer, in its compute dtype or float32."""
+    return self.norm(inputs)
+
+  def activate(self, y: tf.Tensor) -> tf.Tensor:
+    """Returns activation(y), in y's dtype; y with `nonlinearity=False`."""
+    return self.activation(y) if self.nonlinearity else y
+
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
     """Returns the built layer that normalizes inputs of this shape."""
     raise NotImplementedError(f'{type(self).__name__} must define `_make_norm`.')
-
-  def _normalize(self, inputs: tf.Tensor, training) -> tf.Tensor:
-    """Returns norm(inputs), in the layer's compute dtype or float32."""
-    return self.norm(inputs)
 
   @property
   def _statistics_dtype(self) -> str:
@@ -161,7 +162,7 @@ class BatchNormAct(BaselineLayer):
     norm.build(shape)
     return norm
 
-  def _normalize(self, inputs, training):
+  def normalize(self, inputs, training=None):
     return self.norm(inputs, training=training, mask=None)
 
 
@@ -193,7 +194,7 @@ class GroupNormAct(BaselineLayer):
     norm.build(shape)
     return norm
 
-  def _normalize(self, inputs, training):
+  def normalize(self, inputs, training=None):
     return self.norm(inputs, mask=None)  # it would broadcast a mask of [N, T] against [N, T, C]
 
 
@@ -241,18 +242,16 @@ class FRNTLU(BaselineLayer):
       tlu = addons.import_addons().layers.TLU(dtype=self._statistics_dtype, trainable=self.trainable)
       self.tlu = _build_for_any_size(tlu, self.input_spec.axes[-1])
 
-  def call(self, inputs, training=None):
-    shape = tf.shape(inputs)
-    maps = tf.reshape(inputs, [shape[0], tf.reduce_prod(shape[1:-1]), 1, inputs.shape[-1]])
-    y = self.norm(maps)
-    if self.nonlinearity:
-      y = self.tlu(y)
-    return tf.ensure_shape(tf.cast(tf.reshape(y, shape), self.compute_dtype), inputs.shape)
-
   def get_config(self):
     config = super().get_config()
     del config['activation']
     return config
+
+  def normalize(self, inputs, training=None):
+    return _on_maps(self.norm, inputs)
+
+  def activate(self, y):
+    return _on_maps(self.tlu, y) if self.nonlinearity else y
 
   def _make_norm(self, shape):
     # tensorflow-addons' own overflows in float16 and raises InvalidArgumentError under the mixed policies.
@@ -272,6 +271,13 @@ def _build_for_any_size(layer: tf_keras.layers.Layer, channels: int) -> tf_keras
   layer.build(tf.TensorShape([None, 1, 1, channels]))
   layer.input_spec = tf_keras.layers.InputSpec(ndim=4, axes={-1: channels})
   return layer
+
+
+def _on_maps(layer: tf_keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
+  """Returns layer(x) in x's shape for a layer of [N, spatial, 1, C]."""
+  shape = tf.shape(x)
+  maps = tf.reshape(x, [shape[0], tf.reduce_prod(shape[1:-1]), 1, x.shape[-1]])
+  return tf.ensure_shape(tf.reshape(layer(maps), shape), x.shape)
 
 
 # The baselines by name: the class, and the arguments that make it this baseline.

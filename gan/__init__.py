@@ -1,1 +1,1 @@
-"""BigGAN with class-conditional norm-activation layers (not built yet)."""
+"""BigGAN with class-conditional norm-activation layers."""
