@@ -1,0 +1,119 @@
+"""What a step of BigGAN, of both its networks, costs with any norm-activation layer beside BN-ReLU.
+
+  python -m benchmarks.gan [--resolution=32] [--channels=16] [--batch_size=16] [--repeats=5] [--layers=bn_relu,...]
+    [--modes=core] [--json=FILE]
+
+A step: the generator makes images, the discriminator takes a step of the hinge loss on them and on as many real ones;
+then the generator takes one through the discriminator; Adam for both. The images are random, always the same. The layer
+stands in the generator, two in each block and one at the end; the discriminator has none, so that the ratios here lie
+nearer to 1 than those of `benchmarks.models`. Modes as in `benchmarks.layers`: in 'core', the default in training on a
+CPU, the EvoNorms' cores are compiled, in 'graph' nothing is. Statistics are not synchronized.
+
+The contenders take turns; the figures are medians, as ratios to BN-ReLU. The thin 32×32 form takes four minutes on two
+cores.
+"""
+
+import os
+
+os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import json
+import pathlib
+
+from absl import app
+from absl import flags
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+import tensorflow as tf
+import tf_keras
+
+from benchmarks.timing import median_seconds
+from evonorm_tf import get_norm_act
+from gan import biggan
+from gan.losses import hinge
+
+CLASSES = 10
+BASE = 'bn_relu', 'graph'
+LAYERS = ('bn_relu', 'gn_relu', 'ln_relu', 'pixel_norm_relu', 'evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0',
+          'evonorm_s1', 'evonorm_s2')
+
+_RESOLUTION = flags.DEFINE_enum('resolution', '32', [str(r) for r in biggan.GENERATOR_WIDTHS], 'Pixels of the images.')
+_CHANNELS = flags.DEFINE_integer('channels', 16, 'The unit of all widths.', lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Images in a step.', lower_bound=1)
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'Steps of each contender that count.', lower_bound=1)
+_LAYERS = flags.DEFINE_list('layers', list(LAYERS), 'Names of `get_norm_act`; BN-ReLU always is timed.')
+_MODES = flags.DEFINE_list('modes', ['core'], "Modes of the EvoNorms: 'core', 'graph'.")
+_JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
+
+
+def make_step(name: str, mode: str, resolution: int, channels: int):
+  """Returns a function of real images, labels and z that makes one step of each network and returns both losses."""
+  options = {'jit_compile': mode == 'core'} if name.startswith('evonorm') else {}
+  generator = biggan.Generator(get_norm_act(name, **options), resolution, channels, CLASSES, hierarchical=False)
+  discriminator = biggan.Discriminator(resolution, channels, CLASSES)
+  g_optimizer, d_optimizer = (tf_keras.optimizers.legacy.Adam(2e-4, beta_1=0.) for _ in range(2))
+
+  def d_loss(images, labels, z):
+    fakes = tf.stop_gradient(generator((z, labels), training=True))
+    pair = tf.concat([images, fakes], 0), tf.tile(labels, [2])
+    return hinge.d_loss(*tf.split(discriminator(pair, training=True), 2))
+
+  def g_loss(labels, z):
+    images = generator((z, labels), training=True)
+    return hinge.g_loss(discriminator((images, labels), training=True))
+
+  def minimize(loss, model, optimizer, *arguments):
+    with tf.GradientTape() as tape:
+      value = loss(*arguments)
+    weights = model.trainable_variables
+    optimizer.apply_gradients(zip(tape.gradient(value, weights), weights))
+    return value
+
+  @tf.function(autograph=False)
+  def step(images, labels, z):
+    return (minimize(d_loss, discriminator, d_optimizer, images, labels, z),
+            minimize(g_loss, generator, g_optimizer, labels, z))
+
+  return step
+
+
+def measure(contenders, resolution: int, channels: int, batch_size: int, repeats: int) -> dict[tuple[str, str], float]:
+  """Returns the median seconds of a step by contender."""
+  images = tf.random.stateless_uniform([batch_size, resolution, resolution, 3], [0, 0], -1., 1.)
+  labels = tf.range(batch_size) % CLASSES
+  z = tf.random.stateless_normal([batch_size, 120], [0, 1])
+  steps = {contender: make_step(*contender, resolution, channels)
+           for contender in track(contenders, 'building', transient=True)}
+  return median_seconds(steps, (images, labels, z), repeats)
+
+
+def make_table(seconds: dict[tuple[str, str], float], title: str) -> Table:
+  """Ratios to BN-ReLU, by layer and mode."""
+  table = Table(title=title)
+  for column in ('layer', 'mode'):
+    table.add_column(column)
+  table.add_column('time', justify='right')
+  for contender, value in seconds.items():
+    table.add_row(*contender, f'{value / seconds[BASE]:.2f}')
+  table.caption = f'BN-ReLU: {seconds[BASE]:.3f} s'
+  return table
+
+
+def main(_):
+  contenders = [BASE] + [(name, mode) for name in _LAYERS.value if name != BASE[0]
+                         for mode in (_MODES.value if name.startswith('evonorm') else ['graph'])]
+  resolution = int(_RESOLUTION.value)
+  seconds = measure(contenders, resolution, _CHANNELS.value, _BATCH_SIZE.value, _REPEATS.value)
+  title = (f'A step of BigGAN, both networks: {_BATCH_SIZE.value} images of {resolution} pixels, '
+           f'ch={_CHANNELS.value}, times BN-ReLU')
+  Console(width=110).print(make_table(seconds, title))
+  if _JSON.value:
+    records = [dict(layer=name, mode=mode, resolution=resolution, channels=_CHANNELS.value,
+                    batch_size=_BATCH_SIZE.value, seconds=value) for (name, mode), value in seconds.items()]
+    pathlib.Path(_JSON.value).write_text(json.dumps({'steps': records}, indent=1))
+
+
+if __name__ == '__main__':
+  app.run(main)
