@@ -5,7 +5,8 @@ from absl import flags
 from evonorm_tf import experiment
 
 _MODE = flags.DEFINE_string(
-    'mode', 'train_and_eval', 'What to do: train, eval, train_and_eval or export; with a detector also predict.')
+    'mode', 'train_and_eval', 'What to do: train, eval, train_and_eval or export; with a detector also predict; with a '
+    'GAN sample in place of export.')
 _STRATEGY = flags.DEFINE_string(
     'strategy', None, "Accelerators: one_device (the configuration's default; a GPU if there is one), mirrored (all "
     'GPUs of the host), multi_worker_mirrored (the hosts of TF_CONFIG) or tpu.')

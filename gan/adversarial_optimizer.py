@@ -18,7 +18,7 @@ class Adams:
     discriminator_rate: learning rate of the discriminator.
     beta_1: decay of the mean of gradients, in [0, 1).
     beta_2: decay of the mean of their squares, in [0, 1).
-    epsilon: ε, added to the root of that mean.
+    epsilon: ε, added to the root of that mean before its bias is corrected, as Keras has it: the paper's ε̂.
 
   Raises:
     ValueError: for a setting out of range.

@@ -5,6 +5,7 @@ time. z and labels are functions of (seed, step, number of the step in it).
 """
 
 import dataclasses
+import functools
 import math
 
 from official.core import base_task
@@ -17,7 +18,7 @@ from gan import latents
 from gan import losses
 from gan.adversarial_optimizer import apply
 from gan.adversarial_optimizer import scaled
-from gan.orthogonality import orthogonal_penalty
+from gan.orthogonal import orthogonal_penalty
 
 FIGURES = ('d_loss', 'g_loss', 'd_real', 'd_fake')
 
@@ -31,7 +32,7 @@ class StepSettings:
     d_steps: steps of the discriminator for one of the generator.
     accumulations: batches to a step of a network.
     loss: a class of `losses`.
-    orthogonal: weight of the orthogonal regularization of the generator.
+    orthogonal: strength of the orthogonal regularization of the generator (0: none; BigGAN's code offers 1e-4).
     ema_decay: decay of the average of the generator's weights.
     ema_start: the first step at which that is an average; before it is a copy.
 
@@ -110,9 +111,7 @@ class AdversarialStep(base_task.Task):
       fakes = model.generator((z[part], labels[part]), training=True)
       return [self.settings.loss.g_loss(model.discriminator((fakes, labels[part]), training=True))]
 
-    def penalty():
-      return self.settings.orthogonal * orthogonal_penalty(model.generator)
-
+    penalty = functools.partial(orthogonal_penalty, model.generator, self.settings.orthogonal)
     return self._descend(losses_of, model.generator.trainable_variables, optimizer,
                          penalty if self.settings.orthogonal else None)[0]
 

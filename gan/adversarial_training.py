@@ -22,12 +22,11 @@ from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.trained_model import trained_model
 from evonorm_tf.training_process import process_state
 from evonorm_tf.training_process import reserved
-from gan import metrics
 from gan import pictures
 from gan.adversarial_task import AdversarialTask
 from gan.collapse import CollapseGuard
-from gan.feature_networks import get_feature_network
-from gan.sample_evaluation import SampleEvaluation
+from gan.sample_evaluation import describe
+from gan.sample_evaluation import make_evaluation
 
 MODES = ('train', 'eval', 'train_and_eval', 'sample')
 _TRAINING_FIGURES = {'d_loss': 'd_loss {:.3f}', 'g_loss': 'g_loss {:.3f}'}
@@ -77,8 +76,8 @@ def run_gan(
     console: a rich Console for the progress; default: standard error.
 
   Returns:
-    Of the modes that evaluate: a dictionary of the scores, such as `fid` and `inception_score`, `seconds`, `step` and,
-    of 'train_and_eval', `best_fid`. Of 'sample': the folder of the pictures. Of 'train': {}.
+    Of the modes that evaluate: a dictionary of the scores, such as `fid` and `inception_score`, `protocol` (a line that
+    tells how they were measured), `seconds`, `step` and, of 'train_and_eval', `best_fid`. Of 'sample': the folder of the pictures. Of 'train': {}.
 
   Raises:
     ValueError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.
@@ -114,6 +113,7 @@ def run_gan(
       trainer=training_config.loop_config(
           steps, steps_per_loop, steps_between_evaluations, steps_between_checkpoints, checkpoints_to_keep,
           best_metric='fid', best_is='lower'))
+  notes = {'protocol': describe(protocol, data)}
   make_task = functools.partial(
       AdversarialTask, config.task, networks, factory, data, step, adams, seed, jit_compile, standing_batches)
   settings = {
@@ -127,15 +127,15 @@ def run_gan(
     evaluation = None
     if 'eval' in mode:
       evaluation = make_evaluation(protocol, data, eval_batch_size, seed, strategy_object,
-                                   statistics_dir or os.path.join(model_dir, 'real_statistics'), console)
+                                   statistics_dir or os.path.join(model_dir, 'real_statistics'))
     runner = ExperimentRunner(
         strategy_object, make_task(evaluation), mode, config, model_dir, console, _TRAINING_FIGURES,
-        _evaluation_figures(protocol), histograms, {'protocol': _describe(protocol, data)},
+        _evaluation_figures(protocol), histograms, notes,
         [CollapseGuard(max_fid, max_fid_evaluations, model_dir)])
     if 'train' in mode:
       runner.describe(operative_config, lambda: _write_real_images(data, seed))
     results = runner.run()
-  return {**results, 'seconds': time.monotonic() - started} if results else {}
+  return {**results, **notes, 'seconds': time.monotonic() - started} if results else {}
 
 
 def _check_pictures(mode: str, truncation, classes, from_best: bool, num_classes: int) -> None:
@@ -148,6 +148,13 @@ def _check_pictures(mode: str, truncation, classes, from_best: bool, num_classes
     scaling.check_positive(truncation=truncation)
   if classes is not None and (not classes or any(label not in range(num_classes) for label in classes)):
     raise ValueError(f'`classes` must be labels from 0 to {num_classes - 1}, received {classes!r}.')
+
+
+def _evaluation_figures(protocol) -> dict:
+  """What the progress tells of an evaluation; scores by one network say nothing about those by another."""
+  return {
+      'fid': 'FID {:.2f}', 'inception_score': 'Inception Score {:.2f}', 'kid': 'KID {:.4f}',
+      'precision': 'precision {:.3f}', 'recall': f'recall {{:.3f}} by {protocol.network_name}'}
 
 
 def _checkpoints(model_dir: str, from_best: bool) -> str:

@@ -11,6 +11,29 @@ import tensorflow as tf
 from gan import latents
 from gan import metrics
 
+_REAL_BATCH = 100  # images at a time
+
+
+def make_evaluation(protocol, data, batch_size: int, seed: int, strategy, statistics_dir: str):
+  """Returns a `SampleEvaluation` of a data object's images.
+
+  Args:
+    protocol: a `metrics.Protocol`.
+    data: a data object; see `data`.
+    batch_size, seed: of the samples.
+    strategy: in whose replicas samples will be measured.
+    statistics_dir: receives the statistics of the real images, or has them.
+  """
+  with strategy.scope():
+    network = protocol.network()
+  real = metrics.real_statistics(protocol, data.real_images(_REAL_BATCH), data.name, statistics_dir, network)
+  return SampleEvaluation(protocol, network, real, batch_size, seed, describe(protocol, data))
+
+
+def describe(protocol, data) -> str:
+  """Returns the line that stands with every score."""
+  return f'{protocol.describe()}; real images: {data.name}'
+
 
 class SampleEvaluation:
   """Evaluates a generator by a protocol.
@@ -38,7 +61,7 @@ class SampleEvaluation:
     """The numbers of the batches, each once for each replica of this host."""
     context = input_context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
-    batches = math.ceil(self._protocol.num_samples / self._batch_size)
+    batches = math.ceil(self._protocol.samples / self._batch_size)
     return tf.data.Dataset.range(batches * replicas).map(lambda i: i // replicas)
 
   def measure(self, generator, number: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -54,6 +77,6 @@ class SampleEvaluation:
 
   def scores(self, outputs: list[dict[str, np.ndarray]]) -> dict[str, float]:
     """Returns the scores by name, of what `measure` returned for all batches in order."""
-    features, logits = (np.concatenate([batch[name] for batch in outputs])[:self._protocol.num_samples]
+    features, logits = (np.concatenate([batch[name] for batch in outputs])[:self._protocol.samples]
                         for name in ('features', 'logits'))
     return metrics.scores(self._protocol, self._real, features, logits)

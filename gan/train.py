@@ -1,0 +1,36 @@
+"""Trains a GAN: python -m gan.train --gin_file=gin/gan/cifar10_32_tiny.gin --model_dir=DIR
+
+The same command on the same --model_dir goes on where it stopped. Modes: train, eval (scores of the newest checkpoint),
+train_and_eval, sample (pictures in DIR/samples: samples by class, interpolations, truncations; --from_best for the
+checkpoint of the lowest FID, --truncation=0.5 to bound z, --classes=0,3,7 for the rows).
+
+For accelerators and several hosts see evonorm_tf.train, whose flags these are.
+"""
+
+from absl import app
+from absl import flags
+
+from evonorm_tf import experiment
+from evonorm_tf import training_flags
+
+flags.adopt_module_key_flags(experiment)
+flags.adopt_module_key_flags(training_flags)
+_TRUNCATION = flags.DEFINE_float('truncation', None, 'For --mode=sample: |z| is at most that.')
+_CLASSES = flags.DEFINE_list('classes', None, 'For --mode=sample: the labels of the rows, such as 0,3,7.')
+_FROM_BEST = flags.DEFINE_bool('from_best', None, 'For --mode=sample: the best checkpoint in place of the newest.')
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  classes = _CLASSES.value
+  if classes is not None and not all(label.isdecimal() for label in classes):
+    raise app.UsageError(f'--classes must be integers such as 0,3,7, received {classes}.')
+  given = {'truncation': _TRUNCATION.value, 'classes': classes and [int(label) for label in classes],
+           'from_best': _FROM_BEST.value}
+  training_flags.run('gan.adversarial_training.run_gan',
+                     **{name: value for name, value in given.items() if value is not None})
+
+
+if __name__ == '__main__':
+  app.run(main)
