@@ -1,4 +1,4 @@
-"""GANs of seconds: dense networks on 40 real images of 8×8 pixels, and a network of features that is a projection."""
+"""GANs of seconds: dense networks on 40 real images of 8×8 pixels; features that are a projection of the pixels."""
 
 import dataclasses
 import io
@@ -11,6 +11,7 @@ import tf_keras
 from evonorm_tf import cifar10
 from gan import adversarial_training
 from gan import data as gan_data
+from gan import metrics
 from gan.adversarial_optimizer import Adams
 from gan.adversarial_step import StepSettings
 
@@ -76,7 +77,7 @@ class TinyDiscriminator(tf_keras.Model):
   def call(self, inputs, training=None):
     images, labels = inputs
     pixels = tf.reshape(images, [-1, SIZE * SIZE * 3])
-    hidden = self.hidden(tf.concat([pixels, tf.one_hot(labels, self.num_classes)], -1))
+    hidden = self.hidden(tf.concat([pixels, tf.one_hot(labels, self.num_classes, dtype=pixels.dtype)], -1))
     return tf.cast(self.last(hidden)[:, 0], tf.float32)
 
 
@@ -93,25 +94,36 @@ class TinyNetworks:
     return TinyDiscriminator(num_classes, self.channels, name='discriminator')
 
 
-def features_of(images):
+class TinyFeatures:
   """Features `[N, 6]` and logits `[N, 4]`: fixed projections."""
-  rng = np.random.default_rng(0)
-  pixels = tf.reshape(images, [-1, SIZE * SIZE * 3])
-  return tuple(pixels @ tf.constant(rng.normal(size=[SIZE * SIZE * 3, n]) / 8, tf.float32) for n in (6, 4))
+  features = 6
+  name = 'projection'
+
+  def __call__(self, images):
+    rng = np.random.default_rng(0)
+    pixels = tf.reshape(images, [-1, SIZE * SIZE * 3])
+    return tuple(pixels @ tf.constant(rng.normal(size=[SIZE * SIZE * 3, n]) / 8, tf.float32) for n in (6, 4))
 
 
-def run(model_dir, mode='train_and_eval', norm_act='evonorm_b0', steps=8, step=None, adams=Adams(.01, .01),
-        networks=TinyNetworks(), data=TinyData(), console=None, **options):
-  """Runs 8 steps of two steps of the discriminator; returns what run_gan returns."""
-  arguments = dict(steps_per_loop=2, steps_between_evaluations=4, steps_between_checkpoints=2, eval_batch_size=10)
-  return adversarial_training.run_gan(
-      str(model_dir), mode, norm_act, networks, data, step or settings(), adams, steps, protocol(),
-      console=console or Console(file=io.StringIO()), **arguments | options)
+class TinyProtocol(metrics.Protocol):
+  """A protocol of that network."""
+  network_name = 'projection'
+
+  def network(self):
+    return TinyFeatures()
+
+
+PROTOCOL = TinyProtocol(samples=25, splits=5, kid_subsets=4, kid_subset_size=10)
 
 
 def settings(**changes):
   return StepSettings(**dict(batch_size=4, d_steps=2, ema_decay=.5, ema_start=3) | changes)
 
 
-def protocol():
-  return None
+def run(model_dir, mode='train_and_eval', norm_act='evonorm_b0', steps=8, step=settings(), adams=Adams(.01, .01),
+        networks=TinyNetworks(), data=TinyData(), console=None, **options):
+  """Runs 8 steps of two steps of the discriminator; returns what run_gan returns."""
+  arguments = dict(steps_per_loop=2, steps_between_evaluations=4, steps_between_checkpoints=2, eval_batch_size=10)
+  return adversarial_training.run_gan(
+      str(model_dir), mode, norm_act, networks, data, step, adams, steps, PROTOCOL,
+      console=console or Console(file=io.StringIO()), **arguments | options)
