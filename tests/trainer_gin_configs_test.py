@@ -8,6 +8,7 @@ import pytest
 
 from detection import mask_rcnn
 from evonorm_tf import classification
+from gan import adversarial_training
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Folder -> binary, root function, misspelt bindings and the words that are wrong in them.
@@ -18,7 +19,10 @@ TRAINERS = {
         "'(epoch|lr|run_clasification)'"),
     'detection': (
         'detection.train', mask_rcnn.run_mask_rcnn,
-        ('run_mask_rcnn.epoch = 3', 'Optimization.lr = 3', 'run_mask_rcn.epochs = 3'), "'(epoch|lr|run_mask_rcn)'")}
+        ('run_mask_rcnn.epoch = 3', 'Optimization.lr = 3', 'run_mask_rcn.epochs = 3'), "'(epoch|lr|run_mask_rcn)'"),
+    'gan': (
+        'gan.train', adversarial_training.run_gan,
+        ('run_gan.epochs = 3', 'Adams.lr = 3', 'run_biggan.steps = 3'), "'(epochs|lr|run_biggan)'")}
 # Sweeps over batch sizes have another root; see sweep_test.
 FILES = [f'{folder}/{file.stem}' for folder in TRAINERS for file in sorted((ROOT / 'gin' / folder).glob('*.gin'))
          if not file.stem.endswith('batch_size')]

@@ -91,6 +91,13 @@ def test_the_best_is_known_after_a_restart(best, tmp_path):
   assert kept(tmp_path) == (.5, {'accuracy': .5, 'validation_loss': 2., 'best_ckpt_global_step': 50})
 
 
+def test_notes_stand_beside_the_results_of_the_best(best, tmp_path):
+  best(.25, notes={'protocol': 'all images'})
+  assert not best(.125, notes={'protocol': 'few'})
+  assert kept(tmp_path)[1] == {'accuracy': .25, 'validation_loss': 2., 'best_ckpt_global_step': 25,
+                               'protocol': 'all images'}
+
+
 def test_a_checkpoint_that_is_not_written_has_no_results(best, tmp_path, monkeypatch):
   best(.25)
   with monkeypatch.context() as patch:

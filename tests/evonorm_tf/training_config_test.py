@@ -23,6 +23,12 @@ def test_epochs_become_steps_and_the_last_evaluation_is_at_the_end():
   assert trainer_config(epochs=.2).validation_interval == 12  # once, at the end
 
 
+def test_loops_counted_in_steps_and_results_of_which_the_lowest_is_best():
+  config = training_config.loop_config(100, 5, 20, 10, 3, 'fid', 'lower')
+  assert (config.train_steps, config.validation_interval, config.checkpoint_interval) == (100, 20, 10)
+  assert (config.best_checkpoint_eval_metric, config.best_checkpoint_metric_comp) == ('fid', 'lower')
+
+
 def test_less_than_a_step_is_refused():
   with pytest.raises(ValueError, match='`epochs` must amount to one step of 16 images, received 0.001 of 1000 images'):
     trainer_config(epochs=.001)
