@@ -121,7 +121,8 @@ def run_gan(
       'norm_act': training_config.norm_act_settings(norm_act), 'norm_act_options': norm_act_options,
       **adams.settings(), 'loss_scale': config.runtime.loss_scale}
   console = console or Console(stderr=True)
-  with reserved(model_dir, mode, settings, strategy_object), process_state(precision):
+  with (reserved(model_dir, mode, settings, strategy_object),
+        process_state('float32' if mode == 'sample' else precision)):
     if mode == 'sample':
       return _sample(make_task(), config, model_dir, truncation, classes, from_best, console)
     evaluation = None
