@@ -3,6 +3,7 @@
 import functools
 import pathlib
 
+from absl import app
 import pytest
 import tensorflow as tf
 
@@ -33,12 +34,12 @@ def main(call_binary):
 def test_wrong_commands_read_no_data_and_make_no_folder(main, tmp_path, monkeypatch, options, message):
   monkeypatch.setattr(cifar10, 'load_split', None)
   code = main(*options.pop('bindings', []), **options)
-  assert code.startswith('error: ') and message in code and 'In call to' not in code
+  assert code.startswith('error: ') and message in code
   assert not (tmp_path / 'model').exists()
 
 
 def test_classes_are_integers(main):
-  with pytest.raises(Exception, match='--classes must be integers such as 0,3,7'):
+  with pytest.raises(app.UsageError, match='--classes must be integers such as 0,3,7'):
     main(mode='sample', classes=['cat'])
 
 
