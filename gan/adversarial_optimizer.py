@@ -1,4 +1,4 @@
-"""The optimizers of both networks: Adam (Kingma and Ba, 2015, arXiv 1412.6980), each with a learning rate of its own."""
+"""The optimizers of both networks: Adam (Kingma and Ba, 2015, arXiv 1412.6980), each with its own learning rate."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The task of a GAN for the Model Garden's runner: networks, data, evaluation by samples; the step is `AdversarialStep`.
+"""The task of a GAN for Model Garden's runner: networks, data, evaluation by samples; the step is `AdversarialStep`.
 
 What resumes exactly: both networks and their optimizers, the average, the data, z and labels. Evaluation looks at the
 averaged generator alone.

@@ -77,7 +77,8 @@ def run_gan(
 
   Returns:
     Of the modes that evaluate: a dictionary of the scores, such as `fid` and `inception_score`, `protocol` (a line that
-    tells how they were measured), `seconds`, `step` and, of 'train_and_eval', `best_fid`. Of 'sample': the folder of the pictures. Of 'train': {}.
+    tells how they were measured), `seconds`, `step` and, of 'train_and_eval', `best_fid`. Of 'sample': the folder of
+    the pictures. Of 'train': {}.
 
   Raises:
     ValueError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.

@@ -49,7 +49,8 @@ def make_model(norm_act='evonorm_s0', seed=1):
 
 def make_optimizer(model, precision='float32', **changes):
   runtime = config_definitions.RuntimeConfig(mixed_precision_dtype=precision, loss_scale=None)
-  optimizer = AdversarialOptimizer(Adams(**dict(generator_rate=.1, discriminator_rate=.05, epsilon=EPSILON) | changes), runtime)
+  adams = Adams(**dict(generator_rate=.1, discriminator_rate=.05, epsilon=EPSILON) | changes)
+  optimizer = AdversarialOptimizer(adams, runtime)
   optimizer.create_slots(model)
   return optimizer
 

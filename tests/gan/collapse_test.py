@@ -28,8 +28,9 @@ def offer(model, folder, *fids, max_fid=10., evaluations=3):
 
 def test_bad_ones_in_a_row_count(model, tmp_path):
   assert offer(model, tmp_path, 9., 11., 12., 10., 11., 10.5) == 2
-  with pytest.raises(Collapse, match=r'^Training stopped, for FID has been above 10 in 3 evaluations in a row: 11.00 at '
-                     rf'step 10. The best checkpoint is in {tmp_path}/best: FID 7.50 at step 20. A smaller'):
+  message = ('^Training stopped, for FID has been above 10 in 3 evaluations in a row: 11.00 at step 10. The best '
+             f'checkpoint is in {tmp_path}/best: FID 7.50 at step 20. A smaller')
+  with pytest.raises(Collapse, match=message):
     offer(model, tmp_path, 11.)  # another process
 
 

@@ -12,7 +12,7 @@ from gan.pictures import TRUNCATIONS
 
 
 class Recorder:
-  """A generator of 2×2 pixels that shows its input: red is z's first number, green tanh of the second, blue the label."""
+  """A generator of 2×2 pixels that show its input: red is tanh of z's first number, green of the second, blue the label."""
   z_size = 2
   resolution = 2
 
