@@ -35,7 +35,7 @@ def test_the_settings_are_those_of_the_source(name):
   assert (step.batch_size * step.accumulations, step.d_steps, adams.generator_rate, adams.discriminator_rate) == (
       PUBLISHED[name])
   assert (adams.beta_1, adams.beta_2, step.ema_decay, step.orthogonal) == (0., .999, .9999, 0.)
-  assert step.loss is losses.hinge and arguments['protocol'].samples == 50_000
+  assert step.loss.d_loss is losses.hinge.d_loss and arguments['protocol'].samples == 50_000
 
 
 @by_name
@@ -76,9 +76,10 @@ def tiny(name, records):
       'run_gan.standing_batches = 1', "Protocol.feature_network = 'efficientnet_lite0'", 'Protocol.samples = 8',
       'Protocol.splits = 2', 'Protocol.kid_subset_size = 4', 'run_gan.strategy = "one_device"']
   if name.startswith('imagenet'):
-    return [*bindings, 'ImageNet.data_dir = None', f"ImageNet.train_files = '{records}'", 'ImageNet.num_classes = 3',
-            'ImageNet.train_images = 8', 'ImageNet.shuffle_buffer = 4']
-  return [*bindings, 'Cifar10.data_dir = None']
+    return [*bindings, 'gan.data.ImageNet.data_dir = None', f"gan.data.ImageNet.train_files = '{records}'",
+            'gan.data.ImageNet.num_classes = 3', 'gan.data.ImageNet.train_images = 8',
+            'gan.data.ImageNet.shuffle_buffer = 4']
+  return [*bindings, 'gan.data.Cifar10.data_dir = None']
 
 
 def take_two_steps(name, records, model_dir, mode, bindings=()):

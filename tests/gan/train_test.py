@@ -12,7 +12,8 @@ from gan import train
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / 'gin' / 'gan' / 'cifar10_32_tiny.gin'
-TINY = ('BigGAN.channels = 1', 'BigGAN.z_size = 8', 'StepSettings.batch_size = 4', 'run_gan.steps = 2')
+TINY = ('BigGAN.channels = 1', 'BigGAN.z_size = 8', 'StepSettings.batch_size = 4', 'run_gan.steps = 2',
+        "NORM_ACT = 'gn_relu'")
 
 
 @pytest.fixture
