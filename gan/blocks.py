@@ -28,13 +28,12 @@ class GeneratorBlock(tf_keras.layers.Layer):
     self.convolution1 = layers.convolution(channels, 3, 'convolution1')
     self.convolution2 = layers.convolution(channels, 3, 'convolution2')
     self.shortcut = layers.convolution(channels, 1, 'shortcut')
-    self.upsample = tf_keras.layers.UpSampling2D(2, interpolation='nearest', dtype=self.dtype_policy)
 
   def call(self, inputs):
     x, condition = inputs
-    y = self.convolution1(self.upsample(self.norm_act1((x, condition))))
+    y = self.convolution1(_double(self.norm_act1((x, condition))))
     y = self.convolution2(self.norm_act2((y, condition)))
-    return y + self.upsample(self.shortcut(x))
+    return y + _double(self.shortcut(x))
 
 
 class DiscriminatorBlock(tf_keras.layers.Layer):
@@ -73,3 +72,10 @@ class DiscriminatorBlock(tf_keras.layers.Layer):
 
   def _pool(self, x):
     return tf.nn.avg_pool2d(x, 2, 2, 'VALID') if self.halves else x
+
+
+def _double(x: tf.Tensor) -> tf.Tensor:
+  """Nearest upsampling, [N, H, W, C] -> [N, 2·H, 2·W, C]; XLA has no gradient of tf.image's."""
+  _, height, width, channels = x.shape
+  x = tf.reshape(tf.stack([x, x], 3), [-1, height, 2 * width, channels])
+  return tf.reshape(tf.stack([x, x], 2), [-1, 2 * height, 2 * width, channels])
