@@ -5,14 +5,14 @@ Source: Brock, Donahue, Simonyan, "Large Scale GAN Training for High Fidelity Na
 BigGAN, not BigGAN-deep. The projection is that of Miyato and Koyama, "cGANs with Projection Discriminator", 2018,
 arXiv 1802.05637.
 
-Departures: 1×1 convolutions of shortcuts stand where the map is small, before the nearest upsampling and behind the
-average pooling. Both commute with them, so that the function is the same and costs a quarter. A condition of labels
-alone, without a shared embedding, cannot go with hierarchical z.
+Departure: a condition of labels alone, without a shared embedding, cannot go with hierarchical z.
 """
 
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf import scaling
+from gan.blocks import DiscriminatorBlock, GeneratorBlock
 from gan.conditional import ConditionalNormAct
 from gan.self_attention import SelfAttention
 from gan.weight_layers import WeightLayers
@@ -34,71 +34,6 @@ DISCRIMINATOR_WIDTHS = {
 FIRST_SIZE = 4  # of the generator's maps
 
 
-class GeneratorBlock(tf_keras.layers.Layer):
-  """Doubles a map: norm-act, upsampling, 3×3, norm-act, 3×3; plus the shortcut of a 1×1 convolution and upsampling.
-
-  Args:
-    channels: those of the output.
-    make_norm_act: a callable that returns a conditional norm-activation layer of a name.
-    layers: how the convolutions are made.
-    **kwargs: `name` and `dtype` of the Keras layer.
-
-  Input: a pair of x, [N, H, W, C], and the condition of `ConditionalNormAct`. Output: [N, 2·H, 2·W, channels].
-  """
-
-  def __init__(self, channels: int, make_norm_act, layers: WeightLayers, **kwargs):
-    super().__init__(autocast=False, **kwargs)
-    self.norm_act1, self.norm_act2 = make_norm_act(name='norm_act1'), make_norm_act(name='norm_act2')
-    self.convolution1 = layers.convolution(channels, 3, 'convolution1')
-    self.convolution2 = layers.convolution(channels, 3, 'convolution2')
-    self.shortcut = layers.convolution(channels, 1, 'shortcut')
-    self.upsample = tf_keras.layers.UpSampling2D(2, interpolation='nearest', dtype=self.dtype_policy)
-
-  def call(self, inputs):
-    x, condition = inputs
-    y = self.convolution1(self.upsample(self.norm_act1((x, condition))))
-    y = self.convolution2(self.norm_act2((y, condition)))
-    return y + self.upsample(self.shortcut(x))
-
-
-class DiscriminatorBlock(tf_keras.layers.Layer):
-  """ReLU, 3×3, ReLU, 3×3, average pooling; plus the shortcut of average pooling and a 1×1 convolution.
-
-  Args:
-    channels: those of the output.
-    layers: how the convolutions are made.
-    halves: whether to pool.
-    activates_first: whether the first ReLU is there.
-    **kwargs: `name` and `dtype` of the Keras layer.
-
-  Input: [N, H, W, C]. Output: [N, H/2, W/2, channels], or [N, H, W, channels] unless it halves. The shortcut is the
-  identity where that is the input's shape.
-  """
-
-  def __init__(self, channels: int, layers: WeightLayers, halves: bool = True, activates_first: bool = True, **kwargs):
-    super().__init__(**kwargs)
-    self.channels = channels
-    self.halves = halves
-    self.activates_first = activates_first
-    self.convolution1 = layers.convolution(channels, 3, 'convolution1')
-    self.convolution2 = layers.convolution(channels, 3, 'convolution2')
-    self._make_layers = layers
-
-  def build(self, input_shape):
-    projects = self.halves or input_shape[-1] != self.channels
-    self.shortcut = self._make_layers.convolution(self.channels, 1, 'shortcut') if projects else None
-    super().build(input_shape)
-
-  def call(self, inputs):
-    y = self.convolution1(tf.nn.relu(inputs) if self.activates_first else inputs)
-    y = self._pool(self.convolution2(tf.nn.relu(y)))
-    x = self._pool(inputs)
-    return y + (x if self.shortcut is None else self.shortcut(x))
-
-  def _pool(self, x):
-    return tf.nn.avg_pool2d(x, 2, 2, 'VALID') if self.halves else x
-
-
 class Generator(tf_keras.Model):
   """From noise and labels to images.
 
@@ -117,7 +52,8 @@ class Generator(tf_keras.Model):
       none either where no block has that resolution.
     spectral_norm: whether convolutions and dense layers have spectral norm; embeddings never have (default True).
     initializer: of all weights but biases, 'orthogonal' (default) or 'n02'.
-    **kwargs: `name` and `dtype` of the Keras model. Images are float32 whatever the dtype.
+    name: of the Keras model.
+    **kwargs: its `dtype`. Images are float32 whatever the dtype.
 
   Call: `generator((z, labels), training)`, z [N, z_size] float32; labels [N], integers from 0 on or, to interpolate
   between classes, their embeddings [N, shared_size] float32 as `embed` returns them. Returns images
@@ -129,8 +65,10 @@ class Generator(tf_keras.Model):
 
   def __init__(self, norm_act, resolution: int, channels: int, num_classes: int, z_size: int = 120,
                hierarchical: bool = True, shared_size: int | None = 128, attention_resolution: int | None = 64,
-               spectral_norm: bool = True, initializer: str = 'orthogonal', **kwargs):
-    super().__init__(autocast=False, **kwargs)
+               spectral_norm: bool = True, initializer: str = 'orthogonal', name: str = 'generator', **kwargs):
+    super().__init__(autocast=False, name=name, **kwargs)
+    scaling.check_positive(channels=channels, num_classes=num_classes, z_size=z_size,
+                           shared_size=1 if shared_size is None else shared_size)
     widths = [channels * width for width in _look_up(GENERATOR_WIDTHS, resolution)]
     self.resolution = resolution
     self.num_classes = num_classes
@@ -143,7 +81,7 @@ class Generator(tf_keras.Model):
       self.embedding = WeightLayers(False, initializer, 'float32').embedding(num_classes, shared_size, 'embedding')
 
     def make_norm_act(name):
-      return ConditionalNormAct(norm_act, None if shared_size else num_classes, spectral_norm, initializer,
+      return ConditionalNormAct(norm_act, num_classes if shared_size is None else None, spectral_norm, initializer,
                                 name=name, dtype=self.dtype_policy)
 
     self.first = layers.dense(FIRST_SIZE**2 * widths[0], 'first')
@@ -189,7 +127,8 @@ class Discriminator(tf_keras.Model):
     attention_resolution: of the maps behind whose block self-attention stands (default 64); None for none. There is
       none either where no block has that resolution.
     initializer: of all weights but biases, 'orthogonal' (default) or 'n02'.
-    **kwargs: `name` and `dtype` of the Keras model. h and the logits are float32 whatever the dtype.
+    name: of the Keras model.
+    **kwargs: its `dtype`. h and the logits are float32 whatever the dtype.
 
   All weights have spectral norm, the embedding's too. There is no normalization layer.
 
@@ -201,8 +140,9 @@ class Discriminator(tf_keras.Model):
   """
 
   def __init__(self, resolution: int, channels: int, num_classes: int, attention_resolution: int | None = 64,
-               initializer: str = 'orthogonal', **kwargs):
-    super().__init__(**kwargs)
+               initializer: str = 'orthogonal', name: str = 'discriminator', **kwargs):
+    super().__init__(name=name, **kwargs)
+    scaling.check_positive(channels=channels, num_classes=num_classes)
     widths, num_halving = _look_up(DISCRIMINATOR_WIDTHS, resolution)
     self.resolution = resolution
     self.num_classes = num_classes

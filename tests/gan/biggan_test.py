@@ -136,16 +136,40 @@ def test_spectral_norm_stands_on_all_weights_but_the_generators_embedding():
   assert not layers_of(plain, SpectralNorm)
 
 
-def test_u_moves_in_training_only():
-  generator = make_generator()
+def test_u_and_moving_averages_move_in_training_only():
+  generator = make_generator(norm_act='evonorm_b0')
   pair = noise(generator)
   generator(pair)
-  layers = layers_of(generator, SpectralNorm)
-  before = [layer.u.numpy() for layer in layers]
+  variables = [w for w in generator.non_trainable_variables if w.shape.num_elements() > 1]
+  assert sum('moving_variance' in w.name for w in variables) == 7
+  before = [v.numpy() for v in variables]
   generator(pair, training=False)
-  assert all(np.array_equal(layer.u, u) for layer, u in zip(layers, before))
+  assert all(np.array_equal(v, value) for v, value in zip(variables, before))
   generator(pair, training=True)
-  assert not any(np.array_equal(layer.u, u) for layer, u in zip(layers, before) if u.size > 1)
+  assert not [v.name for v, value in zip(variables, before) if np.array_equal(v, value)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('norm_act', ('bn_relu', 'evonorm_s0'))
+def test_a_compiled_step_is_the_same(norm_act):
+  generator = make_generator(norm_act=norm_act, attention_resolution=16)
+  discriminator = Discriminator(32, 2, CLASSES, attention_resolution=16)
+  pair = noise(generator)
+
+  def step(z, labels):
+    with tf.GradientTape() as tape:
+      logits = discriminator((generator((z, labels), training=True), labels), training=True)
+      loss = tf.reduce_sum(logits)
+    return [logits, *tape.gradient(loss, generator.trainable_variables + discriminator.trainable_variables)]
+
+  step(*pair)
+  weights = [v.numpy() for v in generator.variables + discriminator.variables]
+  expected = step(*pair)
+  for variable, value in zip(generator.variables + discriminator.variables, weights):
+    variable.assign(value)
+  for value, other in zip(tf.function(step, jit_compile=True)(*pair), expected):
+    value, other = tf.convert_to_tensor(value), tf.convert_to_tensor(other)  # IndexedSlices of the embedding
+    np.testing.assert_allclose(value, other, rtol=1e-3, atol=1e-3 * np.abs(other).max())
 
 
 @pytest.mark.parametrize('initializer', ('orthogonal', 'n02'))
@@ -242,7 +266,9 @@ def test_synchronized_statistics_of_two_replicas_are_those_of_the_batch():
     ({'resolution': 48}, r'`resolution` must be one of \[32, 64, 128, 256\], received 48'),
     ({'z_size': 121}, '`z_size` must be a multiple of 4, .* received 121'),
     ({'shared_size': None}, '`hierarchical=True` needs a `shared_size`'),
-    ({'initializer': 'zeros'}, "`initializer` must be one of"),
+    ({'initializer': 'zeros'}, '`initializer` must be one of'),
+    ({'channels': 0}, '`channels` must be positive, received 0'),
+    ({'shared_size': 0}, '`shared_size` must be positive, received 0'),
 ))
 def test_errors(options, message):
   with pytest.raises(ValueError, match=message):
