@@ -57,9 +57,10 @@ class FeatureNetwork:
     self._scale, self._model = scale, model
 
   def __call__(self, images):
+    images = tf.cast(images, tf.float32)
     if images.shape.rank != 4 or images.shape[-1] != 3 or None in images.shape[1:].as_list():
       raise ValueError(f'`images` must be [N, H, W, 3] of a known size, received {images.shape}.')
-    features, logits = self._model(self._scale(resize(tf.cast(images, tf.float32), self.image_size)), training=False)
+    features, logits = self._model(self._scale(resize(images, self.image_size)), training=False)
     return features, logits
 
 

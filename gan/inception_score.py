@@ -12,8 +12,8 @@ from gan.samples import check_samples
 def inception_score(logits, splits: int) -> tuple[float, float]:
   """Returns mean and standard deviation of the score over parts of the samples.
 
-  The score of a part is exp(1/N Σₓ Σ_y p(y|x)·(log p(y|x) − log p(y))), with p(y) the mean of p(y|x) over the part: from
-  1, all images alike to the classifier, to the number of classes.
+  The score of a part is exp(1/N Σₓ Σ_y p(y|x)·(log p(y|x) − log p(y))), with p(y) the mean of p(y|x) over the part. It
+  lies between 1, where the classifier sees one image like the other, and the number of classes.
 
   Args:
     logits: of the classifier, `[N, classes]`, in random order: parts are consecutive samples.

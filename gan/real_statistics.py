@@ -61,7 +61,7 @@ def real_statistics(protocol: Protocol, images, data_name: str, cache_dir=None,
   Raises:
     ValueError: if there are too few images for the protocol, they are not as described, or a feature is not finite.
   """
-  batches = (lambda: iter(images)) if isinstance(images, tf.data.Dataset) else images
+  batches = _iterator_of(images)
   first = _first_batch(batches())
   made_of = {'data_name': data_name, 'image_size': list(first.shape[1:3]), **protocol.statistics_settings()}
   path = cache_dir and _path(cache_dir, made_of)
@@ -77,9 +77,23 @@ def real_statistics(protocol: Protocol, images, data_name: str, cache_dir=None,
   return statistics
 
 
+def _iterator_of(images):
+  """Returns a function that begins again with the first batch."""
+  if isinstance(images, tf.data.Dataset):
+    if images.cardinality() == tf.data.INFINITE_CARDINALITY:
+      raise ValueError('`images` must be a finite dataset, received an infinite one.')
+    return lambda: iter(images)
+  if not callable(images):
+    raise ValueError(f'`images` must be a tf.data.Dataset or a function that returns an iterator, received {images!r}.')
+  return images
+
+
 def _first_batch(batches):
   """Returns the first batch; ValueError unless it is as real images must be."""
-  batch = np.asarray(next(iter(batches), np.zeros(0)))
+  batch = next(iter(batches), np.zeros(0))
+  if isinstance(batch, (tuple, list, dict)):
+    raise ValueError(f'`images` must give batches of images alone, received a {type(batch).__name__} of {len(batch)}.')
+  batch = np.asarray(batch)
   if batch.ndim != 4 or batch.shape[-1] != 3 or not len(batch):
     raise ValueError(f'`images` must give batches [N, H, W, 3], received {list(batch.shape)}.')
   if not (batch.min() >= -1 and batch.max() <= 1):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import cifar10
+from gan import efficientnet_lite0
 from gan import feature_networks
 from gan.feature_networks import get_feature_network
 from gan.metrics import Protocol
@@ -33,7 +34,6 @@ def test_resize_is_tensorflows_with_antialiasing(height, width, size):
 
 
 def test_lite0_takes_images_of_minus_one_to_one(lite0):
-  from gan import efficientnet_lite0  # pylint: disable=g-import-not-at-top
   model = efficientnet_lite0.build_efficientnet_lite0(feature_networks._packaged_weights())
   images = photographs(3)
   pixels = tf.image.resize((images + 1) * 127.5, [224, 224])
@@ -97,7 +97,7 @@ def test_weights_that_cannot_be_had(monkeypatch, tmp_path):
     raise OSError(f'no network for {weights}')
 
   monkeypatch.setattr(tf_keras.applications, 'InceptionV3', download)
-  with pytest.raises(ValueError, match=r"received the download \(None\), which failed with OSError: no network for imag"):
+  with pytest.raises(ValueError, match=r"received the download \(None\), which failed with OSError: no network for im"):
     get_feature_network('inception_v3')
 
 

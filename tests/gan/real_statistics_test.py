@@ -141,10 +141,15 @@ def test_errors(tmp_path):
       (np.full_like(IMAGES, np.nan), r'`images` must be in \[-1, 1\], received values from nan'),
       (IMAGES[..., 0], r'`images` must give batches \[N, H, W, 3\], received \[16, 8, 8\]'),
       (IMAGES[:0], r'`images` must give batches \[N, H, W, 3\], received'),
-      (IMAGES[:9], '`images` must hold at least 10 images, for `kid_subset_size` = 10 and `neighbours` = 3; noise hol')):
+      (IMAGES[:9], '`images` must hold at least 10 images, for `kid_subset_size` = 10 and `neighbours` = 3; no')):
     with pytest.raises(ValueError, match=message):
       statistics(tmp_path, images=batches(images))
+  for images, message in (
+      (batches().repeat(), 'be a finite dataset'), (IMAGES, 'must be a tf.data.Dataset or a function that'),
+      (batches((IMAGES, np.zeros(50))), 'must give batches of images alone, received a tuple of 2')):
+    with pytest.raises(ValueError, match=message):
+      real_statistics(PROTOCOL, images, 'noise', network=tiny_network(PROTOCOL))
   with pytest.raises(ValueError, match='`images` must have finite features; of noise image 0 or one of the next 15'):
     real_statistics(PROTOCOL, batches(), 'noise', network=tiny_network(PROTOCOL, wrong_value=np.inf))
-  with pytest.raises(ValueError, match=r'`network` must be efficientnet_lite0 \(.*, received inception_v3 \(keras.app'):
+  with pytest.raises(ValueError, match=r'`network` must be efficientnet_lite0 \(.*, received inception_v3 \(keras'):
     real_statistics(PROTOCOL, batches(), 'noise', network=tiny_network(Protocol('inception_v3')))
