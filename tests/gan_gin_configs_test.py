@@ -74,7 +74,7 @@ def tiny(name, records):
   bindings = [
       'BigGAN.channels = 1', 'StepSettings.batch_size = 2', 'run_gan.steps = 2', 'run_gan.eval_batch_size = 4',
       'run_gan.standing_batches = 1', "Protocol.feature_network = 'efficientnet_lite0'", 'Protocol.samples = 8',
-      'Protocol.splits = 2', 'Protocol.kid_subset_size = 4', 'run_gan.strategy = "one_device"']
+      'Protocol.splits = 2', 'Protocol.kid_subset_size = 4']
   if name.startswith('imagenet'):
     return [*bindings, 'gan.data.ImageNet.data_dir = None', f"gan.data.ImageNet.train_files = '{records}'",
             'gan.data.ImageNet.num_classes = 3', 'gan.data.ImageNet.train_images = 8',
@@ -82,24 +82,15 @@ def tiny(name, records):
   return [*bindings, 'gan.data.Cifar10.data_dir = None']
 
 
-def take_two_steps(name, records, model_dir, mode, bindings=()):
-  """Runs the root as the binary does; returns its result."""
-  gin.parse_config_files_and_bindings([str(FILES[name])], [*tiny(name, records), *bindings])
-  result = gin.get_configurable(adversarial_training.run_gan)(model_dir=str(model_dir), mode=mode)
-  assert tf.train.latest_checkpoint(model_dir).endswith('-2')
-  return result
-
-
-def test_two_steps_at_32_pixels(records, tmp_path):
-  take_two_steps('cifar10_32', records, tmp_path, 'train')
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['one_device', 'mirrored'])
-@pytest.mark.parametrize('name', [name for name in FILES if name.startswith('imagenet')])
-def test_two_steps_at_128_and_256_pixels_and_their_scores(name, strategy, records, tmp_path):
-  result = take_two_steps(name, records, tmp_path, 'train_and_eval', [f"run_gan.strategy = '{strategy}'"])
-  assert math.isfinite(result['fid'])
+@by_name
+def test_two_steps_and_their_scores(name, strategy, records, tmp_path):
+  """Quick tests take two steps of one file: tests/gan/train_test.py."""
+  gin.parse_config_files_and_bindings(
+      [str(FILES[name])], [*tiny(name, records), f"run_gan.strategy = '{strategy}'"])
+  result = gin.get_configurable(adversarial_training.run_gan)(model_dir=str(tmp_path), mode='train_and_eval')
+  assert tf.train.latest_checkpoint(tmp_path).endswith('-2') and math.isfinite(result['fid'])
 
 
 @pytest.mark.slow
