@@ -9,8 +9,7 @@ stands in the generator, two in each block and one at the end; the discriminator
 nearer to 1 than those of `benchmarks.models`. Modes as in `benchmarks.layers`: in 'core', the default in training on a
 CPU, the EvoNorms' cores are compiled, in 'graph' nothing is. Statistics are not synchronized.
 
-The contenders take turns; the figures are medians, as ratios to BN-ReLU. The thin 32×32 form takes four minutes on two
-cores.
+The contenders take turns; the figures are medians, as ratios to BN-ReLU.
 """
 
 import os
@@ -91,7 +90,7 @@ def measure(contenders, resolution: int, channels: int, batch_size: int, repeats
 
 def make_table(seconds: dict[tuple[str, str], float], title: str) -> Table:
   """Ratios to BN-ReLU, by layer and mode."""
-  table = Table(title=title)
+  table = Table(title=title, min_width=len(title))
   for column in ('layer', 'mode'):
     table.add_column(column)
   table.add_column('time', justify='right')
