@@ -1,0 +1,28 @@
+"""What every score asks of its samples."""
+
+import numpy as np
+
+
+def check_samples(name: str, values, least: int, reason: str, columns: int | None = None) -> np.ndarray:
+  """Returns samples as float64 `[N, D]`.
+
+  Args:
+    name: of the argument, for the message.
+    values: numbers `[N, D]`.
+    least: the fewest samples.
+    reason: why no fewer, for the message.
+    columns: D, where it is known.
+
+  Raises:
+    ValueError: if the shape is another, there are too few, or any is not finite.
+  """
+  values = np.asarray(values)
+  if values.ndim != 2 or 0 in values.shape[1:] or columns not in (None, values.shape[1]):
+    raise ValueError(f'`{name}` must be [N, {columns or "D"}], received {list(values.shape)}.')
+  if len(values) < least:
+    raise ValueError(f'`{name}` must hold at least {least} samples, {reason}; received {len(values)}.')
+  bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+  if bad.size:
+    raise ValueError(f'`{name}` must be finite; {bad.size} of {len(values)} samples are not, sample {bad[0]} is the '
+                     'first.')
+  return values.astype(np.float64, copy=False)

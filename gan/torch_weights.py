@@ -1,0 +1,101 @@
+"""Reads a `.pth` file of tensors without PyTorch.
+
+The format is the one that PyTorch wrote by default until version 1.6 (`_use_new_zipfile_serialization=False` since):
+one after the other a magic number, the protocol's version, the writer's type sizes, the pickled names and views of the
+tensors, the pickled list of the storages' keys, and for each key the number of elements and the raw elements.
+"""
+
+import collections
+import pickle
+import zipfile
+
+import numpy as np
+
+_MAGIC = 0x1950a86a20f9469cfc6c
+_VERSION = 1001
+_COUNT = np.dtype('<i8')  # of what precedes each storage
+_Storage = collections.namedtuple('_Storage', ['key', 'dtype', 'size'])
+_View = collections.namedtuple('_View', ['storage', 'offset', 'shape', 'strides'])
+
+
+def read_tensors(path) -> dict[str, np.ndarray]:
+  """Returns the tensors of a `.pth` file by name, as arrays of their own.
+
+  A pickle can name any function of Python to be called. Only what such a file needs is admitted.
+
+  Args:
+    path: a file that holds a dict of tensors, a module's `state_dict`, of float32 and int64.
+
+  Raises:
+    ValueError: if the file is not such a file, is cut off, or names anything else.
+    OSError: if it cannot be read.
+  """
+  try:
+    if zipfile.is_zipfile(path):
+      raise ValueError('it is in the zip format of newer versions of PyTorch; torch.save with '
+                       '`_use_new_zipfile_serialization=False` writes the one that is read here')
+    with open(path, 'rb') as file:
+      return _read(file)
+  except OSError:
+    raise
+  except Exception as e:  # a damaged pickle can end in nearly any error
+    raise ValueError(f"'{path}' cannot be read as tensors of PyTorch: {type(e).__name__}: {e}.") from e
+
+
+def _read(file):
+  unpickler = lambda: _TensorUnpickler(file)  # the file holds several pickles
+  magic, version, system = (unpickler().load() for _ in range(3))
+  if (magic, version) != (_MAGIC, _VERSION) or not system['little_endian']:
+    raise ValueError(f'magic number {magic!r}, version {version!r}, written on {system!r}')
+  views = unpickler().load()
+  if not isinstance(views, dict) or not all(isinstance(view, _View) for view in views.values()):
+    raise ValueError('it does not hold a dict of tensors')
+  dtypes = {view.storage.key: view.storage.dtype for view in views.values()}
+  storages = {key: _read_storage(file, dtypes[key]) for key in unpickler().load()}
+  if rest := file.read(1):
+    raise ValueError(f'there is more behind the last tensor, beginning with {rest!r}')
+  return {name: _array(storages[view.storage.key], view) for name, view in views.items()}
+
+
+def _read_storage(file, dtype):
+  size = int(np.frombuffer(file.read(_COUNT.itemsize), _COUNT)[0])
+  data = file.read(size * dtype.itemsize)
+  if size < 0 or len(data) != size * dtype.itemsize:
+    raise ValueError(f'a tensor of {size} elements is cut off after {len(data)} bytes')
+  return np.frombuffer(data, dtype)
+
+
+def _array(storage, view):
+  """Returns a copy of a view, whose strides count elements, in C order."""
+  last = view.offset + sum((length - 1) * stride for length, stride in zip(view.shape, view.strides, strict=True))
+  if min(view.shape, default=1) < 1 or min((view.offset, *view.strides)) < 0 or last >= len(storage):
+    raise ValueError(f'a tensor of shape {view.shape} reaches beyond its {len(storage)} elements')
+  strides = [storage.itemsize * stride for stride in view.strides]
+  return np.lib.stride_tricks.as_strided(storage[view.offset:], view.shape, strides).copy()
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+  """Stands for torch._utils._rebuild_tensor_v2; the other arguments are about gradients."""
+  return _View(storage, offset, shape, strides)
+
+
+class _TensorUnpickler(pickle.Unpickler):
+  """Calls nothing but what tensors are made of."""
+
+  _ADMITTED = {
+      ('collections', 'OrderedDict'): collections.OrderedDict,
+      ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
+      ('torch', 'FloatStorage'): np.dtype('<f4'),
+      ('torch', 'LongStorage'): np.dtype('<i8'),
+  }
+
+  def find_class(self, module, name):
+    if (module, name) not in self._ADMITTED:
+      raise pickle.UnpicklingError(f'it names {module}.{name}, which no tensor of float32 or int64 needs')
+    return self._ADMITTED[module, name]
+
+  def persistent_load(self, pid):
+    kind, dtype, key, _, size, view = pid
+    if kind != 'storage' or view is not None:
+      raise pickle.UnpicklingError(f'it refers to {kind!r} {view!r} where a storage of its own is expected')
+    return _Storage(key, dtype, size)
