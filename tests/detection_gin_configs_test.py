@@ -113,7 +113,8 @@ def test_two_steps_of_the_file(name, norm_act, tmp_path, monkeypatch):
   gin.clear_config()
   bindings = [f"NORM_ACT = '{norm_act}'", "run_mask_rcnn.strategy = 'one_device'", 'run_mask_rcnn.image_size = 128',
               'run_mask_rcnn.batch_size = 2', 'run_mask_rcnn.eval_batch_size = 2', 'run_mask_rcnn.epochs = 1',
-              'run_mask_rcnn.init_checkpoint = None', *(f'{kind}.{binding}' for binding in THIN)]
+              'run_mask_rcnn.init_checkpoint = None', 'Optimization.warmup_epochs = .5',
+              *(f'{kind}.{binding}' for binding in THIN)]
   if kind == 'ResNetFpn':
     bindings.append(f'{kind}.depth = 10')
   if kind == 'PreActivationResNetFpn':
