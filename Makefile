@@ -27,7 +27,6 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q -m slow
-	TF_ENABLE_ONEDNN_OPTS=0 $(RUN) -m pytest -q -m slow tests/detection/mask_rcnn_test.py -k 'two and replicas'
 
 benchmark: $(INSTALLED)
 	$(RUN) -m benchmarks.layers

@@ -44,11 +44,13 @@ def stepwise(height, *boundaries):
   return lambda step: height * .1**sum(step > boundary for boundary in boundaries)
 
 
+SPINENET = COCO_IMAGES, 350 * 462, 2_000, stepwise(.28, 320 * 462, 340 * 462), (.5, 2.), 4e-5
+
 # Name -> training images, steps, warm-up steps, the rate behind them, scale jitter, weight decay.
 SOURCES = {
-    'coco_resnet50_fpn': (COCO_IMAGES, 22_500, 500, stepwise(.12, 15_000, 20_000), (.8, 1.25), 4e-5),
     'coco_finetune_resnet50_fpn': (COCO_IMAGES, 90_000, 500, stepwise(.02, 60_000, 80_000), (1., 1.), 1e-4),
-    'coco_spinenet96': (COCO_IMAGES, 350 * 462, 2_000, stepwise(.28, 320 * 462, 340 * 462), (.5, 2.), 4e-5),
+    'coco_resnet50_fpn': SPINENET,
+    'coco_spinenet96': SPINENET,
     'nuclei_resnet18_fpn': (120, 600, 60, lambda step: .02 * (1 + math.cos(math.pi * step / 600)), (.8, 1.25), 4e-5),
     'shapes_resnet18_fpn': (800, 480, 50, lambda step: .02 * (1 + math.cos(math.pi * step / 480)), (1., 1.), 4e-5)}
 
@@ -111,7 +113,10 @@ def test_two_steps_of_the_file(name, norm_act, tmp_path, monkeypatch):
   gin.clear_config()
   bindings = [f"NORM_ACT = '{norm_act}'", "run_mask_rcnn.strategy = 'one_device'", 'run_mask_rcnn.image_size = 128',
               'run_mask_rcnn.batch_size = 2', 'run_mask_rcnn.eval_batch_size = 2', 'run_mask_rcnn.epochs = 1',
-              'run_mask_rcnn.init_checkpoint = None', *(f'{kind}.{binding}' for binding in THIN)]
+              'run_mask_rcnn.init_checkpoint = None', 'Optimization.warmup_epochs = .5',
+              *(f'{kind}.{binding}' for binding in THIN)]
+  if kind == 'ResNetFpn':
+    bindings.append(f'{kind}.depth = 10')
   if kind == 'PreActivationResNetFpn':
     bindings += [f'{kind}.depth_multiplier = 0.01', f'{kind}.width_multiplier = 0.125', f'{kind}.fpn_filters = 8']
   if kind == 'SpineNet':

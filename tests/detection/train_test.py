@@ -1,10 +1,17 @@
 """The binary: what it says when something is wrong. In processes of their own, for another binary has --images too."""
 
+import io
+import json
+import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
+
+from tests.detection.tiny_mask_rcnn import tiny_shapes
+from tests.two_hosts import tf_configs
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -31,3 +38,25 @@ def test_errors_are_lines_and_no_tracebacks(tmp_path, arguments, message):
   run = start(tmp_path / 'new', *arguments)
   assert (run.returncode, run.stdout) == (1, '') and not (tmp_path / 'new').exists()
   assert message in run.stderr and 'Traceback' not in run.stderr and 'In call to' not in run.stderr
+
+
+_HOST = """
+import dataclasses, json, sys
+from tests.detection.tiny_mask_rcnn import MODEL, run, tiny_shapes
+model = dataclasses.replace(MODEL, width_multiplier=.25)
+results = run(sys.argv[1], tiny_shapes(sys.argv[2]), norm_act='evonorm_b0', norm_act_options={'synchronized': True},
+              model=model, strategy='multi_worker_mirrored')
+print(json.dumps(results))
+"""
+
+
+@pytest.mark.slow
+def test_two_hosts_train_one_detector(tmp_path):
+  data = tiny_shapes(tmp_path / 'shapes')
+  data.read(Console(file=io.StringIO()))  # else both would make them
+  hosts = [subprocess.Popen([sys.executable, '-c', _HOST, str(tmp_path / 'model'), data.folder], cwd=ROOT, text=True,
+                            stdout=subprocess.PIPE, env={**os.environ, 'TF_CONFIG': config}) for config in tf_configs()]
+  results = [json.loads(host.communicate()[0].splitlines()[-1]) for host in hosts]
+  same = [{name: value for name, value in result.items() if name != 'seconds'} for result in results]
+  assert same[0] == same[1] and same[0]['step'] == 6 and 0 <= same[0]['mask/AP'] <= 1
+  assert (tmp_path / 'model' / 'ckpt-6.index').exists()

@@ -7,7 +7,6 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import tensorflow as tf
 from evonorm_tf import cifar10
 from evonorm_tf import train
 from tests.evonorm_tf.tiny_training import weights
+from tests.two_hosts import tf_configs
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / 'gin' / 'classification' / 'cifar10_resnet20.gin'
@@ -154,15 +154,8 @@ def test_a_training_killed_at_any_time_ends_bitwise_like_one_never_killed(tmp_pa
 
 def start_hosts(model_dir, *arguments, **environment):
   """Starts a training on two hosts that both are this one."""
-  sockets = [socket.socket() for _ in range(2)]
-  for s in sockets:
-    s.bind(('127.0.0.1', 0))  # some free port
-  addresses = [f'127.0.0.1:{s.getsockname()[1]}' for s in sockets]
-  for s in sockets:
-    s.close()
-  for index in range(2):
-    config = {'cluster': {'worker': addresses}, 'task': {'type': 'worker', 'index': index}}
-    yield start(model_dir, '--strategy=multi_worker_mirrored', *arguments, TF_CONFIG=json.dumps(config), **environment)
+  for config in tf_configs():
+    yield start(model_dir, '--strategy=multi_worker_mirrored', *arguments, TF_CONFIG=config, **environment)
 
 
 @pytest.mark.slow
