@@ -1,0 +1,101 @@
+"""What a journal's record must hold so that `records` can read it: keys, types and finite numbers.
+
+A journal is written by one program and read by another, years later perhaps, or after somebody's editor. What is
+checked here is what any reader relies on; keys that are not known here are left alone.
+"""
+
+import math
+import numbers
+from collections.abc import Callable, Sequence
+
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.model_dir import ModelDirError
+from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, STAGES
+
+
+def _is_index(value) -> bool:
+  return type(value) is int and 0 <= value < 2**63
+
+
+def _is_number(value) -> bool:
+  is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+  return is_real and abs(value) < 1e300 and not math.isnan(value)
+
+
+def _maps(is_valid: Callable) -> Callable:
+  """Checks an object by its values."""
+  return lambda value: isinstance(value, dict) and all(map(is_valid, value.values()))
+
+
+def _or_none(is_valid: Callable) -> Callable:
+  return lambda value: value is None or is_valid(value)
+
+
+# Key -> what it must be, in words, and the check.
+_TEXT = 'a string', lambda value: isinstance(value, str)
+_NUMBERS = 'an object of numbers', _maps(_is_number)
+_FIELDS = {
+    'stage': (f'one of {STAGES}', lambda value: isinstance(value, str) and value in STAGES),
+    'outcome': (f'one of {OUTCOMES}', lambda value: isinstance(value, str) and value in OUTCOMES),
+    'detail': _TEXT, 'scores': _NUMBERS, 'screening': _NUMBERS, 'seconds': _NUMBERS,
+    'gradient_norm': ('a number or null', _or_none(_is_number)), 'elapsed': ('a number', _is_number),
+}
+_FIELDS_OF_CANDIDATES = {
+    'index': ('an integer from 0 on', _is_index), 'parent': ('an integer from 0 on or null', _or_none(_is_index)),
+    'filtered': ('an object of counts', _maps(_is_index)),
+}
+_FIELDS_OF_LAYERS = {'name': _TEXT, 'index': ('an integer from 0 on or null', _or_none(_is_index))}
+
+
+def check_records(path, records: Sequence[dict]) -> None:
+  """Checks the records of a journal.
+
+  Args:
+    path: of the journal, for the message.
+    records: in the order of its lines.
+
+  Raises:
+    ModelDirError: naming file, line and key of the first record that is not valid, or that is there twice.
+  """
+  met, families = {}, None
+  for line, record in enumerate(records, 2):  # line 1 is the header
+    try:
+      key = _check_record(record)
+    except (ValueError, RecursionError) as e:
+      raise ModelDirError(f'{path}, line {line}: {e}') from e
+    if key in met:
+      raise ModelDirError(f'{path}, line {line}: {key[0]} {key[1]} is on record already, in line {met[key]}.')
+    met[key] = line
+    families = families or set(record['scores'])
+    if record['scores'] and set(record['scores']) != families:
+      raise ModelDirError(f'{path}, line {line}: `scores` must be of {sorted(families)}, '
+                          f'received {sorted(record["scores"])}.')
+
+
+def _check_record(record: dict) -> tuple:
+  """Returns what identifies the record; raises ValueError if it is not valid."""
+  _check_fields(record, _FIELDS)
+  stage, is_accepted = record['stage'], record['outcome'] == ACCEPTED
+  _check_fields(record, _FIELDS_OF_CANDIDATES if stage == EVOLUTION else _FIELDS_OF_LAYERS)
+  if is_accepted != bool(record['scores']):
+    raise ValueError(f'`scores` must be there if `outcome` is {ACCEPTED!r}, and only then.')
+  if stage == REFERENCE or stage != EVOLUTION and record['index'] is None:
+    if record.get('graph') is not None:
+      raise ValueError('`graph` must be null for a known layer.')
+  else:
+    LayerGraph.from_dict(record.get('graph'))
+  if not _NUMBERS[1](record.get('test_scores', {})):
+    raise ValueError(f'`test_scores` must be {_NUMBERS[0]}.')
+  return stage, record['index'] if stage == EVOLUTION else record['name']
+
+
+def _check_fields(record: dict, fields: dict) -> None:
+  for key, (expected, is_valid) in fields.items():
+    if key not in record:
+      raise ValueError(f'`{key}` is missing.')
+    if not is_valid(record[key]):
+      raise ValueError(f'`{key}` must be {expected}, received {_shortened(repr(record[key]))}.')
+
+
+def _shortened(text: str, length: int = 100) -> str:
+  return text if len(text) <= length else f'{text[:length]}…'
