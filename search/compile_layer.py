@@ -24,7 +24,7 @@ def main(argv):
   try:
     graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
   except ValueError as e:
-    sys.exit(f'Error: {e}')
+    sys.exit(f'error: {e}')
   print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
 
 

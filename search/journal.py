@@ -13,6 +13,7 @@ from evonorm_tf import model_dir
 from evonorm_tf.model_dir import ModelDirError
 
 VERSION = 1
+_NOTES = {'begun'}, {'left'}  # the keys of lines that are no records, but notes of tasks that may crash the process
 
 
 class Journal:
@@ -99,8 +100,8 @@ def read(path) -> tuple[dict, list[dict]]:
     lines = pathlib.Path(path).read_bytes().split(b'\n')
   except OSError as e:
     raise ModelDirError(f'{path}: cannot be read: {e.strerror}.') from e
-  header, *records = _parse(path, lines[:-1] or [b'{}'])
-  return header['config'], records
+  header, *others = _parse(path, lines[:-1] or [b'{}'])
+  return header['config'], [line for line in others if line.keys() not in _NOTES]
 
 
 def _parse(path, lines: list[bytes]) -> list[dict]:

@@ -138,7 +138,7 @@ class _Writer:
   """Writes statements one after the other."""
 
   def __init__(self):
-    self._names = {equation.X: 'x', equation.V0: 'self.v0', equation.V1: 'self.v1', equation.Y: 'y',
+    self._names = {equation.X: 'x', equation.V0: 'self.v0', equation.V1: 'self.v1',
                    equation.EPSILON_SYMBOL: 'self.epsilon', simplification.GUARD: 'GUARD'}
     self._printer = _CodePrinter(self._names)
     self._counts = collections.Counter()
@@ -149,7 +149,6 @@ class _Writer:
 
   def add(self, name: sympy.Symbol, value: sympy.Expr) -> None:
     """Adds the statements of an assignment, and before them those of its parts, where a line would be too long."""
-    self._names.setdefault(name, '')
     while len(self._longest_line(name, value)) > WIDTH:
       part = self._middle_part(value)
       if part is None:
@@ -182,7 +181,7 @@ class _Writer:
     for kind in (self._full, self._ranked, self._channelled):
       if value.free_symbols & kind:
         kind.add(name)
-    self._assign(name, _name_of(value), code)
+    self._names[name] = self._append('y' if name == equation.Y else _name_of(value), code)
 
   def _value(self, name: sympy.Symbol, value: sympy.Expr) -> str:
     code = self._printer.tensor(value)
@@ -201,6 +200,8 @@ class _Writer:
     scope, (kind, average, moving_name) = SCOPES[axes], _MOMENTS[type(moment)]
     has_channels = axes != LAYER and bool(moment.args[0].free_symbols & self._channelled)
     argument = self._argument(moment)
+    if len(self._longest_line(name, moment)) > WIDTH:  # though it has no parts that could stand alone
+      argument = self._append('argument', argument)
     self.statements.averages.add((axes, average))
     self._ranked.add(name)
     if has_channels:
@@ -210,16 +211,17 @@ class _Writer:
       self.statements.moving_averages.append(moving)
       code = _batch_average(average, argument, moving.name)
       if average != 'mean':
-        variable = self._number(f'batch_{average}')
-        self.statements.lines.append(f'{variable} = {code}')
-        code = variable
+        code = self._append(f'batch_{average}', code)
     else:
       code = _average(axes, average, argument)
-    self._assign(name, f'{scope}_{kind}', code if average == 'mean' else f'tf.sqrt({code} + self.epsilon)')
+    code = code if average == 'mean' else f'tf.sqrt({code} + self.epsilon)'
+    self._names[name] = self._append(f'{scope}_{kind}', code)
 
-  def _assign(self, name: sympy.Symbol, base: str, code: str) -> None:
-    self._names[name] = self._names[name] or self._number(base)
-    self.statements.lines.append(f'{self._names[name]} = {code}')
+  def _append(self, base: str, code: str) -> str:
+    """Appends a statement and returns the name that it gives to the value."""
+    name = self._number(base)
+    self.statements.lines.append(f'{name} = {code}')
+    return name
 
   def _number(self, base: str) -> str:
     """The name, from its second use on with a number behind it."""

@@ -55,21 +55,21 @@ def check_records(path, records: Sequence[dict]) -> None:
     records: in the order of its lines.
 
   Raises:
-    ModelDirError: naming file, line and key of the first record that is not valid, or that is there twice.
+    ModelDirError: naming the file, the number and the key of the first record that is not valid, or there twice.
   """
-  met, families = {}, None
-  for line, record in enumerate(records, 2):  # line 1 is the header
+  numbers_met, families = {}, set()
+  for number, record in enumerate(records, 1):
     try:
       key = _check_record(record)
+      if key in numbers_met:
+        raise ValueError(f'{key[0]} {key[1]!r} is there already, as record {numbers_met[key]}.')
+      families = families or set(record['scores'])
+      for scores in (record['scores'], record.get('test_scores')):
+        if scores and set(scores) != families:
+          raise ValueError(f'scores must be of {sorted(families)}, received {sorted(scores)}.')
     except (ValueError, RecursionError) as e:
-      raise ModelDirError(f'{path}, line {line}: {e}') from e
-    if key in met:
-      raise ModelDirError(f'{path}, line {line}: {key[0]} {key[1]} is on record already, in line {met[key]}.')
-    met[key] = line
-    families = families or set(record['scores'])
-    if record['scores'] and set(record['scores']) != families:
-      raise ModelDirError(f'{path}, line {line}: `scores` must be of {sorted(families)}, '
-                          f'received {sorted(record["scores"])}.')
+      raise ModelDirError(f'{path}, record {number}: {e}') from e
+    numbers_met[key] = number
 
 
 def _check_record(record: dict) -> tuple:
