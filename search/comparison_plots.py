@@ -104,7 +104,8 @@ def correlation_plot(searches: Searches) -> Figure:
     style(axes)
     pairs = comparison.proxy_and_long_scores(records)
     rho = comparison.rank_correlation(list(pairs.values()))
-    axes.set_title(name + ('' if rho is None else f'\nrank correlation {rho:.2f}, n = {len(pairs)}'), fontsize=10, color=INK)
+    title = name if rho is None else f'{name}\nrank correlation {rho:.2f}, n = {len(pairs)}'
+    axes.set_title(title, fontsize=10, color=INK)
     axes.set_xlabel('proxy task', color=INK)
     axes.set_ylabel('longer training', color=INK)
     for axis in (axes.xaxis, axes.yaxis):

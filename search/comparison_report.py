@@ -99,7 +99,8 @@ def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
 
 def _row_table(title: str, searches, rows: dict[str, Callable]) -> str:
   """A table with a column for each search; `rows` are functions of what `searches` holds, by the row's name."""
-  return markdown.table([title, *searches], [[row, *map(function, searches.values())] for row, function in rows.items()])
+  cells = [[row, *map(function, searches.values())] for row, function in rows.items()]
+  return markdown.table([title, *searches], cells)
 
 
 def _settings(searches: dict[str, SavedSearch]) -> list[str]:
@@ -175,7 +176,8 @@ def _ancestry(name: str, records: Sequence[dict], number: int) -> list[str]:
   if best is None:
     return [f'### {name}', 'No candidate has been accepted yet.']
   steps = comparison.ancestry(records, best)
-  rows = [[records_lib.name(step.record), step.mutation or 'the oldest on record', _percent(records_lib.mean_score(step.record)),
+  rows = [[records_lib.name(step.record), step.mutation or 'the oldest on record',
+           _percent(records_lib.mean_score(step.record)),
            NO_VALUE if step.effect is None else f'{100 * step.effect:+.1f}', len(step.children)] for step in steps]
   return [f'### {name}', markdown.table(['candidate', 'mutation', 'mean score', 'effect', 'children'], rows),
           f'```text\n{equation_text(records_lib.layer_graph(best))}\n```', f'![Ancestry](ancestry_{number}.png)']

@@ -126,7 +126,8 @@ class _Layer:
     """By name, the default and the description of the constructor's arguments."""
     options = {}
     if self.has_groups:
-      options['groups'] = '32', 'number of channel groups; where it does not divide C, the largest number below that does'
+      options['groups'] = '32', ('number of channel groups; where it does not divide C, the largest number below that '
+                                 'does')
     if self.has_batch:
       options['momentum'] = '0.9', 'decay of the moving averages'
       options['synchronized'] = 'False', 'whether the batch is the global one, over all replicas of a strategy'
@@ -204,7 +205,8 @@ import tf_keras
 
 def _class(layer: _Layer) -> str:
   options = layer.options
-  signature = _wrapped(f"def __init__(self, {', '.join(f'{k}={v}' for k, (v, _) in options.items())}, **kwargs):", 2, 15)
+  parameters = ', '.join(f'{name}={default}' for name, (default, _) in options.items())
+  signature = _wrapped(f'def __init__(self, {parameters}, **kwargs):', 2, 15)
   stored = '\n'.join(f'    self.{name} = {name}' for name in options)
   entries = ', '.join(f'{name!r}:{_NO_BREAK}self.{name}' for name in options)
   config = _wrapped(f'return {{**super().get_config(), {entries}}}', 4, 12)

@@ -26,8 +26,8 @@ from tests.search.mutated_files import damaged_bytes, structures
 
 CONFIG = {'seed': 0, 'evaluation': {'class': 'Evaluation', 'quality': None}, 'references': ['bn_relu']}
 GRAPHS = [known_graph(name).to_dict() for name in KNOWN_GRAPHS]
-FEW, MANY = (settings(max_examples=count, deadline=None, derandomize=derandomize, suppress_health_check=list(HealthCheck))
-             for count, derandomize in ((250, True), (10_000, False)))
+OPTIONS = {'deadline': None, 'suppress_health_check': list(HealthCheck)}
+FEW, MANY = settings(max_examples=250, derandomize=True, **OPTIONS), settings(max_examples=10_000, **OPTIONS)
 
 
 def record(stage, **fields):

@@ -79,7 +79,7 @@ def damaged_bytes(draw, seeds):
       data[start:end] = draw(st.binary(min_size=end - start, max_size=end - start))
     elif change == 'insert':
       data[start:start] = draw(st.binary(min_size=1, max_size=5) | st.sampled_from(
-          [b'"', b',', b'{', b'}', b'[', b']', b'null', b'NaN', b'-', b'9' * 5000, b'1e999', b'\\ud800', b'\n', b'\xff']))
+          [*(bytes([b]) for b in b'",{}[]-\n\xff'), b'null', b'NaN', b'9' * 5000, b'1e999', b'\\ud800']))
     elif change == 'cut':
       del data[start:end]
     elif change == 'double':
