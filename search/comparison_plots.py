@@ -1,17 +1,19 @@
 """Plots that compare searches, each search in its colour; what they show is computed in `comparison`."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from evonorm_tf.figures import INK, new_figure, percent, style
 from evonorm_tf.primitives import INDEX_SETS
 from search import comparison
 from search import records as records_lib
-from search.plots import curves, note
+from search.plots import curves, MARKERS, note
 from search.records import EVOLUTION, OUTCOMES, TOP
 
 COLORS = ('#27509b', '#d07a1c', '#3f8f4f', '#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
@@ -54,10 +56,11 @@ def _look(number: int) -> dict:
   return {'color': COLORS[number % len(COLORS)], 'linestyle': _LINES[number // len(COLORS) % len(_LINES)]}
 
 
-def _legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
-  handles, labels = axes.get_legend_handles_labels()
+def _legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
+  """A legend below the panels, with each label once."""
+  handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels())}
   if handles:
-    figure.legend(handles, labels, loc='outside lower center', ncols=min(columns, len(labels)), frameon=False,
+    figure.legend(handles.values(), handles, loc='outside lower center', ncols=min(columns, len(handles)), frameon=False,
                   fontsize=9)
 
 
@@ -113,13 +116,15 @@ def correlation_plot(searches: Searches) -> Figure:
       axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     if not pairs:
       note(axes, 'nothing has been re-ranked yet')
-    for label, point in pairs.items():
-      is_found = label.startswith('candidate')
-      axes.scatter(*point, s=36, color=COLORS[number % len(COLORS)] if is_found else 'white', edgecolors=INK,
-                   linewidths=.8, zorder=3)
-      axes.annotate(label.removeprefix('candidate '), point, textcoords='offset points', xytext=(5, 3), fontsize=7.5)
+    found = [point for label, point in pairs.items() if label.startswith('candidate ')]
+    if found:
+      axes.plot(*zip(*found), 'o', color=COLORS[number % len(COLORS)], markeredgecolor=INK, markeredgewidth=.7,
+                label='candidates')
+    references = {label: point for label, point in pairs.items() if not label.startswith('candidate ')}
+    for (label, point), marker in zip(references.items(), itertools.cycle(MARKERS)):
+      axes.plot(*point, marker, color='white', markeredgecolor=INK, markersize=8, linestyle='none', label=label)
     axes.margins(.15)
-  figure.supxlabel('filled: candidates, by number; white: references', fontsize=9, color=INK)
+  _legend_below(figure, *panels)
   return figure
 
 
@@ -190,12 +195,13 @@ def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
   points = [(step.record['index'], records_lib.mean_score(step.record)) for step in steps]
   axes.plot(*zip(*points), '-o', color=COLORS[0], linewidth=2, markersize=7, label='ancestors of the best, and itself',
             zorder=3)
-  for number, (point, step) in enumerate(zip(points, steps)):
+  for point, step in zip(points, steps):
     effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
     axes.annotate(f'{step.record["index"]}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
-                  xytext=(0, 9 if number % 2 == 0 else -16), color=INK, zorder=4)
+                  xytext=(0, -16 if step.effect and step.effect < 0 else 9), color=INK, zorder=4,
+                  path_effects=[withStroke(linewidth=3, foreground='white')])
   axes.margins(.06, .12)
-  axes.legend(loc='upper left', bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
+  _legend_below(figure, axes)
   return figure
 
 

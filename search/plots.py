@@ -23,7 +23,7 @@ FRONTIER_LABEL = 'Pareto frontier'
 _COLORS = {ACCEPTED: '#3f8f4f', POOR: '#f0c08a', UNSTABLE: '#b39ac9', FAILED: '#c0504d'}
 _DOT, _BEST, _TOP = '#9db8de', '#d07a1c', '#27509b'
 _REFERENCE_COLORS = ('#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
-_MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
+MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
 _PANEL, _MAX_COLUMNS = 3.9, 3  # inches; panels in a row
 
 
@@ -197,7 +197,7 @@ def _mark_references(axes: Axes, references: Sequence[dict], a: int | None, b: i
     if a is None:
       axes.axhline(scores[b], color=color, linewidth=1.1, linestyle=(0, (5, 3)), label=records_lib.name(record))
     else:
-      axes.scatter(scores[a], scores[b], marker=_MARKERS[number % len(_MARKERS)], s=70, color=color,
+      axes.scatter(scores[a], scores[b], marker=MARKERS[number % len(MARKERS)], s=70, color=color,
                    edgecolors='white', linewidths=0.9, label=records_lib.name(record), zorder=4)
 
 

@@ -9,6 +9,7 @@ import numbers
 from collections.abc import Callable, Sequence
 
 from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.markdown import one_line
 from evonorm_tf.model_dir import ModelDirError
 from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, STAGES
 
@@ -35,6 +36,7 @@ def _or_none(is_valid: Callable) -> Callable:
 _TEXT = 'a string', lambda value: isinstance(value, str)
 _NUMBERS = 'an object of numbers', _maps(_is_number)
 _FIELDS = {
+    'graph': ('a layer graph or null', _or_none(lambda value: isinstance(value, dict))),
     'stage': (f'one of {STAGES}', lambda value: isinstance(value, str) and value in STAGES),
     'outcome': (f'one of {OUTCOMES}', lambda value: isinstance(value, str) and value in OUTCOMES),
     'detail': _TEXT, 'scores': _NUMBERS, 'screening': _NUMBERS, 'seconds': _NUMBERS,
@@ -62,11 +64,11 @@ def check_records(path, records: Sequence[dict]) -> None:
     try:
       key = _check_record(record)
       if key in numbers_met:
-        raise ValueError(f'{key[0]} {key[1]!r} is there already, as record {numbers_met[key]}.')
+        raise ValueError(f'{key[0]} {one_line(repr(key[1]))} is there already, as record {numbers_met[key]}.')
       families = families or set(record['scores'])
       for scores in (record['scores'], record.get('test_scores')):
         if scores and set(scores) != families:
-          raise ValueError(f'scores must be of {sorted(families)}, received {sorted(scores)}.')
+          raise ValueError(f'scores must be of {one_line(str(sorted(families)))}, received {one_line(str(sorted(scores)))}.')
     except (ValueError, RecursionError) as e:
       raise ModelDirError(f'{path}, record {number}: {e}') from e
     numbers_met[key] = number
@@ -80,10 +82,10 @@ def _check_record(record: dict) -> tuple:
   if is_accepted != bool(record['scores']):
     raise ValueError(f'`scores` must be there if `outcome` is {ACCEPTED!r}, and only then.')
   if stage == REFERENCE or stage != EVOLUTION and record['index'] is None:
-    if record.get('graph') is not None:
+    if record['graph'] is not None:
       raise ValueError('`graph` must be null for a known layer.')
   else:
-    LayerGraph.from_dict(record.get('graph'))
+    LayerGraph.from_dict(record['graph'])
   if not _NUMBERS[1](record.get('test_scores', {})):
     raise ValueError(f'`test_scores` must be {_NUMBERS[0]}.')
   return stage, record['index'] if stage == EVOLUTION else record['name']
@@ -94,8 +96,4 @@ def _check_fields(record: dict, fields: dict) -> None:
     if key not in record:
       raise ValueError(f'`{key}` is missing.')
     if not is_valid(record[key]):
-      raise ValueError(f'`{key}` must be {expected}, received {_shortened(repr(record[key]))}.')
-
-
-def _shortened(text: str, length: int = 100) -> str:
-  return text if len(text) <= length else f'{text[:length]}…'
+      raise ValueError(f'`{key}` must be {expected}, received {one_line(repr(record[key]))}.')

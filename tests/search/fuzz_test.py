@@ -67,7 +67,7 @@ def check_graph_file(path, content) -> bool:
   try:
     graph = LayerGraph.load(path)
   except LayerGraphError as e:
-    assert str(e).startswith(f'{path}: ') and len(str(e)) < 10_000
+    assert str(e).startswith(f'{path}: ') and len(str(e)) < 1000
     str(e).encode()  # a lone surrogate could not be printed
     return False
   assert LayerGraph.from_dict(json.loads(json.dumps(graph.to_dict()))) == graph
@@ -98,7 +98,7 @@ def check_journal_file(path, content) -> bool:
     try:
       records = load(path)
     except ModelDirError as e:
-      assert str(path) in str(e) and len(str(e)) < 20_000
+      assert str(path) in str(e)
       str(e).encode()
       found.append(None)
     else:
