@@ -60,8 +60,8 @@ def _legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
   """A legend below the panels, with each label once."""
   handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels())}
   if handles:
-    figure.legend(handles.values(), handles, loc='outside lower center', ncols=min(columns, len(handles)), frameon=False,
-                  fontsize=9)
+    columns = min(columns, len(handles))
+    figure.legend(handles.values(), handles, loc='outside lower center', ncols=columns, frameon=False, fontsize=9)
 
 
 def rejection_plot(searches: Searches) -> Figure:

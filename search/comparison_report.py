@@ -195,7 +195,7 @@ def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], f
       for name, figure in figures.items():
         tf.summary.image(name, image(figure))
       for name, parts in sections.items():
-        tf.summary.text(name, '\n\n'.join(part for part in parts if not part.startswith('![')))
+        tf.summary.text(f'report/{name}', '\n\n'.join(part for part in parts if not part.startswith('![')))
 
 
 def _write_curves(records: Sequence[dict]) -> None:

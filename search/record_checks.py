@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.markdown import one_line
 from evonorm_tf.model_dir import ModelDirError
-from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, STAGES
+from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, RERANKING, STAGES
 
 
 def _is_index(value) -> bool:
@@ -42,11 +42,13 @@ _FIELDS = {
     'detail': _TEXT, 'scores': _NUMBERS, 'screening': _NUMBERS, 'seconds': _NUMBERS,
     'gradient_norm': ('a number or null', _or_none(_is_number)), 'elapsed': ('a number', _is_number),
 }
-_FIELDS_OF_CANDIDATES = {
-    'index': ('an integer from 0 on', _is_index), 'parent': ('an integer from 0 on or null', _or_none(_is_index)),
-    'filtered': ('an object of counts', _maps(_is_index)),
+_FIELDS_OF_STAGE = {
+    REFERENCE: {'name': _TEXT},
+    EVOLUTION: {'index': ('an integer from 0 on', _is_index),
+                'parent': ('an integer from 0 on or null', _or_none(_is_index)),
+                'filtered': ('an object of counts', _maps(_is_index))},
+    RERANKING: {'name': _TEXT, 'index': ('an integer from 0 on or null', _or_none(_is_index))},
 }
-_FIELDS_OF_LAYERS = {'name': _TEXT, 'index': ('an integer from 0 on or null', _or_none(_is_index))}
 
 
 def check_records(path, records: Sequence[dict]) -> None:
@@ -68,7 +70,8 @@ def check_records(path, records: Sequence[dict]) -> None:
       families = families or set(record['scores'])
       for scores in (record['scores'], record.get('test_scores')):
         if scores and set(scores) != families:
-          raise ValueError(f'scores must be of {one_line(str(sorted(families)))}, received {one_line(str(sorted(scores)))}.')
+          expected, received = (one_line(str(sorted(names))) for names in (families, scores))
+          raise ValueError(f'scores must be of {expected}, received {received}.')
     except (ValueError, RecursionError) as e:
       raise ModelDirError(f'{path}, record {number}: {e}') from e
     numbers_met[key] = number
@@ -78,7 +81,7 @@ def _check_record(record: dict) -> tuple:
   """Returns what identifies the record; raises ValueError if it is not valid."""
   _check_fields(record, _FIELDS)
   stage, is_accepted = record['stage'], record['outcome'] == ACCEPTED
-  _check_fields(record, _FIELDS_OF_CANDIDATES if stage == EVOLUTION else _FIELDS_OF_LAYERS)
+  _check_fields(record, _FIELDS_OF_STAGE[stage])
   if is_accepted != bool(record['scores']):
     raise ValueError(f'`scores` must be there if `outcome` is {ACCEPTED!r}, and only then.')
   if stage == REFERENCE or stage != EVOLUTION and record['index'] is None:

@@ -51,7 +51,7 @@ def test_tensorboard(searches, tmp_path):
     compare_searches(searches, str(tmp_path))
   read = lambda run: EventAccumulator(str(tmp_path / 'tensorboard' / run), size_guidance={'tensors': 0}).Reload()
   events = read('comparison')
-  assert {'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry', 'ancestry_1', 'searches'} <= set(
+  assert {'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'report/ancestry', 'report/searches'} <= set(
       events.Tags()['tensors'])
   width, height, png = tf.make_ndarray(events.Tensors('efficiency')[0].tensor_proto)[:3]
   assert tf.image.decode_png(png).shape[:2] == (int(height), int(width)) and len(events.Tensors('efficiency')) == 1

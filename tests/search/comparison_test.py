@@ -14,8 +14,8 @@ TANH = LayerGraph((Node('tanh', (0,)), Node('mul', (0, 4))))
 
 
 def test_core_seconds_add_up_in_the_order_of_completion(make_record):
-  records = [make_record('reference', (.5,), name='bn_relu', seconds={'total': 100.}), make_record(seconds={'total': 2.}),
-             make_record(), make_record(scores=(.3,), seconds={'build': 1., 'train': .5})]
+  records = [make_record('reference', (.5,), name='bn_relu', seconds={'total': 100.}),
+             make_record(seconds={'total': 2.}), make_record(), make_record(scores=(.3,), seconds={'build': 1., 'train': .5})]
   np.testing.assert_allclose(comparison.core_seconds(records), [2., 2., 3.5])
 
 

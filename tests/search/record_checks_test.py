@@ -10,7 +10,7 @@ from search.saved_search import load_search
 
 def test_records_of_every_kind_pass(make_record, whole):
   check_records('journal', [
-      make_record('reference', (.5, .25), name='bn_relu', index=None), make_record(index=0, scores=(.5, 1)),
+      make_record('reference', (.5, .25), name='bn_relu'), make_record(index=0, scores=(.5, 1)),
       make_record(index=1, parent=0, gradient_norm=None, some_new_key=3), make_record('reranking', (.5, 1.), index=0)])
   check_records('journal', whole[1])
 
