@@ -46,7 +46,8 @@ def check_settings(path, there: dict, here: dict, work: str, argument: str = 'mo
   """
   differences = list(_differences(there, json.loads(json.dumps(here))))
   if differences:
-    raise ModelDirError(f'{path} belongs to a {work} of another configuration: {"; ".join(differences)}. '
+    told = '; '.join(differences).encode(errors='backslashreplace').decode()  # half a character cannot be printed
+    raise ModelDirError(f'{path} belongs to a {work} of another configuration: {told}. '
                         f'Give this {work} {_own(argument)}.')
 
 

@@ -31,10 +31,12 @@ from search.proposal import propose
 from search.proposal import RandomSearch
 from search.proposal import TournamentEvolution
 from search.random_graph import SearchSpace
+from search.record_checks import check_records
 from search.records import EVOLUTION
 from search.records import FAILED
 from search.records import REFERENCE
 from search.records import RERANKING
+from search.saved_search import JOURNAL
 from search.summaries import Summaries
 
 
@@ -77,7 +79,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
 
   Raises:
     KeyboardInterrupt: after a Ctrl-C; what was evaluated before is on record.
-    ModelDirError: if `model_dir` holds another search, or another process is running it.
+    ModelDirError: if `model_dir` holds another search or a damaged one, or another process is running it.
     ValueError: for arguments that cannot work, before anything is evaluated.
   """
   _check(candidates, references)
@@ -88,7 +90,9 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
   phases = {REFERENCE: len(references), EVOLUTION: candidates, RERANKING: reranking.top + len(references)}
   with interrupts_noted():
     with contextlib.ExitStack() as stack:
-      journal = stack.enter_context(Journal(pathlib.Path(model_dir) / 'journal.jsonl', identity))
+      path = pathlib.Path(model_dir) / JOURNAL
+      journal = stack.enter_context(Journal(path, identity))
+      check_records(path, journal.records)
       evaluation.check()
       reranking.evaluation.check()
       summaries = stack.enter_context(contextlib.closing(

@@ -42,6 +42,11 @@ def mean_score(record: dict, scores: str = 'scores') -> float:
   return statistics.fmean(record[scores].values())
 
 
+def seconds(record: dict) -> float:
+  """An evaluation's time: its own total, or the sum over the activities."""
+  return record['seconds'].get('total', sum(record['seconds'].values()))
+
+
 def candidates(records: Sequence[dict]) -> list[Candidate]:
   """The accepted candidates of the evolution, in the order of completion."""
   names = architectures(records)

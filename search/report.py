@@ -225,17 +225,12 @@ def _outcome_table(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]
   counts, rows = records_lib.counts_by_outcome(records), []
   evaluated = records_lib.of_stage(records, EVOLUTION)
   for outcome in OUTCOMES:
-    timed = [r['seconds'] for r in evaluated if r['outcome'] == outcome and r['seconds']]
-    totals = [_total(seconds) for seconds in timed]
-    trace = sum(seconds.get('trace', 0) for seconds in timed)
+    timed = [r for r in evaluated if r['outcome'] == outcome and r['seconds']]
+    totals = [records_lib.seconds(r) for r in timed]
+    trace = sum(r['seconds'].get('trace', 0) for r in timed)
     rows.append([outcome, counts[outcome], _share(counts[outcome], len(evaluated)),
                  f'{statistics.median(totals):.1f}' if totals else NO_VALUE, _share(trace, sum(totals))])
   return ['outcome', 'candidates', 'share', 'median seconds', 'of which tracing'], rows
-
-
-def _total(seconds: dict[str, float]) -> float:
-  """An evaluation's time: its own total, or the sum over the activities."""
-  return seconds.get('total', sum(seconds.values()))
 
 
 def _share(part: float, whole: float) -> str:

@@ -70,10 +70,10 @@ class Summaries:
       heading = f'{name}, mean score {records_lib.mean_score(best):.4f}'
       code = equation_text(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
       tf.summary.text('best/equation', f'{heading}\n\n    {code}')
-      tf.summary.image('best/graph', _image(draw_graph(graph, name, best['scores'])))
+      tf.summary.image('best/graph', image(draw_graph(graph, name, best['scores'])))
 
   def _write_plot(self) -> None:
-    tf.summary.image('progress', _image(progress_plot(self._unplotted)))
+    tf.summary.image('progress', image(progress_plot(self._unplotted)))
     self._unplotted = None
 
 
@@ -94,7 +94,7 @@ def _scalars(records: Sequence[dict]) -> dict[str, float | None]:
   return scalars
 
 
-def _image(figure: Figure) -> np.ndarray:
+def image(figure: Figure) -> np.ndarray:
   """The figure's pixels: [1, height, width, 4], uint8."""
   figure.canvas.draw()
   return np.asarray(figure.canvas.buffer_rgba())[np.newaxis]
