@@ -10,6 +10,7 @@ import functools
 import os
 import pathlib
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ except ImportError:
 LOCAL = 'local'
 OBJECT_STORE_BYTES = 100 * 2 ** 20  # a task and its outcome are kilobytes; Ray would take a third of the memory
 SECONDS_BETWEEN_COUNTS = 10  # of the cluster's nodes
+SECONDS_TO_ANSWER = 10
 _NO_CLUSTER = ConnectionError, RuntimeError, ValueError, TimeoutError  # what Ray raises, by the form of the address
 
 
@@ -153,12 +155,12 @@ def _result(reference):
 def _connect(address: str, runtime_env: dict | None) -> None:
   """Connects this process to the cluster, or starts a local one; quietly."""
   is_local = address == LOCAL
-  options = {'log_to_driver': False, 'logging_level': 'ERROR', 'include_dashboard': False} if is_local else {
-      'log_to_driver': False, 'logging_level': 'ERROR'}
+  _check_answers(address)
+  options = {'log_to_driver': False, 'logging_level': 'ERROR'}
   if is_local:
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # nothing is sent, and nothing said of it
-    options['object_store_memory'] = OBJECT_STORE_BYTES
-  if runtime_env is None and not is_local:
+    options |= {'include_dashboard': False, 'object_store_memory': OBJECT_STORE_BYTES}
+  elif runtime_env is None:
     runtime_env = _this_environment()
   try:
     with _own_sigterm(), interrupted_at_once():
@@ -169,6 +171,16 @@ def _connect(address: str, runtime_env: dict | None) -> None:
   except BaseException:
     ray.shutdown()
     raise
+
+
+def _check_answers(address: str) -> None:
+  """Raises ConnectionError if nobody listens at host:port; Ray itself would try for minutes."""
+  host, _, port = address.removeprefix('ray://').rpartition(':')
+  if host and port.isdecimal():
+    try:
+      socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+    except OSError as e:
+      raise ConnectionError(f'`address`: no Ray at {address!r}: {e}') from e
 
 
 def _this_environment() -> dict:

@@ -31,8 +31,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.fixture
 def light_workers(monkeypatch):
-  """Starts two workers whose initializer does nothing; closes them."""
-  monkeypatch.setattr(executors, '_initialize_worker', abs)
+  """Starts two workers that do without TensorFlow; closes them."""
+  monkeypatch.setattr(executors, 'prepare_tensorflow', abs)
   workers = WorkerProcesses(2)
   yield workers
   workers.close()
@@ -76,6 +76,8 @@ def test_make_executor():
   for number in (0, -1):
     with pytest.raises(ValueError, match=f'`workers` must be at least 1, received {number}'):
       make_executor(number)
+    with pytest.raises(ValueError, match=f'`candidates_per_process` must be at least 1, received {number}'):
+      WorkerProcesses(1, number)
 
 
 def test_results_come_under_their_keys_from_processes_that_live_on(light_workers):
@@ -104,6 +106,32 @@ def test_a_dying_worker_takes_its_own_task_only(light_workers, death):
   for key in range(2):
     light_workers.submit(key, math.sqrt, 4.)
   assert dict(light_workers.next_result() for _ in range(2)) == {0: 2., 1: 2.}
+
+
+def test_a_process_has_so_many_tasks_at_most(monkeypatch):
+  monkeypatch.setattr(executors, 'prepare_tensorflow', abs)
+  workers, pids = WorkerProcesses(1, candidates_per_process=2), []
+  for task in range(5):
+    workers.submit(task, *((math.sqrt, -1.) if task == 3 else (os.getpid,)))
+    try:
+      pids.append(workers.next_result()[1])
+    except ValueError:
+      pids.append(pids[-1])
+  workers.close()
+  assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
+  assert wait_until(lambda: not any(map(is_alive, pids)))
+
+
+def test_a_probe_tells_whether_workers_can_start(light_workers, monkeypatch):
+  light_workers.probe()
+  assert light_workers.free == 2
+  light_workers.close()
+  monkeypatch.setattr(executors, 'prepare_tensorflow', os._exit)
+  broken = WorkerProcesses(1)
+  with pytest.raises(WorkerDied):
+    broken.probe()
+  assert broken.free == 1
+  broken.close()
 
 
 def test_a_worker_that_dies_while_idle_is_replaced(light_workers):
@@ -183,7 +211,7 @@ def test_workers_that_are_starting_do_not_see_ctrl_c(tmp_path):
   (tmp_path / 'parent.py').write_text(textwrap.dedent('''
       import os, signal, time
       from search import executors
-      executors._initialize_worker = abs
+      executors.prepare_tensorflow = abs
       if __name__ == '__main__':
         signal.signal(signal.SIGINT, signal.default_int_handler)
         workers = executors.WorkerProcesses(2)
