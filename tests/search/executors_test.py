@@ -25,6 +25,9 @@ from search.executors import make_executor
 from search.executors import WorkerDied
 from search.executors import WorkerProcesses
 from search.interrupts import interrupts_noted
+from search.journal import Journal
+from search.retries import Retrying
+from tests.search import deadly_tasks
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -106,6 +109,15 @@ def test_a_dying_worker_takes_its_own_task_only(light_workers, death):
   for key in range(2):
     light_workers.submit(key, math.sqrt, 4.)
   assert dict(light_workers.next_result() for _ in range(2)) == {0: 2., 1: 2.}
+
+
+def test_two_hundred_candidates_of_which_ten_die_once_and_one_always(light_workers, tmp_path):
+  deaths = [99 if i == 57 else int(i % 20 == 3) for i in range(200)]
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    results = deadly_tasks.run_all(Retrying(light_workers, 2, journal), tmp_path, deaths)
+  assert str(results.pop(57)).endswith('in each of 3 tries')
+  assert results == {i: 10 * i for i in range(200) if i != 57}
+  assert [len(deadly_tasks.pids(tmp_path, i)) for i in range(200)] == [min(d, 2) + 1 for d in deaths]
 
 
 def test_a_process_has_so_many_tasks_at_most(monkeypatch):
