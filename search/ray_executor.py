@@ -33,7 +33,7 @@ LOCAL = 'local'
 OBJECT_STORE_BYTES = 100 * 2 ** 20  # a task and its outcome are kilobytes; Ray would take a third of the memory
 SECONDS_BETWEEN_COUNTS = 10  # of the cluster's nodes
 SECONDS_TO_ANSWER = 10
-_NO_CLUSTER = ConnectionError, RuntimeError, ValueError, TimeoutError  # what Ray raises, by the form of the address
+STARTS = 3  # of a local Ray, which gives up after 30 seconds: not enough where others use the cores
 
 
 class RayExecutor:
@@ -162,15 +162,18 @@ def _connect(address: str, runtime_env: dict | None) -> None:
     options |= {'include_dashboard': False, 'object_store_memory': OBJECT_STORE_BYTES}
   elif runtime_env is None:
     runtime_env = _this_environment()
-  try:
-    with _own_sigterm(), interrupted_at_once():
-      ray.init(address=address, runtime_env=runtime_env, **options)
-  except _NO_CLUSTER as e:
-    ray.shutdown()
-    raise ConnectionError(f'`address`: no Ray at {address!r}: {e}') from e
-  except BaseException:
-    ray.shutdown()
-    raise
+  for tries_left in reversed(range(STARTS if is_local else 1)):
+    try:
+      with _own_sigterm(), interrupted_at_once():
+        ray.init(address=address, runtime_env=runtime_env, **options)
+      return
+    except Exception as e:  # ConnectionError, ValueError, or no class of its own, by the address and what is wrong
+      ray.shutdown()
+      if not tries_left:
+        raise ConnectionError(f'`address`: no Ray at {address!r}: {e}') from e
+    except BaseException:
+      ray.shutdown()
+      raise
 
 
 def _check_answers(address: str) -> None:
