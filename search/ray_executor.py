@@ -1,8 +1,8 @@
 """Evaluates candidates by Ray Core tasks: on all cores of this machine, or on a cluster.
 
-Ray never runs a task again by itself: which candidate is tried again is the search's decision, and each has a process
-that no other candidate shares at the time. The head of the search is no part of Ray's state; when it dies, Ray ends what
-it had begun, and the search goes on from its journal.
+Ray never runs a task again by itself: which candidate is tried again is the search's decision. When the process of the
+search dies, Ray ends what it had begun, and a local Ray ends too; the search goes on from its journal. On the console
+Ray says why a worker died, and nothing else.
 """
 
 import contextlib

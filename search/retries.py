@@ -92,8 +92,8 @@ class Retrying:
         self._executor.probe()
       except WorkerDied as e:
         raise WorkersCannotStart(
-            f'workers die at their start: {self._deaths_in_a_row} in a row, and one that had no task. What was recorded '
-            'before is safe. `workers = 1` evaluates in the process of the search, and shows what is wrong.') from e
+            f'workers die at their start: {self._deaths_in_a_row} in a row, and one that had no task. What was '
+            'recorded before is safe. `executor = None` and `workers = 1` show what is wrong.') from e
 
 
 def _died(deaths: int, how: str) -> WorkerDied:

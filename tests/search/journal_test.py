@@ -131,7 +131,8 @@ def test_a_torn_header_is_written_anew(path):
 
 @pytest.mark.parametrize('number, line, message', [
     (2, b'{"stage": "evol', 'not JSON'), (3, b'', 'not JSON'), (4, b'\xff\xfe', 'not JSON'),
-    (3, b'[1, 2]', 'expected a JSON object, found list'), (2, b'{"begun": [1]}', r'expected the name .* \[1\]'), (1, b'{}', 'expected the header of a journal of version 1'),
+    (3, b'[1, 2]', 'expected a JSON object, found list'), (2, b'{"begun": [1]}', r'expected the name .* \[1\]'),
+    (1, b'{}', 'expected the header of a journal of version 1'),
     (1, b'{"version": 2, "config": {}}', 'expected the header of a journal of version 1')])
 def test_damage_before_the_end_is_named_by_line(path, number, line, message):
   lines = path.read_bytes().split(b'\n')
