@@ -41,7 +41,8 @@ class RayExecutor:
 
   Args:
     address: 'local' for a Ray of this search's own on this machine, which ends with the search; 'auto' for the cluster
-      that this machine belongs to (`ray start`), or the address of one.
+      that this machine belongs to (`ray start`), or the address of one. Where a cluster asks for a token, as Ray's
+      documentation has it, the search needs the variable RAY_AUTH_MODE=token.
     num_cpus: cores a task; TensorFlow gets as many threads.
     num_gpus: GPUs a task, such as 0.25 where four share one; 0 hides the GPUs from the tasks.
     tasks: how many run at a time; None for as many as the nodes have room for, also when the cluster grows.
@@ -170,7 +171,8 @@ def _connect(address: str, runtime_env: dict | None) -> None:
     except Exception as e:  # ConnectionError, ValueError, or no class of its own, by the address and what is wrong
       ray.shutdown()
       if not tries_left:
-        raise ConnectionError(f'`address`: no Ray at {address!r}: {e}') from e
+        reasons = [str(e), *str(e.__cause__ or '').strip().splitlines()[-1:]]
+        raise ConnectionError(f'`address`: no Ray at {address!r}: {" ".join(reasons)}') from e
     except BaseException:
       ray.shutdown()
       raise

@@ -105,9 +105,11 @@ def test_misspelt_bindings_fail_when_parsed(file):
 
 @by_name
 def test_ray_joins_every_search(file):
+  alone = parse(file)
+  gin.clear_config()
   gin.parse_config_files_and_bindings([str(file), str(RAY)], [])
   arguments = gin.get_bindings(evolution.run_search)
-  assert arguments['evaluation'] == parse(file)['evaluation']
+  assert arguments['evaluation'] == alone['evaluation'] and 'executor' not in alone
   executor = gin.get_bindings(ray_executor.RayExecutor)
   assert issubclass(arguments['executor'], ray_executor.RayExecutor) and executor['address'] == 'local'
   inspect.signature(ray_executor.RayExecutor).bind(**executor)

@@ -4,6 +4,7 @@ import inspect
 import math
 import os
 import pathlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -141,12 +142,17 @@ executor.close()
 
 
 @pytest.fixture
-def cluster(tmp_path_factory):
-  """The address of a cluster that was started elsewhere, and knows neither these packages nor the variables TF_*."""
+def cluster(tmp_path_factory, monkeypatch):
+  """The address of a cluster that was started elsewhere, and knows neither these packages nor the variables TF_*.
+
+  It has a token of its own, so that nobody else can use it, and the user's does not count.
+  """
   folder = tmp_path_factory.mktemp('ray')
+  monkeypatch.setenv('RAY_AUTH_MODE', 'token')
+  monkeypatch.setenv('RAY_AUTH_TOKEN', secrets.token_hex())
   environment = {k: v for k, v in os.environ.items() if not k.startswith(('TF_', 'PYTHON'))}
   with socket.socket() as probe:
-    probe.bind(('127.0.0.1', 0))
+    probe.bind(('', 0))  # free at every address of this machine: Ray takes another than 127.0.0.1
     port = probe.getsockname()[1]
   head = subprocess.Popen(
       [pathlib.Path(sys.executable).parent / 'ray', 'start', '--head', '--block', f'--port={port}', '--num-cpus=1',
@@ -160,9 +166,19 @@ def cluster(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_cluster_gets_the_code_and_the_variables(cluster):
+def test_a_cluster_that_refuses_says_why(cluster):
+  """As a process of its own: Ray reads its variables once."""
   run = subprocess.run([sys.executable, '-c', DRIVER, cluster], cwd=ROOT, text=True, check=False, capture_output=True,
-                       env=os.environ | {'TF_SOME': 'value'})
+                       env=os.environ | {'RAY_AUTH_TOKEN': 'another'})
+  assert run.returncode
+  assert 'InvalidAuthToken' in run.stderr.rpartition('`address`: no Ray at')[2]
+
+
+@pytest.mark.slow
+def test_a_cluster_gets_the_code_and_the_variables(cluster, tmp_path):
+  # Elsewhere, for Ray tells the workers of the driver's folder, which those of another machine do not have.
+  run = subprocess.run([sys.executable, '-c', DRIVER, cluster], cwd=tmp_path, text=True, check=False,
+                       capture_output=True, env=os.environ | {'TF_SOME': 'value', 'PYTHONPATH': str(ROOT)})
   assert run.returncode == 0, run.stderr
   file, variable, equation = run.stdout.split('\n', 2)
   assert file.endswith('search/__init__.py') and file != str(ROOT / 'search' / '__init__.py')
