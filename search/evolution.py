@@ -19,6 +19,7 @@ from search import records as records_lib
 from search import report
 from search.evaluation import Evaluation
 from search.evaluation import Outcome
+from search.executors import Executor
 from search.executors import make_executor
 from search.executors import WorkerDied
 from search.identity import identity_of
@@ -36,6 +37,7 @@ from search.records import EVOLUTION
 from search.records import FAILED
 from search.records import REFERENCE
 from search.records import RERANKING
+from search.retries import Retrying
 from search.saved_search import JOURNAL
 from search.summaries import Summaries
 
@@ -56,7 +58,8 @@ class Reranking:
 
 def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
                strategy: TournamentEvolution | RandomSearch, space: SearchSpace, window: int, candidates: int,
-               references: Sequence[str] = (), seed: int = 0, workers: int = 1, max_minutes: float | None = None,
+               references: Sequence[str] = (), seed: int = 0, workers: int = 1,
+               executor: Callable[[], Executor] | None = None, retries: int = 2, max_minutes: float | None = None,
                operative_config: Callable[[], str] = str) -> list[dict]:
   """Searches, or goes on with a search, and writes its report; the root of the configuration.
 
@@ -71,6 +74,9 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     references: names of known layers that are judged like candidates, for comparison.
     seed: of the proposals. With one worker the whole search follows from its arguments.
     workers: 1 for this process, n for n worker processes.
+    executor: what starts the workers instead, such as `search.ray_executor.RayExecutor`; `workers` does not count then.
+    retries: how many times a candidate that killed its worker is tried again, before it is recorded as failed; a
+      candidate that ends this process too, when the search goes on.
     max_minutes: after this run time no new candidate is begun, and the re-ranking follows; None for no limit.
     operative_config: returns the configuration's text; it is written to `model_dir` and TensorBoard.
 
@@ -81,6 +87,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     KeyboardInterrupt: after a Ctrl-C; what was evaluated before is on record.
     ModelDirError: if `model_dir` holds another search or a damaged one, or another process is running it.
     ValueError: for arguments that cannot work, before anything is evaluated.
+    WorkersCannotStart: if workers die and no candidate is to blame.
   """
   _check(candidates, references)
   population = Population(window)
@@ -98,8 +105,8 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
       summaries = stack.enter_context(contextlib.closing(
           Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
       _write_config(operative_config(), model_dir, summaries)
-      executor = stack.enter_context(contextlib.closing(make_executor(workers)))
-      search = _Search(journal, executor, summaries, stack.enter_context(Progress(phases)))
+      started = stack.enter_context(contextlib.closing(executor() if executor else make_executor(workers)))
+      search = _Search(journal, Retrying(started, retries, journal), summaries, stack.enter_context(Progress(phases)))
       search.evaluate_each(REFERENCE, {name: (None, name) for name in references}, evaluation)
       search.evolve(strategy, space, population, evaluation, candidates, seed, max_minutes)
       search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
@@ -125,7 +132,7 @@ class _Search:
     progress: told of every record.
   """
 
-  def __init__(self, journal: Journal, executor, summaries: Summaries, progress: Progress):
+  def __init__(self, journal: Journal, executor: Retrying, summaries: Summaries, progress: Progress):
     self._journal = journal
     self._executor = executor
     self._summaries = summaries
@@ -146,7 +153,7 @@ class _Search:
       population.append(candidate)
     done = {r['index'] for r in evolution}
     waiting = [i for i in reversed(range(candidates)) if i not in done]
-    running = {}
+    running = {}  # proposals, by key
     end = math.inf if max_minutes is None else 60 * max_minutes
     self._progress.update(EVOLUTION, self._journal.records, seconds_allowed=end - self.elapsed)
     while waiting or running:
@@ -155,13 +162,14 @@ class _Search:
       while waiting and self._executor.free:
         proposal = propose(waiting.pop(), strategy, space, population, seen, seed)
         seen.add(proposal.graph.without_dead_nodes())
-        running[proposal.index] = proposal
-        self._executor.submit(proposal.index, evaluation.evaluate, proposal.graph)
+        key = f'{EVOLUTION} {proposal.index}'
+        running[key] = proposal
+        self._executor.submit(key, evaluation.evaluate, proposal.graph)
       if running:
-        index, outcome = self._next_result()
-        proposal = running.pop(index)
-        record = self._record(EVOLUTION, outcome, index=index, parent=proposal.parent, graph=proposal.graph.to_dict(),
-                              filtered=proposal.filtered)
+        key, outcome = self._next_result()
+        proposal = running.pop(key)
+        record = self._record(EVOLUTION, outcome, index=proposal.index, parent=proposal.parent,
+                              graph=proposal.graph.to_dict(), filtered=proposal.filtered)
         for candidate in records_lib.candidates([record]):
           population.append(candidate)
 
@@ -169,14 +177,15 @@ class _Search:
     """Evaluates layers that stand fixed, by name: (index of the candidate or None, graph or known name)."""
     done = {r['name'] for r in records_lib.of_stage(self._journal.records, stage)}
     waiting = [name for name in reversed(jobs) if name not in done]
-    running = set()
+    running = {}  # names, by key
     self._progress.update(stage, self._journal.records)
     while waiting or running:
       while waiting and self._executor.free:
-        running.add(waiting[-1])
-        self._executor.submit(waiting[-1], evaluation.evaluate, jobs[waiting.pop()][1])
-      name, outcome = self._next_result()
-      running.remove(name)
+        key = f'{stage} {waiting[-1]}'
+        running[key] = waiting.pop()
+        self._executor.submit(key, evaluation.evaluate, jobs[running[key]][1])
+      key, outcome = self._next_result()
+      name = running.pop(key)
       index, spec = jobs[name]
       self._record(stage, outcome, name=name, index=index, graph=None if index is None else spec.to_dict())
 

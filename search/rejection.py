@@ -55,7 +55,8 @@ class StabilityTest:
   Attributes:
     steps: of gradient ascent (the paper's 100, recalled).
     learning_rate: of the ascent (not in the paper as recalled).
-    max_gradient_norm: a candidate whose gradient norm passes it is rejected (the paper's 1e8, recalled).
+    max_gradient_norm: a candidate whose gradient norm passes it is rejected (the paper's 1e8, recalled); `math.inf`
+      to reject only what is not finite.
   """
   steps: int = 100
   learning_rate: float = 0.1
@@ -75,7 +76,7 @@ class StabilityTest:
       raise_if_interrupted()
       steps = min(STEPS_PER_CALL, self.steps - done)
       largest = max(largest, float(ascend(batches, tf.constant(steps))))
-      if not largest <= self.max_gradient_norm:  # so written, NaN is caught too
+      if not (math.isfinite(largest) and largest <= self.max_gradient_norm):
         raise StabilityRejected(f'gradient norm {largest:.3g} within {done + steps} steps of gradient ascent, '
                                 f'at most {self.max_gradient_norm:g} is allowed')
     return largest

@@ -47,6 +47,7 @@ class FakeEvaluation:
 
 class FakeExecutor:
   """Two tasks at a time, which end in random order; `deadly` ones kill their worker."""
+  in_process = False
 
   def __init__(self, deadly=()):
     self._tasks, self._rng, self._deadly = [], random.Random(0), deadly
@@ -64,6 +65,9 @@ class FakeExecutor:
   def next_result(self):
     key, function, args = self._tasks.pop(self._rng.randrange(len(self._tasks)))
     return key, WorkerDied('the worker process died') if key in self._deadly else function(*args)
+
+  def probe(self):
+    """Workers start."""
 
   def close(self):
     self.most = None
@@ -84,8 +88,9 @@ def untimed(records):
 
 
 def read(model_dir):
-  """The records of a journal without times."""
-  return untimed(map(json.loads, (pathlib.Path(model_dir) / 'journal.jsonl').read_text().splitlines()[1:]))
+  """The records of a journal without times and notes."""
+  lines = map(json.loads, (pathlib.Path(model_dir) / 'journal.jsonl').read_text().splitlines()[1:])
+  return untimed(line for line in lines if 'stage' in line)
 
 
 def stage(records, name):

@@ -117,6 +117,15 @@ def test_ctrl_c_is_looked_for_before_every_call(monkeypatch):
   assert events == ['look', 25, 'look', 25]
 
 
+def test_infinity_allows_every_finite_norm_and_no_other(monkeypatch):
+  monkeypatch.setattr(tf, 'function', lambda f: lambda batches, steps: norms.pop(0))
+  norms = [1e30]
+  assert StabilityTest(steps=25, max_gradient_norm=math.inf).check(TASK, get_norm_act('bn_relu')) == 1e30
+  norms = [math.inf]
+  with pytest.raises(StabilityRejected, match='gradient norm inf'):
+    StabilityTest(steps=25, max_gradient_norm=math.inf).check(TASK, get_norm_act('bn_relu'))
+
+
 @pytest.mark.parametrize('norms, steps, text', [
     ([1e8, 1.01e8], 50, '1.01e[+]08'), ([math.inf], 25, 'inf'), ([math.nan], 25, '(inf|nan)')])
 def test_a_norm_beyond_the_limit_is_rejected(monkeypatch, norms, steps, text):

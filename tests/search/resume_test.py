@@ -85,7 +85,7 @@ def test_killed_by_the_system_and_resumed(bare, whole, tmp_path):
   child = subprocess.Popen([sys.executable, '-c', code], cwd=pathlib.Path(__file__).parents[2],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
   journal, end = tmp_path / 'journal.jsonl', time.monotonic() + 60
-  while not (journal.exists() and journal.read_bytes().count(b'\n') >= 8) and time.monotonic() < end:
+  while not (journal.exists() and journal.read_bytes().count(b'"stage"') > 7) and time.monotonic() < end:
     time.sleep(.005)
   with pytest.raises(ModelDirError, match='another process is running this search'):
     search(tmp_path)
