@@ -6,6 +6,7 @@ whose outputs differ by a factor that γ could take over: they train differently
 """
 
 import collections
+import functools
 import math
 
 from evonorm_tf.layer_graph import LayerGraph
@@ -28,7 +29,7 @@ class Equivalents:
     """Returns the key of the graph that computes the same function, or None."""
     form = canonical(graph)
     if form not in self._keys:
-      key = self._look_up(fingerprint(form))
+      key = self._look_up(_fingerprint(form))
       if key is None:
         return None
       self._keys[form] = key
@@ -38,7 +39,7 @@ class Equivalents:
     """Adds a graph that `find` knows no equivalent of."""
     form = canonical(graph)
     self._keys[form] = key
-    found = fingerprint(form)
+    found = _fingerprint(form)
     self._cells[_cell(found.magnitude)].append((found, key))
 
   def _look_up(self, found: Fingerprint) -> int | None:
@@ -48,6 +49,9 @@ class Equivalents:
         if other.agrees(found):
           return key
     return None
+
+
+_fingerprint = functools.lru_cache(maxsize=1)(fingerprint)  # what was not found is then added
 
 
 def _cell(magnitude: float) -> int:

@@ -11,6 +11,7 @@ Two fingerprints agree within a tolerance, so that no rounding to cells can spli
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from collections.abc import Sequence
 
@@ -23,8 +24,8 @@ from evonorm_tf.layer_graph import Node
 from search.tangents import tangent
 
 RELATIVE = 1e-8  # of each element: far above the rounding of float64, below that of a float32 training
-ABSOLUTE = 1e-13  # of the median magnitude: where terms cancel, rounding is no longer small against the element
-ELEMENTS = 48  # kept of each tensor
+ABSOLUTE = 1e-9  # of a tensor's median magnitude: where terms cancel, rounding is not small against the element
+ELEMENTS = 40  # kept of each tensor
 _WEIGHTS = .36, .24, .4  # in a moving average: of its initial value, of the first and of the second batch
 _LARGEST, _NAN = 1e290, 1e300  # stand for what is larger, and for what is not a number
 
@@ -38,15 +39,20 @@ class _Input:
 
   @property
   def values(self) -> tuple[np.ndarray, ...]:
-    return self.x, np.zeros((1,) * self.x.ndim), self.v0, self.v1
+    return self.x, np.zeros((1,) * self.x.ndim, self.x.dtype), self.v0, self.v1
+
+  def extended(self) -> '_Input':
+    return _Input(*(v.astype(np.longdouble) for v in (self.x, self.v0, self.v1)))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Probe:
   """A history of a layer. All of its inputs have the same number of channels.
 
   Attributes:
     groups: the number of channel groups.
+    epsilon: of the guards. At the layers' value random numbers hardly meet a guard; graphs that are equal whatever ε is
+      are equal where they do.
     start: an input where training begins.
     direction: along which the derivative there is taken.
     batches: two training batches, each with v0 and v1 of its own.
@@ -54,48 +60,69 @@ class Probe:
     elements: which elements of the flattened tensors are kept.
   """
   groups: int
+  epsilon: float
   start: _Input
   direction: _Input
   batches: tuple[_Input, _Input]
   inference: _Input
   elements: np.ndarray
 
+  def extended(self) -> 'Probe':
+    """The same in extended precision."""
+    return dataclasses.replace(
+        self, start=self.start.extended(), direction=self.direction.extended(),
+        batches=tuple(batch.extended() for batch in self.batches), inference=self.inference.extended())
 
-def _even_normal(shape, rng):
-  """About 1 everywhere, with a mean and deviation for each channel."""
-  return rng.normal(size=shape) * rng.uniform(.5, 2., shape[-1]) + rng.normal(size=shape[-1])
+
+def _even(shape, rng):
+  """All channels of one magnitude, with a mean and deviation of their own."""
+  normal = rng.normal(size=shape) * rng.uniform(.5, 2., shape[-1]) + rng.normal(size=shape[-1])
+  return normal * 10 ** rng.uniform(-1.5, .5)
 
 
-def _uneven_normal(shape, rng):
+def _uneven(shape, rng):
   """Channels between 1e-4 and 10: small moments, to which ε matters, beside large ones."""
   return rng.normal(size=shape) * 10 ** rng.uniform(-4, 1, shape[-1])
 
 
-def _log_uniform(shape, rng):
-  """Elements between 1e-7 and 100, of both signs: what is within a guard or saturates, beside what is not."""
-  return rng.choice((-1., 1.), shape) * 10 ** rng.uniform(-7, 2, shape)
+def _extreme(shape, rng):
+  """Elements between 1e-7 and 100, evenly in the logarithm: what is within a guard or saturates, beside what is not."""
+  exponents = rng.permutation(np.linspace(-7, 2, math.prod(shape))).reshape(shape)
+  return rng.choice((-1., 1.), shape) * 10 ** exponents
 
 
-INPUTS = _even_normal, _uneven_normal, _log_uniform
+def _sparse(shape, rng):
+  """Few elements that are far larger than the moments."""
+  return rng.normal(size=shape) * np.where(rng.random(shape) < .05, rng.uniform(3, 10), .05)
 
 
-def make_probe(channels: int, groups: int, values: Callable[..., np.ndarray], rng: np.random.Generator) -> Probe:
-  """Draws a probe of other spatial sizes each, where `values(shape, rng)` is one of `INPUTS`."""
+SETTINGS = (6, 4, primitives.EPSILON), (8, 2, .2), (12, 9, .05)  # groups that divide the channels, or do not
+INPUTS = _even, _uneven, _extreme, _sparse
+
+
+def _vector(values, channels, rng):
+  """v0 or v1: a vector over channels that varies about 0 or about another value."""
+  shape = 1, 1, 1, channels
+  return values(shape, rng) + rng.choice((0., 1.)) * rng.normal() * 10 ** rng.uniform(-2, 1)
+
+
+def make_probe(channels: int, groups: int, epsilon: float, values: Callable[..., np.ndarray], rng: np.random.Generator) -> Probe:
+  """Draws a probe, where `values(shape, rng)` is one of `INPUTS`."""
   def draw(shape, zeros=.1):
     x = values((*shape, channels), rng)
-    return _Input(x * (rng.random(x.shape) >= zeros), *(values((1, 1, 1, channels), rng) for _ in range(2)))
+    return _Input(x * (rng.random(x.shape) >= zeros), *(_vector(values, channels, rng) for _ in range(2)))
 
   initial = np.zeros((1, 1, 1, channels)), np.ones((1, 1, 1, channels))
-  start = _Input(draw((2, 2, 3), zeros=0.).x, *initial)
+  start = _Input(draw((2, 3, 4), zeros=0.).x, *initial)
   direction = _Input(*(rng.normal(size=v.shape) for v in (start.x, *initial)))
-  return Probe(groups, start, direction, (draw((2, 3, 2)), draw((3, 1, 4))), draw((2, 2, 3)),
+  return Probe(groups, epsilon, start, direction, (draw((2, 4, 3)), draw((3, 2, 4))), draw((2, 3, 4)),
                np.sort(rng.choice(start.x.size, ELEMENTS, replace=False)))
 
 
-def make_probes(seed: int, sizes: Sequence[tuple[int, int]] = ((6, 4), (8, 2), (20, 6))) -> tuple[Probe, ...]:
-  """Draws a probe of each kind of input; `sizes` are channels and groups, which divide them or do not."""
+def make_probes(seed: int | Sequence[int], settings: Sequence[tuple[int, int, float]] = SETTINGS) -> tuple[Probe, ...]:
+  """Draws a probe of each kind of input for each of the settings: channels, groups and ε."""
   rng = np.random.default_rng(seed)
-  return tuple(make_probe(*size, values, rng) for size, values in zip(sizes, INPUTS, strict=True))
+  return tuple(make_probe(*setting, values, rng) for setting in settings for values in INPUTS)
 
 
 PROBES = make_probes(0)
@@ -103,20 +130,24 @@ PROBES = make_probes(0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fingerprint:
-  """A vector that equivalent graphs share up to rounding.
+  """What equivalent graphs share up to rounding.
 
   Attributes:
-    values: its elements; none is infinite or NaN.
-    tolerance: how far another graph's elements may be from these.
+    values: [tensors, elements], none infinite or NaN.
     magnitude: logarithms of magnitudes, summed over the probes: where to look for fingerprints that agree.
   """
   values: np.ndarray
-  tolerance: np.ndarray
   magnitude: float
+
+  @property
+  def tolerance(self) -> np.ndarray:
+    """How far the elements of an equal fingerprint may be from these."""
+    magnitudes = np.abs(self.values)
+    return RELATIVE * magnitudes + ABSOLUTE * np.median(magnitudes, 1, keepdims=True)
 
   def agrees(self, other: 'Fingerprint') -> bool:
     """Whether the two are equal within the tolerance."""
-    return bool((np.abs(self.values - other.values) <= np.maximum(self.tolerance, other.tolerance)).all())
+    return bool((np.abs(self.values - other.values) <= self.tolerance).all())
 
 
 def fingerprint(graph: LayerGraph, probes: tuple[Probe, ...] = PROBES) -> Fingerprint:
@@ -126,24 +157,23 @@ def fingerprint(graph: LayerGraph, probes: tuple[Probe, ...] = PROBES) -> Finger
     rows = np.stack([y for probe in probes for y in _history(graph, probe)])
     rows = np.where(np.isnan(rows), _NAN, np.clip(rows, -_LARGEST, _LARGEST))
     magnitudes = np.abs(rows)
-    tolerance = RELATIVE * magnitudes + ABSOLUTE * np.median(magnitudes, 1, keepdims=True)
     totals = np.where(magnitudes < _LARGEST, magnitudes, 0.).sum(1)
     magnitude = float(np.log(totals, where=totals > 0., out=np.zeros_like(totals)).sum())
-  return Fingerprint(rows.ravel(), tolerance.ravel(), magnitude)
+  return Fingerprint(rows, magnitude)
 
 
 def _history(graph: LayerGraph, probe: Probe) -> list[np.ndarray]:
   """What the layer does in a probe: tensors, of which the probe's elements are kept."""
-  train = lambda index, node, arguments: _primitive(node, arguments, probe.groups)
+  train = lambda index, node, arguments: _primitive(node, arguments, probe)
   start = _run(graph, probe.start.values, train)
   derivative = _run(graph, probe.direction.values, lambda index, node, tangents: tangent(
-      node, probe.groups, start[index], [start[i] for i in node.inputs], tangents))
+      node, probe.groups, probe.epsilon, start[index], [start[i] for i in node.inputs], tangents))
   batches = [_run(graph, batch.values, train) for batch in probe.batches]
 
   def infer(index, node, arguments):
     if node.axes == primitives.BATCH:
-      return _moving(node, *(values[index] for values in batches))
-    return _primitive(node, arguments, probe.groups)
+      return _moving(node, probe.epsilon, *(values[index] for values in batches))
+    return _primitive(node, arguments, probe)
 
   inference = _run(graph, probe.inference.values, infer)
   inputs = probe.start, probe.start, *probe.batches, probe.inference
@@ -160,12 +190,14 @@ def _run(graph: LayerGraph, initial: tuple[np.ndarray, ...],
   return values
 
 
-def _primitive(node: Node, arguments: list[np.ndarray], groups: int) -> np.ndarray:
+def _primitive(node: Node, arguments: list[np.ndarray], probe: Probe) -> np.ndarray:
   primitive = primitives.PRIMITIVES[node.primitive]
-  return primitive.numpy_form(*arguments, *((node.axes, groups) if primitive.is_moment else ()))
+  moment_arguments = (node.axes, probe.groups) if primitive.is_moment else ()
+  guard = {'epsilon': probe.epsilon} if primitive.is_guarded else {}
+  return primitive.numpy_form(*arguments, *moment_arguments, **guard)
 
 
-def _moving(node: Node, *moments: np.ndarray) -> np.ndarray:
+def _moving(node: Node, epsilon: float, *moments: np.ndarray) -> np.ndarray:
   """A moment over the batch in inference, from its values on the two batches.
 
   Moving averages are kept of μ (from 0) and of the squares of the other moments (from 1), ε apart.
@@ -173,4 +205,4 @@ def _moving(node: Node, *moments: np.ndarray) -> np.ndarray:
   initial, *weights = _WEIGHTS
   if node.primitive == 'first_moment':
     return sum(w * m for w, m in zip(weights, moments))
-  return np.sqrt(initial * (1. + primitives.EPSILON) + sum(w * m * m for w, m in zip(weights, moments)))
+  return np.sqrt(initial * (1. + epsilon) + sum(w * m * m for w, m in zip(weights, moments)))
