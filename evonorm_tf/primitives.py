@@ -70,6 +70,11 @@ def centered_second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float
   return second_moment(x - average(x, axes, groups), axes, groups, epsilon)
 
 
+def _signed(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
+  """x ↦ sign(x)·function(max(|x|, epsilon))."""
+  return lambda x, epsilon=EPSILON: np.sign(x) * function(np.maximum(np.abs(x), epsilon))
+
+
 def sigmoid(x: np.ndarray) -> np.ndarray:
   return 0.5 * (1. + np.tanh(0.5 * x))
 
@@ -91,7 +96,7 @@ PRIMITIVES = {p.name: p for p in (
     Primitive('exp', 1, np.exp),
     Primitive('abs', 1, np.abs),
     Primitive('square', 1, np.square),
-    Primitive('log', 1, lambda x, epsilon=EPSILON: np.sign(x) * np.log(np.maximum(np.abs(x), epsilon)), is_guarded=True),
-    Primitive('sqrt', 1, lambda x, epsilon=EPSILON: np.sign(x) * np.sqrt(np.maximum(np.abs(x), epsilon)), is_guarded=True),
+    Primitive('log', 1, _signed(np.log), is_guarded=True),
+    Primitive('sqrt', 1, _signed(np.sqrt), is_guarded=True),
     *_MOMENTS,
 )}

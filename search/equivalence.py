@@ -15,6 +15,9 @@ from search.fingerprint import Fingerprint
 from search.fingerprint import fingerprint
 from search.fingerprint import RELATIVE
 
+# What a search does about a candidate that is equivalent to an earlier one.
+EVALUATE, REUSE, REDRAW = MODES = ('evaluate', 'reuse', 'redraw')
+
 _CELL = 100 * RELATIVE  # far wider than what rounding does to a sum of some logarithms
 
 

@@ -4,8 +4,8 @@ A probe is a short history of the layer, for all that training can tell apart mu
 - the value and a directional derivative with respect to x, v0 and v1 where training begins, at v0 = 0 and v1 = 1;
 - the values in training on two batches, with other random v0 and v1 each, for these are trainable;
 - the value in inference after these batches, with the moving average that every moment over the batch has by then.
-The probes differ in shape, distribution and groups. Inputs have exact zeros, as a depthwise convolution of zeros gives; where
-the derivative is taken they have none, for there a subgradient at 0 that few positions meet is no difference.
+The probes differ in distribution, groups and ε. Inputs have exact zeros, as a depthwise convolution of zeros gives;
+where the derivative is taken they have none, for there a subgradient at 0 that few positions meet is no difference.
 
 Two fingerprints agree within a tolerance, so that no rounding to cells can split what rounding errors have moved.
 """
@@ -106,7 +106,8 @@ def _vector(values, channels, rng):
   return values(shape, rng) + rng.choice((0., 1.)) * rng.normal() * 10 ** rng.uniform(-2, 1)
 
 
-def make_probe(channels: int, groups: int, epsilon: float, values: Callable[..., np.ndarray], rng: np.random.Generator) -> Probe:
+def make_probe(channels: int, groups: int, epsilon: float, values: Callable[..., np.ndarray],
+               rng: np.random.Generator) -> Probe:
   """Draws a probe, where `values(shape, rng)` is one of `INPUTS`."""
   def draw(shape, zeros=.1):
     x = values((*shape, channels), rng)

@@ -13,6 +13,7 @@ from evonorm_tf import model_dir
 from evonorm_tf.model_dir import ModelDirError
 
 VERSION = 1
+_NOTES = {'begun'}, {'left'}  # the keys of lines that are no records, but notes of tasks that may crash the process
 
 
 class Journal:
@@ -67,27 +68,13 @@ class Journal:
     if not lines:
       self._write(header)
       return []
-    parsed = [self._parse(number, line) for number, line in enumerate(lines, 1)]
-    self._check_version(parsed[0])
+    parsed = _parse(self._path, lines)
     if len(parsed) == 1:  # nothing is recorded, so that a configuration may still be corrected
       self._file.truncate(0)
       self._write(header)
     else:
       model_dir.check_settings(self._path, parsed[0]['config'], header['config'], 'search')
     return parsed[1:]
-
-  def _parse(self, number: int, line: bytes) -> dict:
-    try:
-      record = json.loads(line)
-    except ValueError as e:
-      raise ModelDirError(f'{self._path}, line {number}: not JSON: {e}') from e
-    if not isinstance(record, dict):
-      raise ModelDirError(f'{self._path}, line {number}: expected a JSON object, found {type(record).__name__}.')
-    return record
-
-  def _check_version(self, header: dict) -> None:
-    if header.get('version') != VERSION or not isinstance(header.get('config'), dict):
-      raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}.')
 
   def _write(self, record: dict) -> None:
     data = (json.dumps(record, allow_nan=False) + '\n').encode()
@@ -101,3 +88,36 @@ class Journal:
     if written < len(data):
       os.ftruncate(self._file.fileno(), size)
       raise ModelDirError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')
+
+
+def read(path) -> tuple[dict, list[dict]]:
+  """Returns the configuration and the records of a journal, which may be in use; a torn last line is left out.
+
+  Raises:
+    ModelDirError: if the file cannot be read, is damaged before its last line, or holds no header.
+  """
+  try:
+    lines = pathlib.Path(path).read_bytes().split(b'\n')
+  except OSError as e:
+    raise ModelDirError(f'{path}: cannot be read: {e.strerror}.') from e
+  header, *others = _parse(path, lines[:-1] or [b'{}'])
+  return header['config'], [line for line in others if line.keys() not in _NOTES]
+
+
+def _parse(path, lines: list[bytes]) -> list[dict]:
+  """Returns the header and the records that the lines hold."""
+  parsed = [_parse_line(path, number, line) for number, line in enumerate(lines, 1)]
+  version = parsed[0].get('version')
+  if type(version) is not int or version != VERSION or not isinstance(parsed[0].get('config'), dict):  # True == 1
+    raise ModelDirError(f'{path}, line 1: expected the header of a journal of version {VERSION}.')
+  return parsed
+
+
+def _parse_line(path, number: int, line: bytes) -> dict:
+  try:
+    record = json.loads(line)
+  except (ValueError, RecursionError) as e:
+    raise ModelDirError(f'{path}, line {number}: not JSON: {e}') from e
+  if not isinstance(record, dict):
+    raise ModelDirError(f'{path}, line {number}: expected a JSON object, found {type(record).__name__}.')
+  return record

@@ -46,7 +46,6 @@ def test_the_best_candidates_and_the_references_are_reranked(whole):
   ranked = sorted(accepted, key=lambda r: -sum(r['scores'].values()))
   equations = [equation_text(LayerGraph.from_dict(r['graph'])) for r in ranked]
   best = [r for i, r in enumerate(ranked) if equations.index(equations[i]) == i][:FINALISTS]
-  assert len(set(equations)) < len(equations)  # there are two of the same function, of which one is re-ranked
   reranked = stage(records, 'reranking')
   assert [r['name'] for r in reranked] == [f'candidate {r["index"]}' for r in best] + list(REFERENCES)
   assert [(r['index'], r['graph']) for r in reranked] == (
