@@ -8,7 +8,6 @@ from evonorm_tf.graph_layer import GraphLayer
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
 from evonorm_tf.primitives import EPSILON
-from evonorm_tf.primitives import PRIMITIVES
 from search import fingerprint as fingerprint_lib
 from search.fingerprint import fingerprint
 from search.fingerprint import make_probes
@@ -52,12 +51,14 @@ class Layer:
     return outer.gradient(product, weights)
 
 
-@pytest.mark.parametrize('probe', (PROBES[0], PROBES[5]), ids=('epsilon of the layers', 'large epsilon'))
-@pytest.mark.parametrize('graph', [
-    *map(known_graph, ('bn_relu', 'evonorm_b0', 'evonorm_s0')), *TIES, BATCH_OF_BATCH])
+KNOWN = tuple(map(known_graph, ('bn_relu', 'evonorm_b0', 'evonorm_s0')))
+MOMENT_ALONE = LayerGraph((Node('centered_second_moment', (0,), 'b,w,h'), Node('mul', (0, 4))))
+
+
+# A layer's `epsilon` is that of its moments; the guards of its divisions have the fixed one.
+@pytest.mark.parametrize('graph, probe', [
+    *((graph, PROBES[0]) for graph in (*KNOWN, *TIES, BATCH_OF_BATCH)), (MOMENT_ALONE, PROBES[5])])
 def test_the_history_is_the_layers(graph, probe):
-  if probe.epsilon != EPSILON and any(PRIMITIVES[n.primitive].is_guarded and not n.axes for n in graph.nodes):
-    pytest.skip('the guards of a layer have no other epsilon')
   layer = Layer(graph, probe)
   history = [layer.run(probe.start), layer.derivative(probe.start, probe.direction)]
   averages = {name: .36 * initial_average(graph, name) for name in layer.moving}
