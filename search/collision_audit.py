@@ -1,7 +1,8 @@
 """The collision audit: whether graphs that `equivalence` takes for the same layer really are, on fresh probes.
 
-A pair that disagrees is computed again in extended precision: a difference that shrinks with the precision was
-rounding. Where NumPy has no extended precision, it counts as a false merge.
+A pair that disagrees is computed again in extended precision and from inputs that differ in the thirteenth digit: where
+a graph's own values then move by as much as the two were apart, they are rounding errors, as of the deviation of values
+that are all equal.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ from search.static_filter import static_rejection
 
 # Channels, groups and ε of the fresh probes, none those of the fingerprint but the layers' ε.
 _SETTINGS = (10, 3, EPSILON), (7, 2, EPSILON), (24, 32, EPSILON), (15, 6, EPSILON), (9, 5, .1), (16, 4, .02)
-_SHRINKS = 2.  # a true difference stays as it is; rounding errors become 2048 times smaller, by chance a little less
+_REPEATS = 12  # of the inputs with another thirteenth digit
 
 
 @dataclasses.dataclass
@@ -128,12 +129,17 @@ def _fresh_fingerprint(graph: LayerGraph, fresh: tuple[Probe, ...]) -> Fingerpri
 
 
 def differ_beyond_rounding(a: LayerGraph, b: LayerGraph, probes: tuple[Probe, ...]) -> bool:
-  """Whether two graphs differ on the probes by more than the tolerance, and by as much in extended precision."""
-  extended = tuple(probe.extended() for probe in probes)
-  pairs = [[fingerprint(graph, p) for graph in (a, b)] for p in (probes, extended)]
-  errors = [np.abs(x.values - y.values) for x, y in pairs]
-  beyond = [error > x.tolerance for error, (x, _) in zip(errors, pairs)]
-  return bool((beyond[0] & beyond[1] & (_SHRINKS * errors[1] > errors[0])).any())
+  """Whether two graphs differ on the probes by more than the tolerance, where neither's values are rounding errors."""
+  rng = np.random.default_rng(0)
+  again = [[probe.extended() for probe in probes]]
+  again += [[probe.perturbed(rng) for probe in probes] for _ in range(_REPEATS)]
+  first = [fingerprint(graph, probes) for graph in (a, b)]
+  difference = np.abs(first[0].values - first[1].values)
+  differs = difference > first[0].tolerance
+  for print_, graph in zip(first, (a, b)):
+    for repeated in again:
+      differs &= np.abs(fingerprint(graph, repeated).values - print_.values) < difference / 4
+  return bool(differs.any())
 
 
 def audit_table(audit: Audit) -> Table:

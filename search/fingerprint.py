@@ -44,6 +44,9 @@ class _Input:
   def extended(self) -> '_Input':
     return _Input(*(v.astype(np.longdouble) for v in (self.x, self.v0, self.v1)))
 
+  def perturbed(self, rng: np.random.Generator) -> '_Input':
+    return dataclasses.replace(self, x=self.x * (1. + 1e-13 * rng.normal(size=self.x.shape)))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probe:
@@ -69,9 +72,15 @@ class Probe:
 
   def extended(self) -> 'Probe':
     """The same in extended precision."""
-    return dataclasses.replace(
-        self, start=self.start.extended(), direction=self.direction.extended(),
-        batches=tuple(batch.extended() for batch in self.batches), inference=self.inference.extended())
+    return self._map(_Input.extended)
+
+  def perturbed(self, rng: np.random.Generator) -> 'Probe':
+    """The same with other last digits of x; v0 and v1 stay where training begins."""
+    return self._map(lambda given: given.perturbed(rng))
+
+  def _map(self, change: Callable[[_Input], _Input]) -> 'Probe':
+    return dataclasses.replace(self, start=change(self.start), direction=change(self.direction),
+                               batches=tuple(map(change, self.batches)), inference=change(self.inference))
 
 
 def _even(shape, rng):

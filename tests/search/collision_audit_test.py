@@ -46,6 +46,10 @@ def test_rounding_is_no_difference():
   assert not differ_beyond_rounding(rounded, graph(('centered_second_moment', (1,), GROUP), ('max', (4, 0))), probes)
   assert differ_beyond_rounding(graph(('square', (0,)), ('sqrt', (4,))), graph(('abs', (0,))), probes)
   assert not differ_beyond_rounding(graph(('abs', (0,))), graph(('abs', (0,))), probes)
+  # The derivative of such a deviation of huge values is an error divided by an error, in whatever precision.
+  huge = (('exp', (0,)), ('first_moment', (4,), GROUP), ('centered_second_moment', (5,), GROUP), ('add', (4, 6)))
+  exact = (('exp', (0,)), ('centered_second_moment', (1,), GROUP), ('add', (4, 5)))
+  assert not differ_beyond_rounding(graph(*huge), graph(*exact), make_probes([0, 1], collision_audit._SETTINGS))
 
 
 def test_the_table_names_the_figures(monkeypatch):
