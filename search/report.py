@@ -177,13 +177,15 @@ def _sections(records, found, test_images, steps) -> list[str]:
 
 
 def _overview(records: Sequence[dict]) -> str:
-  evaluated = records_lib.of_stage(records, EVOLUTION)
+  evaluated = records_lib.evaluated(records)
+  equivalent = len(records_lib.of_stage(records, EVOLUTION)) - len(evaluated)
   reranked = records_lib.of_stage(records, RERANKING)
   found = sum(map(records_lib.is_found, reranked))
   seconds = datetime.timedelta(seconds=round(records[-1]['elapsed'] if records else 0))
   references = [records_lib.name(r) for r in records_lib.of_stage(records, REFERENCE)]
   return '\n'.join([
-      f'- Evolution: {len(evaluated)} candidates evaluated, {len(records_lib.accepted(records))} accepted',
+      f'- Evolution: {len(evaluated)} candidates evaluated, {len(records_lib.accepted(evaluated))} accepted',
+      *([f'- Equivalent to an evaluated candidate, whose outcome they took: {equivalent}'] if equivalent else []),
       f'- Architectures: {", ".join(records_lib.architectures(records)) or NO_VALUE}',
       f'- References: {", ".join(references) or NO_VALUE}',
       f'- Re-ranking: {found} candidates and {len(reranked) - found} references',
@@ -223,7 +225,7 @@ def _equations(record: dict) -> str:
 def _outcome_table(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
   """Header and rows: by outcome, how many candidates, and the time that one took."""
   counts, rows = records_lib.counts_by_outcome(records), []
-  evaluated = records_lib.of_stage(records, EVOLUTION)
+  evaluated = records_lib.evaluated(records)
   for outcome in OUTCOMES:
     timed = [r for r in evaluated if r['outcome'] == outcome and r['seconds']]
     totals = [records_lib.seconds(r) for r in timed]
@@ -246,7 +248,7 @@ def _filter_text(records: Sequence[dict]) -> str:
 def _reasons(records: Sequence[dict], top: int = 5) -> list[tuple[str, int, str]]:
   """The most frequent reasons: outcome, count, and a record's words. Reasons that differ in numbers alone are one."""
   groups = collections.defaultdict(list)
-  for record in records_lib.of_stage(records, EVOLUTION):
+  for record in records_lib.evaluated(records):
     if record['outcome'] != ACCEPTED:
       groups[record['outcome'], _NUMBER.sub('#', record['detail'])].append(record['detail'])
   ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # the first met first among equals

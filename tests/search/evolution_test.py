@@ -8,8 +8,11 @@ import pytest
 
 from evonorm_tf.layer_graph import LayerGraph
 from search import evolution
+from search.canonical import canonical
 from search.equation import equation_text
+from search.equivalence import Equivalents
 from search.evolution import Reranking
+from search.executors import InProcess
 from search.population import Population
 from search.proposal import RandomSearch
 from search.proposal import TournamentEvolution
@@ -46,7 +49,6 @@ def test_the_best_candidates_and_the_references_are_reranked(whole):
   ranked = sorted(accepted, key=lambda r: -sum(r['scores'].values()))
   equations = [equation_text(LayerGraph.from_dict(r['graph'])) for r in ranked]
   best = [r for i, r in enumerate(ranked) if equations.index(equations[i]) == i][:FINALISTS]
-  assert len(set(equations)) < len(equations)  # there are two of the same function, of which one is re-ranked
   reranked = stage(records, 'reranking')
   assert [r['name'] for r in reranked] == [f'candidate {r["index"]}' for r in best] + list(REFERENCES)
   assert [(r['index'], r['graph']) for r in reranked] == (
@@ -176,3 +178,51 @@ def test_the_reranking_has_an_evaluation_of_its_own(bare, tmp_path):
   records = search(tmp_path, reranking=Reranking(FakeEvaluation(all_fail=True), FINALISTS, 2))
   assert 'accepted' in {r['outcome'] for r in stage(records, 'evolution')}
   assert [r['outcome'] == 'accepted' for r in stage(records, 'reranking')] == [False] * FINALISTS + [True] * 2
+
+
+class ByFunction(FakeEvaluation):
+  """Outcomes that follow from the function, as a real training's do."""
+  equivalents, count = Equivalents(), 0
+
+  def evaluate(self, spec):
+    ByFunction.count += 1
+    if isinstance(spec, str):
+      return super().evaluate(spec)
+    key = self.equivalents.find(spec)
+    if key is None:
+      key = canonical(spec)
+      self.equivalents.add(spec, key)
+    return super().evaluate(key)
+
+
+@pytest.mark.parametrize('workers', (1, 2))
+def test_equivalents_that_are_reused_give_the_search_in_which_they_are_evaluated(bare, tmp_path, monkeypatch, workers):
+  monkeypatch.setattr(evolution, 'make_executor', lambda n: FakeExecutor() if n > 1 else InProcess())
+  options = dict(evaluation=ByFunction(), references=(), workers=workers)
+  records, counts = {}, {}
+  for mode in ('evaluate', 'reuse'):
+    ByFunction.count = 0
+    records[mode] = stage(search(tmp_path / mode, 60, equivalents=mode, **options), 'evolution')
+    counts[mode] = ByFunction.count
+  assert sorted(r['index'] for r in records['reuse']) == list(range(60))
+  by_index = {r['index']: r for r in records['reuse']}
+  copies = [r for r in records['reuse'] if 'same_as' in r]
+  assert len(copies) > 10 and counts['evaluate'] - counts['reuse'] == len(copies)
+  for r in copies:
+    original = by_index[r['same_as']]
+    assert 'same_as' not in original and r['seconds'] == {}
+    assert all(r[key] == original[key] for key in ('outcome', 'detail', 'scores', 'screening', 'gradient_norm'))
+    assert records['reuse'].index(original) < records['reuse'].index(r)
+  if workers == 1:
+    without = [{k: v for k, v in r.items() if k != 'same_as'} for r in untimed(records['reuse'])]
+    assert without == untimed(records['evaluate'])
+
+
+def test_a_search_that_reuses_goes_on_where_it_stopped(bare, tmp_path):
+  whole = search(tmp_path / 'whole', 30, equivalents='reuse')
+  assert any('same_as' in r for r in whole)
+  lines = (tmp_path / 'whole' / 'journal.jsonl').read_bytes().splitlines(keepends=True)
+  (tmp_path / 'cut').mkdir()
+  for count in range(1, len(lines), 3):
+    (tmp_path / 'cut' / 'journal.jsonl').write_bytes(b''.join(lines[:count]))
+    assert untimed(search(tmp_path / 'cut', 30, equivalents='reuse')) == untimed(whole)

@@ -115,6 +115,7 @@ def test_more_candidates_and_other_workers_later(bare, whole, tmp_path):
 
 @pytest.mark.parametrize('options, key', [
     ({'seed': 2}, 'seed'), ({'window': 5}, 'window'), ({'space': SearchSpace(7)}, 'space.nodes'),
+    ({'equivalents': 'reuse'}, 'equivalents'), ({'initial': 'known'}, 'initial.kind'),
     ({'references': ('bn_relu',)}, 'references'), ({'strategy': RandomSearch()}, 'strategy.class'),
     ({'evaluation': FakeEvaluation(FakeTask(8))}, 'evaluation.task.steps')])
 def test_another_search_is_refused(bare, whole, options, key):
