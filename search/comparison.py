@@ -9,11 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph
+from evonorm_tf.layer_graph import INITIAL_NODES
+from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.primitives import INDEX_SETS
 from search import records as records_lib
-from search.random_graph import random_graph, SearchSpace
-from search.records import ACCEPTED, EVOLUTION, REFERENCE, RERANKING
+from search.random_graph import random_graph
+from search.random_graph import SearchSpace
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import REFERENCE
+from search.records import RERANKING
 from search.static_filter import static_rejection
 
 CHANCE_GRAPHS = 500

@@ -1,7 +1,9 @@
 """Plots that compare searches, each search in its colour; what they show is computed in `comparison`."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,12 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from evonorm_tf.figures import INK, new_figure, percent, style
+from evonorm_tf.figures import INK
+from evonorm_tf.figures import new_figure
+from evonorm_tf.figures import percent
+from evonorm_tf.figures import style
 from evonorm_tf.primitives import INDEX_SETS
 from search import comparison
 from search import records as records_lib
-from search.plots import curves, MARKERS, note
-from search.records import EVOLUTION, OUTCOMES, TOP
+from search.plots import curves
+from search.plots import MARKERS
+from search.plots import note
+from search.records import EVOLUTION
+from search.records import OUTCOMES
+from search.records import TOP
 
 COLORS = ('#27509b', '#d07a1c', '#3f8f4f', '#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
 _LINES = ('-', (0, (5, 2)), (0, (1, 1.2)))  # a second round of the colours is dashed

@@ -2,7 +2,8 @@
 
 import pathlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 
 import tensorflow as tf
 from matplotlib.figure import Figure
@@ -10,14 +11,17 @@ from matplotlib.figure import Figure
 from evonorm_tf import markdown
 from evonorm_tf.figures import figure_to_png
 from evonorm_tf.markdown import NO_VALUE
-from evonorm_tf.model_dir import ModelDirError, replacing
+from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.model_dir import replacing
 from search import comparison
 from search import comparison_plots as plots
 from search import records as records_lib
 from search.equation import equation_text
 from search.plots import curves
-from search.records import EVOLUTION, TOP
-from search.saved_search import load_search, SavedSearch
+from search.records import EVOLUTION
+from search.records import TOP
+from search.saved_search import load_search
+from search.saved_search import SavedSearch
 from search.summaries import image
 
 PAGE = 'report.md'

@@ -10,10 +10,15 @@ import dataclasses
 import sympy
 from sympy.printing.str import StrPrinter
 
-from evonorm_tf.primitives import BATCH, GROUP, INDEX_SETS, INSTANCE, LAYER
+from evonorm_tf.primitives import BATCH
+from evonorm_tf.primitives import GROUP
+from evonorm_tf.primitives import INDEX_SETS
+from evonorm_tf.primitives import INSTANCE
+from evonorm_tf.primitives import LAYER
 from search import equation
 from search import simplification
-from search.equation import Moment, NotationMixin
+from search.equation import Moment
+from search.equation import NotationMixin
 
 WIDTH = 116  # characters of a statement; with its indentation, 120
 SCOPES = {BATCH: 'batch', LAYER: 'layer', INSTANCE: 'instance', GROUP: 'group'}

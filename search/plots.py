@@ -11,10 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from evonorm_tf.figures import INK, new_figure, percent, style
+from evonorm_tf.figures import INK
+from evonorm_tf.figures import new_figure
+from evonorm_tf.figures import percent
+from evonorm_tf.figures import style
 from search import records as records_lib
 from search.population import Candidate
-from search.records import ACCEPTED, EVOLUTION, FAILED, OUTCOMES, POOR, REFERENCE, TOP, UNSTABLE
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import FAILED
+from search.records import OUTCOMES
+from search.records import POOR
+from search.records import REFERENCE
+from search.records import TOP
+from search.records import UNSTABLE
 from search.tournament import pareto_frontier
 
 ACCEPTED_LABEL, BEST_LABEL, TOP_LABEL = 'accepted candidate', 'best so far', f'mean of the {TOP} best so far'

@@ -6,12 +6,18 @@ checked here is what any reader relies on; keys that are not known here are left
 
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.markdown import one_line
 from evonorm_tf.model_dir import ModelDirError
-from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, RERANKING, STAGES
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import OUTCOMES
+from search.records import REFERENCE
+from search.records import RERANKING
+from search.records import STAGES
 
 
 def _is_index(value) -> bool:

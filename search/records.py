@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from evonorm_tf.layer_graph import LayerGraph
 from search.equation import equation_text
-from search.known_graphs import KNOWN_GRAPHS, known_graph
+from search.known_graphs import KNOWN_GRAPHS
+from search.known_graphs import known_graph
 from search.population import Candidate
 
 TOP = 10  # candidates in the mean that the paper's plots show

@@ -9,7 +9,8 @@ import math
 import pathlib
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
@@ -17,13 +18,20 @@ from rich.text import Text
 
 from evonorm_tf import markdown
 from evonorm_tf.figures import figure_to_png
-from evonorm_tf.markdown import NO_VALUE, one_line
+from evonorm_tf.markdown import NO_VALUE
+from evonorm_tf.markdown import one_line
 from evonorm_tf.model_dir import replacing
 from search import records as records_lib
 from search.drawing import save_drawing
-from search.equation import equation_latex, equation_text
-from search.plots import pareto_scatter, progress_plot
-from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, RERANKING
+from search.equation import equation_latex
+from search.equation import equation_text
+from search.plots import pareto_scatter
+from search.plots import progress_plot
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import OUTCOMES
+from search.records import REFERENCE
+from search.records import RERANKING
 
 FOUND = 3  # layers that are reported, as in the paper
 _NUMBER = re.compile(r'\b\d[\d.]*(e[+-]?\d+)?')

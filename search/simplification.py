@@ -15,9 +15,13 @@ What overflows in the graph may be finite here.
 import sympy
 
 from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.primitives import BATCH, EPSILON, INDEX_SETS
+from evonorm_tf.primitives import BATCH
+from evonorm_tf.primitives import EPSILON
+from evonorm_tf.primitives import INDEX_SETS
 from search import equation
-from search.equation import EPSILON_SYMBOL, is_negative, is_nonnegative
+from search.equation import EPSILON_SYMBOL
+from search.equation import is_negative
+from search.equation import is_nonnegative
 
 GUARD = sympy.Symbol('GUARD', positive=True)  # primitives.EPSILON; `EPSILON_SYMBOL` is the layer's argument `epsilon`
 _PART_SIZE = 80  # SymPy nodes of an expression: larger ones are named, for an expression is a tree and may explode

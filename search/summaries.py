@@ -11,7 +11,9 @@ from search import records as records_lib
 from search.drawing import draw_graph
 from search.equation import equation_text
 from search.plots import progress_plot
-from search.records import ACCEPTED, EVOLUTION, TOP
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import TOP
 
 RECENT = 20  # candidates in the mean over the last accepted ones
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from search.compilation import compile_layer, find_graph
+from search.compilation import compile_layer
+from search.compilation import find_graph
 from search.journal import Journal
 from search.known_graphs import known_graph
 

@@ -8,21 +8,26 @@ import logging
 import pathlib
 import tempfile
 
-from hypothesis import given, HealthCheck, settings
+from hypothesis import given
+from hypothesis import HealthCheck
+from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph, LayerGraphError
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.layer_graph import LayerGraphError
 from evonorm_tf.model_dir import ModelDirError
 from search import records as records_lib
 from search import report
 from search.equation import equation_text
 from search.journal import Journal
-from search.known_graphs import KNOWN_GRAPHS, known_graph
+from search.known_graphs import KNOWN_GRAPHS
+from search.known_graphs import known_graph
 from search.record_checks import check_records
 from search.saved_search import load_search
-from tests.search.mutated_files import damaged_bytes, structures
+from tests.search.mutated_files import damaged_bytes
+from tests.search.mutated_files import structures
 
 CONFIG = {'seed': 0, 'evaluation': {'class': 'Evaluation', 'quality': None}, 'references': ['bn_relu']}
 GRAPHS = [known_graph(name).to_dict() for name in KNOWN_GRAPHS]

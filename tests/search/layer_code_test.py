@@ -12,11 +12,22 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.graph_layer import GraphLayer
-from evonorm_tf.layer_graph import LayerGraph, Node
-from evonorm_tf.primitives import BATCH, GROUP, INSTANCE, LAYER
-from search.known_graphs import KNOWN_GRAPHS, V0, V1, X, ZERO, known_graph
-from search.layer_code import WIDTH, write_layer
-from search.random_graph import random_graph, SearchSpace
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.layer_graph import Node
+from evonorm_tf.primitives import BATCH
+from evonorm_tf.primitives import GROUP
+from evonorm_tf.primitives import INSTANCE
+from evonorm_tf.primitives import LAYER
+from search.known_graphs import KNOWN_GRAPHS
+from search.known_graphs import V0
+from search.known_graphs import V1
+from search.known_graphs import X
+from search.known_graphs import ZERO
+from search.known_graphs import known_graph
+from search.layer_code import WIDTH
+from search.layer_code import write_layer
+from search.random_graph import random_graph
+from search.random_graph import SearchSpace
 from search.static_filter import static_rejection
 
 SHAPE, GROUPS = (4, 3, 2, 6), 3

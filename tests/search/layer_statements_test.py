@@ -2,10 +2,20 @@
 
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph, Node
-from evonorm_tf.primitives import BATCH, GROUP, INSTANCE, LAYER
-from search.known_graphs import known_graph, V0, V1, X, ZERO
-from search.layer_statements import MovingAverage, WIDTH, write_statements
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.layer_graph import Node
+from evonorm_tf.primitives import BATCH
+from evonorm_tf.primitives import GROUP
+from evonorm_tf.primitives import INSTANCE
+from evonorm_tf.primitives import LAYER
+from search.known_graphs import known_graph
+from search.known_graphs import V0
+from search.known_graphs import V1
+from search.known_graphs import X
+from search.known_graphs import ZERO
+from search.layer_statements import MovingAverage
+from search.layer_statements import WIDTH
+from search.layer_statements import write_statements
 from search.simplification import simplify
 
 

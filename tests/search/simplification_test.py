@@ -2,10 +2,16 @@
 
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph, Node
-from evonorm_tf.primitives import BATCH, GROUP, INSTANCE
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.layer_graph import Node
+from evonorm_tf.primitives import BATCH
+from evonorm_tf.primitives import GROUP
+from evonorm_tf.primitives import INSTANCE
 from search import equation
-from search.known_graphs import V0, V1, X, ZERO
+from search.known_graphs import V0
+from search.known_graphs import V1
+from search.known_graphs import X
+from search.known_graphs import ZERO
 from search.simplification import simplify
 
 
