@@ -152,7 +152,7 @@ class _Search:
         proposal = propose(waiting.pop(), strategy, space, population, seen, seed)
         seen.add(proposal.graph.without_dead_nodes())
         running[proposal.index] = proposal
-        self._executor.submit(proposal.index, evaluation.evaluate, proposal.graph)
+        self._executor.submit(proposal.index, evaluation.informed_by(self._journal.records).evaluate, proposal.graph)
       if running:
         index, outcome = self._next_result()
         proposal = running.pop(index)
