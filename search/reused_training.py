@@ -17,13 +17,14 @@ from evonorm_tf.norm_act import NormActFactory
 from evonorm_tf.strategy import get_strategy
 from search.architecture import Architecture
 from search.exchange import ExchangeableFunction
+from search.exchange import ExchangedFunction
 from search.layer_functions import ExchangeableLayer
 from search.layer_functions import LayerFunctions
 from search.proxy_task import ProxyTask
 from search.proxy_task import timed
 from search.proxy_task import Training
 
-MAX_NETWORKS = 24  # kept a process, of 10 to 20 MB
+MAX_NETWORKS = 32  # kept a process, of some 25 MB
 
 _idle = collections.OrderedDict()  # key -> _Network, the last used last
 
@@ -59,9 +60,14 @@ class ReusedTraining(Training):
       self.model = self._network.model
       self._batches = iter(task.training_batches())
     with timed(seconds, 'trace'):
-      names = {slot: self._functions.name(key) for slot, key in self._network.slots.items()}
-      self._train = self._network.train.exchange(names)
-      self._predict = self._network.predict.exchange(names)
+      self._train = self._exchanged(self._network.train)
+    self._predict = None
+
+  def accuracy(self, split: str) -> float:
+    if self._predict is None:  # not before: most candidates are rejected by their training loss
+      with timed(self._seconds, 'trace'):
+        self._predict = self._exchanged(self._network.predict)
+    return super().accuracy(split)
 
   def close(self) -> None:
     """Lets another training have the network."""
@@ -71,6 +77,10 @@ class ReusedTraining(Training):
         _idle.popitem(last=False)
     self._network = None
 
+  def _exchanged(self, function: ExchangeableFunction) -> ExchangedFunction:
+    """The function, with the layer's functions in the network's places."""
+    return function.exchange({slot: self._functions.name(self._network.keys[slot]) for slot in function.slots})
+
 
 class _Network:
   """A network, its optimizer, and its traced functions.
@@ -78,7 +88,7 @@ class _Network:
   Attributes:
     model: the network.
     train, predict: those of `Training`, whose calls of the layer's functions can be exchanged.
-    slots: the names of these functions in `train` and `predict`, with their keys in `LayerFunctions`.
+    keys: what `LayerFunctions` knows these functions by, for the name of each in `train` or `predict`.
   """
 
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: NormActFactory):
@@ -91,11 +101,13 @@ class _Network:
     train = training._train.get_concrete_function(training._batches, tf.constant(1))
     predict = training._predict.get_concrete_function(images, tf.TensorSpec([None], tf.int64))
     self.model, self._optimizer = training.model, training._optimizer
-    self.slots = functions.names
-    self.train, self.predict = (ExchangeableFunction(f, self.slots) for f in (train, predict))
+    self.keys = functions.names
+    self.train, self.predict = (ExchangeableFunction(f, self.keys) for f in (train, predict))
     self._initial = [v.numpy() for v in self._variables()]
+    # The collection that follows every candidate would otherwise look through all of TensorFlow, and all networks.
+    gc.unfreeze()
     gc.collect()
-    gc.freeze()  # a collection a candidate would otherwise look through all of TensorFlow each time
+    gc.freeze()
 
   def reset(self) -> None:
     """Sets the weights and the optimizer back to where they began."""

@@ -8,6 +8,12 @@ before it. The first η - 1 of a rung always go on.
 What a tournament compares. A candidate that stops at 500 of 2,000 steps cannot be held against one that was trained to
 the end, for accuracies grow. Its scores are therefore the accuracies of its last rung plus, in each architecture, the
 mean gain from there to the end of those that got there: what it would have if it gained as they did.
+
+In a gin file (the re-ranking, which compares few, trains all of them to the end):
+
+  evaluation.Evaluation.halving = @successive_halving.SuccessiveHalving()
+  reranking/evaluation.Evaluation.halving = None
+  successive_halving.SuccessiveHalving.rungs = (250, 500, 1000)  # of 2,000 steps
 """
 
 import dataclasses
