@@ -1,6 +1,6 @@
 """What successive halving saves, and what it costs in the ranking of candidates.
 
-  python -m benchmarks.successive_halving --curves=runs/curves.jsonl [--candidates=40] [--minutes=15]
+  python -m benchmarks.successive_halving --curves=runs/curves.jsonl [--candidates=40] [--minutes=15] [--seed=0]
 
 Trains layers to the end and measures their accuracy at rungs on the way: known layers and their mutants that pass the
 static filter and the quality test of every architecture, with the quickstart's task for longer. Each is appended to the
@@ -39,6 +39,7 @@ from search.successive_halving import SuccessiveHalving
 
 _CURVES = flags.DEFINE_string('curves', None, 'JSON lines of accuracies at the rungs; more are appended.', required=True)
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is trained.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the mutants.')
 _STEPS = flags.DEFINE_integer('steps', 400, 'Training steps of the whole evaluation.')
 _RUNGS = flags.DEFINE_multi_integer('rungs', [100, 200], 'Training steps of the rungs.')
 _CANDIDATES = flags.DEFINE_integer('candidates', 40, 'Curves wanted.')
@@ -64,7 +65,7 @@ def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
   records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
   end = time.monotonic() + 60 * _MINUTES.value
   while sum(bool(r['scores']) for r in records) < _CANDIDATES.value and time.monotonic() < end:
-    graph = draw(np.random.default_rng([0, len(records)]))
+    graph = draw(np.random.default_rng([_SEED.value, len(records)]))
     records.append({'stage': 'evolution', **dataclasses.asdict(evaluation.evaluate(graph)), 'graph': graph.to_dict()})
     with path.open('a') as file:
       file.write(json.dumps(records[-1]) + '\n')

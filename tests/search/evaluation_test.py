@@ -243,6 +243,17 @@ def test_a_real_evaluation_is_json_and_sees_no_test_image(monkeypatch):
   assert json.loads(json.dumps(vars(outcome), allow_nan=False)) == vars(outcome)
 
 
+def test_a_real_evaluation_stops_at_a_rung():
+  task = dataclasses.replace(TASK, steps=3)
+  evaluation = Evaluation(task, halving=SuccessiveHalving((1, 2)), bars=(Bar(0.), Bar(1., {'resnet': .1})))
+  stopped = evaluation.evaluate(S0)
+  assert stopped.outcome == 'accepted' and [r['stopped'] for r in stopped.rungs] == [False, True]
+  assert stopped.scores == {'resnet': pytest.approx(stopped.rungs[1]['accuracies']['resnet'] + .1)}
+  whole = dataclasses.replace(evaluation, bars=()).evaluate(S0)
+  assert [r['accuracies'] for r in whole.rungs] == [r['accuracies'] for r in stopped.rungs]
+  assert whole.scores == Evaluation(task).evaluate(S0).scores
+
+
 class NotTraceable(tf_keras.layers.Layer):
 
   def call(self, inputs):

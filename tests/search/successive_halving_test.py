@@ -1,10 +1,33 @@
-"""Successive halving: bars and gains worked out by hand, what goes on, what a stopped candidate is worth."""
+"""Successive halving: bars and gains worked out by hand, what goes on, what a stopped candidate is worth, a search."""
+
+import dataclasses
 
 import pytest
 
+from search.records import candidates
 from search.successive_halving import Bar
 from search.successive_halving import is_complete
 from search.successive_halving import SuccessiveHalving
+from tests.search import fake_search
+
+
+@dataclasses.dataclass(frozen=True)
+class HalvingEvaluation(fake_search.FakeEvaluation):
+  """The fake evaluation with one rung, where accuracies are half of those at the end."""
+  halving: SuccessiveHalving = SuccessiveHalving((3,), eta=2)
+  bars: tuple[Bar, ...] = (Bar(),)
+
+  def informed_by(self, records):
+    return dataclasses.replace(self, bars=self.halving.bars(records))
+
+  def evaluate(self, spec):
+    outcome = super().evaluate(spec)
+    if outcome.scores:
+      accuracies, bar = {name: score / 2 for name, score in outcome.scores.items()}, self.bars[0]
+      stopped = not bar.is_reached(accuracies)
+      outcome.rungs = [{'steps': 3, 'accuracies': accuracies, 'bar': bar.score, 'stopped': stopped}]
+      outcome.scores = bar.projected(accuracies) if stopped else outcome.scores
+    return outcome
 
 
 def record(*rungs, scores=None, stage='evolution', stopped=False):
@@ -63,6 +86,27 @@ def test_a_stopped_candidate_gets_the_gain_of_others():
 
 def test_complete_records():
   assert [is_complete(r) for r in RECORDS] == [True, True, False, False, True, True] and is_complete({})
+
+
+def test_the_journal_tells_every_bar_and_a_search_resumes(tmp_path, bare):
+  evaluation = HalvingEvaluation()
+  fake_search.search(tmp_path / 'whole', 30, evaluation=evaluation)
+  whole = fake_search.read(tmp_path / 'whole')
+  evolution = fake_search.stage(whole, 'evolution')
+  for i, r in enumerate(evolution):
+    if r['rungs']:
+      bar, = evaluation.halving.bars(evolution[:i])
+      assert r['rungs'][0]['bar'] == bar.score
+      if r['rungs'][0]['stopped']:
+        assert r['scores'] == bar.projected(r['rungs'][0]['accuracies'])
+  complete = [is_complete(r) for r in evolution if r['scores']]
+  assert any(complete) and not all(complete) and len(candidates(whole)) == len(complete)
+  assert all(is_complete(r) for r in whole if r['stage'] != 'evolution')
+  journal = (tmp_path / 'whole' / 'journal.jsonl').read_text().splitlines(keepends=True)
+  (tmp_path / 'torn').mkdir()
+  (tmp_path / 'torn' / 'journal.jsonl').write_text(''.join(journal[:17]))
+  fake_search.search(tmp_path / 'torn', 30, evaluation=evaluation)
+  assert fake_search.read(tmp_path / 'torn') == whole
 
 
 def test_errors():
