@@ -55,10 +55,10 @@ def test_the_results_are_those_of_plain_training(graph):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('family, options', [
-    ('mobilenet_v2', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True, 'dropout': 0.}),
-    ('efficientnet', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True, 'dropout': 0.,
-                      'drop_connect': 0.})])
-def test_other_families(family, options):
+    ('mobilenet_v2', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True}),
+    ('efficientnet', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True, 'dropout': .5,
+                      'drop_connect': .5})])
+def test_other_families_and_dropout(family, options):
   task = dataclasses.replace(TASK, architectures=(Architecture(family, options),))
   graph = known_graph('evonorm_b0')
   plain = results(Training(task, task.architectures[0], get_norm_act(graph, groups=4), {}))
