@@ -2,9 +2,9 @@
 
   python -m benchmarks.search [--gin_file=gin/search/quickstart.gin] [--graphs=60] [--layers=bn_relu,evonorm_s0]
 
-Runs on one core, as each of the quickstart's two workers does, for about seven minutes. Times are from graph to verdict.
-The first table is of random graphs that pass the static filter, through the quality test of all architectures; the
-networks that a process keeps are built within. The second shows what the first owes to its parts, on a third of the
+Runs on one core, as each of the quickstart's two workers does, for about seven minutes. Times are from graph to
+verdict. The first table is of random graphs that pass the static filter, through the quality test of all architectures;
+the networks that a process keeps are built within. The second shows what the first owes to its parts, on a third of the
 graphs; the third, known layers as graphs through the whole evaluation.
 """
 

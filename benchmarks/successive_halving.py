@@ -37,7 +37,7 @@ from search.random_graph import SearchSpace
 from search.static_filter import static_rejection
 from search.successive_halving import SuccessiveHalving
 
-_CURVES = flags.DEFINE_string('curves', None, 'JSON lines of accuracies at the rungs; more are appended.', required=True)
+_CURVES = flags.DEFINE_string('curves', None, 'JSON lines of accuracies at the rungs, appended to.', required=True)
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is trained.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the mutants.')
 _STEPS = flags.DEFINE_integer('steps', 400, 'Training steps of the whole evaluation.')

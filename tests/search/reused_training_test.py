@@ -59,7 +59,7 @@ def test_the_results_are_those_of_plain_training(graph):
     ('efficientnet', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True, 'dropout': .5,
                       'drop_connect': .5})])
 def test_other_families_and_dropout(family, options):
-  task = dataclasses.replace(TASK, architectures=(Architecture(family, options),))
+  task = dataclasses.replace(TASK, architectures=(Architecture(family, options),), learning_rate=.001)
   graph = known_graph('evonorm_b0')
   plain = results(Training(task, task.architectures[0], get_norm_act(graph, groups=4), {}))
   for _ in range(2):
