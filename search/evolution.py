@@ -188,7 +188,8 @@ class _Search:
           finish(proposal, _outcome_of(done[earlier] if earlier is not None else proposer.outcome(proposal)))
         else:
           running[_key(proposal.index)] = proposal
-          self._executor.submit(_key(proposal.index), evaluation.evaluate, proposal.graph)
+          informed = evaluation.informed_by(self._journal.records)
+          self._executor.submit(_key(proposal.index), informed.evaluate, proposal.graph)
       if running:
         key, outcome = self._next_result()
         proposal = running.pop(key)

@@ -15,6 +15,7 @@ from search.architecture import Architecture
 from search.known_graphs import known_graph
 from search.proxy_task import kernels
 from search.proxy_task import ProxyTask
+from search.rejection import LossTest
 from search.rejection import QualityRejected
 from search.rejection import QualityTest
 from search.rejection import Rejected
@@ -55,6 +56,18 @@ def test_quality_threshold():
   assert isinstance(error.value, Rejected) and error.value.outcome == 'rejected: quality'
   with pytest.raises(QualityRejected):
     QualityTest().check(.199)
+
+
+def test_loss_test():
+  test = LossTest(steps=30, window=5, max_loss=2.3)
+  test.check(2.3)
+  with pytest.raises(QualityRejected, match='loss 2.302 after 30 steps, at most 2.3 is allowed'):
+    test.check(2.302)
+  assert QualityTest().loss_test is None, 'the paper has none'
+  with pytest.raises(ValueError, match='`window` must be from 1 to `steps`, 4, received 5'):
+    LossTest(steps=4, window=5)
+  with pytest.raises(ValueError, match='`loss_test` must come before the quality test at 40 steps'):
+    QualityTest(steps=40, loss_test=LossTest(steps=40))
 
 
 def test_an_ascent_climbs_the_gradient_norm(model):
