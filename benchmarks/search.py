@@ -93,7 +93,7 @@ def add_row(table: Table, name: str, outcomes: list[Outcome]) -> None:
   """Adds rate, seconds, and each activity's share of all the seconds."""
   totals = [o.seconds['total'] for o in outcomes]
   shares = (sum(o.seconds.get(a, 0.) for o in outcomes) / sum(totals) for a in ACTIVITIES)
-  table.add_row(name, str(len(outcomes)), f'{60 * len(outcomes) / sum(totals):.0f}', f'{statistics.median(totals):.2f}',
+  table.add_row(name, str(len(outcomes)), f'{60 * len(outcomes) / sum(totals):.3g}', f'{statistics.median(totals):.2f}',
                 f'{statistics.fmean(totals):.2f}', *(f'{s:.0%}' for s in shares))
 
 

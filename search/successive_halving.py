@@ -9,6 +9,10 @@ What a tournament compares. A candidate that stops at 500 of 2,000 steps cannot 
 the end, for accuracies grow. Its scores are therefore the accuracies of its last rung plus, in each architecture, the
 mean gain from there to the end of those that got there: what it would have if it gained as they did.
 
+What it costs, on 28 mutants of known layers in the quickstart's networks, 400 steps, rungs at 100 and 200, over random
+orders of arrival (`python -m benchmarks.successive_halving`): η = 1.5 saves 36% of the training steps and keeps the
+best candidate in the top 5 in 94% of the orders; η = 2, 48% and 90%; η = 3, 56% and 36%.
+
 In a gin file (the re-ranking, which compares few, trains all of them to the end):
 
   evaluation.Evaluation.halving = @successive_halving.SuccessiveHalving()
@@ -51,7 +55,7 @@ class SuccessiveHalving:
     eta: η, of so many candidates one goes on.
   """
   rungs: tuple[int, ...]
-  eta: float = 3.
+  eta: float = 2.
 
   def __post_init__(self):
     rungs = list(self.rungs)
