@@ -20,7 +20,7 @@ from tests.search.killed_search import REFERENCES
 KILLS = 20
 STARTED = multiprocessing.get_context('forkserver')
 STARTED.set_forkserver_preload(['search.evolution', 'tests.search.killed_search'])
-SECONDS = 120  # to wait for anything
+SECONDS = 400  # to wait for anything: where others use the cores, Ray alone takes minutes to start
 
 
 def wait_until(condition):
@@ -49,12 +49,15 @@ class Search:
 
   def run_until_killed(self, with_records, seconds):
     """Kills a run so many seconds after its start, or after its first record."""
-    before, process = len(self.journal()), self.start()
-    if with_records:
-      wait_until(lambda: b'"stage"' in self.journal()[before:] or not process.is_alive())
-    time.sleep(seconds)
-    process.kill()
-    process.join()
+    before, start, process = len(self.journal()), time.monotonic(), self.start()
+    try:
+      if with_records:
+        wait_until(lambda: b'"stage"' in self.journal()[before:] or not process.is_alive())
+      time.sleep(seconds)
+    finally:
+      process.kill()
+      process.join()
+    print(f'run {self._runs}: killed after {time.monotonic() - start:.1f} s, {len(self.journal()) - before} bytes more')
     assert process.exitcode == -signal.SIGKILL, 'the search has ended before'
     wait_until(lambda: not killed_search.descendants(self._folder))
     self.journals.append(self.journal())
