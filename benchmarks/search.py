@@ -1,9 +1,11 @@
-"""What one candidate of a search costs: static filter, quality test, whole evaluation, and the share of tracing.
+"""What candidates of a search cost: candidates a minute for each stage, and where the time goes.
 
-  python -m benchmarks.search [--gin_file=gin/search/quickstart.gin] [--repeats=3]
+  python -m benchmarks.search [--gin_file=gin/search/quickstart.gin] [--graphs=60] [--layers=bn_relu,evonorm_s0]
 
-Runs on one core, as each of the quickstart's two workers does, for about 17 minutes. Layers alternate; the figures are
-medians.
+Runs on one core, as each of the quickstart's two workers does, for about seven minutes. Times are from graph to
+verdict. The first table is of random graphs that pass the static filter, through the quality test of all architectures;
+the networks that a process keeps are built within. The second shows what the first owes to its parts, on a third of the
+graphs; the third, known layers as graphs through the whole evaluation.
 """
 
 import os
@@ -11,6 +13,7 @@ import os
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import collections
 import dataclasses
 import statistics
 import time
@@ -24,40 +27,98 @@ from rich.console import Console
 from rich.table import Table
 import tensorflow as tf
 
+from evonorm_tf.layer_graph import LayerGraph
 from search import evolution
+from search.evaluation import Evaluation
+from search.evaluation import Outcome
 from search.known_graphs import known_graph
+from search.proposal import propose
+from search.proposal import RandomSearch
 from search.random_graph import random_graph
 from search.random_graph import SearchSpace
 from search.static_filter import static_rejection
 
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is timed.')
-_REPEATS = flags.DEFINE_integer('repeats', 3, 'Evaluations of each layer.', lower_bound=1)
+_GRAPHS = flags.DEFINE_integer('graphs', 60, 'Random graphs that are screened.', lower_bound=3)
+_LAYERS = flags.DEFINE_list('layers', ['bn_relu', 'evonorm_s0'], 'Known layers that are evaluated; none to leave out.')
 
-GRAPHS = 20_000
-LAYERS = ('bn_relu', 'evonorm_s0', 'evonorm_b0')
+FILTERED = 20_000
+ACTIVITIES = ('build', 'trace', 'train', 'evaluate', 'stability')
 
 
 def static_filter_rate() -> tuple[float, float]:
   """Returns random graphs a second, made and filtered, and the share that the filter rejects."""
   space, rng = SearchSpace(), np.random.default_rng(0)
   start = time.perf_counter()
-  rejected = sum(static_rejection(random_graph(space, rng)) is not None for _ in range(GRAPHS))
-  return GRAPHS / (time.perf_counter() - start), rejected / GRAPHS
+  rejected = sum(static_rejection(random_graph(space, rng)) is not None for _ in range(FILTERED))
+  return FILTERED / (time.perf_counter() - start), rejected / FILTERED
 
 
-def median_seconds(outcomes) -> dict[str, float]:
-  """The median of each activity's seconds."""
-  return {activity: statistics.median(o.seconds.get(activity, 0.) for o in outcomes)
-          for activity in ('build', 'trace', 'train', 'evaluate', 'stability', 'total')}
+def typical_graphs(count: int) -> list[LayerGraph]:
+  """The first candidates of a random search."""
+  graphs = []
+  for index in range(count):
+    graphs.append(propose(index, RandomSearch(), SearchSpace(), (), {g.without_dead_nodes() for g in graphs}, 0).graph)
+  return graphs
 
 
-def time_layers(evaluation, repeats: int) -> dict[str, dict[str, float]]:
-  """Evaluates the layers' graphs in turns; one round more than is counted, to warm up."""
-  outcomes = {name: [] for name in LAYERS}
-  for _ in range(repeats + 1):
-    for name in LAYERS:
-      outcomes[name].append(evaluation.evaluate(known_graph(name)))
-  return {name: median_seconds(o[1:]) for name, o in outcomes.items()}
+def timed_outcomes(evaluation: Evaluation, graphs) -> list[Outcome]:
+  """Evaluates graphs; 'total' is the whole time of each, the collection of garbage included."""
+  outcomes = []
+  for graph in graphs:
+    start = time.perf_counter()
+    outcomes.append(evaluation.evaluate(graph))
+    outcomes[-1].seconds['total'] = time.perf_counter() - start
+  return outcomes
+
+
+def verdict(outcome: Outcome) -> str:
+  """The outcome; of a rejection, the test too."""
+  if outcome.outcome == 'accepted':
+    return 'passed'
+  if 'not finite' in outcome.detail:
+    return 'failed: loss not finite'
+  return outcome.outcome + next((f', {test}' for test in ('loss', 'accuracy') if f' {test} ' in outcome.detail), '')
+
+
+def make_table(title: str, first_column: str) -> Table:
+  table = Table(title=title)
+  table.add_column(first_column)
+  for column in ('candidates', 'a minute', 'median s', 'mean s', *ACTIVITIES):
+    table.add_column(column, justify='right')
+  return table
+
+
+def add_row(table: Table, name: str, outcomes: list[Outcome]) -> None:
+  """Adds rate, seconds, and each activity's share of all the seconds."""
+  totals = [o.seconds['total'] for o in outcomes]
+  shares = (sum(o.seconds.get(a, 0.) for o in outcomes) / sum(totals) for a in ACTIVITIES)
+  table.add_row(name, str(len(outcomes)), f'{60 * len(outcomes) / sum(totals):.3g}', f'{statistics.median(totals):.2f}',
+                f'{statistics.fmean(totals):.2f}', *(f'{s:.0%}' for s in shares))
+
+
+def screening_table(evaluation: Evaluation, graphs) -> Table:
+  """Random graphs by their verdicts."""
+  outcomes, by_verdict = timed_outcomes(evaluation, graphs), collections.defaultdict(list)
+  for outcome in outcomes:
+    by_verdict[verdict(outcome)].append(outcome)
+  table = make_table('Screening of random graphs, all architectures', 'verdict')
+  for name, some in sorted(by_verdict.items()):
+    add_row(table, name, some)
+  add_row(table, 'all that do not pass', [o for o in outcomes if o.outcome != 'accepted'])
+  add_row(table, 'all', outcomes)
+  return table
+
+
+def parts_table(evaluation: Evaluation, graphs) -> Table:
+  """The same graphs with and without what makes the screening fast."""
+  slow_quality = dataclasses.replace(evaluation.quality, loss_test=None)
+  table = make_table('What each part brings, first architecture', 'screening')
+  for name, changes in (('the paper\'s test, every network anew', {'quality': slow_quality, 'reuse': False}),
+                        ('loss test', {'reuse': False}), ('networks used again', {'quality': slow_quality}),
+                        ('both', {})):
+    add_row(table, name, timed_outcomes(dataclasses.replace(evaluation, **changes), graphs))
+  return table
 
 
 def main(_):
@@ -67,19 +128,19 @@ def main(_):
   tf.config.threading.set_inter_op_parallelism_threads(1)
   gin.parse_config_file(_GIN_FILE.value)
   full = gin.query_parameter(f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
-  # A candidate that fails the quality test sees the first architecture alone.
-  screening = dataclasses.replace(
-      full, stability=None,
-      task=dataclasses.replace(full.task, architectures=full.task.architectures[:1], steps=full.quality.steps))
-  rate, rejected = static_filter_rate()
-  table = Table(title='Seconds a candidate on one core, medians')
-  for column in ('stage', 'layer graph', 'build', 'trace', 'train', 'evaluate', 'stability', 'total', 'tracing'):
-    table.add_column(column, justify='left' if column in ('stage', 'layer graph') else 'right')
-  for stage, evaluation in ((f'quality test, {full.quality.steps} steps', screening), ('full', full)):
-    for name, seconds in time_layers(evaluation, _REPEATS.value).items():
-      table.add_row(stage, name, *(f'{s:.2f}' for s in seconds.values()), f'{seconds["trace"] / seconds["total"]:.0%}')
+  screening = dataclasses.replace(full, stability=None, task=dataclasses.replace(full.task, steps=full.quality.steps))
+  first = dataclasses.replace(screening, task=dataclasses.replace(
+      screening.task, architectures=full.task.architectures[:1]))
   console = Console(width=120)
-  console.print(f'static filter: {rate:,.0f} random graphs a second, made and judged; {rejected:.1%} rejected')
+  rate, rejected = static_filter_rate()
+  console.print(f'static filter: {60 * rate:,.0f} random graphs a minute, made and judged; {rejected:.1%} rejected')
+  full.check()
+  graphs = typical_graphs(_GRAPHS.value)
+  console.print(screening_table(screening, graphs))
+  console.print(parts_table(first, graphs[:len(graphs) // 3]))
+  table = make_table('Whole evaluation, all architectures, networks kept from the screening', 'layer graph')
+  for name in _LAYERS.value:
+    add_row(table, name, timed_outcomes(full, [known_graph(name)]))
   console.print(table)
 
 

@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 
 from evonorm_tf import primitives
+from evonorm_tf.markdown import one_line
 
 INITIAL_NODES = ('x', '0', 'v0', 'v1')
 FORMAT, VERSION = 'evonorm_tf.layer_graph', 1
@@ -135,23 +136,28 @@ class LayerGraph:
       raise LayerGraphError(f'{path}: not JSON: {e}') from e
 
 
+def _shown(value) -> str:
+  """What a message says of a value that may be anything, and of any length."""
+  return one_line(repr(value))
+
+
 def _check_node(index: int, node: Node) -> None:
   """Raises LayerGraphError unless the node of this index has a known primitive with the right inputs and axes."""
   primitive = primitives.PRIMITIVES.get(node.primitive)
   if primitive is None:
     known = ', '.join(primitives.PRIMITIVES)
-    raise LayerGraphError(f'Node {index}: unknown primitive {node.primitive!r}; known are {known}.')
+    raise LayerGraphError(f'Node {index}: unknown primitive {_shown(node.primitive)}; known are {known}.')
   if len(node.inputs) != primitive.arity:
     raise LayerGraphError(
         f'Node {index}: {node.primitive} takes {primitive.arity} `inputs`, received {len(node.inputs)}.')
   for i in node.inputs:
     if not 0 <= i < index:
-      raise LayerGraphError(f'Node {index}: `inputs` must be earlier nodes, 0 to {index - 1}, received {i}.')
+      raise LayerGraphError(f'Node {index}: `inputs` must be earlier nodes, 0 to {index - 1}, received {_shown(i)}.')
   if primitive.is_moment and node.axes not in primitives.INDEX_SETS:
     raise LayerGraphError(
-        f'Node {index}: `axes` of {node.primitive} must be one of {primitives.INDEX_SETS}, received {node.axes!r}.')
+        f'Node {index}: `axes` of {node.primitive} must be one of {primitives.INDEX_SETS}, received {_shown(node.axes)}.')
   if node.axes and not primitive.is_moment:
-    raise LayerGraphError(f'Node {index}: {node.primitive} takes no `axes`, received {node.axes!r}.')
+    raise LayerGraphError(f'Node {index}: {node.primitive} takes no `axes`, received {_shown(node.axes)}.')
 
 
 def _check_header(data) -> None:
@@ -161,10 +167,10 @@ def _check_header(data) -> None:
   expected = {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES)}
   for key, value in expected.items():
     if data.get(key) != value or type(data[key]) is not type(value):  # True == 1
-      raise LayerGraphError(f'`{key}` must be {value!r}, received {data.get(key)!r}.')
+      raise LayerGraphError(f'`{key}` must be {value!r}, received {_shown(data.get(key))}.')
   unknown = sorted(set(data) - set(expected) - {'nodes'})
   if unknown:
-    raise LayerGraphError(f'Unknown keys {unknown}; a layer graph has {sorted(expected)} and `nodes`.')
+    raise LayerGraphError(f'Unknown keys {_shown(unknown)}; a layer graph has {sorted(expected)} and `nodes`.')
   if not isinstance(data.get('nodes'), list):
     raise LayerGraphError(f'`nodes` must be a list, received {type(data.get("nodes")).__name__}.')
   if len(data['nodes']) > MAX_NODES:
@@ -177,12 +183,12 @@ def _parse_node(index: int, data) -> Node:
     raise LayerGraphError(f'Node {index}: must be a JSON object, received {type(data).__name__}.')
   unknown = sorted(set(data) - {'primitive', 'inputs', 'axes'})
   if unknown:
-    raise LayerGraphError(f'Node {index}: unknown keys {unknown}; a node has primitive, inputs and axes.')
+    raise LayerGraphError(f'Node {index}: unknown keys {_shown(unknown)}; a node has primitive, inputs and axes.')
   primitive, inputs, axes = data.get('primitive'), data.get('inputs'), data.get('axes', '')
   if not isinstance(primitive, str):
-    raise LayerGraphError(f'Node {index}: `primitive` must be a string, received {primitive!r}.')
+    raise LayerGraphError(f'Node {index}: `primitive` must be a string, received {_shown(primitive)}.')
   if not isinstance(axes, str):
-    raise LayerGraphError(f'Node {index}: `axes` must be a string, received {axes!r}.')
+    raise LayerGraphError(f'Node {index}: `axes` must be a string, received {_shown(axes)}.')
   if not isinstance(inputs, list) or any(type(i) is not int for i in inputs):
-    raise LayerGraphError(f'Node {index}: `inputs` must be a list of integers, received {inputs!r}.')
+    raise LayerGraphError(f'Node {index}: `inputs` must be a list of integers, received {_shown(inputs)}.')
   return Node(primitive, tuple(inputs), axes)

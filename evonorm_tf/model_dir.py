@@ -46,7 +46,8 @@ def check_settings(path, there: dict, here: dict, work: str, argument: str = 'mo
   """
   differences = list(_differences(there, json.loads(json.dumps(here))))
   if differences:
-    raise ModelDirError(f'{path} belongs to a {work} of another configuration: {"; ".join(differences)}. '
+    told = '; '.join(differences).encode(errors='backslashreplace').decode()  # half a character cannot be printed
+    raise ModelDirError(f'{path} belongs to a {work} of another configuration: {told}. '
                         f'Give this {work} {_own(argument)}.')
 
 
@@ -69,9 +70,9 @@ def replacing(path) -> Iterator[pathlib.Path]:
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.tmp')
   yield temporary
-  _sync(temporary)
+  sync(temporary)
   os.replace(temporary, path)
-  _sync(path.parent)  # the names in a folder are data of their own
+  sync(path.parent)  # the names in a folder are data of their own
 
 
 def write_json(path, data, indent: int | None = None, end: str = '') -> None:
@@ -87,7 +88,8 @@ def write_json(path, data, indent: int | None = None, end: str = '') -> None:
     temporary.write_text(json.dumps(data, indent=indent) + end, encoding='utf-8')
 
 
-def _sync(path: pathlib.Path) -> None:
+def sync(path: pathlib.Path) -> None:
+  """Brings a file, or the names in a folder, to disk."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)

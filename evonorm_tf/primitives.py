@@ -24,11 +24,16 @@ INDEX_SETS = (BATCH, LAYER, INSTANCE, GROUP)
 
 @dataclasses.dataclass(frozen=True)
 class Primitive:
-  """One operation. `numpy_form` takes `arity` arrays; that of a moment takes the index set and the groups too."""
+  """One operation.
+
+  `numpy_form` takes `arity` arrays; that of a moment takes the index set and the groups too. Where `is_guarded`, it
+  takes `epsilon` by name, to show what the guard does at another value than the layers'.
+  """
   name: str
   arity: int
   numpy_form: Callable[..., np.ndarray]
   is_moment: bool = False
+  is_guarded: bool = False
 
 
 def largest_divisor(channels: int, groups: int) -> int:
@@ -36,9 +41,9 @@ def largest_divisor(channels: int, groups: int) -> int:
   return next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
 
 
-def clamp_magnitude(x: np.ndarray) -> np.ndarray:
-  """sign(x)·max(|x|, EPSILON), where zero counts as positive."""
-  return np.copysign(np.maximum(np.abs(x), EPSILON), x + 0.)  # + 0. turns -0. into 0.
+def clamp_magnitude(x: np.ndarray, epsilon: float = EPSILON) -> np.ndarray:
+  """sign(x)·max(|x|, epsilon), where zero counts as positive."""
+  return np.copysign(np.maximum(np.abs(x), epsilon), x + 0.)  # + 0. turns -0. into 0.
 
 
 def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
@@ -57,8 +62,17 @@ def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
   return np.repeat(grouped, size, -1)
 
 
-def centered_second_moment(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
-  return np.sqrt(average(np.square(x - average(x, axes, groups)), axes, groups) + EPSILON)
+def second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
+  return np.sqrt(average(np.square(x), axes, groups) + epsilon)
+
+
+def centered_second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
+  return second_moment(x - average(x, axes, groups), axes, groups, epsilon)
+
+
+def _signed(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
+  """x ↦ sign(x)·function(max(|x|, epsilon))."""
+  return lambda x, epsilon=EPSILON: np.sign(x) * function(np.maximum(np.abs(x), epsilon))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -67,14 +81,14 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 _MOMENTS = (
     Primitive('first_moment', 1, average, is_moment=True),
-    Primitive('second_moment', 1, lambda x, a, g: np.sqrt(average(np.square(x), a, g) + EPSILON), is_moment=True),
-    Primitive('centered_second_moment', 1, centered_second_moment, is_moment=True),
+    Primitive('second_moment', 1, second_moment, is_moment=True, is_guarded=True),
+    Primitive('centered_second_moment', 1, centered_second_moment, is_moment=True, is_guarded=True),
 )
 
 PRIMITIVES = {p.name: p for p in (
     Primitive('add', 2, np.add),
     Primitive('mul', 2, np.multiply),
-    Primitive('div', 2, lambda x, y: x / clamp_magnitude(y)),
+    Primitive('div', 2, lambda x, y, epsilon=EPSILON: x / clamp_magnitude(y, epsilon), is_guarded=True),
     Primitive('max', 2, np.maximum),
     Primitive('neg', 1, np.negative),
     Primitive('sigmoid', 1, sigmoid),
@@ -82,7 +96,7 @@ PRIMITIVES = {p.name: p for p in (
     Primitive('exp', 1, np.exp),
     Primitive('abs', 1, np.abs),
     Primitive('square', 1, np.square),
-    Primitive('log', 1, lambda x: np.sign(x) * np.log(np.maximum(np.abs(x), EPSILON))),
-    Primitive('sqrt', 1, lambda x: np.sign(x) * np.sqrt(np.maximum(np.abs(x), EPSILON))),
+    Primitive('log', 1, _signed(np.log), is_guarded=True),
+    Primitive('sqrt', 1, _signed(np.sqrt), is_guarded=True),
     *_MOMENTS,
 )}

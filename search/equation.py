@@ -21,35 +21,37 @@ import sympy
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
-from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph
-from evonorm_tf.primitives import EPSILON, INDEX_SETS
+from evonorm_tf.layer_graph import INITIAL_NODES
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.primitives import EPSILON
+from evonorm_tf.primitives import INDEX_SETS
 
 MAX_LENGTH = 400  # characters of an equation on one line
 MAX_NUMBER = 10**12  # larger numbers and exponents are named too: squares of numbers grow without bound
 _LINE_SIZE, _PART_SIZE, _SHARED_SIZE = 150, 25, 6  # SymPy nodes: of one line; of any or a shared part of a listing
 
-_X, _V0, _V1, _Y = sympy.symbols('x v0 v1 y')
-_EPSILON = sympy.Symbol('ε', positive=True)
+X, V0, V1, Y = sympy.symbols('x v0 v1 y')
+EPSILON_SYMBOL = sympy.Symbol('ε', positive=True)
 _SUPERSCRIPTS = str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹')
 
 
-def _is_negative(expr: sympy.Expr) -> bool:
+def is_negative(expr: sympy.Expr) -> bool:
   """Whether every term bears a minus sign."""
   return all(term.as_coeff_Mul()[0].is_negative for term in sympy.Add.make_args(expr))
 
 
-def _is_nonnegative(expr: sympy.Expr) -> bool:
+def is_nonnegative(expr: sympy.Expr) -> bool:
   """Whether the value is certainly never negative."""
   if expr.is_Rational:
     return expr >= 0
   if expr.is_Pow:
-    return expr.exp.is_even or _is_nonnegative(expr.base)
+    return expr.exp.is_even or is_nonnegative(expr.base)
   if expr.is_Mul or expr.is_Add:
-    return all(map(_is_nonnegative, expr.args))
-  return expr == _EPSILON or isinstance(expr, (_Positive, Magnitude))
+    return all(map(is_nonnegative, expr.args))
+  return expr == EPSILON_SYMBOL or isinstance(expr, (Positive, Magnitude))
 
 
-class _Opaque(sympy.Function):
+class Opaque(sympy.Function):
   """A function that SymPy never evaluates numerically.
 
   Attributes:
@@ -66,48 +68,48 @@ class _Opaque(sympy.Function):
   def eval(cls, x, *axes):
     if x in cls.values:
       return cls.values[x]
-    if cls.parity and _is_negative(x):
+    if cls.parity and is_negative(x):
       return cls.parity * cls(-x, *axes)
 
 
-class _Positive(_Opaque):
+class Positive(Opaque):
   """A function without negative values."""
 
 
-class Sigmoid(_Positive):
+class Sigmoid(Positive):
   text, latex, values = 'σ{}', r'\sigma{}', {0: sympy.S.Half}
 
 
-class Exponential(_Positive):
+class Exponential(Positive):
   text, latex, values = 'exp{}', r'\exp{}', {0: sympy.S.One}
 
 
-class Tangent(_Opaque):
+class Tangent(Opaque):
   """tanh."""
   text, latex, values, parity = 'tanh{}', r'\tanh{}', {0: sympy.S.Zero}, -1
 
 
-class SignedLog(_Opaque):
+class SignedLog(Opaque):
   text, latex, values, parity = 'ln±{}', r'\ln_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.Zero}, -1
 
 
-class SignedRoot(_Opaque):
+class SignedRoot(Opaque):
   text, latex, values, parity = '√±{}', r'\mathrm{{sqrt}}_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.One}, -1
 
 
-class Magnitude(_Opaque):
+class Magnitude(Opaque):
   text, latex, brackets, parity = '{}', '{}', '||', 1
 
   @classmethod
   def eval(cls, x):
-    return x if _is_nonnegative(x) else super().eval(x)
+    return x if is_nonnegative(x) else super().eval(x)
 
   def _eval_power(self, exponent):
     if exponent.is_even:
       return self.args[0]**exponent
 
 
-class Maximum(_Opaque):
+class Maximum(Opaque):
   """The largest argument; nested maxima are one, large expressions and numbers stand last."""
   text, latex = 'max{}', r'\max{}'
 
@@ -117,7 +119,7 @@ class Maximum(_Opaque):
     numbers = [a for a in flat if a.is_Rational]
     others = sorted(flat.difference(numbers), key=lambda a: (_size(a), a.sort_key()))
     largest = sorted(numbers)[-1:]
-    if largest and largest[0] <= 0 and any(map(_is_nonnegative, others)):
+    if largest and largest[0] <= 0 and any(map(is_nonnegative, others)):
       largest = []
     if len(others + largest) == 1:
       return (others + largest)[0]
@@ -125,36 +127,36 @@ class Maximum(_Opaque):
       return cls(*others, *largest)
 
 
-class _Moment(_Opaque):
+class Moment(Opaque):
   """Arguments are an expression and the number of the index set."""
   axes = property(lambda self: INDEX_SETS[self.args[1]])
 
 
-class FirstMoment(_Moment):
+class FirstMoment(Moment):
   text, latex, parity = 'μ[{axes}]{}', r'\mu_{{{axes}}}{}', -1
 
   @classmethod
   def eval(cls, x, axes):
-    return x if _is_constant(x, axes) else super().eval(x, axes)
+    return x if is_constant(x, axes) else super().eval(x, axes)
 
 
-class SecondMoment(_Moment, _Positive):
+class SecondMoment(Moment, Positive):
   text, latex, parity = '√μ[{axes}]{}', r'\sqrt{{\mu_{{{axes}}}{}}}', 1
-  values = {0: sympy.sqrt(_EPSILON)}
+  values = {0: sympy.sqrt(EPSILON_SYMBOL)}
   printed_arguments = property(lambda self: (self.args[0]**2,))
 
 
-class CenteredSecondMoment(_Moment, _Positive):
+class CenteredSecondMoment(Moment, Positive):
   text, latex, parity = 's[{axes}]{}', r's_{{{axes}}}{}', 1
 
   @classmethod
   def eval(cls, x, axes):
-    return sympy.sqrt(_EPSILON) if _is_constant(x, axes) else super().eval(x, axes)
+    return sympy.sqrt(EPSILON_SYMBOL) if is_constant(x, axes) else super().eval(x, axes)
 
 
-def _is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
+def is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
   """Whether x does not vary along the index set of this number."""
-  return x.free_symbols <= ({_EPSILON} if 'c' in INDEX_SETS[axes] else {_EPSILON, _V0, _V1})
+  return x.free_symbols <= ({EPSILON_SYMBOL} if 'c' in INDEX_SETS[axes] else {EPSILON_SYMBOL, V0, V1})
 
 
 def _sum(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
@@ -173,19 +175,19 @@ def _sum(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
 
 def _product(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
   """a·b; a sum of negative terms gives its sign to the product."""
-  a, b, sign = (-a, b, -1) if _is_negative(a) else (a, b, 1)
-  b, sign = (-b, -sign) if _is_negative(b) else (b, sign)
+  a, b, sign = (-a, b, -1) if is_negative(a) else (a, b, 1)
+  b, sign = (-b, -sign) if is_negative(b) else (b, sign)
   return sign * (a * b)
 
 
 def _quotient(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
   """a/b, where the guard replaces a number b that is too small."""
   if b.is_Rational and abs(b) < EPSILON:
-    return a / (-_EPSILON if b < 0 else _EPSILON)
-  return -a / -b if _is_negative(b) else a / b
+    return a / (-EPSILON_SYMBOL if b < 0 else EPSILON_SYMBOL)
+  return -a / -b if is_negative(b) else a / b
 
 
-_OPERATIONS = {
+OPERATIONS = {
     'add': _sum, 'mul': _product, 'div': _quotient, 'max': Maximum, 'neg': lambda x: -x, 'sigmoid': Sigmoid,
     'tanh': Tangent, 'exp': Exponential, 'abs': Magnitude, 'square': lambda x: x**2, 'log': SignedLog,
     'sqrt': SignedRoot, 'first_moment': FirstMoment, 'second_moment': SecondMoment,
@@ -203,23 +205,24 @@ def _exceeds(expr: sympy.Expr, size: int) -> bool:
   return len(parts) > size or any(p.is_Rational and max(abs(p.p), p.q) > MAX_NUMBER for p in parts)
 
 
-def _solve(graph: LayerGraph, size: int, shared_size: int) -> list[tuple[sympy.Symbol, sympy.Expr]]:
+def solve(graph: LayerGraph, size: int, shared_size: int, operations=OPERATIONS
+          ) -> list[tuple[sympy.Symbol, sympy.Expr]]:
   """The equations of y and of all parts above `size`, or above `shared_size` and read by several nodes."""
   graph = graph.without_dead_nodes()
   readers = collections.Counter(i for node in graph.nodes for i in set(node.inputs))
-  values, names = [_X, sympy.S.Zero, _V0, _V1], {}
+  values, names = [X, sympy.S.Zero, V0, V1], {}
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
     axes = (sympy.Integer(INDEX_SETS.index(node.axes)),) if node.axes else ()
-    value = _OPERATIONS[node.primitive](*(values[i] for i in node.inputs), *axes)
+    value = operations[node.primitive](*(values[i] for i in node.inputs), *axes)
     if index != graph.output and _exceeds(value, shared_size if readers[index] > 1 else size):
       value = names.setdefault(value, sympy.Dummy())
     values.append(value)
-  return _used([(name, value) for value, name in names.items()] + [(_Y, values[-1])])
+  return _used([(name, value) for value, name in names.items()] + [(Y, values[-1])])
 
 
 def _used(equations: list[tuple[sympy.Symbol, sympy.Expr]]) -> list[tuple[sympy.Symbol, sympy.Expr]]:
   """The equations that the last one depends on, their names t1, t2, …, y."""
-  needed, used = {_Y}, []
+  needed, used = {Y}, []
   for name, value in reversed(equations):
     if name in needed:
       needed |= value.free_symbols
@@ -238,15 +241,15 @@ def equations(graph: LayerGraph) -> list[tuple[sympy.Symbol, sympy.Expr]]:
     Pairs of a name and its value in terms of x, v0, v1, ε and earlier names. The last name is y, and the only one
     unless the equation would be longer than `MAX_LENGTH` characters.
   """
-  single = _solve(graph, size=_LINE_SIZE, shared_size=_LINE_SIZE)
-  if len(single) == 1 and len(_lines(single, _TextPrinter())[0]) <= MAX_LENGTH:
+  single = solve(graph, size=_LINE_SIZE, shared_size=_LINE_SIZE)
+  if len(single) == 1 and len(_lines(single, TextPrinter())[0]) <= MAX_LENGTH:
     return single
-  return _solve(graph, size=_PART_SIZE, shared_size=_SHARED_SIZE)
+  return solve(graph, size=_PART_SIZE, shared_size=_SHARED_SIZE)
 
 
 def equation_text(graph: LayerGraph) -> str:
   """The equation of y in Unicode, e.g. `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`; a listing has one line a name."""
-  return '\n'.join(_lines(equations(graph), _TextPrinter()))
+  return '\n'.join(_lines(equations(graph), TextPrinter()))
 
 
 def equation_latex(graph: LayerGraph) -> str:
@@ -254,7 +257,7 @@ def equation_latex(graph: LayerGraph) -> str:
   return ' \\\\\n'.join(_lines(equations(graph), _TexPrinter()))
 
 
-def _lines(pairs: list[tuple[sympy.Symbol, sympy.Expr]], printer: '_NotationMixin') -> list[str]:
+def _lines(pairs: list[tuple[sympy.Symbol, sympy.Expr]], printer: 'NotationMixin') -> list[str]:
   """One line an equation, γ and β joined to the last."""
   *names, (y, value) = pairs
   return [f'{printer.doprint(name)} = {printer.doprint(part)}' for name, part in names] + [
@@ -263,18 +266,18 @@ def _lines(pairs: list[tuple[sympy.Symbol, sympy.Expr]], printer: '_NotationMixi
 
 def _term_key(term: sympy.Expr) -> tuple:
   """Terms in the paper's order: v1·x + s(x); s(x) − x; v1·(…) + v0; x + 1."""
-  return (term.as_coeff_Mul()[0].is_negative, term.is_Rational, term.free_symbols <= {_V0, _V1, _EPSILON},
+  return (term.as_coeff_Mul()[0].is_negative, term.is_Rational, term.free_symbols <= {V0, V1, EPSILON_SYMBOL},
           term.has(sympy.Function), term.sort_key())
 
 
 def _factor_key(factor: sympy.Expr) -> tuple:
   """Factors in the paper's order: constants, vectors and x, sums, functions."""
   base, _ = factor.as_base_exp()
-  rank = 0 if base.free_symbols <= {_EPSILON} else 1 if base.is_Symbol else 2 if base.is_Add else 3
+  rank = 0 if base.free_symbols <= {EPSILON_SYMBOL} else 1 if base.is_Symbol else 2 if base.is_Add else 3
   return rank, factor.sort_key()
 
 
-class _NotationMixin:
+class NotationMixin:
   """The order of terms and factors and the notation of functions, the same in text and LaTeX."""
 
   def factor(self, expr: sympy.Expr) -> str:
@@ -283,7 +286,7 @@ class _NotationMixin:
 
   def _print_Add(self, expr):
     first, *others = sorted(expr.args, key=_term_key)
-    signed = (((self.minus, -t) if _is_negative(t) else ('+', t)) for t in others)
+    signed = (((self.minus, -t) if is_negative(t) else ('+', t)) for t in others)
     return self._print(first) + ''.join(f' {sign} {self._print(term)}' for sign, term in signed)
 
   def _print_Mul(self, expr):
@@ -312,7 +315,7 @@ class _NotationMixin:
     return self._print(factors[0]) if len(factors) == 1 else self.times.join(map(self.factor, factors))
 
 
-class _TextPrinter(_NotationMixin, StrPrinter):
+class TextPrinter(NotationMixin, StrPrinter):
   form, minus, times, root, affine = 'text', '−', '·', '√{}', ' · γ + β'
 
   def brackets(self, text, kind='()'):
@@ -327,7 +330,7 @@ class _TextPrinter(_NotationMixin, StrPrinter):
     return base + (str(exponent).translate(_SUPERSCRIPTS) if exponent.is_Integer else f'^({exponent})')
 
 
-class _TexPrinter(_NotationMixin, LatexPrinter):
+class _TexPrinter(NotationMixin, LatexPrinter):
   form, minus, times, root, affine = 'latex', '-', r' \, ', r'\sqrt{{{}}}', r' \cdot \gamma + \beta'
 
   def brackets(self, text, kind='()'):
@@ -341,5 +344,5 @@ class _TexPrinter(_NotationMixin, LatexPrinter):
 
   def _print_Symbol(self, expr, style='plain'):
     """A letter and its index."""
-    name = r'\varepsilon' if expr == _EPSILON else expr.name
+    name = r'\varepsilon' if expr == EPSILON_SYMBOL else expr.name
     return name if name.isalpha() or name.startswith('\\') else f'{name[0]}_{{{name[1:]}}}'

@@ -4,13 +4,15 @@ import contextlib
 import dataclasses
 import gc
 import re
+import statistics
+from collections.abc import Mapping
+from collections.abc import Sequence
 
 import tf_keras
 
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.norm_act import NormActFactory
-from search.architecture import Architecture
 from search.interrupts import interrupted_at_once
 from search.proxy_task import NonFiniteLoss
 from search.proxy_task import ProxyTask
@@ -21,6 +23,9 @@ from search.records import FAILED
 from search.rejection import QualityTest
 from search.rejection import Rejected
 from search.rejection import StabilityTest
+from search.reused_training import start_training
+from search.successive_halving import Bar
+from search.successive_halving import SuccessiveHalving
 
 # 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines; Keras's preamble.
 _TRACE = re.compile(r'.*:$|\s*File "|\s{5}|Exception encountered when calling ')
@@ -35,8 +40,11 @@ class Outcome:
     detail: where it was not accepted, the architecture and the reason.
     screening: validation accuracies at the quality test, as far as it came.
     gradient_norm: the largest of the stability test, None unless that was passed.
-    scores: validation accuracies after the whole training; empty unless accepted.
+    scores: validation accuracies after the whole training, or those that successive halving projects; empty unless
+      accepted.
     test_scores: accuracies on the test images; empty unless asked for.
+    rungs: of successive halving, in order: 'steps', 'accuracies', the 'bar' that their mean was held against (None for
+      none), and whether the training 'stopped' there.
     seconds: time spent, by activity.
   """
   outcome: str = FAILED
@@ -45,6 +53,7 @@ class Outcome:
   gradient_norm: float | None = None
   scores: dict[str, float] = dataclasses.field(default_factory=dict)
   test_scores: dict[str, float] = dataclasses.field(default_factory=dict)
+  rungs: list[dict] = dataclasses.field(default_factory=list)
   seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -56,15 +65,34 @@ class Evaluation:
     task: the proxy task.
     quality: the quality test; None for none.
     stability: the stability test; None for none.
+    halving: where the rest of the training may stop; None for nowhere, as in the paper.
+    bars: of each rung of `halving`, what earlier evaluations tell; see `informed_by`.
     groups: the number of channel groups of the layers that have groups: thin networks want fewer than 32, for a group
       of one channel makes a group moment an instance moment.
+    reuse: whether a process keeps the networks of layer graphs, 25 MB each, from candidate to candidate. The results
+      are the same up to rounding; a screening takes half the time.
     test: whether to measure accuracy on the test images too. Never in a search, only for its final table.
   """
   task: ProxyTask
   quality: QualityTest | None = None
   stability: StabilityTest | None = None
   groups: int = 32
+  reuse: bool = True
   test: bool = False
+  halving: SuccessiveHalving | None = None
+  bars: tuple[Bar, ...] = ()
+
+  def __post_init__(self):
+    if self.halving and self.halving.rungs[-1] >= self.task.steps:
+      raise ValueError(f"`halving` must have its rungs before the task's {self.task.steps} steps, "
+                       f'received {self.halving.rungs}.')
+
+  def informed_by(self, records: Sequence[Mapping]) -> 'Evaluation':
+    """Returns the evaluation that holds a candidate against a journal's records, if there is successive halving.
+
+    What it needs to know of them travels with it, to whatever process, and its outcome tells what that was.
+    """
+    return dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
 
   def check(self) -> None:
     """Reads the data and builds each network once, so that a task that cannot work fails here, before a search."""
@@ -99,42 +127,67 @@ class Evaluation:
     return get_norm_act(spec, **{k: v for k, v in options.items() if factory.leaves_open(k)})
 
   def _evaluate(self, norm_act: NormActFactory, outcome: Outcome) -> None:
-    trainings = {}
-    for architecture in self.task.architectures:
-      with _noting(architecture):
-        trainings[architecture.family] = self._screen(architecture, norm_act, outcome)
-    if self.stability:
-      with _noting(self.task.architectures[0]), timed(outcome.seconds, 'stability'):
-        outcome.gradient_norm = self.stability.check(self.task, norm_act)
-    for architecture in self.task.architectures:
-      with _noting(architecture):
-        self._score(architecture.family, trainings.pop(architecture.family), outcome)
+    start, trainings = start_training if self.reuse else Training, {}
+    with contextlib.ExitStack() as stack:
+      for architecture in self.task.architectures:
+        with _noting(architecture.family):
+          training = start(self.task, architecture, norm_act, outcome.seconds)
+          stack.callback(training.close)
+          trainings[architecture.family] = training
+          self._screen(architecture.family, training, outcome)
+      if self.stability:
+        with _noting(self.task.architectures[0].family), timed(outcome.seconds, 'stability'):
+          outcome.gradient_norm = self.stability.check(self.task, norm_act)
+      if not self._stops_at_a_rung(trainings, outcome):
+        self._finish(trainings, outcome)
 
-  def _screen(self, architecture: Architecture, norm_act: NormActFactory, outcome: Outcome) -> Training:
+  def _screen(self, family: str, training: Training, outcome: Outcome) -> None:
     """Trains up to the quality test, if there is one."""
-    training = Training(self.task, architecture, norm_act, outcome.seconds)
-    if self.quality:
-      training.train(min(self.quality.steps, self.task.steps))
-      accuracy = training.accuracy('validation')
-      outcome.screening[architecture.family] = accuracy
-      self.quality.check(accuracy)
-    return training
+    if not self.quality:
+      return
+    loss_test = self.quality.loss_test
+    if loss_test and loss_test.steps < self.task.steps:
+      training.train(loss_test.steps - loss_test.window)
+      loss_test.check(training.train(loss_test.window))
+    training.train(min(self.quality.steps, self.task.steps) - training.steps_done)
+    outcome.screening[family] = training.accuracy('validation')
+    self.quality.check(outcome.screening[family])
 
-  def _score(self, family: str, training: Training, outcome: Outcome) -> None:
+  def _stops_at_a_rung(self, trainings: Mapping[str, Training], outcome: Outcome) -> bool:
+    """Trains from rung to rung; returns whether one stops the candidate, which then has its scores."""
+    rungs = self.halving.rungs if self.halving else ()
+    for steps, bar in zip(rungs, self.bars or [Bar()] * len(rungs), strict=True):
+      accuracies = {}
+      for family, training in trainings.items():
+        with _noting(family):
+          training.train(max(0, steps - training.steps_done))
+          accuracies[family] = training.accuracy('validation')
+      stops = not bar.is_reached(accuracies)
+      outcome.rungs.append({'steps': steps, 'accuracies': accuracies, 'bar': bar.score, 'stopped': stops})
+      if stops:
+        outcome.scores = bar.projected(accuracies)
+        outcome.detail = (f'accuracy {statistics.fmean(accuracies.values()):.3f} after {steps} steps, '
+                          f'{bar.score:.3f} is needed to go on')
+        return True
+    return False
+
+  def _finish(self, trainings: Mapping[str, Training], outcome: Outcome) -> None:
     """Trains to the end and measures."""
-    training.train(self.task.steps - training.steps_done)
-    outcome.scores[family] = training.accuracy('validation')
-    if self.test:
-      outcome.test_scores[family] = training.accuracy('test')
+    for family, training in trainings.items():
+      with _noting(family):
+        training.train(self.task.steps - training.steps_done)
+        outcome.scores[family] = training.accuracy('validation')
+        if self.test:
+          outcome.test_scores[family] = training.accuracy('test')
 
 
 @contextlib.contextmanager
-def _noting(architecture: Architecture):
+def _noting(family: str):
   """Notes on whatever exception passes in which architecture it happened."""
   try:
     yield
   except Exception as e:
-    e.add_note(architecture.family)
+    e.add_note(family)
     raise
 
 

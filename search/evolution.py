@@ -3,6 +3,7 @@
 Everything a search knows stands in its journal: the same call on the same `model_dir` goes on where it stopped.
 """
 
+import collections
 import contextlib
 import dataclasses
 import math
@@ -17,8 +18,10 @@ from rich.console import Console
 from evonorm_tf.norm_act import NORM_ACTS
 from search import records as records_lib
 from search import report
+from search.equivalence import REDRAW
 from search.evaluation import Evaluation
 from search.evaluation import Outcome
+from search.executors import Executor
 from search.executors import make_executor
 from search.executors import WorkerDied
 from search.identity import identity_of
@@ -27,15 +30,21 @@ from search.interrupts import raise_if_interrupted
 from search.journal import Journal
 from search.population import Population
 from search.progress import Progress
-from search.proposal import propose
 from search.proposal import RandomSearch
 from search.proposal import TournamentEvolution
+from search.proposer import Proposer
 from search.random_graph import SearchSpace
+from search.record_checks import check_records
 from search.records import EVOLUTION
 from search.records import FAILED
 from search.records import REFERENCE
 from search.records import RERANKING
+from search.retries import Retrying
+from search.saved_search import JOURNAL
 from search.summaries import Summaries
+from search.warm_start import identity_of_warm_start
+from search.warm_start import initial_candidates
+from search.warm_start import RANDOM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +63,9 @@ class Reranking:
 
 def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
                strategy: TournamentEvolution | RandomSearch, space: SearchSpace, window: int, candidates: int,
-               references: Sequence[str] = (), seed: int = 0, workers: int = 1, max_minutes: float | None = None,
+               references: Sequence[str] = (), seed: int = 0, workers: int = 1,
+               executor: Callable[[], Executor] | None = None, retries: int = 2, max_minutes: float | None = None,
+               initial: str = RANDOM, equivalents: str = REDRAW,
                operative_config: Callable[[], str] = str) -> list[dict]:
   """Searches, or goes on with a search, and writes its report; the root of the configuration.
 
@@ -65,11 +76,20 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     strategy: what is proposed next.
     space: the search space.
     window: how many accepted candidates are alive at a time: the most recent ones.
-    candidates: how many candidates to evaluate; draws that the static filter rejects do not count.
+    candidates: how many candidates there are, those of `initial` among them; draws that are rejected without an
+      evaluation do not count.
     references: names of known layers that are judged like candidates, for comparison.
     seed: of the proposals. With one worker the whole search follows from its arguments.
     workers: 1 for this process, n for n worker processes.
+    executor: what starts the workers instead, such as `search.ray_executor.RayExecutor`; `workers` does not count then.
+    retries: how many times a candidate that killed its worker is tried again, before it is recorded as failed; a
+      candidate that ends this process too, when the search goes on.
     max_minutes: after this run time no new candidate is begun, and the re-ranking follows; None for no limit.
+    initial: what comes first: 'random' graphs (the paper), the 'known' layers of the search space, or the best
+      candidates of an earlier search, given by its `model_dir`: `search.warm_start`.
+    equivalents: what becomes of a candidate that computes the same function as an earlier one. 'redraw': another one is
+      drawn in its place, so that all candidates differ. 'reuse': it takes the earlier one's outcome and its own place
+      in the population, as in the paper, whose training gives both the same score. 'evaluate': it is evaluated, too.
     operative_config: returns the configuration's text; it is written to `model_dir` and TensorBoard.
 
   Returns:
@@ -77,35 +97,43 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
 
   Raises:
     KeyboardInterrupt: after a Ctrl-C; what was evaluated before is on record.
-    ModelDirError: if `model_dir` holds another search, or another process is running it.
+    ModelDirError: if `model_dir` holds another search or a damaged one, or another process is running it.
     ValueError: for arguments that cannot work, before anything is evaluated.
+    WorkersCannotStart: if workers die and no candidate is to blame.
   """
-  _check(candidates, references)
-  population = Population(window)
+  begun_with = initial_candidates(initial, space, evaluation, window, seed)
+  _check(candidates, references, begun_with)
+  proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed)
   # What a search is identified by; it may go on with more candidates, or other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
-                         references=tuple(references), seed=seed)
+                         references=tuple(references), seed=seed, equivalents=equivalents,
+                         initial=identity_of_warm_start(initial, begun_with))
   phases = {REFERENCE: len(references), EVOLUTION: candidates, RERANKING: reranking.top + len(references)}
   with interrupts_noted():
     with contextlib.ExitStack() as stack:
-      journal = stack.enter_context(Journal(pathlib.Path(model_dir) / 'journal.jsonl', identity))
+      path = pathlib.Path(model_dir) / JOURNAL
+      journal = stack.enter_context(Journal(path, identity))
+      check_records(path, journal.records)
       evaluation.check()
       reranking.evaluation.check()
       summaries = stack.enter_context(contextlib.closing(
           Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
       _write_config(operative_config(), model_dir, summaries)
-      executor = stack.enter_context(contextlib.closing(make_executor(workers)))
-      search = _Search(journal, executor, summaries, stack.enter_context(Progress(phases)))
+      started = stack.enter_context(contextlib.closing(executor() if executor else make_executor(workers)))
+      search = _Search(journal, Retrying(started, retries, journal), summaries, stack.enter_context(Progress(phases)))
       search.evaluate_each(REFERENCE, {name: (None, name) for name in references}, evaluation)
-      search.evolve(strategy, space, population, evaluation, candidates, seed, max_minutes)
+      search.evolve(proposer, evaluation, candidates, max_minutes)
       search.evaluate_each(RERANKING, _finalists(journal.records, reranking.top, references), reranking.evaluation)
     _report(journal.records, model_dir, reranking)
   return journal.records
 
 
-def _check(candidates: int, references: Sequence[str]) -> None:
+def _check(candidates: int, references: Sequence[str], begun_with: Sequence) -> None:
   if candidates < 1:
     raise ValueError(f'`candidates` must be at least 1, received {candidates}.')
+  if candidates < len(begun_with):
+    raise ValueError(f'`candidates` must be at least the {len(begun_with)} that the search begins with by `initial`, '
+                     f'received {candidates}.')
   unknown = sorted(set(references) - set(NORM_ACTS))
   if unknown:
     raise ValueError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
@@ -121,7 +149,7 @@ class _Search:
     progress: told of every record.
   """
 
-  def __init__(self, journal: Journal, executor, summaries: Summaries, progress: Progress):
+  def __init__(self, journal: Journal, executor: Retrying, summaries: Summaries, progress: Progress):
     self._journal = journal
     self._executor = executor
     self._summaries = summaries
@@ -134,45 +162,54 @@ class _Search:
     """Run time so far in seconds, earlier runs of the same search included."""
     return self._earlier + time.monotonic() - self._start
 
-  def evolve(self, strategy, space, population, evaluation, candidates, seed, max_minutes) -> None:
+  def evolve(self, proposer: Proposer, evaluation: Evaluation, candidates: int, max_minutes: float | None) -> None:
     """Proposes and evaluates until all candidates are done; takes up what the journal holds."""
-    evolution = records_lib.of_stage(self._journal.records, EVOLUTION)
-    seen = {records_lib.layer_graph(r).without_dead_nodes() for r in evolution}
-    for candidate in records_lib.candidates(evolution):
-      population.append(candidate)
-    done = {r['index'] for r in evolution}
+    done = {r['index']: r for r in records_lib.of_stage(self._journal.records, EVOLUTION)}
+    proposer.replay(done.values())
     waiting = [i for i in reversed(range(candidates)) if i not in done]
-    running = {}
+    # Proposals, by key; by index, those that wait for its outcome.
+    running, followers = {}, collections.defaultdict(list)
     end = math.inf if max_minutes is None else 60 * max_minutes
     self._progress.update(EVOLUTION, self._journal.records, seconds_allowed=end - self.elapsed)
+
+    def finish(proposal, outcome):
+      done[proposal.index] = self._record(EVOLUTION, outcome, **proposer.fields(proposal))
+      proposer.take(done[proposal.index])
+
     while waiting or running:
       if self.elapsed > end:
         waiting.clear()
       while waiting and self._executor.free:
-        proposal = propose(waiting.pop(), strategy, space, population, seen, seed)
-        seen.add(proposal.graph.without_dead_nodes())
-        running[proposal.index] = proposal
-        self._executor.submit(proposal.index, evaluation.evaluate, proposal.graph)
+        proposal = proposer.propose(waiting.pop())
+        earlier = proposal.same_as
+        if _key(earlier) in running:
+          followers[earlier].append(proposal)
+        elif earlier is not None or proposer.outcome(proposal):
+          finish(proposal, _outcome_of(done[earlier] if earlier is not None else proposer.outcome(proposal)))
+        else:
+          running[_key(proposal.index)] = proposal
+          informed = evaluation.informed_by(self._journal.records)
+          self._executor.submit(_key(proposal.index), informed.evaluate, proposal.graph)
       if running:
-        index, outcome = self._next_result()
-        proposal = running.pop(index)
-        record = self._record(EVOLUTION, outcome, index=index, parent=proposal.parent, graph=proposal.graph.to_dict(),
-                              filtered=proposal.filtered)
-        for candidate in records_lib.candidates([record]):
-          population.append(candidate)
+        key, outcome = self._next_result()
+        proposal = running.pop(key)
+        finish(proposal, outcome)
+        for follower in followers.pop(proposal.index, ()):
+          finish(follower, _outcome_of(done[proposal.index]))
 
   def evaluate_each(self, stage: str, jobs: dict[str, tuple], evaluation: Evaluation) -> None:
     """Evaluates layers that stand fixed, by name: (index of the candidate or None, graph or known name)."""
     done = {r['name'] for r in records_lib.of_stage(self._journal.records, stage)}
     waiting = [name for name in reversed(jobs) if name not in done]
-    running = set()
+    running = {}  # names, by key
     self._progress.update(stage, self._journal.records)
     while waiting or running:
       while waiting and self._executor.free:
-        running.add(waiting[-1])
-        self._executor.submit(waiting[-1], evaluation.evaluate, jobs[waiting.pop()][1])
-      name, outcome = self._next_result()
-      running.remove(name)
+        key = f'{stage} {waiting[-1]}'
+        running[key] = waiting.pop()
+        self._executor.submit(key, evaluation.evaluate, jobs[running[key]][1])
+      key, outcome = self._next_result()
+      name = running.pop(key)
       index, spec = jobs[name]
       self._record(stage, outcome, name=name, index=index, graph=None if index is None else spec.to_dict())
 
@@ -192,6 +229,17 @@ class _Search:
     self._summaries.write(self._journal.records)
     self._progress.update(stage, self._journal.records)
     return record
+
+
+def _key(index: int | None) -> str:
+  """The name of a candidate's task."""
+  return f'{EVOLUTION} {index}'
+
+
+def _outcome_of(record: dict) -> Outcome:
+  """The outcome on record, as it is for a candidate that takes it over: in no time."""
+  fields = {field.name: record[field.name] for field in dataclasses.fields(Outcome)}
+  return Outcome(**{**fields, 'seconds': {}})
 
 
 def _finalists(records: Sequence[dict], top: int, references: Sequence[str]) -> dict[str, tuple]:

@@ -1,6 +1,7 @@
 """What identifies a search, as JSON data: the arguments that its results depend on."""
 
 import dataclasses
+import math
 
 
 def identity_of(**arguments) -> dict:
@@ -18,4 +19,6 @@ def _describe(value):
     return [_describe(v) for v in value]
   if callable(value):
     return value.__qualname__
+  if isinstance(value, float) and not math.isfinite(value):
+    return str(value)  # JSON has no such number
   return value

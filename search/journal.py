@@ -1,8 +1,12 @@
 """The journal: every result of a search, one JSON line each, appended and flushed to disk as it comes.
 
-It is the only state of a search. The first line holds the configuration; the rest are the records.
+It is the only state of a search. The first line holds the configuration; the rest are the records, and, of tasks that
+run in the process of the search, notes: {"begun": task} before one that may crash the process, {"left": task} if it was
+left in an orderly way, as after a Ctrl-C.
 """
 
+import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -13,6 +17,7 @@ from evonorm_tf import model_dir
 from evonorm_tf.model_dir import ModelDirError
 
 VERSION = 1
+_NOTES = {'begun'}, {'left'}  # the keys of lines that are no records, but notes of tasks that may crash the process
 
 
 class Journal:
@@ -32,11 +37,15 @@ class Journal:
 
   def __init__(self, path, config: dict):
     self._path = pathlib.Path(path)
+    self._deaths, self._begun = collections.Counter(), None
+    new_folders = [folder for folder in self._path.parents if not folder.exists()]
     self._path.parent.mkdir(parents=True, exist_ok=True)
     self._file = open(self._path, 'a+b', buffering=0)
     try:
       model_dir.lock(self._file, 'search')
       self.records = self._replay({'version': VERSION, 'config': config})
+      for folder in (self._path.parent, *(new.parent for new in new_folders)):
+        model_dir.sync(folder)  # the names in a folder are data of their own
     except BaseException:
       self._file.close()
       raise
@@ -45,9 +54,23 @@ class Journal:
     """Writes a record; when this returns it is on disk."""
     self._write(record)
     self.records.append(record)
+    self._begun = None
+
+  def begin(self, task: str) -> None:
+    """Notes that a task begins which may end this process; the next record is the task's."""
+    self._write({'begun': task})
+    self._begun = task
+
+  def deaths(self, task: str) -> int:
+    """How many times a task was begun before this process and neither recorded nor left in an orderly way."""
+    return self._deaths[task]
 
   def close(self) -> None:
     """Closes the file and lets another process have it."""
+    if self._begun is not None:
+      with contextlib.suppress(ModelDirError):  # a full disk has been told already, and one death too many is bearable
+        self._write({'left': self._begun})
+      self._begun = None
     self._file.close()
 
   def __enter__(self):
@@ -67,27 +90,25 @@ class Journal:
     if not lines:
       self._write(header)
       return []
-    parsed = [self._parse(number, line) for number, line in enumerate(lines, 1)]
-    self._check_version(parsed[0])
-    if len(parsed) == 1:  # nothing is recorded, so that a configuration may still be corrected
-      self._file.truncate(0)
-      self._write(header)
-    else:
+    parsed = _parse(self._path, lines)
+    records = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
+    if records:
       model_dir.check_settings(self._path, parsed[0]['config'], header['config'], 'search')
-    return parsed[1:]
+    elif parsed[0] != json.loads(json.dumps(header)):  # nothing is recorded, so that it may still be corrected
+      self._file.truncate(0)
+      self._deaths.clear()
+      self._write(header)
+    return records
 
-  def _parse(self, number: int, line: bytes) -> dict:
-    try:
-      record = json.loads(line)
-    except ValueError as e:
-      raise ModelDirError(f'{self._path}, line {number}: not JSON: {e}') from e
-    if not isinstance(record, dict):
-      raise ModelDirError(f'{self._path}, line {number}: expected a JSON object, found {type(record).__name__}.')
-    return record
-
-  def _check_version(self, header: dict) -> None:
-    if header.get('version') != VERSION or not isinstance(header.get('config'), dict):
-      raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}.')
+  def _take_note(self, number: int, line: dict) -> bool:
+    """Counts a line that is a note and no record. That of a task which was recorded later is never asked for."""
+    is_note = line.keys() in _NOTES
+    if is_note:
+      (kind, task), = line.items()
+      if not isinstance(task, str):
+        raise ModelDirError(f'{self._path}, line {number}: expected the name of a task, found {task!r}.')
+      self._deaths[task] += 1 if kind == 'begun' else -1
+    return is_note
 
   def _write(self, record: dict) -> None:
     data = (json.dumps(record, allow_nan=False) + '\n').encode()
@@ -101,3 +122,36 @@ class Journal:
     if written < len(data):
       os.ftruncate(self._file.fileno(), size)
       raise ModelDirError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')
+
+
+def read(path) -> tuple[dict, list[dict]]:
+  """Returns the configuration and the records of a journal, which may be in use; a torn last line is left out.
+
+  Raises:
+    ModelDirError: if the file cannot be read, is damaged before its last line, or holds no header.
+  """
+  try:
+    lines = pathlib.Path(path).read_bytes().split(b'\n')
+  except OSError as e:
+    raise ModelDirError(f'{path}: cannot be read: {e.strerror}.') from e
+  header, *others = _parse(path, lines[:-1] or [b'{}'])
+  return header['config'], [line for line in others if line.keys() not in _NOTES]
+
+
+def _parse(path, lines: list[bytes]) -> list[dict]:
+  """Returns the header and the records that the lines hold."""
+  parsed = [_parse_line(path, number, line) for number, line in enumerate(lines, 1)]
+  version = parsed[0].get('version')
+  if type(version) is not int or version != VERSION or not isinstance(parsed[0].get('config'), dict):  # True == 1
+    raise ModelDirError(f'{path}, line 1: expected the header of a journal of version {VERSION}.')
+  return parsed
+
+
+def _parse_line(path, number: int, line: bytes) -> dict:
+  try:
+    record = json.loads(line)
+  except (ValueError, RecursionError) as e:
+    raise ModelDirError(f'{path}, line {number}: not JSON: {e}') from e
+  if not isinstance(record, dict):
+    raise ModelDirError(f'{path}, line {number}: expected a JSON object, found {type(record).__name__}.')
+  return record

@@ -11,10 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from evonorm_tf.figures import INK, new_figure, percent, style
+from evonorm_tf.figures import INK
+from evonorm_tf.figures import new_figure
+from evonorm_tf.figures import percent
+from evonorm_tf.figures import style
 from search import records as records_lib
 from search.population import Candidate
-from search.records import ACCEPTED, EVOLUTION, FAILED, OUTCOMES, POOR, REFERENCE, TOP, UNSTABLE
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import FAILED
+from search.records import OUTCOMES
+from search.records import POOR
+from search.records import REFERENCE
+from search.records import TOP
+from search.records import UNSTABLE
 from search.tournament import pareto_frontier
 
 ACCEPTED_LABEL, BEST_LABEL, TOP_LABEL = 'accepted candidate', 'best so far', f'mean of the {TOP} best so far'
@@ -23,7 +33,7 @@ FRONTIER_LABEL = 'Pareto frontier'
 _COLORS = {ACCEPTED: '#3f8f4f', POOR: '#f0c08a', UNSTABLE: '#b39ac9', FAILED: '#c0504d'}
 _DOT, _BEST, _TOP = '#9db8de', '#d07a1c', '#27509b'
 _REFERENCE_COLORS = ('#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
-_MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
+MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
 _PANEL, _MAX_COLUMNS = 3.9, 3  # inches; panels in a row
 
 
@@ -89,12 +99,12 @@ def _add_legend(figure: Figure, handles: list, labels: list[str], max_columns: i
                   fontsize=9)
 
 
-def _note(axes: Axes, text: str) -> None:
+def note(axes: Axes, text: str) -> None:
   axes.text(0.5, 0.5, text, transform=axes.transAxes, ha='center', va='center', color='#777777',
             bbox={'facecolor': 'white', 'edgecolor': 'none'})
 
 
-def _curves(evaluated: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+def curves(evaluated: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
   """The best mean score and the mean of the `TOP` best after each candidate; NaN before the first accepted one."""
   scores, best, top = [], [], []
   for record in evaluated:
@@ -114,10 +124,10 @@ def _plot_scores(axes: Axes, records: Sequence[dict]) -> None:
   evaluated = records_lib.of_stage(records, EVOLUTION)
   dots = [(i, records_lib.mean_score(r)) for i, r in enumerate(evaluated, 1) if r['outcome'] == ACCEPTED]
   if not dots:
-    _note(axes, 'no candidate has been accepted yet')
+    note(axes, 'no candidate has been accepted yet')
     return
   steps = np.arange(1, len(evaluated) + 1)
-  best, top = _curves(evaluated)
+  best, top = curves(evaluated)
   axes.plot(*zip(*dots), 'o', color=_DOT, markersize=4.5, markeredgewidth=0, alpha=0.8, label=ACCEPTED_LABEL)
   axes.plot(steps, best, color=_BEST, linewidth=1.4, drawstyle='steps-post', label=BEST_LABEL)
   axes.plot(steps, top, color=_TOP, linewidth=2.4, drawstyle='steps-post', label=TOP_LABEL)
@@ -177,7 +187,7 @@ def _plot_outcomes(axes: Axes, evaluated: Sequence[dict]) -> None:
 def _scatter(axes: Axes, candidates: Sequence[Candidate], frontier: Sequence[Candidate], a: int | None, b: int):
   """Dots of all candidates, which are returned for the colour bar, and larger ones with an edge of the frontier."""
   if not candidates:
-    return _note(axes, 'no candidate has been accepted yet')
+    return note(axes, 'no candidate has been accepted yet')
   style = {'cmap': 'viridis', 'vmin': 0, 'vmax': max([1] + [c.index for c in candidates])}
   dots = axes.scatter(*_points(candidates, a, b), c=[c.index for c in candidates], s=18, linewidths=0,
                       label=ACCEPTED_LABEL, **style)
@@ -197,7 +207,7 @@ def _mark_references(axes: Axes, references: Sequence[dict], a: int | None, b: i
     if a is None:
       axes.axhline(scores[b], color=color, linewidth=1.1, linestyle=(0, (5, 3)), label=records_lib.name(record))
     else:
-      axes.scatter(scores[a], scores[b], marker=_MARKERS[number % len(_MARKERS)], s=70, color=color,
+      axes.scatter(scores[a], scores[b], marker=MARKERS[number % len(MARKERS)], s=70, color=color,
                    edgecolors='white', linewidths=0.9, label=records_lib.name(record), zorder=4)
 
 

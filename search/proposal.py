@@ -3,11 +3,11 @@
 import collections
 import dataclasses
 from collections.abc import Callable
-from collections.abc import Container
 
 import numpy as np
 
 from evonorm_tf.layer_graph import LayerGraph
+from search.equivalence import Equivalents
 from search.mutation import mutate
 from search.population import Candidate
 from search.population import Population
@@ -17,7 +17,7 @@ from search.static_filter import static_rejection
 from search.tournament import draw_tournament
 from search.tournament import pareto_winner
 
-SEEN_BEFORE = 'same graph as an earlier candidate'
+SEEN_BEFORE = 'same function as an earlier candidate'
 MAX_DRAWS = 1_000_000
 
 
@@ -66,16 +66,18 @@ class Proposal:
     graph: the layer graph.
     parent: the index of the candidate that it is a mutation of, or None.
     filtered: how many draws before this one were rejected without evaluation, by reason.
+    same_as: the index of the earlier candidate whose outcome it takes, for it computes the same function; or None.
   """
   index: int
   graph: LayerGraph
   parent: int | None
   filtered: dict[str, int]
+  same_as: int | None = None
 
 
-def propose(index: int, strategy, space: SearchSpace, population: Population, seen: Container[LayerGraph],
-            seed: int) -> Proposal:
-  """Draws graphs until one passes the static filter and is none of `seen`.
+def propose(index: int, strategy, space: SearchSpace, population: Population, equivalents: Equivalents | None,
+            seed: int, redraws: bool = True) -> Proposal:
+  """Draws graphs until one passes the static filter and, if `redraws`, has no equivalent.
 
   The draw depends on the arguments alone, so that a search that is resumed proposes what it would have proposed.
 
@@ -84,8 +86,9 @@ def propose(index: int, strategy, space: SearchSpace, population: Population, se
     strategy: a `TournamentEvolution` or `RandomSearch`.
     space: the search space.
     population: the candidates alive.
-    seen: the graphs evaluated so far, without their dead nodes.
+    equivalents: the functions proposed so far, by index; None where equivalents do not matter.
     seed: the search's seed.
+    redraws: whether an equivalent of an earlier candidate is drawn anew; else it is proposed with its `same_as`.
 
   Raises:
     ValueError: if a million draws give no new graph, as in a space that is exhausted.
@@ -94,8 +97,12 @@ def propose(index: int, strategy, space: SearchSpace, population: Population, se
   filtered = collections.Counter()
   for _ in range(MAX_DRAWS):
     graph, parent = strategy.draw(space, population, index, rng)
-    reason = static_rejection(graph) or (SEEN_BEFORE if graph.without_dead_nodes() in seen else None)
+    reason, same_as = static_rejection(graph), None
+    if reason is None and equivalents is not None:
+      same_as = equivalents.find(graph)
+      if redraws and same_as is not None:
+        reason = SEEN_BEFORE
     if reason is None:
-      return Proposal(index, graph, parent, dict(filtered))
+      return Proposal(index, graph, parent, dict(filtered), same_as)
     filtered[reason] += 1
   raise ValueError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.')

@@ -74,8 +74,9 @@ class ProxyTask:
     return _load(self.data_dir, self.image_size, self.validation_images, self.seed)
 
   def training_batches(self) -> tf.data.Dataset:
-    """Returns the endless dataset of training batches: images and labels."""
-    return cifar10.training_batches(*self.load()['train'], self.batch_size, self.crop_size, self.seed)
+    """Returns the endless dataset of training batches, images and labels, made once a process."""
+    return _training_batches(self.data_dir, self.image_size, self.validation_images, self.seed, self.batch_size,
+                             self.crop_size)
 
   def build(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> tf_keras.Model:
     """Returns a network with the initial weights of `seed`, whatever was built before in this process."""
@@ -102,6 +103,12 @@ def _load(data_dir, image_size, validation_images, seed):
   with tf.device('CPU:0'):  # where the input pipelines run
     return {name: (tf.constant(cifar10.downscale(images, image_size)), tf.constant(labels))
             for name, (images, labels) in splits.items()}
+
+
+@functools.lru_cache(maxsize=2)
+def _training_batches(data_dir, image_size, validation_images, seed, batch_size, crop_size):
+  train = _load(data_dir, image_size, validation_images, seed)['train']
+  return cifar10.training_batches(*train, batch_size, crop_size, seed)
 
 
 class Training:
@@ -134,13 +141,13 @@ class Training:
     self._train = tf.function(self._train_steps)
     self._predict = tf.function(self._count_correct, reduce_retracing=True)
 
-  def train(self, steps: int) -> None:
-    """Trains on for a number of steps.
+  def train(self, steps: int) -> float:
+    """Trains on for a number of steps and returns the mean of their losses, NaN of no step.
 
     Raises:
-      NonFiniteLoss: if the loss is not finite.
+      NonFiniteLoss: if a loss is not finite.
     """
-    end = self.steps_done + steps
+    end, total = self.steps_done + steps, 0.
     while self.steps_done < end:
       raise_if_interrupted()
       # The first step stands alone, so that the time to trace can be told from the time to train.
@@ -150,6 +157,11 @@ class Training:
       self.steps_done += count
       if not math.isfinite(loss):
         raise NonFiniteLoss(f'loss is not finite after {self.steps_done} steps')
+      total += loss
+    return total / steps if steps else math.nan
+
+  def close(self) -> None:
+    """Ends the training; what else holds on to the network may be used by another one."""
 
   def accuracy(self, split: str) -> float:
     """Returns the share of right answers on the images of 'validation' or 'test', in [0, 1]."""
@@ -172,11 +184,12 @@ class Training:
     return self._strategy.experimental_distribute_dataset(dataset)
 
   def _train_steps(self, batches, steps):
-    loss = 0.
+    """Returns the sum of the steps' losses."""
+    total = 0.
     for _ in tf.range(steps):
       losses = self._strategy.run(self._train_step, args=next(batches))
-      loss = self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-    return loss
+      total += self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+    return total
 
   def _train_step(self, images, labels):
     variables = self.model.trainable_variables

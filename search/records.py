@@ -2,7 +2,8 @@
 
 A record is JSON data. Its `stage` is one of
 - 'reference': a known layer, by `name`, put through the evaluation before the evolution;
-- 'evolution': a candidate, with its `index`, `parent`, `graph` and what the static filter rejected before it;
+- 'evolution': a candidate, with its `index`, `parent`, `graph` and what the static filter rejected before it; `same_as`
+  is there if it was not evaluated but has the outcome of that earlier candidate, `origin` if the search began with it;
 - 'reranking': a candidate or reference after a longer training, with `test_scores` beside its `scores`.
 Everywhere below, the records given may be of all stages.
 """
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 
 from evonorm_tf.layer_graph import LayerGraph
 from search.equation import equation_text
-from search.known_graphs import KNOWN_GRAPHS, known_graph
+from search.known_graphs import KNOWN_GRAPHS
+from search.known_graphs import known_graph
 from search.population import Candidate
 
 TOP = 10  # candidates in the mean that the paper's plots show
@@ -25,6 +27,11 @@ ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 
 def of_stage(records: Sequence[dict], stage: str) -> list[dict]:
   """The records of one stage, in their order."""
   return [r for r in records if r['stage'] == stage]
+
+
+def evaluated(records: Sequence[dict]) -> list[dict]:
+  """The candidates of the evolution, without those that have an earlier one's outcome: one of each function."""
+  return [r for r in of_stage(records, EVOLUTION) if 'same_as' not in r]
 
 
 def accepted(records: Sequence[dict], stage: str = EVOLUTION) -> list[dict]:
@@ -40,6 +47,11 @@ def architectures(records: Sequence[dict]) -> list[str]:
 def mean_score(record: dict, scores: str = 'scores') -> float:
   """The average over the architectures, of `scores` or of `test_scores`."""
   return statistics.fmean(record[scores].values())
+
+
+def seconds(record: dict) -> float:
+  """An evaluation's time: its own total, or the sum over the activities."""
+  return record['seconds'].get('total', sum(record['seconds'].values()))
 
 
 def candidates(records: Sequence[dict]) -> list[Candidate]:
@@ -78,7 +90,7 @@ def finalists(records: Sequence[dict], count: int) -> list[dict]:
   functions train alike, as tanh(x) and tanh(x) + v0² do from v0 = 0.
   """
   chosen, met = [], set()
-  for record in sorted(accepted(records), key=lambda r: (-mean_score(r), r['index'])):
+  for record in sorted(accepted(evaluated(records)), key=lambda r: (-mean_score(r), r['index'])):
     keys = {equation_text(layer_graph(record))}
     if record['gradient_norm'] is not None:
       keys.add((*record['scores'].values(), record['gradient_norm']))
@@ -89,14 +101,14 @@ def finalists(records: Sequence[dict], count: int) -> list[dict]:
 
 
 def top_mean(records: Sequence[dict], count: int = TOP) -> float | None:
-  """The mean over the mean scores of the `count` best candidates, or of all as long as they are fewer."""
-  top = heapq.nlargest(count, map(mean_score, accepted(records)))
+  """The mean over the mean scores of the `count` best evaluated candidates, or of all as long as they are fewer."""
+  top = heapq.nlargest(count, map(mean_score, accepted(evaluated(records))))
   return statistics.fmean(top) if top else None
 
 
 def counts_by_outcome(records: Sequence[dict]) -> dict[str, int]:
-  """How many candidates of the evolution ended how, for each of `OUTCOMES`."""
-  counts = collections.Counter(r['outcome'] for r in of_stage(records, EVOLUTION))
+  """How many evaluated candidates of the evolution ended how, for each of `OUTCOMES`."""
+  counts = collections.Counter(r['outcome'] for r in evaluated(records))
   return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 

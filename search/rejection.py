@@ -28,15 +28,49 @@ class StabilityRejected(Rejected):
 
 
 @dataclasses.dataclass(frozen=True)
+class LossTest:
+  """Rejects, before the quality test, what cannot pass it any more: the training loss has not left ln 10.
+
+  Departs from the paper, which trains every candidate to its quality test. Of 405 graphs that passed the static filter,
+  random ones and known layers mutated, trained at the quickstart's size, 124 reached a quality test of 100 steps and
+  failed it: the defaults end 85% of them. Of the 86 that passed it, the defaults end none.
+
+  Attributes:
+    steps: training steps before the test.
+    window: the mean loss of the last so many steps is tested.
+    max_loss: the largest mean loss that passes; a guess among ten classes has ln 10 = 2.3026.
+  """
+  steps: int = 40
+  window: int = 10
+  max_loss: float = 2.302
+
+  def __post_init__(self):
+    if not 0 < self.window <= self.steps:
+      raise ValueError(f'`window` must be from 1 to `steps`, {self.steps}, received {self.window}.')
+
+  def check(self, loss: float) -> None:
+    """Raises QualityRejected if the mean loss of the window is too large."""
+    if loss > self.max_loss:
+      raise QualityRejected(f'loss {loss:.3f} after {self.steps} steps, at most {self.max_loss:g} is allowed')
+
+
+@dataclasses.dataclass(frozen=True)
 class QualityTest:
   """Rejects what has learnt too little after a few training steps.
 
   Attributes:
     steps: training steps before the test.
     min_accuracy: the least validation accuracy, in [0, 1].
+    loss_test: an earlier test of the training loss; None for none, as in the paper.
   """
   steps: int = 100
   min_accuracy: float = 0.2
+  loss_test: LossTest | None = None
+
+  def __post_init__(self):
+    if self.loss_test and self.loss_test.steps >= self.steps:
+      raise ValueError(f'`loss_test` must come before the quality test at {self.steps} steps, '
+                       f'received {self.loss_test}.')
 
   def check(self, accuracy: float) -> None:
     """Raises QualityRejected if the accuracy after `steps` is too low."""
@@ -55,7 +89,8 @@ class StabilityTest:
   Attributes:
     steps: of gradient ascent (the paper's 100, recalled).
     learning_rate: of the ascent (not in the paper as recalled).
-    max_gradient_norm: a candidate whose gradient norm passes it is rejected (the paper's 1e8, recalled).
+    max_gradient_norm: a candidate whose gradient norm passes it is rejected (the paper's 1e8, recalled); `math.inf`
+      to reject only what is not finite.
   """
   steps: int = 100
   learning_rate: float = 0.1
@@ -75,7 +110,7 @@ class StabilityTest:
       raise_if_interrupted()
       steps = min(STEPS_PER_CALL, self.steps - done)
       largest = max(largest, float(ascend(batches, tf.constant(steps))))
-      if not largest <= self.max_gradient_norm:  # so written, NaN is caught too
+      if not (math.isfinite(largest) and largest <= self.max_gradient_norm):
         raise StabilityRejected(f'gradient norm {largest:.3g} within {done + steps} steps of gradient ascent, '
                                 f'at most {self.max_gradient_norm:g} is allowed')
     return largest

@@ -9,7 +9,8 @@ import math
 import pathlib
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
@@ -17,13 +18,20 @@ from rich.text import Text
 
 from evonorm_tf import markdown
 from evonorm_tf.figures import figure_to_png
-from evonorm_tf.markdown import NO_VALUE, one_line
+from evonorm_tf.markdown import NO_VALUE
+from evonorm_tf.markdown import one_line
 from evonorm_tf.model_dir import replacing
 from search import records as records_lib
 from search.drawing import save_drawing
-from search.equation import equation_latex, equation_text
-from search.plots import pareto_scatter, progress_plot
-from search.records import ACCEPTED, EVOLUTION, OUTCOMES, REFERENCE, RERANKING
+from search.equation import equation_latex
+from search.equation import equation_text
+from search.plots import pareto_scatter
+from search.plots import progress_plot
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import OUTCOMES
+from search.records import REFERENCE
+from search.records import RERANKING
 
 FOUND = 3  # layers that are reported, as in the paper
 _NUMBER = re.compile(r'\b\d[\d.]*(e[+-]?\d+)?')
@@ -177,13 +185,15 @@ def _sections(records, found, test_images, steps) -> list[str]:
 
 
 def _overview(records: Sequence[dict]) -> str:
-  evaluated = records_lib.of_stage(records, EVOLUTION)
+  evaluated = records_lib.evaluated(records)
+  equivalent = len(records_lib.of_stage(records, EVOLUTION)) - len(evaluated)
   reranked = records_lib.of_stage(records, RERANKING)
   found = sum(map(records_lib.is_found, reranked))
   seconds = datetime.timedelta(seconds=round(records[-1]['elapsed'] if records else 0))
   references = [records_lib.name(r) for r in records_lib.of_stage(records, REFERENCE)]
   return '\n'.join([
-      f'- Evolution: {len(evaluated)} candidates evaluated, {len(records_lib.accepted(records))} accepted',
+      f'- Evolution: {len(evaluated)} candidates evaluated, {len(records_lib.accepted(evaluated))} accepted',
+      *([f'- Equivalent to an evaluated candidate, whose outcome they took: {equivalent}'] if equivalent else []),
       f'- Architectures: {", ".join(records_lib.architectures(records)) or NO_VALUE}',
       f'- References: {", ".join(references) or NO_VALUE}',
       f'- Re-ranking: {found} candidates and {len(reranked) - found} references',
@@ -223,19 +233,14 @@ def _equations(record: dict) -> str:
 def _outcome_table(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
   """Header and rows: by outcome, how many candidates, and the time that one took."""
   counts, rows = records_lib.counts_by_outcome(records), []
-  evaluated = records_lib.of_stage(records, EVOLUTION)
+  evaluated = records_lib.evaluated(records)
   for outcome in OUTCOMES:
-    timed = [r['seconds'] for r in evaluated if r['outcome'] == outcome and r['seconds']]
-    totals = [_total(seconds) for seconds in timed]
-    trace = sum(seconds.get('trace', 0) for seconds in timed)
+    timed = [r for r in evaluated if r['outcome'] == outcome and r['seconds']]
+    totals = [records_lib.seconds(r) for r in timed]
+    trace = sum(r['seconds'].get('trace', 0) for r in timed)
     rows.append([outcome, counts[outcome], _share(counts[outcome], len(evaluated)),
                  f'{statistics.median(totals):.1f}' if totals else NO_VALUE, _share(trace, sum(totals))])
   return ['outcome', 'candidates', 'share', 'median seconds', 'of which tracing'], rows
-
-
-def _total(seconds: dict[str, float]) -> float:
-  """An evaluation's time: its own total, or the sum over the activities."""
-  return seconds.get('total', sum(seconds.values()))
 
 
 def _share(part: float, whole: float) -> str:
@@ -251,7 +256,7 @@ def _filter_text(records: Sequence[dict]) -> str:
 def _reasons(records: Sequence[dict], top: int = 5) -> list[tuple[str, int, str]]:
   """The most frequent reasons: outcome, count, and a record's words. Reasons that differ in numbers alone are one."""
   groups = collections.defaultdict(list)
-  for record in records_lib.of_stage(records, EVOLUTION):
+  for record in records_lib.evaluated(records):
     if record['outcome'] != ACCEPTED:
       groups[record['outcome'], _NUMBER.sub('#', record['detail'])].append(record['detail'])
   ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # the first met first among equals

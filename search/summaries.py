@@ -11,7 +11,9 @@ from search import records as records_lib
 from search.drawing import draw_graph
 from search.equation import equation_text
 from search.plots import progress_plot
-from search.records import ACCEPTED, EVOLUTION, TOP
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import TOP
 
 RECENT = 20  # candidates in the mean over the last accepted ones
 
@@ -70,10 +72,10 @@ class Summaries:
       heading = f'{name}, mean score {records_lib.mean_score(best):.4f}'
       code = equation_text(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
       tf.summary.text('best/equation', f'{heading}\n\n    {code}')
-      tf.summary.image('best/graph', _image(draw_graph(graph, name, best['scores'])))
+      tf.summary.image('best/graph', image(draw_graph(graph, name, best['scores'])))
 
   def _write_plot(self) -> None:
-    tf.summary.image('progress', _image(progress_plot(self._unplotted)))
+    tf.summary.image('progress', image(progress_plot(self._unplotted)))
     self._unplotted = None
 
 
@@ -94,7 +96,7 @@ def _scalars(records: Sequence[dict]) -> dict[str, float | None]:
   return scalars
 
 
-def _image(figure: Figure) -> np.ndarray:
+def image(figure: Figure) -> np.ndarray:
   """The figure's pixels: [1, height, width, 4], uint8."""
   figure.canvas.draw()
   return np.asarray(figure.canvas.buffer_rgba())[np.newaxis]

@@ -12,12 +12,14 @@ from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
 from evonorm_tf.norm_act import get_norm_act
 from search import evolution
+from search import ray_executor
 from search.architecture import Architecture
 from search.evaluation import Evaluation
 from search.proxy_task import ProxyTask
 
 ROOT = pathlib.Path(__file__).parents[1]
-FILES = sorted((ROOT / 'gin' / 'search').glob('*.gin'))
+RAY = ROOT / 'gin' / 'search' / 'ray.gin'  # no search of its own: it is given after another file
+FILES = sorted(set((ROOT / 'gin' / 'search').glob('*.gin')) - {RAY})
 pytestmark = pytest.mark.usefixtures('no_configuration')
 by_name = pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
 
@@ -99,6 +101,22 @@ def test_misspelt_bindings_fail_when_parsed(file):
   for binding in ('run_search.candidatess = 3', 'proxy_task.ProxyTask.step = 3', 'run_serch.candidates = 3'):
     with pytest.raises(ValueError, match="'(candidatess|step|run_serch)'"):
       parse(file, [binding])
+
+
+@by_name
+def test_ray_joins_every_search(file):
+  alone = parse(file)
+  gin.clear_config()
+  gin.parse_config_files_and_bindings([str(file), str(RAY)], [])
+  arguments = gin.get_bindings(evolution.run_search)
+  assert arguments['evaluation'] == alone['evaluation'] and 'executor' not in alone
+  executor = gin.get_bindings(ray_executor.RayExecutor)
+  assert issubclass(arguments['executor'], ray_executor.RayExecutor) and executor['address'] == 'local'
+  inspect.signature(ray_executor.RayExecutor).bind(**executor)
+
+
+def test_ray_s_header_tells_the_command():
+  assert '--gin_file=gin/search/ray.gin ' in RAY.read_text().partition('\nfrom __gin__')[0]
 
 
 @by_name

@@ -11,8 +11,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
 # Graphs and selection, without TensorFlow. Modules of the search that do not exist yet are skipped.
 TENSORFLOW_FREE = ('evonorm_tf.layer_graph', 'evonorm_tf.primitives') + tuple(f'search.{name}' for name in (
-    'random_graph', 'mutation', 'known_graphs', 'static_filter', 'equivalence', 'population', 'tournament', 'proposal',
-    'journal', 'equation', 'drawing'))
+    'random_graph', 'mutation', 'known_graphs', 'static_filter', 'canonical', 'tangents', 'fingerprint', 'equivalence',
+    'collision_audit', 'population', 'tournament', 'proposal', 'journal', 'equation', 'drawing'))
 HEAVY = ('tensorflow', 'tf_keras', 'keras', 'tensorflow_addons', 'tensorflow_datasets', 'orbit', 'official')
 
 

@@ -1,5 +1,6 @@
 """Evaluation: the order of its tests, what is recorded, and that nothing a candidate does ends the search."""
 
+import dataclasses
 import json
 import signal
 
@@ -16,9 +17,12 @@ from search.interrupts import interrupts_noted
 from search.known_graphs import known_graph
 from search.proxy_task import NonFiniteLoss
 from search.proxy_task import ProxyTask
+from search.rejection import LossTest
 from search.rejection import QualityTest
 from search.rejection import StabilityRejected
 from search.rejection import StabilityTest
+from search.successive_halving import Bar
+from search.successive_halving import SuccessiveHalving
 
 RESNET = Architecture('resnet', {'depth': 8, 'width_multiplier': .5})
 TASK = ProxyTask((RESNET,), steps=2, batch_size=8, crop_size=8, image_size=8, validation_images=50)
@@ -36,7 +40,10 @@ S0 = known_graph('evonorm_s0')
 
 @pytest.fixture
 def events(monkeypatch):
-  """What a fake training and stability test did, in order. `accuracies` and `errors` steer them."""
+  """What a fake training and stability test did, in order. `accuracies` and `errors` steer them.
+
+  An accuracy can be a list, of which each measurement takes one; `accuracies['loss']` is the training loss.
+  """
   events, accuracies, errors = [], {}, {}
 
   class FakeTraining:
@@ -53,10 +60,15 @@ def events(monkeypatch):
     def train(self, steps):
       self.steps_done += steps
       self._note('train', steps)
+      return accuracies.get('loss', 1.)
 
     def accuracy(self, split):
       self._note('accuracy', split)
-      return accuracies.get(self._family, .5)
+      accuracy = accuracies.get(self._family, .5)
+      return accuracy.pop(0) if isinstance(accuracy, list) else accuracy
+
+    def close(self):
+      closed.append(self._family)
 
   def check(self, task, norm_act):
     del self, task, norm_act
@@ -65,7 +77,8 @@ def events(monkeypatch):
       raise errors['stability']
     return 2.5
 
-  monkeypatch.setattr(evaluation_lib, 'Training', FakeTraining)
+  closed = errors['closed'] = []
+  monkeypatch.setattr(evaluation_lib, 'start_training', FakeTraining)
   monkeypatch.setattr(StabilityTest, 'check', check)
   return events, accuracies, errors
 
@@ -80,6 +93,7 @@ def test_order_of_the_tests(events):
       ('mobilenet_v2', 'train', 2), ('mobilenet_v2', 'accuracy', 'validation'), ('mobilenet_v2', 'accuracy', 'test')]
   assert (outcome.outcome, outcome.detail, outcome.gradient_norm) == ('accepted', '', 2.5)
   assert list(outcome.scores) == list(outcome.test_scores) == list(outcome.screening) == ['resnet', 'mobilenet_v2']
+  assert sorted(events[2]['closed']) == ['mobilenet_v2', 'resnet']
 
 
 def test_without_tests_there_is_only_training(events):
@@ -102,6 +116,56 @@ def test_quality_rejection_in_the_second_architecture(events):
   assert outcome.detail == 'mobilenet_v2: accuracy 0.100 after 3 steps, at least 0.2 is needed'
   assert outcome.screening == {'resnet': .5, 'mobilenet_v2': .1} and outcome.scores == {}
   assert ('stability',) not in events[0] and ('resnet', 'train', 2) not in events[0]
+  assert sorted(events[2]['closed']) == ['mobilenet_v2', 'resnet']
+
+
+def test_a_loss_that_stays_where_it_was_ends_the_screening(events):
+  quality = QualityTest(steps=4, loss_test=LossTest(steps=3, window=2, max_loss=2.3))
+  events[1]['loss'] = 2.3
+  assert Evaluation(TWO, quality).evaluate(S0).outcome == 'accepted'
+  assert [e[2] for e in events[0] if e[:2] == ('resnet', 'train')] == [1, 2, 1, 1]
+  events[0].clear()
+  events[1]['loss'] = 2.301
+  outcome = Evaluation(TWO, quality).evaluate(S0)
+  assert outcome.outcome == 'rejected: quality'
+  assert outcome.detail == 'resnet: loss 2.301 after 3 steps, at most 2.3 is allowed'
+  assert events[0] == [('resnet', 'build'), ('resnet', 'train', 1), ('resnet', 'train', 2)] and not outcome.screening
+
+
+def test_halving_stops_at_the_first_bar_that_is_missed(events):
+  evaluation = Evaluation(TWO, halving=SuccessiveHalving((2, 4)), bars=(Bar(.2, {}), Bar(.45, {'resnet': .25})))
+  events[1].update(resnet=[.1, .3], mobilenet_v2=[.3, .5])
+  outcome = evaluation.evaluate(S0)
+  assert [e[2] for e in events[0] if e[:2] == ('resnet', 'train')] == [2, 2]
+  assert outcome.outcome == 'accepted' and outcome.scores == {'resnet': .55, 'mobilenet_v2': .5}
+  assert outcome.rungs == [
+      {'steps': 2, 'accuracies': {'resnet': .1, 'mobilenet_v2': .3}, 'bar': .2, 'stopped': False},
+      {'steps': 4, 'accuracies': {'resnet': .3, 'mobilenet_v2': .5}, 'bar': .45, 'stopped': True}]
+  assert outcome.detail == 'accuracy 0.400 after 4 steps, 0.450 is needed to go on'
+  assert json.loads(json.dumps(vars(outcome))) == vars(outcome)
+
+
+def test_halving_trains_to_the_end_what_reaches_every_bar(events):
+  bars = (Bar(), Bar(.3, {'resnet': .25}))
+  outcome = Evaluation(TWO, halving=SuccessiveHalving((2, 4)), bars=bars).evaluate(S0)
+  assert outcome.scores == {'resnet': .5, 'mobilenet_v2': .5} and outcome.detail == ''
+  assert [r['stopped'] for r in outcome.rungs] == [False, False]
+  assert [e[2] for e in events[0] if e[:2] == ('mobilenet_v2', 'train')] == [2, 2, 1]
+
+
+def test_a_quality_test_behind_a_rung_leaves_nothing_to_train_there(events):
+  outcome = Evaluation(TWO, QualityTest(steps=4), halving=SuccessiveHalving((2,))).evaluate(S0)
+  assert outcome.outcome == 'accepted' and [e[2] for e in events[0] if e[:2] == ('resnet', 'train')] == [4, 0, 1]
+
+
+def test_records_inform_an_evaluation_only_for_halving():
+  plain = Evaluation(TWO)
+  assert plain.informed_by([]) is plain
+  record = {'stage': 'evolution', 'scores': {'a': .6}, 'rungs': [{'accuracies': {'a': .4}, 'stopped': False}]}
+  informed = Evaluation(TWO, halving=SuccessiveHalving((2,), eta=1.5)).informed_by([record] * 2)
+  assert informed.bars == (Bar(.4, {'a': pytest.approx(.2)}),)
+  with pytest.raises(ValueError, match="`halving` must have its rungs before the task's 5 steps"):
+    Evaluation(TWO, halving=SuccessiveHalving((5,)))
 
 
 def test_stability_rejection(events):
@@ -169,7 +233,7 @@ def test_a_real_evaluation_is_json_and_sees_no_test_image(monkeypatch):
   monkeypatch.setattr(ProxyTask, 'load', lambda self: Recording(load(self)))
   outcome = Evaluation(TASK, QualityTest(steps=1, min_accuracy=0.), StabilityTest(steps=1)).evaluate(S0)
   assert outcome.outcome == 'accepted', outcome.detail
-  assert set(looked_up) == {'train', 'validation'}
+  assert set(looked_up) == {'validation'}  # training images come in batches, of which proxy_task_test tells
   assert set(outcome.scores) == set(outcome.screening) == {'resnet'} and 0 <= outcome.scores['resnet'] <= 1
   assert outcome.gradient_norm > 0
   seconds = dict(outcome.seconds)
@@ -177,6 +241,17 @@ def test_a_real_evaluation_is_json_and_sees_no_test_image(monkeypatch):
   assert set(seconds) == {'build', 'trace', 'train', 'evaluate', 'stability'}
   assert total >= .999 * sum(seconds.values()) - .005
   assert json.loads(json.dumps(vars(outcome), allow_nan=False)) == vars(outcome)
+
+
+def test_a_real_evaluation_stops_at_a_rung():
+  task = dataclasses.replace(TASK, steps=3)
+  evaluation = Evaluation(task, halving=SuccessiveHalving((1, 2)), bars=(Bar(0.), Bar(1., {'resnet': .1})))
+  stopped = evaluation.evaluate(S0)
+  assert stopped.outcome == 'accepted' and [r['stopped'] for r in stopped.rungs] == [False, True]
+  assert stopped.scores == {'resnet': pytest.approx(stopped.rungs[1]['accuracies']['resnet'] + .1)}
+  whole = dataclasses.replace(evaluation, bars=()).evaluate(S0)
+  assert [r['accuracies'] for r in whole.rungs] == [r['accuracies'] for r in stopped.rungs]
+  assert whole.scores == Evaluation(task).evaluate(S0).scores
 
 
 class NotTraceable(tf_keras.layers.Layer):
@@ -198,7 +273,8 @@ def test_real_failures(monkeypatch):
   assert Evaluation(TASK).evaluate(S0).detail == 'resnet: NotImplementedError: in tracing'
   monkeypatch.undo()
   monkeypatch.setattr(ProxyTask, 'loss', fail)
-  assert Evaluation(TASK).evaluate(S0).detail == 'resnet: NotImplementedError: in tracing'
+  untraced = dataclasses.replace(TASK, seed=1)  # of TASK the process has a network
+  assert Evaluation(untraced).evaluate(S0).detail == 'resnet: NotImplementedError: in tracing'
 
 
 def test_check_finds_a_task_that_cannot_work():

@@ -8,8 +8,11 @@ import pytest
 
 from evonorm_tf.layer_graph import LayerGraph
 from search import evolution
+from search.canonical import canonical
 from search.equation import equation_text
+from search.equivalence import Equivalents
 from search.evolution import Reranking
+from search.executors import InProcess
 from search.population import Population
 from search.proposal import RandomSearch
 from search.proposal import TournamentEvolution
@@ -46,7 +49,6 @@ def test_the_best_candidates_and_the_references_are_reranked(whole):
   ranked = sorted(accepted, key=lambda r: -sum(r['scores'].values()))
   equations = [equation_text(LayerGraph.from_dict(r['graph'])) for r in ranked]
   best = [r for i, r in enumerate(ranked) if equations.index(equations[i]) == i][:FINALISTS]
-  assert len(set(equations)) < len(equations)  # there are two of the same function, of which one is re-ranked
   reranked = stage(records, 'reranking')
   assert [r['name'] for r in reranked] == [f'candidate {r["index"]}' for r in best] + list(REFERENCES)
   assert [(r['index'], r['graph']) for r in reranked] == (
@@ -94,17 +96,28 @@ def test_failures_alone_end_in_a_report_too(tmp_path, capsys):
 
 
 def test_two_workers_do_each_index_once(bare, tmp_path, monkeypatch):
-  executor = FakeExecutor(deadly=(5, 'bn_relu'))
+  executor = FakeExecutor(deadly=('evolution 5', 'reference bn_relu'))
   monkeypatch.setattr(evolution, 'make_executor', lambda workers: executor if workers == 2 else None)
   close, most = executor.close, []
   monkeypatch.setattr(executor, 'close', lambda: most.append(executor.most) or close())
   records = search(tmp_path, 20, workers=2)
   indices = [r['index'] for r in stage(records, 'evolution')]
   assert sorted(indices) == list(range(20)) != indices and most == [2]
-  dead = [r for r in records if r['detail'] == 'the worker process died']
-  assert [r.get('name', r['index']) for r in dead if r['stage'] != 'reranking'] == ['bn_relu', 5]
+  dead = [r for r in records if r['detail'] == 'the worker process died, in each of 3 tries']
+  assert [r.get('name', r['index']) for r in dead] == ['bn_relu', 5]
   assert {r['outcome'] for r in dead} == {'failed'}
   assert len({json.dumps(r['graph']) for r in stage(records, 'evolution')}) == 20
+
+
+def test_another_executor_takes_the_place_of_workers(bare, whole, tmp_path):
+  executor = FakeExecutor()
+  records = search(tmp_path, workers=0, executor=lambda: executor)
+  assert executor.most is None  # closed
+  by_graph = {json.dumps(r['graph']): r for r in untimed(whole[1]) if r['stage'] == 'evolution'}
+  same = [(r, by_graph[json.dumps(r['graph'])]) for r in untimed(stage(records, 'evolution'))
+          if json.dumps(r['graph']) in by_graph]
+  assert len(same) >= 4  # the random graphs; the others depend on the population, and that on the order of completion
+  assert all({k: a[k] for k in ('outcome', 'scores')} == {k: b[k] for k in ('outcome', 'scores')} for a, b in same)
 
 
 @pytest.fixture
@@ -141,6 +154,7 @@ def test_what_runs_when_the_time_is_over_is_recorded(bare, tmp_path, monkeypatch
     ({'candidates': 0}, '`candidates` must be at least 1, received 0'),
     ({'window': 0}, '`window` must be at least 1, received 0'),
     ({'workers': 0}, '`workers` must be at least 1, received 0'),
+    ({'retries': -1}, '`retries` must be at least 0, received -1'),
     ({'references': ('bn_relu', 'bn_rlu')}, r"`references` must be some of .*'bn_silu'.* received \['bn_rlu'\]")])
 def test_bad_arguments_fail_before_anything_is_evaluated(bare, tmp_path, monkeypatch, options, message):
   monkeypatch.setattr(FakeEvaluation, 'evaluate', None)
@@ -164,3 +178,51 @@ def test_the_reranking_has_an_evaluation_of_its_own(bare, tmp_path):
   records = search(tmp_path, reranking=Reranking(FakeEvaluation(all_fail=True), FINALISTS, 2))
   assert 'accepted' in {r['outcome'] for r in stage(records, 'evolution')}
   assert [r['outcome'] == 'accepted' for r in stage(records, 'reranking')] == [False] * FINALISTS + [True] * 2
+
+
+class ByFunction(FakeEvaluation):
+  """Outcomes that follow from the function, as a real training's do."""
+  equivalents, count = Equivalents(), 0
+
+  def evaluate(self, spec):
+    ByFunction.count += 1
+    if isinstance(spec, str):
+      return super().evaluate(spec)
+    key = self.equivalents.find(spec)
+    if key is None:
+      key = canonical(spec)
+      self.equivalents.add(spec, key)
+    return super().evaluate(key)
+
+
+@pytest.mark.parametrize('workers', (1, 2))
+def test_equivalents_that_are_reused_give_the_search_in_which_they_are_evaluated(bare, tmp_path, monkeypatch, workers):
+  monkeypatch.setattr(evolution, 'make_executor', lambda n: FakeExecutor() if n > 1 else InProcess())
+  options = dict(evaluation=ByFunction(), references=(), workers=workers)
+  records, counts = {}, {}
+  for mode in ('evaluate', 'reuse'):
+    ByFunction.count = 0
+    records[mode] = stage(search(tmp_path / mode, 60, equivalents=mode, **options), 'evolution')
+    counts[mode] = ByFunction.count
+  assert sorted(r['index'] for r in records['reuse']) == list(range(60))
+  by_index = {r['index']: r for r in records['reuse']}
+  copies = [r for r in records['reuse'] if 'same_as' in r]
+  assert len(copies) > 10 and counts['evaluate'] - counts['reuse'] == len(copies)
+  for r in copies:
+    original = by_index[r['same_as']]
+    assert 'same_as' not in original and r['seconds'] == {}
+    assert all(r[key] == original[key] for key in ('outcome', 'detail', 'scores', 'screening', 'gradient_norm'))
+    assert records['reuse'].index(original) < records['reuse'].index(r)
+  if workers == 1:
+    without = [{k: v for k, v in r.items() if k != 'same_as'} for r in untimed(records['reuse'])]
+    assert without == untimed(records['evaluate'])
+
+
+def test_a_search_that_reuses_goes_on_where_it_stopped(bare, tmp_path):
+  whole = search(tmp_path / 'whole', 30, equivalents='reuse')
+  assert any('same_as' in r for r in whole)
+  lines = (tmp_path / 'whole' / 'journal.jsonl').read_bytes().splitlines(keepends=True)
+  (tmp_path / 'cut').mkdir()
+  for count in range(1, len(lines), 3):
+    (tmp_path / 'cut' / 'journal.jsonl').write_bytes(b''.join(lines[:count]))
+    assert untimed(search(tmp_path / 'cut', 30, equivalents='reuse')) == untimed(whole)

@@ -25,14 +25,17 @@ from search.executors import make_executor
 from search.executors import WorkerDied
 from search.executors import WorkerProcesses
 from search.interrupts import interrupts_noted
+from search.journal import Journal
+from search.retries import Retrying
+from tests.search import deadly_tasks
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
 def light_workers(monkeypatch):
-  """Starts two workers whose initializer does nothing; closes them."""
-  monkeypatch.setattr(executors, '_initialize_worker', abs)
+  """Starts two workers that do without TensorFlow; closes them."""
+  monkeypatch.setattr(executors, 'prepare_tensorflow', abs)
   workers = WorkerProcesses(2)
   yield workers
   workers.close()
@@ -76,6 +79,8 @@ def test_make_executor():
   for number in (0, -1):
     with pytest.raises(ValueError, match=f'`workers` must be at least 1, received {number}'):
       make_executor(number)
+    with pytest.raises(ValueError, match=f'`candidates_per_process` must be at least 1, received {number}'):
+      WorkerProcesses(1, number)
 
 
 def test_results_come_under_their_keys_from_processes_that_live_on(light_workers):
@@ -104,6 +109,41 @@ def test_a_dying_worker_takes_its_own_task_only(light_workers, death):
   for key in range(2):
     light_workers.submit(key, math.sqrt, 4.)
   assert dict(light_workers.next_result() for _ in range(2)) == {0: 2., 1: 2.}
+
+
+def test_two_hundred_candidates_of_which_ten_die_once_and_one_always(light_workers, tmp_path):
+  deaths = [99 if i == 57 else int(i % 20 == 3) for i in range(200)]
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    results = deadly_tasks.run_all(Retrying(light_workers, 2, journal), tmp_path, deaths)
+  assert str(results.pop(57)).endswith('in each of 3 tries')
+  assert results == {i: 10 * i for i in range(200) if i != 57}
+  assert [len(deadly_tasks.pids(tmp_path, i)) for i in range(200)] == [min(d, 2) + 1 for d in deaths]
+
+
+def test_a_process_has_so_many_tasks_at_most(monkeypatch):
+  monkeypatch.setattr(executors, 'prepare_tensorflow', abs)
+  workers, pids = WorkerProcesses(1, candidates_per_process=2), []
+  for task in range(5):
+    workers.submit(task, *((math.sqrt, -1.) if task == 3 else (os.getpid,)))
+    try:
+      pids.append(workers.next_result()[1])
+    except ValueError:
+      pids.append(pids[-1])
+  workers.close()
+  assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
+  assert wait_until(lambda: not any(map(is_alive, pids)))
+
+
+def test_a_probe_tells_whether_workers_can_start(light_workers, monkeypatch):
+  light_workers.probe()
+  assert light_workers.free == 2
+  light_workers.close()
+  monkeypatch.setattr(executors, 'prepare_tensorflow', os._exit)
+  broken = WorkerProcesses(1)
+  with pytest.raises(WorkerDied):
+    broken.probe()
+  assert broken.free == 1
+  broken.close()
 
 
 def test_a_worker_that_dies_while_idle_is_replaced(light_workers):
@@ -183,7 +223,7 @@ def test_workers_that_are_starting_do_not_see_ctrl_c(tmp_path):
   (tmp_path / 'parent.py').write_text(textwrap.dedent('''
       import os, signal, time
       from search import executors
-      executors._initialize_worker = abs
+      executors.prepare_tensorflow = abs
       if __name__ == '__main__':
         signal.signal(signal.SIGINT, signal.default_int_handler)
         workers = executors.WorkerProcesses(2)

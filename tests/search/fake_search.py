@@ -35,6 +35,10 @@ class FakeEvaluation:
   def check(self):
     """Nothing can be wrong."""
 
+  def informed_by(self, records):
+    """Takes no notice of what is on record."""
+    return self
+
   def evaluate(self, spec):
     text = json.dumps(spec.to_dict()) if isinstance(spec, LayerGraph) else spec
     rng = random.Random(zlib.crc32(text.encode()))
@@ -42,11 +46,12 @@ class FakeEvaluation:
     if isinstance(spec, LayerGraph) and (kind < .4 or self.all_fail):
       return Outcome('failed' if kind < .2 else 'rejected: quality', 'a reason')
     scores = {name: rng.random() for name in ('resnet', 'mobilenet_v2')}
-    return Outcome('accepted', '', scores, 1., scores, scores, {'total': .5})
+    return Outcome('accepted', '', scores, 1., scores, scores, [], {'total': .5})
 
 
 class FakeExecutor:
   """Two tasks at a time, which end in random order; `deadly` ones kill their worker."""
+  in_process = False
 
   def __init__(self, deadly=()):
     self._tasks, self._rng, self._deadly = [], random.Random(0), deadly
@@ -64,6 +69,9 @@ class FakeExecutor:
   def next_result(self):
     key, function, args = self._tasks.pop(self._rng.randrange(len(self._tasks)))
     return key, WorkerDied('the worker process died') if key in self._deadly else function(*args)
+
+  def probe(self):
+    """Workers start."""
 
   def close(self):
     self.most = None
@@ -84,8 +92,9 @@ def untimed(records):
 
 
 def read(model_dir):
-  """The records of a journal without times."""
-  return untimed(map(json.loads, (pathlib.Path(model_dir) / 'journal.jsonl').read_text().splitlines()[1:]))
+  """The records of a journal without times and notes."""
+  lines = map(json.loads, (pathlib.Path(model_dir) / 'journal.jsonl').read_text().splitlines()[1:])
+  return untimed(line for line in lines if 'stage' in line)
 
 
 def stage(records, name):

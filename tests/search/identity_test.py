@@ -52,6 +52,12 @@ def test_equal_arguments_are_identical():
   assert identity_of(references=['a']) == identity_of(references=('a',))
 
 
+def test_infinity_is_strict_json():
+  identities = [json.dumps(identity_of(test=StabilityTest(max_gradient_norm=norm)), allow_nan=False)
+                for norm in (1e8, float('inf'), float('nan'))]
+  assert len(set(identities)) == 3 and '"max_gradient_norm": "inf"' in identities[1]
+
+
 def test_cached_properties_do_not_count():
   space = SearchSpace()
   before = identity_of(space=space)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
@@ -61,10 +62,48 @@ def test_each_record_is_on_disk_when_append_returns(tmp_path, monkeypatch):
 
   monkeypatch.setattr(os, 'fsync', recording_sync)
   with Journal(path, CONFIG) as journal:
-    assert synced == [1]
+    assert synced == [1, 1]  # the header, and the file's name in its folder
     for count, record in enumerate(RECORDS, 2):
       journal.append(record)
       assert synced[-1] == count
+
+
+def test_the_names_of_a_new_file_and_its_folders_are_on_disk(tmp_path, monkeypatch):
+  synced, sync = [], os.fsync
+  monkeypatch.setattr(os, 'fsync', lambda fd: synced.append(os.readlink(f'/proc/self/fd/{fd}')) or sync(fd))
+  path = tmp_path / 'new' / 'deep' / 'journal.jsonl'
+  Journal(path, CONFIG).close()
+  assert synced == [str(p) for p in (path, path.parent, path.parent.parent, tmp_path)]
+
+
+def test_notes_count_the_deaths_of_tasks_that_run_in_this_process(path):
+  before = path.read_bytes()
+  journal = Journal(path, CONFIG)
+  journal.begin('evolution 3')
+  journal._file.close()  # killed
+  journal = Journal(path, CONFIG)
+  assert (journal.records, journal.deaths('evolution 3'), journal.deaths('evolution 4')) == (RECORDS, 1, 0)
+  journal.begin('evolution 3')
+  journal.close()  # left in an orderly way
+  with Journal(path, CONFIG) as journal:
+    assert (journal.records, journal.deaths('evolution 3')) == (RECORDS, 1)
+    journal.begin('evolution 3')
+    journal.append({'index': 3})
+  assert replay(path) == RECORDS + [{'index': 3}]
+  notes = b'{"begun": "evolution 3"}\n' * 2 + b'{"left": "evolution 3"}\n{"begun": "evolution 3"}\n'
+  assert path.read_bytes() == before + notes + b'{"index": 3}\n'
+
+
+def test_notes_alone_leave_the_configuration_open_and_count_for_their_own(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  journal = Journal(path, {'seed': 1})
+  journal.begin('reference bn_relu')
+  journal._file.close()
+  with Journal(path, {'seed': 1}) as journal:
+    assert journal.deaths('reference bn_relu') == 1
+  with Journal(path, {'seed': 2}) as journal:
+    assert journal.deaths('reference bn_relu') == 0
+  assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
 
 
 def test_a_torn_last_line_is_dropped_wherever_it_is_cut(path, caplog):
@@ -92,7 +131,8 @@ def test_a_torn_header_is_written_anew(path):
 
 @pytest.mark.parametrize('number, line, message', [
     (2, b'{"stage": "evol', 'not JSON'), (3, b'', 'not JSON'), (4, b'\xff\xfe', 'not JSON'),
-    (3, b'[1, 2]', 'expected a JSON object, found list'), (1, b'{}', 'expected the header of a journal of version 1'),
+    (3, b'[1, 2]', 'expected a JSON object, found list'), (2, b'{"begun": [1]}', r'expected the name .* \[1\]'),
+    (1, b'{}', 'expected the header of a journal of version 1'),
     (1, b'{"version": 2, "config": {}}', 'expected the header of a journal of version 1')])
 def test_damage_before_the_end_is_named_by_line(path, number, line, message):
   lines = path.read_bytes().split(b'\n')
@@ -157,6 +197,23 @@ class FullDisk:
     if not self._room:
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return self._file.write(data[:self._room])
+
+
+@pytest.mark.parametrize('room, lines', [(0, 0), (1, 0), (200, 15)])
+def test_a_limit_that_the_system_sets(path, room, lines):
+  """Not a fake: the kernel itself writes a part of a line, or nothing."""
+  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  journal = Journal(path, CONFIG)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, limit[1]))
+    with pytest.raises(ModelDirError, match=r'cannot write: .*(File too large|the disk is full).*before is safe'):
+      for number in range(20):
+        journal.append({'index': number})
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+  assert number == lines and path.read_bytes().endswith(b'}\n')
+  journal.close()
+  assert replay(path) == RECORDS + [{'index': i} for i in range(number)]
 
 
 @pytest.mark.parametrize('room', (0, 1, 11))

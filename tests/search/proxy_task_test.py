@@ -143,6 +143,18 @@ def test_two_replicas_do_what_one_device_does(s0):
   assert s0.accuracy('validation') == pytest.approx(two.accuracy('validation'), abs=.021)  # one image of 50
 
 
+def test_the_mean_loss_of_the_steps_is_returned(s0):
+  training = Training(TASK, RESNET, get_norm_act('evonorm_s0'), {})
+  images, labels = next(iter(TASK.training_batches()))
+  log_probabilities = tf.nn.log_softmax(training.model(images, training=True))
+  first = -np.mean(tf.gather(log_probabilities, labels, batch_dims=1))
+  losses = [training.train(1) for _ in range(3)]
+  assert losses[0] == pytest.approx(first, rel=1e-4)
+  again = Training(TASK, RESNET, get_norm_act('evonorm_s0'), {})
+  assert again.train(3) == pytest.approx(np.mean(losses), rel=1e-5)
+  np.testing.assert_allclose(again.model.weights[0], s0.model.weights[0], rtol=1e-4, atol=1e-5)
+
+
 def test_a_loss_that_is_not_finite_ends_the_training():
   infinite = LayerGraph((Node('square', (0,)), Node('exp', (4,)), Node('exp', (5,)), Node('mul', (6, 6))))
   with pytest.raises(NonFiniteLoss, match='loss is not finite after 1 steps'):

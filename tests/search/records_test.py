@@ -73,3 +73,14 @@ def test_rate_of_the_last_candidates(make_record):
   assert records_lib.candidates_a_minute(records, last=2) == 6
   assert records_lib.candidates_a_minute(records) == pytest.approx(60 * 3 / 80)
   assert records_lib.candidates_a_minute(records[:2]) is None
+
+
+def test_copies_count_as_nothing_but_members(make_record):
+  records = [make_record(index=0, scores=(.5,)), make_record(index=1, scores=(.5,), same_as=0),
+             make_record(index=2, outcome='failed'), make_record(index=3, outcome='failed', same_as=2),
+             make_record(index=4, scores=(.3,), graph=known_graph('bn_relu'))]
+  assert [r['index'] for r in records_lib.evaluated(records)] == [0, 2, 4]
+  assert [c.index for c in records_lib.candidates(records)] == [0, 1, 4]
+  assert records_lib.top_mean(records) == pytest.approx(.4)
+  assert list(records_lib.counts_by_outcome(records).values()) == [2, 0, 0, 1]
+  assert [r['index'] for r in records_lib.finalists(records, 3)] == [0, 4]

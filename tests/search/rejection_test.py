@@ -15,6 +15,7 @@ from search.architecture import Architecture
 from search.known_graphs import known_graph
 from search.proxy_task import kernels
 from search.proxy_task import ProxyTask
+from search.rejection import LossTest
 from search.rejection import QualityRejected
 from search.rejection import QualityTest
 from search.rejection import Rejected
@@ -55,6 +56,18 @@ def test_quality_threshold():
   assert isinstance(error.value, Rejected) and error.value.outcome == 'rejected: quality'
   with pytest.raises(QualityRejected):
     QualityTest().check(.199)
+
+
+def test_loss_test():
+  test = LossTest(steps=30, window=5, max_loss=2.3)
+  test.check(2.3)
+  with pytest.raises(QualityRejected, match='loss 2.302 after 30 steps, at most 2.3 is allowed'):
+    test.check(2.302)
+  assert QualityTest().loss_test is None, 'the paper has none'
+  with pytest.raises(ValueError, match='`window` must be from 1 to `steps`, 4, received 5'):
+    LossTest(steps=4, window=5)
+  with pytest.raises(ValueError, match='`loss_test` must come before the quality test at 40 steps'):
+    QualityTest(steps=40, loss_test=LossTest(steps=40))
 
 
 def test_an_ascent_climbs_the_gradient_norm(model):
@@ -115,6 +128,15 @@ def test_ctrl_c_is_looked_for_before_every_call(monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     StabilityTest().check(TASK, get_norm_act('bn_relu'))
   assert events == ['look', 25, 'look', 25]
+
+
+def test_infinity_allows_every_finite_norm_and_no_other(monkeypatch):
+  monkeypatch.setattr(tf, 'function', lambda f: lambda batches, steps: norms.pop(0))
+  norms = [1e30]
+  assert StabilityTest(steps=25, max_gradient_norm=math.inf).check(TASK, get_norm_act('bn_relu')) == 1e30
+  norms = [math.inf]
+  with pytest.raises(StabilityRejected, match='gradient norm inf'):
+    StabilityTest(steps=25, max_gradient_norm=math.inf).check(TASK, get_norm_act('bn_relu'))
 
 
 @pytest.mark.parametrize('norms, steps, text', [

@@ -85,7 +85,7 @@ def test_killed_by_the_system_and_resumed(bare, whole, tmp_path):
   child = subprocess.Popen([sys.executable, '-c', code], cwd=pathlib.Path(__file__).parents[2],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
   journal, end = tmp_path / 'journal.jsonl', time.monotonic() + 60
-  while not (journal.exists() and journal.read_bytes().count(b'\n') >= 8) and time.monotonic() < end:
+  while not (journal.exists() and journal.read_bytes().count(b'"stage"') > 7) and time.monotonic() < end:
     time.sleep(.005)
   with pytest.raises(ModelDirError, match='another process is running this search'):
     search(tmp_path)
@@ -115,6 +115,7 @@ def test_more_candidates_and_other_workers_later(bare, whole, tmp_path):
 
 @pytest.mark.parametrize('options, key', [
     ({'seed': 2}, 'seed'), ({'window': 5}, 'window'), ({'space': SearchSpace(7)}, 'space.nodes'),
+    ({'equivalents': 'reuse'}, 'equivalents'), ({'initial': 'known'}, 'initial.kind'),
     ({'references': ('bn_relu',)}, 'references'), ({'strategy': RandomSearch()}, 'strategy.class'),
     ({'evaluation': FakeEvaluation(FakeTask(8))}, 'evaluation.task.steps')])
 def test_another_search_is_refused(bare, whole, options, key):

@@ -93,10 +93,10 @@ def test_the_command_line():
 
 
 def read(model_dir):
-  """The records of a journal without times; none as long as there is no file."""
+  """The records of a journal without times and notes; none as long as there is no file."""
   path = model_dir / 'journal.jsonl'
-  lines = path.read_bytes().split(b'\n')[1:-1] if path.exists() else []
-  return [{k: v for k, v in json.loads(line).items() if k not in ('elapsed', 'seconds')} for line in lines]
+  lines = map(json.loads, path.read_bytes().split(b'\n')[1:-1] if path.exists() else [])
+  return [{k: v for k, v in line.items() if k not in ('elapsed', 'seconds')} for line in lines if 'stage' in line]
 
 
 def run_until(records, end_signal, model_dir, *bindings):

@@ -1,0 +1,138 @@
+"""What successive halving saves, and what it costs in the ranking of candidates.
+
+  python -m benchmarks.successive_halving --curves=runs/curves.jsonl [--candidates=40] [--minutes=15] [--seed=0]
+
+Trains layers to the end and measures their accuracy at rungs on the way: known layers and their mutants that pass the
+static filter and the quality test of every architecture, with the quickstart's task for longer. Each is appended to the
+file of curves, so that a run goes on where another ended. Halving is then arithmetic on the curves: the candidates come
+in a random order, each is held against those before it.
+"""
+
+import os
+
+os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import dataclasses
+import json
+import pathlib
+import statistics
+import time
+
+from absl import app
+from absl import flags
+from absl import logging
+import gin
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+import tensorflow as tf
+
+from search import evolution
+from search.evaluation import Evaluation
+from search.known_graphs import known_graph
+from search.known_graphs import KNOWN_GRAPHS
+from search.mutation import mutate
+from search.random_graph import SearchSpace
+from search.static_filter import static_rejection
+from search.successive_halving import SuccessiveHalving
+
+_CURVES = flags.DEFINE_string('curves', None, 'JSON lines of accuracies at the rungs, appended to.', required=True)
+_GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is trained.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the mutants.')
+_STEPS = flags.DEFINE_integer('steps', 400, 'Training steps of the whole evaluation.')
+_RUNGS = flags.DEFINE_multi_integer('rungs', [100, 200], 'Training steps of the rungs.')
+_CANDIDATES = flags.DEFINE_integer('candidates', 40, 'Curves wanted.')
+_MINUTES = flags.DEFINE_float('minutes', 15., 'After this time no training is begun.')
+
+ORDERS = 200  # random orders of arrival
+TOP = 5
+
+
+def draw(rng: np.random.Generator):
+  """A known layer's graph, mutated once to four times, that passes the static filter."""
+  names = sorted(KNOWN_GRAPHS)
+  while True:
+    graph = known_graph(names[rng.integers(len(names))])
+    for _ in range(rng.integers(1, 5)):
+      graph = mutate(graph, SearchSpace(), rng)
+    if not static_rejection(graph):
+      return graph
+
+
+def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
+  """Returns the curves, as records: those of the file, and new ones until there are enough or time is up."""
+  records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+  end = time.monotonic() + 60 * _MINUTES.value
+  while sum(bool(r['scores']) for r in records) < _CANDIDATES.value and time.monotonic() < end:
+    graph = draw(np.random.default_rng([_SEED.value, len(records)]))
+    records.append({'stage': 'evolution', **dataclasses.asdict(evaluation.evaluate(graph)), 'graph': graph.to_dict()})
+    with path.open('a') as file:
+      file.write(json.dumps(records[-1]) + '\n')
+  return [r for r in records if r['scores']]
+
+
+def halve(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[list[float], int]:
+  """Returns the mean score of each record as halving would have it, and the training steps taken, an architecture."""
+  seen, steps = [], 0
+  for record in records:
+    bars, rungs, scores, taken = halving.bars(seen), [], record['scores'], total
+    for bar, rung in zip(bars, record['rungs']):
+      rungs.append({**rung, 'stopped': not bar.is_reached(rung['accuracies'])})
+      if rungs[-1]['stopped']:
+        scores, taken = bar.projected(rung['accuracies']), rung['steps']
+        break
+    seen.append({**record, 'rungs': rungs, 'scores': scores})
+    steps += taken
+  return [statistics.fmean(r['scores'].values()) for r in seen], steps
+
+
+def ranks(values) -> np.ndarray:
+  """Ranks from 0, equal values sharing the mean of theirs."""
+  values = np.asarray(values)
+  return np.array([(values < v).sum() + ((values == v).sum() - 1) / 2 for v in values])
+
+
+def spearman(a, b) -> float:
+  """Spearman's rank correlation."""
+  return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def compare(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[float, float, float, float]:
+  """Returns means over random orders: the share of steps saved, Spearman's ρ, the shares of the top and best kept."""
+  rng, rows = np.random.default_rng(0), []
+  for _ in range(ORDERS):
+    order = [records[i] for i in rng.permutation(len(records))]
+    truth = [statistics.fmean(r['scores'].values()) for r in order]
+    found, steps = halve(order, halving, total)
+    top = lambda values: set(np.argsort(values)[-TOP:])
+    rows.append((1 - steps / (total * len(order)), spearman(truth, found), len(top(truth) & top(found)) / TOP,
+                 np.argmax(truth) in top(found)))
+  return tuple(np.mean(rows, 0))
+
+
+def main(_):
+  logging.set_verbosity(logging.WARNING)
+  tf.get_logger().setLevel('ERROR')
+  tf.config.threading.set_intra_op_parallelism_threads(1)
+  tf.config.threading.set_inter_op_parallelism_threads(1)
+  gin.parse_config_file(_GIN_FILE.value)
+  full = gin.query_parameter(f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
+  evaluation = dataclasses.replace(full, stability=None, halving=SuccessiveHalving(tuple(_RUNGS.value)),
+                                   task=dataclasses.replace(full.task, steps=_STEPS.value))
+  records = measure(evaluation, pathlib.Path(_CURVES.value))
+  truth = [statistics.fmean(r['scores'].values()) for r in records]
+  table = Table(title=f'{len(records)} candidates, {_STEPS.value} steps, means of {ORDERS} orders of arrival')
+  for column in ('rungs', 'η', 'steps saved', "Spearman's ρ", f'of the top {TOP} kept', 'best kept'):
+    table.add_column(column, justify='right')
+  for i, rung in enumerate(_RUNGS.value):
+    rho = spearman(truth, [statistics.fmean(r['rungs'][i]['accuracies'].values()) for r in records])
+    table.add_row(f'all stop at {rung}', '', f'{1 - rung / _STEPS.value:.0%}', f'{rho:.2f}', '', '')
+  for eta in (1.5, 2., 3., 4.):
+    row = compare(records, SuccessiveHalving(tuple(_RUNGS.value), eta), _STEPS.value)
+    table.add_row(str(_RUNGS.value), str(eta), f'{row[0]:.0%}', f'{row[1]:.2f}', f'{row[2]:.0%}', f'{row[3]:.0%}')
+  Console(width=120).print(table)
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,30 @@
+"""Compares searches: python -m search.analyze --model_dir=A --model_dir=B ...
+
+Writes a report in Markdown, its plots and TensorBoard events to --output, by default 'analysis' in the first search's
+folder. The searches may be running.
+"""
+
+import os
+import sys
+
+from absl import app
+from absl import flags
+
+_MODEL_DIRS = flags.DEFINE_multi_string('model_dir', None, "A search's folder; once for each search.", required=True)
+_OUTPUT = flags.DEFINE_string('output', None, "Folder for the results. Default: 'analysis' in the first --model_dir.")
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  from search.comparison_report import compare_searches  # here, because it loads TensorFlow
+  try:
+    report = compare_searches(_MODEL_DIRS.value, _OUTPUT.value)
+  except ValueError as e:
+    sys.exit(f'error: {e}')
+  print(f'Report: {report}')
+
+
+if __name__ == '__main__':
+  app.run(main)

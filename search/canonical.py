@@ -1,0 +1,144 @@
+"""The canonical form of a layer graph: one graph for all that a few exact rules show to be the same layer.
+
+Every rule keeps the layer to the last bit, in training, in inference and in its gradients: dead nodes go, equal nodes
+become one, signs move outwards, arguments of sums and products are ordered, and 0 and |·| vanish where they change
+nothing. So a rule of algebra that holds but for rounding (a/b/c), overflow (0·a) or the guards at 0 (a/−b) is none.
+
+max is ordered only where neither argument depends on v0 or v1: of equal arguments the first gets the whole gradient, so
+that in max(0, v0·x) v0 stays at its initial 0, and in max(v0·x, 0) it learns.
+"""
+
+import dataclasses
+import hashlib
+
+from evonorm_tf.layer_graph import INITIAL_NODES
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.layer_graph import Node
+
+_ODD = {'tanh', 'log', 'sqrt', 'first_moment'}  # f(−a) = −f(a)
+_EVEN = {'abs', 'square', 'second_moment', 'centered_second_moment'}  # f(−a) = f(a)
+_ZERO_AT_ZERO = _ODD | {'abs', 'square'}
+_NOT_NEGATIVE = {'exp', 'sigmoid', *_EVEN}
+_OF_MAGNITUDE = {'abs', 'square', 'second_moment'}  # f(|a|) = f(a)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Term:
+  """An expression without its sign. Terms are equal if their digests are.
+
+  Attributes:
+    digest: of the expression; it orders arguments whatever numbers the nodes have.
+    primitive: its operation, or an initial node's name.
+    axes: a moment's index set.
+    arguments: its arguments, `_Signed`.
+    has_vectors: whether it depends on v0 or v1.
+  """
+  digest: bytes
+  primitive: str = dataclasses.field(compare=False)
+  axes: str = dataclasses.field(default='', compare=False)
+  arguments: tuple['_Signed', ...] = dataclasses.field(default=(), compare=False)
+  has_vectors: bool = dataclasses.field(default=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Signed:
+  """A term or, if `negative`, its negation."""
+  term: _Term
+  negative: bool = False
+
+  def __neg__(self) -> '_Signed':
+    return self if self.term == _ZERO else _Signed(self.term, not self.negative)
+
+  @property
+  def order(self) -> tuple[bytes, bool]:
+    return self.term.digest, self.negative
+
+
+_INITIAL = tuple(_Term(name.encode(), name, has_vectors=name in ('v0', 'v1')) for name in INITIAL_NODES)
+_ZERO = _INITIAL[INITIAL_NODES.index('0')]
+
+
+def canonical(graph: LayerGraph) -> LayerGraph:
+  """Returns the canonical form, a graph that computes the same layer; that of x itself is x + 0."""
+  values = [_Signed(term) for term in _INITIAL]
+  for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
+    values.append(_simplified(node, [values[i] for i in node.inputs]) if index in graph.live else None)
+  return _as_graph(values[-1])
+
+
+def _simplified(node: Node, arguments: list[_Signed]) -> _Signed:
+  if node.primitive in _BINARY:
+    return _BINARY[node.primitive](*arguments)
+  return _unary(node.primitive, node.axes, arguments[0])
+
+
+def _add(a: _Signed, b: _Signed) -> _Signed:
+  if _ZERO in (a.term, b.term):
+    return a if b.term == _ZERO else b
+  a, b = sorted((a, b), key=lambda s: s.order)
+  return -_term('add', -a, -b) if a.negative else _term('add', a, b)
+
+
+def _mul(a: _Signed, b: _Signed) -> _Signed:
+  negative = a.negative != b.negative
+  a, b = sorted((_Signed(a.term), _Signed(b.term)), key=lambda s: s.order)
+  product = _unary('square', '', a) if a == b else _term('mul', a, b)
+  return -product if negative else product
+
+
+def _div(a: _Signed, b: _Signed) -> _Signed:
+  return -_term('div', -a, b) if a.negative else _term('div', a, b)
+
+
+def _max(a: _Signed, b: _Signed) -> _Signed:
+  if a == b:
+    return a
+  if not (a.term.has_vectors or b.term.has_vectors):
+    a, b = sorted((a, b), key=lambda s: s.order)
+  return _term('max', a, b)
+
+
+_BINARY = {'add': _add, 'mul': _mul, 'div': _div, 'max': _max}
+
+
+def _unary(primitive: str, axes: str, a: _Signed) -> _Signed:
+  if primitive == 'neg':
+    return -a
+  if a.term == _ZERO and primitive in _ZERO_AT_ZERO:
+    return a
+  if a.negative and primitive in _ODD:
+    return -_unary(primitive, axes, -a)
+  if primitive in _EVEN:
+    a = _Signed(a.term)
+  if primitive in _OF_MAGNITUDE and a.term.primitive == 'abs':
+    a = _Signed(a.term.arguments[0].term)
+  if primitive == 'abs' and a.term.primitive in _NOT_NEGATIVE:
+    return a
+  return _term(primitive, a, axes=axes)
+
+
+def _term(primitive: str, *arguments: _Signed, axes: str = '') -> _Signed:
+  parts = [primitive, axes, *((a.term.digest.hex(), a.negative) for a in arguments)]
+  digest = hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
+  return _Signed(_Term(digest, primitive, axes, arguments, any(a.term.has_vectors for a in arguments)))
+
+
+def _as_graph(output: _Signed) -> LayerGraph:
+  """Writes the expression's nodes in the order in which its arguments need them."""
+  nodes, index_of = [], {_Signed(term): index for index, term in enumerate(_INITIAL)}
+  if output in index_of:
+    return LayerGraph((Node('add', (index_of[output], index_of[_Signed(_ZERO)])),))
+  stack = [output]
+  while stack:
+    value = stack[-1]
+    needed = (_Signed(value.term),) if value.negative else value.term.arguments
+    missing = [a for a in needed if a not in index_of]
+    if missing:
+      stack.extend(reversed(missing))
+      continue
+    stack.pop()
+    if value not in index_of:
+      index_of[value] = len(INITIAL_NODES) + len(nodes)
+      primitive, axes = ('neg', '') if value.negative else (value.term.primitive, value.term.axes)
+      nodes.append(Node(primitive, tuple(index_of[a] for a in needed), axes))
+  return LayerGraph(tuple(nodes))

@@ -1,0 +1,32 @@
+"""Writes a layer as Python code: python -m search.compile_layer --layer=best.json --output=layer.py
+
+--layer is a layer graph's JSON file, the folder of a search (its best layer), or a known name such as evonorm_s0. The
+equation is printed, as text and as LaTeX; the file holds one Keras layer that needs TensorFlow and tf_keras only.
+"""
+
+import sys
+
+from absl import app
+from absl import flags
+
+_LAYER = flags.DEFINE_string('layer', None, 'JSON file of a layer graph, folder of a search, or known name.')
+_OUTPUT = flags.DEFINE_string('output', None, 'Python file to write.')
+_CLASS_NAME = flags.DEFINE_string('class_name', 'FoundNormAct', 'Name of the layer; Keras saves models by it.')
+_OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Whether to replace a file that is there.')
+flags.mark_flags_as_required(['layer', 'output'])
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  from search.compilation import compile_layer  # here, so that --help and wrong flags need not wait
+  from search.equation import equation_latex, equation_text
+  try:
+    graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
+  except ValueError as e:
+    sys.exit(f'error: {e}')
+  print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
+
+
+if __name__ == '__main__':
+  app.run(main)

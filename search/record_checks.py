@@ -1,0 +1,108 @@
+"""What a journal's record must hold so that `records` can read it: keys, types and finite numbers.
+
+A journal is written by one program and read by another, years later perhaps, or after somebody's editor. What is
+checked here is what any reader relies on; keys that are not known here are left alone.
+"""
+
+import math
+import numbers
+from collections.abc import Callable
+from collections.abc import Sequence
+
+from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.markdown import one_line
+from evonorm_tf.model_dir import ModelDirError
+from search.records import ACCEPTED
+from search.records import EVOLUTION
+from search.records import OUTCOMES
+from search.records import REFERENCE
+from search.records import RERANKING
+from search.records import STAGES
+
+
+def _is_index(value) -> bool:
+  return type(value) is int and 0 <= value < 2**63
+
+
+def _is_number(value) -> bool:
+  is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+  return is_real and abs(value) < 1e300 and not math.isnan(value)
+
+
+def _maps(is_valid: Callable) -> Callable:
+  """Checks an object by its values."""
+  return lambda value: isinstance(value, dict) and all(map(is_valid, value.values()))
+
+
+def _or_none(is_valid: Callable) -> Callable:
+  return lambda value: value is None or is_valid(value)
+
+
+# Key -> what it must be, in words, and the check.
+_TEXT = 'a string', lambda value: isinstance(value, str)
+_NUMBERS = 'an object of numbers', _maps(_is_number)
+_FIELDS = {
+    'graph': ('a layer graph or null', _or_none(lambda value: isinstance(value, dict))),
+    'stage': (f'one of {STAGES}', lambda value: isinstance(value, str) and value in STAGES),
+    'outcome': (f'one of {OUTCOMES}', lambda value: isinstance(value, str) and value in OUTCOMES),
+    'detail': _TEXT, 'scores': _NUMBERS, 'screening': _NUMBERS, 'seconds': _NUMBERS,
+    'gradient_norm': ('a number or null', _or_none(_is_number)), 'elapsed': ('a number', _is_number),
+}
+_FIELDS_OF_STAGE = {
+    REFERENCE: {'name': _TEXT},
+    EVOLUTION: {'index': ('an integer from 0 on', _is_index),
+                'parent': ('an integer from 0 on or null', _or_none(_is_index)),
+                'filtered': ('an object of counts', _maps(_is_index))},
+    RERANKING: {'name': _TEXT, 'index': ('an integer from 0 on or null', _or_none(_is_index))},
+}
+
+
+def check_records(path, records: Sequence[dict]) -> None:
+  """Checks the records of a journal.
+
+  Args:
+    path: of the journal, for the message.
+    records: in the order of its lines.
+
+  Raises:
+    ModelDirError: naming the file, the number and the key of the first record that is not valid, or there twice.
+  """
+  numbers_met, families = {}, set()
+  for number, record in enumerate(records, 1):
+    try:
+      key = _check_record(record)
+      if key in numbers_met:
+        raise ValueError(f'{key[0]} {one_line(repr(key[1]))} is there already, as record {numbers_met[key]}.')
+      families = families or set(record['scores'])
+      for scores in (record['scores'], record.get('test_scores')):
+        if scores and set(scores) != families:
+          expected, received = (one_line(str(sorted(names))) for names in (families, scores))
+          raise ValueError(f'scores must be of {expected}, received {received}.')
+    except (ValueError, RecursionError) as e:
+      raise ModelDirError(f'{path}, record {number}: {e}') from e
+    numbers_met[key] = number
+
+
+def _check_record(record: dict) -> tuple:
+  """Returns what identifies the record; raises ValueError if it is not valid."""
+  _check_fields(record, _FIELDS)
+  stage, is_accepted = record['stage'], record['outcome'] == ACCEPTED
+  _check_fields(record, _FIELDS_OF_STAGE[stage])
+  if is_accepted != bool(record['scores']):
+    raise ValueError(f'`scores` must be there if `outcome` is {ACCEPTED!r}, and only then.')
+  if stage == REFERENCE or stage != EVOLUTION and record['index'] is None:
+    if record['graph'] is not None:
+      raise ValueError('`graph` must be null for a known layer.')
+  else:
+    LayerGraph.from_dict(record['graph'])
+  if not _NUMBERS[1](record.get('test_scores', {})):
+    raise ValueError(f'`test_scores` must be {_NUMBERS[0]}.')
+  return stage, record['index'] if stage == EVOLUTION else record['name']
+
+
+def _check_fields(record: dict, fields: dict) -> None:
+  for key, (expected, is_valid) in fields.items():
+    if key not in record:
+      raise ValueError(f'`{key}` is missing.')
+    if not is_valid(record[key]):
+      raise ValueError(f'`{key}` must be {expected}, received {one_line(repr(record[key]))}.')

@@ -1,0 +1,83 @@
+"""Successive halving: a survivor's training goes on only while it is in reach of the top.
+
+Not in the paper, which trains every survivor to the end. Asynchronous, in the form that stops (Li et al., A System for
+Massively Parallel Hyperparameter Tuning, 2020, https://arxiv.org/abs/1810.05934): at a rung, a number of training
+steps, a candidate goes on if its mean accuracy is no worse than the ⌊n/η⌋-th best of the n that were recorded there
+before it. The first η - 1 of a rung always go on.
+
+What a tournament compares. A candidate that stops at 500 of 2,000 steps cannot be held against one that was trained to
+the end, for accuracies grow. Its scores are therefore the accuracies of its last rung plus, in each architecture, the
+mean gain from there to the end of those that got there: what it would have if it gained as they did.
+
+What it costs, on 28 mutants of known layers in the quickstart's networks, 400 steps, rungs at 100 and 200, over random
+orders of arrival (`python -m benchmarks.successive_halving`): η = 1.5 saves 36% of the training steps and keeps the
+best candidate in the top 5 in 94% of the orders; η = 2, 48% and 90%; η = 3, 56% and 36%.
+
+In a gin file (the re-ranking, which compares few, trains all of them to the end):
+
+  evaluation.Evaluation.halving = @successive_halving.SuccessiveHalving()
+  reranking/evaluation.Evaluation.halving = None
+  successive_halving.SuccessiveHalving.rungs = (250, 500, 1000)  # of 2,000 steps
+"""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+  """What is known at a rung when an evaluation begins.
+
+  Attributes:
+    score: the least mean accuracy with which a candidate goes on; None while there are too few to compare with.
+    gains: the mean gain in accuracy from the rung to the end, by architecture; empty while nobody got there.
+  """
+  score: float | None = None
+  gains: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+  def is_reached(self, accuracies: Mapping[str, float]) -> bool:
+    """Whether a candidate of these accuracies goes on."""
+    return self.score is None or statistics.fmean(accuracies.values()) >= self.score
+
+  def projected(self, accuracies: Mapping[str, float]) -> dict[str, float]:
+    """The scores of a candidate that stops here, at most 1."""
+    return {name: min(1., accuracy + self.gains.get(name, 0.)) for name, accuracy in accuracies.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class SuccessiveHalving:
+  """Where training may stop, and how many go on.
+
+  Attributes:
+    rungs: training steps, increasing; fewer than the task's.
+    eta: η, of so many candidates one goes on.
+  """
+  rungs: tuple[int, ...]
+  eta: float = 2.
+
+  def __post_init__(self):
+    rungs = list(self.rungs)
+    if not rungs or rungs != sorted(set(rungs)) or rungs[0] < 1:
+      raise ValueError(f'`rungs` must be increasing positive numbers of steps, received {self.rungs}.')
+    if not self.eta > 1:
+      raise ValueError(f'`eta` must be greater than 1, received {self.eta}.')
+
+  def bars(self, records: Sequence[Mapping]) -> tuple[Bar, ...]:
+    """The bar of each rung, from the accepted candidates of a journal's evolution."""
+    accepted = [r for r in records if r['stage'] == 'evolution' and r['scores'] and r.get('rungs')]
+    return tuple(self._bar([r for r in accepted if len(r['rungs']) > i], i) for i in range(len(self.rungs)))
+
+  def _bar(self, records, i) -> Bar:
+    """The bar of rung i, from the records that have come to it."""
+    scores = sorted((statistics.fmean(r['rungs'][i]['accuracies'].values()) for r in records), reverse=True)
+    complete = [r for r in records if is_complete(r)]
+    gains = {name: statistics.fmean(r['scores'][name] - r['rungs'][i]['accuracies'][name] for r in complete)
+             for name in (complete[0]['scores'] if complete else ())}
+    return Bar(scores[int(len(scores) / self.eta) - 1] if len(scores) >= self.eta else None, gains)
+
+
+def is_complete(record: Mapping) -> bool:
+  """Whether a record's scores are of the whole training, and not projected from a rung."""
+  return not any(rung['stopped'] for rung in record.get('rungs') or ())
