@@ -1,8 +1,9 @@
 """Evaluates candidates by Ray Core tasks: on all cores of this machine, or on a cluster.
 
 Ray never runs a task again by itself: which candidate is tried again is the search's decision. When the process of the
-search dies, Ray ends what it had begun, and a local Ray ends too; the search goes on from its journal. On the console
-Ray says why a worker died, and nothing else.
+search dies, Ray ends what it had begun, and a local Ray ends too, within seconds; the search goes on from its journal.
+(Killed while Ray starts, two of Ray's agents, which run no candidate, stay for a minute or so.) On the console Ray says
+why a worker died, and nothing else.
 """
 
 import contextlib
