@@ -20,20 +20,19 @@ import time
 
 from absl import app
 from absl import flags
-from absl import logging
-import gin
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-import tensorflow as tf
 
+from benchmarks.one_core import read_evaluation
 from evonorm_tf.layer_graph import LayerGraph
-from search import evolution
+from search.equivalence import REDRAW
 from search.evaluation import Evaluation
 from search.evaluation import Outcome
 from search.known_graphs import known_graph
-from search.proposal import propose
+from search.population import Population
 from search.proposal import RandomSearch
+from search.proposer import Proposer
 from search.random_graph import random_graph
 from search.random_graph import SearchSpace
 from search.static_filter import static_rejection
@@ -56,10 +55,8 @@ def static_filter_rate() -> tuple[float, float]:
 
 def typical_graphs(count: int) -> list[LayerGraph]:
   """The first candidates of a random search."""
-  graphs = []
-  for index in range(count):
-    graphs.append(propose(index, RandomSearch(), SearchSpace(), (), {g.without_dead_nodes() for g in graphs}, 0).graph)
-  return graphs
+  proposer = Proposer(RandomSearch(), SearchSpace(), Population(1), (), REDRAW, seed=0)
+  return [proposer.propose(index).graph for index in range(count)]
 
 
 def timed_outcomes(evaluation: Evaluation, graphs) -> list[Outcome]:
@@ -122,12 +119,7 @@ def parts_table(evaluation: Evaluation, graphs) -> Table:
 
 
 def main(_):
-  logging.set_verbosity(logging.WARNING)
-  tf.get_logger().setLevel('ERROR')
-  tf.config.threading.set_intra_op_parallelism_threads(1)
-  tf.config.threading.set_inter_op_parallelism_threads(1)
-  gin.parse_config_file(_GIN_FILE.value)
-  full = gin.query_parameter(f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
+  full = read_evaluation(_GIN_FILE.value)
   screening = dataclasses.replace(full, stability=None, task=dataclasses.replace(full.task, steps=full.quality.steps))
   first = dataclasses.replace(screening, task=dataclasses.replace(
       screening.task, architectures=full.task.architectures[:1]))

@@ -21,14 +21,11 @@ import time
 
 from absl import app
 from absl import flags
-from absl import logging
-import gin
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-import tensorflow as tf
 
-from search import evolution
+from benchmarks.one_core import read_evaluation
 from search.evaluation import Evaluation
 from search.known_graphs import known_graph
 from search.known_graphs import KNOWN_GRAPHS
@@ -112,12 +109,7 @@ def compare(records: list[dict], halving: SuccessiveHalving, total: int) -> tupl
 
 
 def main(_):
-  logging.set_verbosity(logging.WARNING)
-  tf.get_logger().setLevel('ERROR')
-  tf.config.threading.set_intra_op_parallelism_threads(1)
-  tf.config.threading.set_inter_op_parallelism_threads(1)
-  gin.parse_config_file(_GIN_FILE.value)
-  full = gin.query_parameter(f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
+  full = read_evaluation(_GIN_FILE.value)
   evaluation = dataclasses.replace(full, stability=None, halving=SuccessiveHalving(tuple(_RUNGS.value)),
                                    task=dataclasses.replace(full.task, steps=_STEPS.value))
   records = measure(evaluation, pathlib.Path(_CURVES.value))

@@ -8,7 +8,6 @@ import collections
 import dataclasses
 
 import sympy
-from sympy.printing.str import StrPrinter
 
 from evonorm_tf.primitives import BATCH
 from evonorm_tf.primitives import GROUP
@@ -18,7 +17,6 @@ from evonorm_tf.primitives import LAYER
 from search import equation
 from search import simplification
 from search.equation import Moment
-from search.equation import NotationMixin
 
 WIDTH = 116  # characters of a statement; with its indentation, 120
 SCOPES = {BATCH: 'batch', LAYER: 'layer', INSTANCE: 'instance', GROUP: 'group'}
@@ -87,7 +85,7 @@ def write_statements(assignments: dict[sympy.Symbol, sympy.Expr]) -> Statements:
   return writer.statements
 
 
-class _CodePrinter(NotationMixin, StrPrinter):
+class _CodePrinter(equation.TextPrinter):
   """Expressions as TensorFlow code; `names` gives that of symbols."""
   minus, times, root = '-', ' * ', '{}**0.5'
 
@@ -99,13 +97,6 @@ class _CodePrinter(NotationMixin, StrPrinter):
     """Code of a tensor, where `doprint` may give a number, which TensorFlow takes beside a tensor only."""
     text = self.doprint(expr)
     return f'tf.constant({text}, x.dtype)' if is_number(expr) else text
-
-  def brackets(self, text, kind='()'):
-    return kind[0] + text + kind[1]
-
-  def fraction(self, over, under):
-    divisor = self.factor(under[0]) if len(under) == 1 else self.brackets(self.product(under))
-    return f'{self.times.join(map(self.factor, over))} / {divisor}'
 
   def power(self, base, exponent):
     return f'{base}**{exponent}' if exponent.is_Integer else f'{base}**({exponent})'

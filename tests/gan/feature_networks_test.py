@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import cifar10
+from evonorm_tf.strategy import get_strategy
 from gan import efficientnet_lite0
 from gan import feature_networks
 from gan.feature_networks import get_feature_network
@@ -55,7 +56,7 @@ def test_float32_whatever_is_in_training(lite0, restored_policy):
 
 
 def test_inside_replicas(lite0):
-  strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+  strategy = get_strategy('mirrored')
   images = photographs(4)
   with strategy.scope():
     network = get_feature_network('efficientnet_lite0')

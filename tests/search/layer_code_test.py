@@ -18,6 +18,7 @@ from evonorm_tf.primitives import BATCH
 from evonorm_tf.primitives import GROUP
 from evonorm_tf.primitives import INSTANCE
 from evonorm_tf.primitives import LAYER
+from evonorm_tf.strategy import get_strategy
 from search.known_graphs import KNOWN_GRAPHS
 from search.known_graphs import V0
 from search.known_graphs import V1
@@ -193,7 +194,7 @@ def test_mixed_precision_computes_in_float32():
 
 
 def test_two_replicas_share_statistics_if_asked():
-  strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices('CPU'))
+  strategy = get_strategy('mirrored')
   x = np.random.default_rng(0).normal(size=SHAPE)
   shares = strategy.experimental_distribute_values_from_function(
       lambda context: tf.constant(np.split(x, [1] if context.num_replicas_in_sync == 2 else [])[

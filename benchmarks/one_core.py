@@ -1,0 +1,18 @@
+"""The evaluation of a search's configuration, on one core: what each of two workers has on two cores."""
+
+from absl import logging
+import gin
+import tensorflow as tf
+
+from search import evolution
+from search.evaluation import Evaluation
+
+
+def read_evaluation(gin_file: str) -> Evaluation:
+  """Returns the evaluation that a gin file binds; this process, which has not used TensorFlow yet, gets one core."""
+  logging.set_verbosity(logging.WARNING)
+  tf.get_logger().setLevel('ERROR')
+  tf.config.threading.set_intra_op_parallelism_threads(1)
+  tf.config.threading.set_inter_op_parallelism_threads(1)
+  gin.parse_config_file(gin_file)
+  return gin.query_parameter(f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
