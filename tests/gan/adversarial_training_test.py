@@ -161,7 +161,8 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
 
 
 @pytest.mark.parametrize('norm_act, precision', [
-    ('evonorm_s0', 'mixed_bfloat16'), ('bn_relu', 'mixed_float16'), ('evonorm_b0', 'mixed_float16')])
+    ('evonorm_s0', 'mixed_bfloat16'), ('bn_relu', 'mixed_float16'),
+    pytest.param('evonorm_b0', 'mixed_float16', marks=pytest.mark.slow)])
 def test_mixed_precision(tmp_path, norm_act, precision):
   results = run(tmp_path, norm_act=norm_act, precision=precision, steps=4, standing_batches=1)
   assert np.isfinite(results['fid'])
