@@ -12,7 +12,8 @@ PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
 # Graphs and selection, without TensorFlow. Modules of the search that do not exist yet are skipped.
 TENSORFLOW_FREE = ('evonorm_tf.layer_graph', 'evonorm_tf.primitives') + tuple(f'search.{name}' for name in (
     'random_graph', 'mutation', 'known_graphs', 'static_filter', 'canonical', 'tangents', 'fingerprint', 'equivalence',
-    'collision_audit', 'population', 'tournament', 'proposal', 'journal', 'equation', 'drawing'))
+    'collision_audit', 'population', 'tournament', 'proposal', 'journal', 'record_checks', 'equation', 'drawing',
+    'simplification', 'layer_statements', 'layer_code'))
 HEAVY = ('tensorflow', 'tf_keras', 'keras', 'tensorflow_addons', 'tensorflow_datasets', 'orbit', 'official')
 
 
