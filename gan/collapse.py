@@ -32,7 +32,7 @@ class CollapseGuard:
     if self._max_fid is None:
       return
     is_bad = not results['fid'] <= self._max_fid  # so that nan is bad
-    bad = int(model.bad_evaluations) + 1 if is_bad else 0
+    bad = int(model.bad_evaluations.numpy()) + 1 if is_bad else 0
     model.bad_evaluations.assign(bad)
     if bad >= self._evaluations:
       raise Collapse(

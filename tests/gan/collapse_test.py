@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from evonorm_tf.strategy import get_strategy
 from gan.collapse import Collapse
 from gan.collapse import CollapseGuard
 
 
-@pytest.fixture
-def model(tmp_path):
+@pytest.fixture(params=['one_device', 'mirrored'])
+def model(request, tmp_path):
   (tmp_path / 'best').mkdir()
   (tmp_path / 'best' / 'info.json').write_text(json.dumps({'fid': 7.5, 'best_ckpt_global_step': 20}))
-  return types.SimpleNamespace(bad_evaluations=tf.Variable(0, dtype=tf.int64))
+  with get_strategy(request.param).scope():
+    return types.SimpleNamespace(bad_evaluations=tf.Variable(
+        0, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA))
 
 
 def offer(model, folder, *fids, max_fid=10., evaluations=3):
@@ -23,7 +26,7 @@ def offer(model, folder, *fids, max_fid=10., evaluations=3):
   guard = CollapseGuard(max_fid, evaluations, str(folder))
   for number, fid in enumerate(fids, 1):
     guard(model, {'fid': fid, 'step': 10 * number})
-  return int(model.bad_evaluations)
+  return int(model.bad_evaluations.numpy())
 
 
 def test_bad_ones_in_a_row_count(model, tmp_path):
