@@ -101,6 +101,7 @@ def make_table(seconds: dict[tuple[str, str], float], title: str) -> Table:
 
 
 def main(_):
+  tf.get_logger().setLevel('ERROR')  # it warns of retracing, but each layer is traced anew
   contenders = [BASE] + [(name, mode) for name in _LAYERS.value if name != BASE[0]
                          for mode in (_MODES.value if name.startswith('evonorm') else ['graph'])]
   resolution = int(_RESOLUTION.value)
