@@ -25,6 +25,8 @@ from search.identity import identity_of
 from search.known_graphs import KNOWN_GRAPHS
 from search.random_graph import random_node
 from search.random_graph import SearchSpace
+from search.record_checks import check_records
+from search.saved_search import JOURNAL
 
 RANDOM, KNOWN = 'random', 'known'
 
@@ -81,7 +83,9 @@ def _known() -> list[InitialCandidate]:
 
 
 def _earlier(model_dir: str, evaluation, window: int) -> list[InitialCandidate]:
-  config, records = journal.read(pathlib.Path(model_dir) / 'journal.jsonl')
+  path = pathlib.Path(model_dir) / JOURNAL
+  config, records = journal.read(path)
+  check_records(path, records)
   evaluates_alike = config.get('evaluation') == json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
   return [InitialCandidate(records_lib.layer_graph(record).without_dead_nodes(),
                            f'{records_lib.name(record)} of another search', record if evaluates_alike else None)

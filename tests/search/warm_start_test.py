@@ -112,6 +112,12 @@ def test_arguments_that_cannot_work(bare, tmp_path, options, message):
   assert not (tmp_path / 'new').exists()
 
 
+def test_a_damaged_earlier_search_is_refused_by_its_record(tmp_path):
+  (tmp_path / 'journal.jsonl').write_text('{"version": 1, "config": {}}\n{"stage": "evolution"}\n')
+  with pytest.raises(ModelDirError, match=f'{tmp_path}/journal.jsonl, record 1: `graph` is missing'):
+    initial_candidates(str(tmp_path), SearchSpace(), FakeEvaluation(), 4, 0)
+
+
 def test_dead_nodes_do_not_change_the_function():
   equivalents = Equivalents()
   equivalents.add(known_graph('evonorm_b0'), 0)
