@@ -7,37 +7,13 @@ import tensorflow as tf
 
 from evonorm_tf import moments
 from evonorm_tf import primitives
+from evonorm_tf.elementwise import ELEMENTWISE
 from evonorm_tf.layer_bodies import check_groups
 from evonorm_tf.layer_bodies import MovingAverages
 from evonorm_tf.layer_bodies import NormActBody
 from evonorm_tf.layer_graph import INITIAL_NODES
 from evonorm_tf.layer_graph import LayerGraph
 
-
-def _clamp_magnitude(x: tf.Tensor) -> tf.Tensor:
-  """sign(x)·max(|x|, EPSILON), where zero counts as positive."""
-  return tf.where(x < 0., tf.minimum(x, -primitives.EPSILON), tf.maximum(x, primitives.EPSILON))
-
-
-def _signed(function):
-  """x ↦ sign(x)·function(max(|x|, EPSILON)). The clamp keeps the gradient at 0 finite, and zero."""
-  return lambda x: tf.sign(x) * function(tf.maximum(tf.abs(x), primitives.EPSILON))
-
-
-_ELEMENTWISE = {
-    'add': tf.add,
-    'mul': tf.multiply,
-    'div': lambda x, y: x / _clamp_magnitude(y),
-    'max': tf.maximum,
-    'neg': tf.negative,
-    'sigmoid': tf.sigmoid,
-    'tanh': tf.tanh,
-    'exp': tf.exp,
-    'abs': tf.abs,
-    'square': tf.square,
-    'log': _signed(tf.math.log),
-    'sqrt': _signed(tf.sqrt),
-}
 
 # A moment is an average that can have a moving average, then a function of it.
 _AVERAGES = {
@@ -97,7 +73,7 @@ class Graph(MovingAverages, NormActBody):
       if primitives.PRIMITIVES[node.primitive].is_moment:
         values.append(self._moment(index, arguments[0], training))
       else:
-        values.append(_ELEMENTWISE[node.primitive](*arguments))
+        values.append(ELEMENTWISE[node.primitive](*arguments))
     return tf.broadcast_to(values[-1], tf.shape(x))
 
   def _moment(self, index: int, x: tf.Tensor, training) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """The primitives of layer graphs: name, arity and NumPy form (paper section 3, table of primitives).
 
-No TensorFlow here: `graph_layer` holds the TensorFlow form of each name.
+No TensorFlow here: `elementwise` and `moments` hold the TensorFlow forms.
 
 All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1:
 v0 and v1 are [1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import tf_keras
 
+from evonorm_tf.graph_memory import released_gradients
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.norm_act import get_norm_act
 from evonorm_tf.norm_act import NormActFactory
@@ -106,7 +107,7 @@ class Evaluation:
     """Evaluates a layer graph or a known layer's name. Whatever goes wrong with it becomes the outcome."""
     outcome = Outcome()
     try:
-      with timed(outcome.seconds, 'total'):
+      with timed(outcome.seconds, 'total'), released_gradients():
         self._evaluate(self._norm_act(spec), outcome)
       outcome.outcome = ACCEPTED
     except Exception as e:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tensorflow.python.framework import ops
 
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import Node
@@ -119,3 +120,10 @@ def test_evaluations_use_it_again():
   again = evaluation.evaluate(TANH)
   assert (again.scores, again.screening) == (first.scores, first.screening)
   assert [*reused_training._idle.values()] == [network]
+
+
+def test_an_evaluation_leaves_none_of_its_graphs():
+  evaluation = Evaluation(TASK, QualityTest(steps=2, min_accuracy=0.))
+  before = set(ops.gradient_registry._registry)
+  assert evaluation.evaluate(known_graph('bn_silu')).outcome == 'accepted'
+  assert set(ops.gradient_registry._registry) == before
