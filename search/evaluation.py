@@ -70,7 +70,7 @@ class Evaluation:
     bars: of each rung of `halving`, what earlier evaluations tell; see `informed_by`.
     groups: the number of channel groups of the layers that have groups: thin networks want fewer than 32, for a group
       of one channel makes a group moment an instance moment.
-    reuse: whether a process keeps the networks of layer graphs, 25 MB each, from candidate to candidate. The results
+    reuse: whether a process keeps the networks of layer graphs, 40 MB each, from candidate to candidate. The results
       are the same up to rounding; a screening takes half the time.
     test: whether to measure accuracy on the test images too. Never in a search, only for its final table.
   """
