@@ -21,6 +21,7 @@ from search.population import Candidate
 
 TOP = 10  # candidates in the mean that the paper's plots show
 REFERENCE, EVOLUTION, RERANKING = STAGES = ('reference', 'evolution', 'reranking')
+ELSEWHERE = 'of another search'  # ends the `origin` of a candidate that another search has found
 ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 'rejected: stability', 'failed')
 
 

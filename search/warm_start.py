@@ -88,7 +88,7 @@ def _earlier(model_dir: str, evaluation, window: int) -> list[InitialCandidate]:
   check_records(path, records)
   evaluates_alike = config.get('evaluation') == json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
   return [InitialCandidate(records_lib.layer_graph(record).without_dead_nodes(),
-                           f'{records_lib.name(record)} of another search', record if evaluates_alike else None)
+                           f'{records_lib.name(record)} {records_lib.ELSEWHERE}', record if evaluates_alike else None)
           for record in reversed(records_lib.finalists(records, window))]
 
 
