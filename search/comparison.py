@@ -5,6 +5,7 @@ Everywhere the records are those of one search, of all stages, as `search.record
 
 import collections
 import dataclasses
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from evonorm_tf.layer_graph import INITIAL_NODES
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.primitives import INDEX_SETS
 from search import records as records_lib
+from search.proposal import SEEN_BEFORE
 from search.random_graph import random_graph
 from search.random_graph import SearchSpace
 from search.records import ACCEPTED
@@ -22,14 +24,26 @@ from search.records import RERANKING
 from search.static_filter import static_rejection
 
 CHANCE_GRAPHS = 500
+COPIED = "copy of an equivalent candidate's outcome"
 
 
 def core_seconds(records: Sequence[dict]) -> np.ndarray:
-  """The time that the evaluations of the evolution took, summed up to each candidate; of one core a worker.
+  """The time that the evaluations of the evolution took, summed up to each of them; of one core a worker.
 
-  A candidate whose result came from elsewhere, as from a cache, took none.
+  One whose result is another search's took none.
   """
-  return np.cumsum([records_lib.seconds(r) for r in records_lib.of_stage(records, EVOLUTION)])
+  return np.cumsum([records_lib.seconds(r) for r in records_lib.evaluated(records)])
+
+
+def saved_evaluations(records: Sequence[dict]) -> int:
+  """How many evaluations were saved by knowing which graphs are one function: equivalents redrawn, and copies."""
+  return records_lib.counts_by_filter(records).get(SEEN_BEFORE, 0) + len(records_lib.copies(records))
+
+
+def saved_core_seconds(records: Sequence[dict]) -> float | None:
+  """What these would have taken if each took as long as the median evaluation; None where none was timed."""
+  timed = [records_lib.seconds(r) for r in records_lib.evaluated(records) if r['seconds']]
+  return saved_evaluations(records) * statistics.median(timed) if timed else None
 
 
 def strategy_name(config: dict) -> str:
@@ -66,9 +80,9 @@ def _leaves(data, path: str = ''):
 
 
 def proxy_and_long_scores(records: Sequence[dict]) -> dict[str, tuple[float, float]]:
-  """By name, the mean validation scores in the proxy task and after the longer training, of what passed both."""
+  """By name, the measured mean scores in the proxy task and after the longer training, of what passed both."""
   proxy = {records_lib.name(r): records_lib.mean_score(r)
-           for stage in (REFERENCE, EVOLUTION) for r in records_lib.accepted(records, stage)}
+           for stage in (REFERENCE, EVOLUTION) for r in records_lib.measured(records, stage)}
   long = {records_lib.name(r): records_lib.mean_score(r) for r in records_lib.accepted(records, RERANKING)}
   return {name: (proxy[name], score) for name, score in long.items() if name in proxy}
 
@@ -177,12 +191,14 @@ def _call(node) -> str:
 
 
 def survivors(records: Sequence[dict]) -> list[LayerGraph]:
-  """The graphs of the candidates that passed every test."""
-  return [candidate.graph for candidate in records_lib.candidates(records)]
+  """The graphs of the evaluated candidates that passed every test."""
+  return [records_lib.layer_graph(r) for r in records_lib.accepted(records_lib.evaluated(records))]
 
 
 def counts_by_reason(records: Sequence[dict]) -> dict[str, int]:
-  """How many draws ended how: by the static filter's reasons, the outcomes of an evaluation, and accepted."""
+  """How many draws ended how: by the static filter's reasons, as copies, by an evaluation's outcome, accepted last."""
+  copies = len(records_lib.copies(records))
   outcomes = {o: n for o, n in records_lib.counts_by_outcome(records).items() if o != ACCEPTED}
   filtered = {f'filter: {reason}': n for reason, n in records_lib.counts_by_filter(records).items()}
-  return {**filtered, **outcomes, ACCEPTED: len(records_lib.accepted(records))}
+  return {**filtered, **({COPIED: copies} if copies else {}), **outcomes,
+          ACCEPTED: len(records_lib.accepted(records_lib.evaluated(records)))}

@@ -21,15 +21,15 @@ from search import records as records_lib
 from search.plots import curves
 from search.plots import MARKERS
 from search.plots import note
-from search.records import EVOLUTION
 from search.records import OUTCOMES
 from search.records import TOP
+from search.successive_halving import is_complete
 
 COLORS = ('#27509b', '#d07a1c', '#3f8f4f', '#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
 _LINES = ('-', (0, (5, 2)), (0, (1, 1.2)))  # a second round of the colours is dashed
 _OUTCOME_COLORS = ('#3f8f4f', '#f0c08a', '#b39ac9', '#c0504d')
 _CHANCE, _PALE = '#555555', '#b9c4d6'
-NOTHING = 'no candidate has been accepted yet'
+NOTHING, PROJECTED = 'no candidate has been accepted yet', 'score projected from a rung'
 
 Searches = Mapping[str, Sequence[dict]]  # the records of each search, by its name
 
@@ -38,7 +38,7 @@ def efficiency_plot(searches: Searches) -> Figure:
   """Plots the mean of the best ten against candidates, and against core-seconds."""
   figure = new_figure(11, 4.6)
   by_candidates, by_seconds = figure.subplots(1, 2, sharey=True)
-  _plot_top(by_candidates, searches, lambda records: np.arange(1, _evaluated(records) + 1), 'candidates evaluated')
+  _plot_top(by_candidates, searches, _numbers, 'candidates evaluated')
   _plot_top(by_seconds, searches, comparison.core_seconds, 'core-seconds')
   by_candidates.set_ylabel(f'mean validation accuracy of the {TOP} best', color=INK)
   by_candidates.yaxis.set_major_formatter(percent)
@@ -46,8 +46,8 @@ def efficiency_plot(searches: Searches) -> Figure:
   return figure
 
 
-def _evaluated(records: Sequence[dict]) -> int:
-  return len(records_lib.of_stage(records, EVOLUTION))
+def _numbers(records: Sequence[dict]) -> np.ndarray:
+  return np.arange(1, len(records_lib.evaluated(records)) + 1)
 
 
 def _plot_top(axes: Axes, searches: Searches, x_of: Callable, label: str) -> None:
@@ -55,9 +55,9 @@ def _plot_top(axes: Axes, searches: Searches, x_of: Callable, label: str) -> Non
   axes.set_xlabel(label, color=INK)
   axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
   for number, (name, records) in enumerate(searches.items()):
-    _, top = curves(records_lib.of_stage(records, EVOLUTION))
+    _, top = curves(records_lib.evaluated(records))
     axes.plot(x_of(records), top, drawstyle='steps-post', linewidth=2, label=name, **_look(number))
-  if not any(map(records_lib.accepted, searches.values())):
+  if not any(map(records_lib.measured, searches.values())):
     note(axes, NOTHING)
 
 
@@ -185,7 +185,8 @@ def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, fl
 def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
   """Plots the ancestors of the best candidate, and their other children, by number and mean score.
 
-  Children that were not accepted, and so have no score, are crosses at the bottom.
+  Children that were not accepted, and so have no score, are crosses at the bottom; hollow dots are of scores that
+  successive halving projected.
   """
   figure = new_figure(9, 4.8)
   axes = figure.subplots()
@@ -204,6 +205,9 @@ def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
   points = [(step.record['index'], records_lib.mean_score(step.record)) for step in steps]
   axes.plot(*zip(*points), '-o', color=COLORS[0], linewidth=2, markersize=7, label='ancestors of the best, and itself',
             zorder=3)
+  projected = [point for point, step in zip(points, steps) if not is_complete(step.record)]
+  if projected:
+    axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
   for point, step in zip(points, steps):
     effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
     axes.annotate(f'{step.record["index"]}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
@@ -217,17 +221,21 @@ def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
 def _plot_children(axes: Axes, steps: Sequence[comparison.Ancestor]) -> None:
   """The other children, with a line to each from its parent."""
   line = {step.record['index'] for step in steps}
-  crosses, label = [], 'their other children'
+  measured, projected, crosses = [], [], []
   for step in steps:
     start = step.record['index'], records_lib.mean_score(step.record)
     for child in step.children:
       if child['index'] not in line and child['scores']:
         end = child['index'], records_lib.mean_score(child)
         axes.plot(*zip(start, end), '-', color=_PALE, linewidth=.9, zorder=1)
-        axes.plot(*end, 'o', color=_PALE, markersize=5, label=label, zorder=2)
-        label = None
+        (measured if is_complete(child) else projected).append(end)
       elif child['index'] not in line:
         crosses.append(child['index'])
+  if measured:
+    axes.plot(*zip(*measured), 'o', color=_PALE, markersize=5, label='their other children', zorder=2)
+  if projected:
+    axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=_PALE, markersize=5, zorder=2,
+              label=f'their other children, {PROJECTED}')
   if crosses:
     axes.plot(crosses, [.02] * len(crosses), 'x', color=_OUTCOME_COLORS[3], markersize=5, alpha=.7,
               transform=axes.get_xaxis_transform(), label='their children that were not accepted')

@@ -18,13 +18,17 @@ from search import comparison_plots as plots
 from search import records as records_lib
 from search.equation import equation_text
 from search.plots import curves
-from search.records import EVOLUTION
 from search.records import TOP
 from search.saved_search import load_search
 from search.saved_search import SavedSearch
+from search.successive_halving import is_complete
 from search.summaries import image
 
 PAGE = 'report.md'
+_EFFICIENCY_NOTE = (
+    'Core-seconds are the time that the evaluations took, of one core a worker. Saved were those of draws that compute '
+    "an earlier candidate's function, and were redrawn or took its outcome; each counts as the median evaluation. "
+    'Mean and best are of measured scores: those that successive halving projects count in tournaments alone.')
 
 
 def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pathlib.Path:
@@ -67,7 +71,7 @@ def _load(model_dirs: Sequence[str]) -> dict[str, SavedSearch]:
   searches = {}
   for path, name in zip(paths, last):
     search = load_search(path)
-    if not records_lib.of_stage(search.records, EVOLUTION):
+    if not records_lib.evaluated(search.records):
       raise ModelDirError(f'{path}: the search has evaluated no candidate yet; there is nothing to compare.')
     searches[name if last.count(name) == 1 else str(path)] = search
   return searches
@@ -90,7 +94,7 @@ def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
   return {
       'searches': ['# Comparison of searches', *_settings(searches)],
       'efficiency': ['## Best candidates', _efficiency(records),
-                     'Core-seconds are the time that the evaluations took, of one core a worker.',
+                     _EFFICIENCY_NOTE,
                      '![Mean of the best against candidates and core-seconds](efficiency.png)'],
       'rejections': ['## How draws and candidates ended', _counts(records), '![Outcomes by search](rejections.png)'],
       'correlation': ['## Proxy task and longer training', *_correlations(records),
@@ -120,8 +124,8 @@ def _settings(searches: dict[str, SavedSearch]) -> list[str]:
                                                      for name, values in differing.items()])] if differing else [])]
 
 
-def _value(value) -> str:
-  return NO_VALUE if value is None else f'{value}'
+def _value(value, form: str = '') -> str:
+  return NO_VALUE if value is None else f'{value:{form}}'
 
 
 def _percent(score: float | None) -> str:
@@ -133,9 +137,13 @@ def _efficiency(records: plots.Searches) -> str:
     record = records_lib.best(records)
     return NO_VALUE if record is None else f'{records_lib.name(record)}, {_percent(records_lib.mean_score(record))}'
   return _row_table('search', records, {
-      'candidates evaluated': lambda r: len(records_lib.of_stage(r, EVOLUTION)),
-      'accepted': lambda r: len(records_lib.accepted(r)),
+      'candidates evaluated': lambda r: len(records_lib.evaluated(r)),
+      'accepted': lambda r: len(records_lib.accepted(records_lib.evaluated(r))),
+      **({'of these stopped at a rung': lambda r: len(records_lib.stopped(r))}
+         if any(map(records_lib.stopped, records.values())) else {}),
       'core-seconds': lambda r: f'{comparison.core_seconds(r)[-1]:,.0f}',
+      'evaluations saved': lambda r: f'{comparison.saved_evaluations(r):,}',
+      'core-seconds so saved': lambda r: _value(comparison.saved_core_seconds(r), ',.0f'),
       f'mean of the {TOP} best': lambda r: _percent(records_lib.top_mean(r)),
       'best': best})
 
@@ -181,7 +189,7 @@ def _ancestry(name: str, records: Sequence[dict], number: int) -> list[str]:
     return [f'### {name}', 'No candidate has been accepted yet.']
   steps = comparison.ancestry(records, best)
   rows = [[records_lib.name(step.record), step.mutation or 'the oldest on record',
-           _percent(records_lib.mean_score(step.record)),
+           _percent(records_lib.mean_score(step.record)) + ' (projected)' * (not is_complete(step.record)),
            NO_VALUE if step.effect is None else f'{100 * step.effect:+.1f}', len(step.children)] for step in steps]
   return [f'### {name}', markdown.table(['candidate', 'mutation', 'mean score', 'effect', 'children'], rows),
           f'```text\n{equation_text(records_lib.layer_graph(best))}\n```', f'![Ancestry](ancestry_{number}.png)']
@@ -204,9 +212,9 @@ def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], f
 
 def _write_curves(records: Sequence[dict]) -> None:
   """The mean of the best ten, against candidates and against full core-seconds."""
-  evaluated = records_lib.of_stage(records, EVOLUTION)
-  accepted = [i for i, r in enumerate(evaluated) if r['scores']]
+  evaluated = records_lib.evaluated(records)
+  measured = [i for i, r in enumerate(evaluated) if records_lib.is_measured(r)]
   top, seconds = curves(evaluated)[1], comparison.core_seconds(records)
-  for i in accepted:
+  for i in measured:
     tf.summary.scalar(f'top_{TOP}_mean/by_candidates', top[i], step=i + 1)
     tf.summary.scalar(f'top_{TOP}_mean/by_core_seconds', top[i], step=int(seconds[i]))

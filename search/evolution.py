@@ -238,7 +238,7 @@ def _key(index: int | None) -> str:
 
 def _outcome_of(record: dict) -> Outcome:
   """The outcome on record, as it is for a candidate that takes it over: in no time."""
-  fields = {field.name: record[field.name] for field in dataclasses.fields(Outcome)}
+  fields = {field.name: record[field.name] for field in dataclasses.fields(Outcome) if field.name in record}
   return Outcome(**{**fields, 'seconds': {}})
 
 

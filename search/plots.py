@@ -1,4 +1,8 @@
-"""Plots of a search: top-10 mean against candidates evaluated (paper section 6), and the Pareto frontier."""
+"""Plots of a search: top-10 mean against candidates evaluated (paper section 6), and the Pareto frontier.
+
+They show evaluated candidates, no copies, and of scores those that were measured: a candidate that successive halving
+stopped counts among the outcomes, but is no dot.
+"""
 
 import bisect
 import itertools
@@ -18,7 +22,6 @@ from evonorm_tf.figures import style
 from search import records as records_lib
 from search.population import Candidate
 from search.records import ACCEPTED
-from search.records import EVOLUTION
 from search.records import FAILED
 from search.records import OUTCOMES
 from search.records import POOR
@@ -49,7 +52,7 @@ def progress_plot(records: Sequence[dict]) -> Figure:
   figure = new_figure(9, 6)
   upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
   _plot_scores(upper, records)
-  _plot_outcomes(lower, records_lib.of_stage(records, EVOLUTION))
+  _plot_outcomes(lower, records_lib.evaluated(records))
   _plot_references(upper, records_lib.accepted(records, REFERENCE))
   return figure
 
@@ -72,7 +75,8 @@ def pareto_scatter(records: Sequence[dict]) -> Figure:
   rows = math.ceil(len(pairs) / columns)
   figure = new_figure(_PANEL * columns + 1, (_PANEL - 0.2) * rows + 1)
   panels = figure.subplots(rows, columns, squeeze=False).ravel()
-  candidates = records_lib.candidates(records)
+  measured = {r['index'] for r in records_lib.measured(records)}
+  candidates = [c for c in records_lib.candidates(records) if c.index in measured]
   frontier = pareto_frontier(candidates)
   references = records_lib.accepted(records, REFERENCE)
   for axes, (a, b) in itertools.zip_longest(panels, pairs, fillvalue=(None, None)):
@@ -85,8 +89,9 @@ def pareto_scatter(records: Sequence[dict]) -> Figure:
     _label_panel(axes, names, a, b)
   if candidates:
     figure.colorbar(dots, ax=panels, label='candidate', shrink=0.8, pad=0.01, aspect=30).ax.tick_params(labelsize=9)
-  figure.suptitle(f'{len(frontier)} of {len(candidates)} accepted candidates on the Pareto frontier', color=INK,
-                  fontsize=11)
+  stopped = len(records_lib.stopped(records))
+  figure.suptitle(f'{len(frontier)} of {len(candidates)} accepted candidates on the Pareto frontier' +
+                  f'; {stopped} that stopped at a rung are left out' * bool(stopped), color=INK, fontsize=11)
   _add_legend(figure, *panels[0].get_legend_handles_labels(), max_columns=2 * columns)
   return figure
 
@@ -105,10 +110,10 @@ def note(axes: Axes, text: str) -> None:
 
 
 def curves(evaluated: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
-  """The best mean score and the mean of the `TOP` best after each candidate; NaN before the first accepted one."""
+  """The best mean score and the mean of the `TOP` best after each candidate; NaN before the first measured one."""
   scores, best, top = [], [], []
   for record in evaluated:
-    if record['outcome'] == ACCEPTED:
+    if records_lib.is_measured(record):
       bisect.insort(scores, records_lib.mean_score(record))
     best.append(scores[-1] if scores else math.nan)
     top.append(statistics.fmean(scores[-TOP:]) if scores else math.nan)
@@ -121,8 +126,8 @@ def _plot_scores(axes: Axes, records: Sequence[dict]) -> None:
   axes.yaxis.set_major_formatter(percent)
   count = len(records_lib.architectures(records))
   axes.set_ylabel('validation accuracy' + (f', mean of {count} architectures' if count > 1 else ''))
-  evaluated = records_lib.of_stage(records, EVOLUTION)
-  dots = [(i, records_lib.mean_score(r)) for i, r in enumerate(evaluated, 1) if r['outcome'] == ACCEPTED]
+  evaluated = records_lib.evaluated(records)
+  dots = [(i, records_lib.mean_score(r)) for i, r in enumerate(evaluated, 1) if records_lib.is_measured(r)]
   if not dots:
     note(axes, 'no candidate has been accepted yet')
     return
@@ -178,8 +183,10 @@ def _plot_outcomes(axes: Axes, evaluated: Sequence[dict]) -> None:
   axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
   axes.set_xlim(0, max(len(evaluated), 1))
   counts = [np.cumsum([0] + [r['outcome'] == outcome for r in evaluated]) for outcome in OUTCOMES]
+  stopped = len(records_lib.stopped(evaluated))
+  notes = {ACCEPTED: f', {stopped} stopped at a rung'} if stopped else {}
   axes.stackplot(np.arange(len(evaluated) + 1), counts, colors=[_COLORS[outcome] for outcome in OUTCOMES],
-                 labels=[f'{outcome} ({count[-1]})' for outcome, count in zip(OUTCOMES, counts)])
+                 labels=[f'{name} ({count[-1]}{notes.get(name, "")})' for name, count in zip(OUTCOMES, counts)])
   axes.set_ylim(0, max(len(evaluated), 1))
   axes.legend(loc='upper left', fontsize=8, frameon=False, ncols=2)
 

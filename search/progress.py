@@ -63,7 +63,7 @@ class Progress:
     done = len(records_lib.of_stage(records, phase))
     if phase != self._phase:
       self._begin_phase(phase, earlier=done, seconds_allowed=seconds_allowed)
-    self._bars.update(self._task.id, completed=done, accepted=len(records_lib.accepted(records, phase)),
+    self._bars.update(self._task.id, completed=done, outcomes=_outcomes(phase, records),
                       updated_at=self._task.elapsed)
     self._describe_best(records_lib.best(records))
     self._line_is_due = True
@@ -75,7 +75,7 @@ class Progress:
       raise ValueError(f'`phase` must be one of {sorted(self._total_by_phase)}, received {phase!r}.')
     self._end_phase()
     task_id = self._bars.add_task(PHASES[phase], total=self._total_by_phase[phase], earlier=earlier,
-                                  seconds_allowed=seconds_allowed, updated_at=0., accepted=0)
+                                  seconds_allowed=seconds_allowed, updated_at=0., outcomes=_outcomes(phase, ()))
     self._task = next(task for task in self._bars.tasks if task.id == task_id)
     self._phase, self._printed_at = phase, -math.inf
 
@@ -95,7 +95,7 @@ class Progress:
     if self._bars.disable and self._line_is_due:
       task = self._task
       facts = [f'{task.description} {task.completed}/{task.total} ({task.percentage:.0f}%)',
-               f'elapsed {_hours(task.elapsed)}', _time_left(task), f'{task.fields["accepted"]} accepted',
+               f'elapsed {_hours(task.elapsed)}', _time_left(task), task.fields['outcomes'],
                self._bars.best]
       line = ', '.join(filter(None, facts))
       self._console.print(Text(line), soft_wrap=True)
@@ -119,12 +119,19 @@ class _Bars(rich.progress.Progress):
     super().__init__(
         rich.progress.TextColumn('{task.description}'), rich.progress.BarColumn(bar_width=None),
         rich.progress.MofNCompleteColumn(), rich.progress.TaskProgressColumn(), rich.progress.TimeElapsedColumn(),
-        _TimeLeft(), rich.progress.TextColumn('{task.fields[accepted]} accepted'),
+        _TimeLeft(), rich.progress.TextColumn('{task.fields[outcomes]}'),
         console=console, disable=not console.is_terminal, expand=True, get_time=clock)
 
   def get_renderables(self) -> Iterable[RenderableType]:
     yield from super().get_renderables()
     yield Text(self.best, no_wrap=True, overflow='ellipsis')
+
+
+def _outcomes(phase: str, records: Sequence[dict]) -> str:
+  """How many were accepted, without copies of an earlier candidate's outcome, and how many copies, if there are any."""
+  accepted = sum('same_as' not in r for r in records_lib.accepted(records, phase))
+  copies = len(records_lib.copies(records)) if phase == EVOLUTION else 0
+  return f'{accepted} accepted' + (f', {copies} copies' if copies else '')
 
 
 def _time_left(task: rich.progress.Task) -> str:

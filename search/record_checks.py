@@ -6,13 +6,16 @@ checked here is what any reader relies on; keys that are not known here are left
 
 import math
 import numbers
+import re
 from collections.abc import Callable
 from collections.abc import Sequence
 
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.markdown import one_line
 from evonorm_tf.model_dir import ModelDirError
+from search.known_graphs import KNOWN_GRAPHS
 from search.records import ACCEPTED
+from search.records import ELSEWHERE
 from search.records import EVOLUTION
 from search.records import OUTCOMES
 from search.records import REFERENCE
@@ -29,6 +32,16 @@ def _is_number(value) -> bool:
   return is_real and abs(value) < 1e300 and not math.isnan(value)
 
 
+def _is_origin(value) -> bool:
+  return isinstance(value, str) and (
+      value in KNOWN_GRAPHS or re.fullmatch(rf'candidate [0-9]{{1,19}} {ELSEWHERE}', value) is not None)
+
+
+def _is_rung(value) -> bool:
+  accuracies, stopped = (value.get('accuracies'), value.get('stopped')) if isinstance(value, dict) else (None, None)
+  return _NUMBERS[1](accuracies) and bool(accuracies) and isinstance(stopped, bool)
+
+
 def _maps(is_valid: Callable) -> Callable:
   """Checks an object by its values."""
   return lambda value: isinstance(value, dict) and all(map(is_valid, value.values()))
@@ -41,6 +54,7 @@ def _or_none(is_valid: Callable) -> Callable:
 # Key -> what it must be, in words, and the check.
 _TEXT = 'a string', lambda value: isinstance(value, str)
 _NUMBERS = 'an object of numbers', _maps(_is_number)
+_INDEX = 'an integer from 0 on', _is_index
 _FIELDS = {
     'graph': ('a layer graph or null', _or_none(lambda value: isinstance(value, dict))),
     'stage': (f'one of {STAGES}', lambda value: isinstance(value, str) and value in STAGES),
@@ -50,10 +64,20 @@ _FIELDS = {
 }
 _FIELDS_OF_STAGE = {
     REFERENCE: {'name': _TEXT},
-    EVOLUTION: {'index': ('an integer from 0 on', _is_index),
+    EVOLUTION: {'index': _INDEX,
                 'parent': ('an integer from 0 on or null', _or_none(_is_index)),
                 'filtered': ('an object of counts', _maps(_is_index))},
     RERANKING: {'name': _TEXT, 'index': ('an integer from 0 on or null', _or_none(_is_index))},
+}
+# The same of keys that a record may lack.
+_OPTIONAL = {
+    'test_scores': _NUMBERS,
+    'rungs': ('a list of objects with `accuracies` and `stopped`',
+              lambda value: isinstance(value, list) and all(map(_is_rung, value))),
+}
+_OPTIONAL_OF_EVOLUTION = {
+    'same_as': _INDEX,
+    'origin': (f"a known layer's name or 'candidate … {ELSEWHERE}'", _is_origin),
 }
 
 
@@ -67,20 +91,22 @@ def check_records(path, records: Sequence[dict]) -> None:
   Raises:
     ModelDirError: naming the file, the number and the key of the first record that is not valid, or there twice.
   """
-  numbers_met, families = {}, set()
+  met, families = {}, set()
   for number, record in enumerate(records, 1):
     try:
       key = _check_record(record)
-      if key in numbers_met:
-        raise ValueError(f'{key[0]} {one_line(repr(key[1]))} is there already, as record {numbers_met[key]}.')
-      families = families or set(record['scores'])
-      for scores in (record['scores'], record.get('test_scores')):
+      if key in met:
+        raise ValueError(f'{key[0]} {one_line(repr(key[1]))} is there already, as record {met[key][0]}.')
+      if record['stage'] == EVOLUTION and 'same_as' in record:
+        _check_copy(record, met.get((EVOLUTION, record['same_as']), (None, None))[1])
+      for scores in (record['scores'], record.get('test_scores'), *(r['accuracies'] for r in record.get('rungs', ()))):
+        families = families or set(scores or ())
         if scores and set(scores) != families:
           expected, received = (one_line(str(sorted(names))) for names in (families, scores))
           raise ValueError(f'scores must be of {expected}, received {received}.')
     except (ValueError, RecursionError) as e:
       raise ModelDirError(f'{path}, record {number}: {e}') from e
-    numbers_met[key] = number
+    met[key] = number, record
 
 
 def _check_record(record: dict) -> tuple:
@@ -88,6 +114,8 @@ def _check_record(record: dict) -> tuple:
   _check_fields(record, _FIELDS)
   stage, is_accepted = record['stage'], record['outcome'] == ACCEPTED
   _check_fields(record, _FIELDS_OF_STAGE[stage])
+  optional = _OPTIONAL | (_OPTIONAL_OF_EVOLUTION if stage == EVOLUTION else {})
+  _check_fields(record, {key: field for key, field in optional.items() if key in record})
   if is_accepted != bool(record['scores']):
     raise ValueError(f'`scores` must be there if `outcome` is {ACCEPTED!r}, and only then.')
   if stage == REFERENCE or stage != EVOLUTION and record['index'] is None:
@@ -95,9 +123,19 @@ def _check_record(record: dict) -> tuple:
       raise ValueError('`graph` must be null for a known layer.')
   else:
     LayerGraph.from_dict(record['graph'])
-  if not _NUMBERS[1](record.get('test_scores', {})):
-    raise ValueError(f'`test_scores` must be {_NUMBERS[0]}.')
+  if stage == EVOLUTION and 'origin' in record and record['parent'] is not None:
+    raise ValueError('`parent` must be null for what a search begins with, which has an `origin`.')
   return stage, record['index'] if stage == EVOLUTION else record['name']
+
+
+def _check_copy(record: dict, original: dict | None) -> None:
+  """Raises ValueError unless the record has the outcome of the one that its `same_as` names: None if there is none."""
+  if original is None or 'same_as' in original:
+    raise ValueError('`same_as` must be the index of an evaluated candidate on record before this one, received '
+                     f'{record["same_as"]}.')
+  for key in ('outcome', 'scores', 'rungs'):
+    if record.get(key) != original.get(key):
+      raise ValueError(f'`{key}` must be that of candidate {record["same_as"]}, which this one is the `same_as`.')
 
 
 def _check_fields(record: dict, fields: dict) -> None:

@@ -4,8 +4,10 @@ A record is JSON data. Its `stage` is one of
 - 'reference': a known layer, by `name`, put through the evaluation before the evolution;
 - 'evolution': a candidate, with its `index`, `parent`, `graph` and what the static filter rejected before it; `same_as`
   is there if it was not evaluated but has the outcome of that earlier candidate, `origin` if the search began with it;
+  one that successive halving stopped, as its `rungs` tell, has projected scores;
 - 'reranking': a candidate or reference after a longer training, with `test_scores` beside its `scores`.
-Everywhere below, the records given may be of all stages.
+Everywhere below, the records given may be of all stages. Tournaments compare all `candidates`; what is shown or ranked
+rests on `measured` scores.
 """
 
 import collections
@@ -18,9 +20,11 @@ from search.equation import equation_text
 from search.known_graphs import KNOWN_GRAPHS
 from search.known_graphs import known_graph
 from search.population import Candidate
+from search.successive_halving import is_complete
 
 TOP = 10  # candidates in the mean that the paper's plots show
 REFERENCE, EVOLUTION, RERANKING = STAGES = ('reference', 'evolution', 'reranking')
+ELSEWHERE = 'of another search'  # ends the `origin` of a candidate that another search has found
 ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 'rejected: stability', 'failed')
 
 
@@ -37,6 +41,26 @@ def evaluated(records: Sequence[dict]) -> list[dict]:
 def accepted(records: Sequence[dict], stage: str = EVOLUTION) -> list[dict]:
   """The records of one stage that passed every test and so have scores."""
   return [r for r in records if r['stage'] == stage and r['outcome'] == ACCEPTED]
+
+
+def copies(records: Sequence[dict]) -> list[dict]:
+  """The candidates of the evolution that were not evaluated, but have the outcome of an earlier one."""
+  return [r for r in of_stage(records, EVOLUTION) if 'same_as' in r]
+
+
+def measured(records: Sequence[dict], stage: str = EVOLUTION) -> list[dict]:
+  """The accepted records of one stage that were trained to the end: neither copies nor stopped at a rung."""
+  return [r for r in accepted(records, stage) if is_measured(r)]
+
+
+def is_measured(record: dict) -> bool:
+  """Whether the record has scores that were measured at the end of its own training."""
+  return record['outcome'] == ACCEPTED and 'same_as' not in record and is_complete(record)
+
+
+def stopped(records: Sequence[dict]) -> list[dict]:
+  """The evaluated candidates of the evolution that were stopped at a rung, and so have projected scores."""
+  return [r for r in accepted(evaluated(records)) if not is_complete(r)]
 
 
 def architectures(records: Sequence[dict]) -> list[str]:
@@ -79,18 +103,18 @@ def layer_graph(record: dict) -> LayerGraph | None:
 
 
 def best(records: Sequence[dict]) -> dict | None:
-  """The record of the candidate of the best mean score, the first of equals; None as long as there is none."""
-  return max(accepted(records), key=mean_score, default=None)
+  """The record of the candidate of the best measured mean score, the first of equals; None as long as there is none."""
+  return max(measured(records), key=mean_score, default=None)
 
 
 def finalists(records: Sequence[dict], count: int) -> list[dict]:
-  """The `count` best candidates, the first of equals, one of each function.
+  """The `count` candidates of the best measured scores, the first of equals, one of each function.
 
   Two candidates are one function if their equations agree, or their scores and gradient norms to the last digit: such
   functions train alike, as tanh(x) and tanh(x) + v0² do from v0 = 0.
   """
   chosen, met = [], set()
-  for record in sorted(accepted(evaluated(records)), key=lambda r: (-mean_score(r), r['index'])):
+  for record in sorted(measured(records), key=lambda r: (-mean_score(r), r['index'])):
     keys = {equation_text(layer_graph(record))}
     if record['gradient_norm'] is not None:
       keys.add((*record['scores'].values(), record['gradient_norm']))
@@ -101,8 +125,8 @@ def finalists(records: Sequence[dict], count: int) -> list[dict]:
 
 
 def top_mean(records: Sequence[dict], count: int = TOP) -> float | None:
-  """The mean over the mean scores of the `count` best evaluated candidates, or of all as long as they are fewer."""
-  top = heapq.nlargest(count, map(mean_score, accepted(evaluated(records))))
+  """The mean over the `count` best measured mean scores, or over all as long as they are fewer."""
+  top = heapq.nlargest(count, map(mean_score, measured(records)))
   return statistics.fmean(top) if top else None
 
 
@@ -121,13 +145,13 @@ def counts_by_filter(records: Sequence[dict]) -> dict[str, int]:
 
 
 def filtered_share(records: Sequence[dict]) -> float:
-  """The share of all draws that the static filter rejected."""
-  filtered, evaluated = sum(counts_by_filter(records).values()), len(of_stage(records, EVOLUTION))
-  return filtered / (filtered + evaluated) if evaluated else 0.
+  """The share of all draws that were rejected before an evaluation; a copy is a draw that was not."""
+  filtered, proposed = sum(counts_by_filter(records).values()), len(of_stage(records, EVOLUTION))
+  return filtered / (filtered + proposed) if proposed else 0.
 
 
 def candidates_a_minute(records: Sequence[dict], last: int = 20) -> float | None:
-  """The rate of the `last` candidates, rejected ones included; None as long as there is a single one."""
-  window = of_stage(records, EVOLUTION)[-last - 1:]
+  """The rate of the `last` evaluations, rejected candidates included; None as long as there is a single one."""
+  window = evaluated(records)[-last - 1:]
   seconds = window[-1]['elapsed'] - window[0]['elapsed'] if window else 0
   return 60 * (len(window) - 1) / seconds if seconds > 0 else None

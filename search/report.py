@@ -28,7 +28,6 @@ from search.equation import equation_text
 from search.plots import pareto_scatter
 from search.plots import progress_plot
 from search.records import ACCEPTED
-from search.records import EVOLUTION
 from search.records import OUTCOMES
 from search.records import REFERENCE
 from search.records import RERANKING
@@ -42,10 +41,10 @@ _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for t
 def ranking(records: Sequence[dict]) -> list[dict]:
   """The records of the re-ranking, the best mean validation score first, what failed there last.
 
-  As long as nothing has been re-ranked, the accepted candidates and references, by their scores in the proxy task.
+  As long as nothing has been re-ranked, the candidates and references of measured scores, by these, in the proxy task.
   """
   entries = records_lib.of_stage(records, RERANKING) or (
-      records_lib.accepted(records, REFERENCE) + records_lib.accepted(records, EVOLUTION))
+      records_lib.accepted(records, REFERENCE) + records_lib.measured(records))
   return sorted(entries, key=lambda r: -records_lib.mean_score(r) if r['outcome'] == ACCEPTED else math.inf)
 
 
@@ -186,14 +185,16 @@ def _sections(records, found, test_images, steps) -> list[str]:
 
 def _overview(records: Sequence[dict]) -> str:
   evaluated = records_lib.evaluated(records)
-  equivalent = len(records_lib.of_stage(records, EVOLUTION)) - len(evaluated)
+  copies, stopped = len(records_lib.copies(records)), len(records_lib.stopped(records))
   reranked = records_lib.of_stage(records, RERANKING)
   found = sum(map(records_lib.is_found, reranked))
   seconds = datetime.timedelta(seconds=round(records[-1]['elapsed'] if records else 0))
   references = [records_lib.name(r) for r in records_lib.of_stage(records, REFERENCE)]
   return '\n'.join([
       f'- Evolution: {len(evaluated)} candidates evaluated, {len(records_lib.accepted(evaluated))} accepted',
-      *([f'- Equivalent to an evaluated candidate, whose outcome they took: {equivalent}'] if equivalent else []),
+      *([f'- Equivalent to an evaluated candidate, whose outcome they took: {copies}'] if copies else []),
+      *([f'- Accepted, but stopped at a rung of successive halving: {stopped}; their projected scores count in '
+         'tournaments, not here'] if stopped else []),
       f'- Architectures: {", ".join(records_lib.architectures(records)) or NO_VALUE}',
       f'- References: {", ".join(references) or NO_VALUE}',
       f'- Re-ranking: {found} candidates and {len(reranked) - found} references',

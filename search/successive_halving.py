@@ -7,7 +7,8 @@ before it. The first η - 1 of a rung always go on.
 
 What a tournament compares. A candidate that stops at 500 of 2,000 steps cannot be held against one that was trained to
 the end, for accuracies grow. Its scores are therefore the accuracies of its last rung plus, in each architecture, the
-mean gain from there to the end of those that got there: what it would have if it gained as they did.
+mean gain from there to the end of those that got there: what it would have if it gained as they did. Projected scores
+count in tournaments only: the best, the mean of the best, the re-ranking and the plots rest on measured ones.
 
 What it costs, on 28 mutants of known layers in the quickstart's networks, 400 steps, rungs at 100 and 200, over random
 orders of arrival (`python -m benchmarks.successive_halving`): η = 1.5 saves 36% of the training steps and keeps the

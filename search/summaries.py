@@ -1,4 +1,7 @@
-"""TensorBoard summaries of a search; the step is the number of candidates evaluated."""
+"""TensorBoard summaries of a search; the step is the number of candidates evaluated.
+
+A copy, which has an earlier candidate's outcome, is no step; how many there are comes with the next candidate.
+"""
 
 import statistics
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ from search.records import ACCEPTED
 from search.records import EVOLUTION
 from search.records import TOP
 
-RECENT = 20  # candidates in the mean over the last accepted ones
+RECENT = 20  # candidates in the mean over the last measured ones
 
 
 class Summaries:
@@ -38,7 +41,9 @@ class Summaries:
     if len(records) <= self._written:
       return
     self._written = len(records)
-    record, step = records[-1], len(records_lib.of_stage(records, EVOLUTION))
+    record, step = records[-1], len(records_lib.evaluated(records))
+    if 'same_as' in record:
+      return
     with tf.device('CPU:0'), self._writer.as_default(step):
       if record['stage'] == EVOLUTION:
         self._write_candidate(records)
@@ -58,7 +63,7 @@ class Summaries:
   def close(self) -> None:
     """Writes the last progress plot, if it is missing, and closes the file."""
     if self._unplotted is not None:
-      with tf.device('CPU:0'), self._writer.as_default(len(records_lib.of_stage(self._unplotted, EVOLUTION))):
+      with tf.device('CPU:0'), self._writer.as_default(len(records_lib.evaluated(self._unplotted))):
         self._write_plot()
     self._writer.close()
 
@@ -81,16 +86,18 @@ class Summaries:
 
 def _scalars(records: Sequence[dict]) -> dict[str, float | None]:
   """The values after the last candidate, by tag; None where there is none yet."""
-  accepted = records_lib.accepted(records)
-  recent = [records_lib.mean_score(r) for r in accepted[-RECENT:]]
+  measured = records_lib.measured(records)
+  recent = [records_lib.mean_score(r) for r in measured[-RECENT:]]
   scalars = {
-      'score/best': max(map(records_lib.mean_score, accepted), default=None),
+      'score/best': max(map(records_lib.mean_score, measured), default=None),
       f'score/top_{TOP}_mean': records_lib.top_mean(records),
       f'score/mean_of_last_{RECENT}': statistics.fmean(recent) if recent else None,
       'search/filtered_share': records_lib.filtered_share(records),
-      'search/candidates_a_minute': records_lib.candidates_a_minute(records)}
-  for architecture in records_lib.architectures(accepted):
-    scalars[f'best_by_architecture/{architecture}'] = max(r['scores'][architecture] for r in accepted)
+      'search/candidates_a_minute': records_lib.candidates_a_minute(records),
+      'search/copies': len(records_lib.copies(records)) or None,
+      'search/stopped_at_a_rung': len(records_lib.stopped(records)) or None}
+  for architecture in records_lib.architectures(measured):
+    scalars[f'best_by_architecture/{architecture}'] = max(r['scores'][architecture] for r in measured)
   for outcome, count in records_lib.counts_by_outcome(records).items():
     scalars[f'outcomes/{outcome.replace(": ", "_")}'] = count
   return scalars

@@ -4,9 +4,9 @@ Known layers and earlier candidates are candidates like others, with the first i
 to the space's number of nodes, so that mutations have the room that they have in a random graph. What does not fit into
 the search space is left out: the S series begins without the B series' layers.
 
-An earlier search gives the best of each function that it has accepted, as many as the window takes; the best enters
-last and so lives longest. Where it has evaluated as this search does, their outcomes count as they are; else, as with a
-longer training or other data, they are evaluated anew.
+An earlier search gives the best of each function that it has trained to the end, as many as the window takes; the best
+enters last and so lives longest. Where it has evaluated as this search does, their outcomes count as they are; else, as
+with a longer training or other data, they are evaluated anew.
 """
 
 import dataclasses
@@ -88,7 +88,7 @@ def _earlier(model_dir: str, evaluation, window: int) -> list[InitialCandidate]:
   check_records(path, records)
   evaluates_alike = config.get('evaluation') == json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
   return [InitialCandidate(records_lib.layer_graph(record).without_dead_nodes(),
-                           f'{records_lib.name(record)} of another search', record if evaluates_alike else None)
+                           f'{records_lib.name(record)} {records_lib.ELSEWHERE}', record if evaluates_alike else None)
           for record in reversed(records_lib.finalists(records, window))]
 
 

@@ -4,16 +4,19 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from evonorm_tf.model_dir import ModelDirError
+from search import comparison
 from search import comparison_plots
 from search import comparison_report
 from search.comparison_report import compare_searches
 from search.journal import Journal
 from search.proposal import RandomSearch
+from search.proposal import SEEN_BEFORE
 from tests.search import fake_search
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -69,6 +72,40 @@ def test_a_search_without_accepted_candidates_is_drawn(tmp_path, make_record):
     journal.append(make_record(index=0, filtered={'constant': 2}))
   text = compare_searches([tmp_path]).read_text()
   assert 'No candidate has been accepted yet.' in text and '| filter: constant | 2 |' in text
+
+
+def test_copies_and_projected_scores(tmp_path, make_record, stopped):
+  records = [
+      make_record(index=0, scores=(.2,) * 3, filtered={SEEN_BEFORE: 2}, seconds={'total': 3.}),
+      make_record(index=1, scores=(.2,) * 3, same_as=0),
+      make_record(index=2, seconds={'total': 1.}), make_record(index=3, same_as=2),
+      make_record(index=4, scores=(.9,) * 3, parent=0, rungs=stopped, seconds={'total': 3.}, filtered={'constant': 1}),
+      make_record(index=5, scores=(.4,) * 3, parent=4, seconds={'total': 5.})]
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    for record in records:
+      journal.append(record)
+  text = compare_searches([tmp_path]).read_text()
+  for row in ('candidates evaluated | 4', 'accepted | 3', 'of these stopped at a rung | 1', 'core-seconds | 12',
+              'evaluations saved | 4', 'core-seconds so saved | 12', 'mean of the 10 best | 30.0%',
+              'best | candidate 5, 40.0%', f'{comparison.COPIED} | 2', f'filter: {SEEN_BEFORE} | 2'):
+    assert f'| {row} |' in text, row
+  assert '| candidate 4 | nothing | 90.0% (projected) |' in text
+  by_candidates, by_seconds = comparison_plots.efficiency_plot({'a': records}).axes
+  np.testing.assert_allclose(by_candidates.lines[0].get_ydata(), [.2, .2, .2, .3])
+  assert by_seconds.lines[0].get_xdata().tolist() == [3., 4., 7., 12.]
+  curve = EventAccumulator(str(tmp_path / 'analysis' / 'tensorboard' / tmp_path.name)).Reload().Tensors(
+      'top_10_mean/by_candidates')
+  assert [e.step for e in curve] == [1, 4]
+  ancestry = comparison_plots.ancestry_plot(records).axes[0]
+  assert {x.get_label(): list(x.get_xdata()) for x in ancestry.lines}[comparison_plots.PROJECTED] == [4]
+
+
+def test_searches_without_copies_tell_that_nothing_was_saved(tmp_path, make_record):
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    journal.append(make_record(index=0, scores=(.2,)))
+  text = compare_searches([tmp_path]).read_text()
+  assert '| evaluations saved | 0 |' in text and '| core-seconds so saved | – |' in text
+  assert 'rung |' not in text and comparison.COPIED not in text and '(projected)' not in text
 
 
 def test_refusals_write_nothing(searches, tmp_path):

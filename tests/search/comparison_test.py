@@ -9,6 +9,7 @@ from evonorm_tf.primitives import BATCH
 from evonorm_tf.primitives import GROUP
 from search import comparison
 from search.known_graphs import known_graph
+from search.proposal import SEEN_BEFORE
 from search.static_filter import static_rejection
 
 SIGMOID = LayerGraph((Node('sigmoid', (0,)), Node('mul', (0, 4))))
@@ -19,6 +20,30 @@ def test_core_seconds_add_up_in_the_order_of_completion(make_record):
   records = [make_record('reference', (.5,), name='bn_relu', seconds={'total': 100.}),
              make_record(seconds={'total': 2.}), make_record(), make_record(scores=(.3,), seconds={'build': 1., 'train': .5})]
   np.testing.assert_allclose(comparison.core_seconds(records), [2., 2., 3.5])
+
+
+def test_what_the_cache_saved(make_record):
+  evaluated = [make_record(index=0, seconds={'total': 2.}, filtered={SEEN_BEFORE: 3, 'constant': 5}),
+               make_record(index=1, seconds={'total': 9.}, filtered={SEEN_BEFORE: 1}),
+               make_record(index=2, seconds={'train': 1., 'build': 3.})]
+  copies = [make_record(index=3, same_as=1), make_record(index=4, same_as=1)]
+  taken_over = [make_record(index=5)]  # from another search, in no time
+  assert comparison.saved_evaluations(evaluated) == 4 and comparison.saved_core_seconds(evaluated) == 4 * 4
+  assert comparison.saved_evaluations(evaluated + copies) == 6
+  assert comparison.saved_core_seconds(evaluated + copies + taken_over) == 6 * 4
+  assert comparison.saved_evaluations(taken_over) == 0 and comparison.saved_core_seconds(taken_over) is None
+
+
+def test_copies_and_projected_scores(make_record, stopped):
+  records = [make_record(index=0, scores=(.2,), graph=SIGMOID, seconds={'total': 2.}),
+             make_record(index=1, scores=(.2,), graph=SIGMOID, same_as=0),
+             make_record(index=2, scores=(.5,), graph=TANH, rungs=stopped, seconds={'total': 1.}),
+             make_record('reranking', (.6,), index=0), make_record('reranking', (.7,), index=2)]
+  np.testing.assert_allclose(comparison.core_seconds(records), [2., 3.])
+  assert comparison.survivors(records) == [SIGMOID, TANH]
+  assert list(comparison.proxy_and_long_scores(records)) == ['candidate 0']
+  assert comparison.counts_by_reason(records) == {
+      comparison.COPIED: 1, 'rejected: quality': 0, 'rejected: stability': 0, 'failed': 0, 'accepted': 2}
 
 
 @pytest.mark.parametrize('config, strategy, rejection', [

@@ -36,6 +36,12 @@ def make_record():
 
 
 @pytest.fixture
+def stopped():
+  """The rungs of a candidate that successive halving stopped at its only one."""
+  return [{'steps': 3, 'accuracies': dict.fromkeys(ARCHITECTURES, .1), 'bar': .5, 'stopped': True}]
+
+
+@pytest.fixture
 def bare(monkeypatch):
   """Leaves out TensorBoard and the report."""
   monkeypatch.setattr(evolution, 'Summaries', lambda *_, **__: types.SimpleNamespace(

@@ -18,6 +18,7 @@ import pytest
 from evonorm_tf.layer_graph import LayerGraph
 from evonorm_tf.layer_graph import LayerGraphError
 from evonorm_tf.model_dir import ModelDirError
+from search import comparison
 from search import records as records_lib
 from search import report
 from search.equation import equation_text
@@ -26,6 +27,7 @@ from search.known_graphs import KNOWN_GRAPHS
 from search.known_graphs import known_graph
 from search.record_checks import check_records
 from search.saved_search import load_search
+from search.successive_halving import SuccessiveHalving
 from tests.search.mutated_files import damaged_bytes
 from tests.search.mutated_files import structures
 
@@ -45,7 +47,11 @@ RECORDS = [
     record('reference', name='bn_relu', index=None, graph=None),
     record('evolution', index=0, parent=None, graph=GRAPHS[4], filtered={'constant': 3}),
     {**record('evolution', index=1, parent=0, graph=GRAPHS[5], filtered={}), 'outcome': 'failed', 'scores': {}},
-    record('evolution', index=2, parent=0, graph=GRAPHS[7], filtered={}),
+    record('evolution', index=2, parent=0, graph=GRAPHS[7], filtered={},
+           rungs=[{'steps': 3, 'accuracies': {'resnet': .4, 'mobilenet_v2': .2}, 'bar': None, 'stopped': False}]),
+    record('evolution', index=3, parent=None, graph=GRAPHS[8], filtered={}, origin='evonorm_s1',
+           rungs=[{'steps': 3, 'accuracies': {'resnet': .4, 'mobilenet_v2': .2}, 'bar': .35, 'stopped': True}]),
+    record('evolution', index=4, parent=0, graph=GRAPHS[4], filtered={}, same_as=0),
     record('reranking', name='candidate 2', index=2, graph=GRAPHS[7]),
     record('reranking', name='bn_relu', index=None, graph=None)]
 LINES = [{'version': 1, 'config': CONFIG}, *RECORDS]
@@ -85,6 +91,7 @@ def check_graph_file(path, content) -> bool:
 def read_all(records):
   """What the loop, the plots and the report ask records for."""
   records_lib.finalists(records, 3), records_lib.candidates_a_minute(records), records_lib.filtered_share(records)
+  SuccessiveHalving((1, 2)).bars(records), comparison.counts_by_reason(records), comparison.core_seconds(records)
   for candidate in records_lib.candidates(records):
     assert np.isfinite(candidate.mean_score)
   for entry in report.ranking(records):

@@ -75,6 +75,24 @@ def test_pareto_frontier_is_that_of_all_architectures(make_record):
     assert dots(figure.axes[panel], 'bn_relu') == [[(.6, .1, .1)[a], (.6, .1, .1)[b]]]
 
 
+def test_copies_are_no_steps_and_projected_scores_no_dots(make_record, stopped):
+  records = [make_record(index=0, scores=(.2, .4)), make_record(index=1, scores=(.2, .4), same_as=0),
+             make_record(index=2, scores=(.9, .9), rungs=stopped), make_record(index=3),
+             make_record(index=4, same_as=3), make_record(index=5, scores=(.5, .3))]
+  figure = plots.progress_plot(records)
+  upper, lower = figure.axes
+  np.testing.assert_allclose(line(upper, plots.ACCEPTED_LABEL), [.3, .4])
+  np.testing.assert_allclose(line(upper, plots.BEST_LABEL), [.3, .3, .3, .4])
+  np.testing.assert_allclose(line(upper, plots.TOP_LABEL), [.3, .3, .3, .35])
+  assert [text.get_text() for text in lower.get_legend().get_texts()] == [
+      'accepted (3, 1 stopped at a rung)', 'rejected: quality (0)', 'rejected: stability (0)', 'failed (1)']
+  assert lower.get_xlim() == (0, 4)
+  pareto = plots.pareto_scatter(records)
+  assert dots(pareto.axes[0], plots.ACCEPTED_LABEL) == [[.2, .4], [.5, .3]]
+  assert pareto.get_suptitle() == (
+      '2 of 2 accepted candidates on the Pareto frontier; 1 that stopped at a rung are left out')
+
+
 @pytest.mark.parametrize('stages, scores, panels', [
     ([], (), 1), (['evolution'], (), 1), (['reference'], (.3, .4, .5), 3), (['evolution'], (.3,), 1),
     (['reference', 'evolution'], (.3, .4), 1)])

@@ -98,6 +98,18 @@ def test_best_candidate_and_phases(make_record, clock):
       'best: candidate 8, 50.0%: y = x / max(s[b,w,h](x), v1·x + s[w,h](x)) · γ + β']
 
 
+def test_copies_are_counted_apart(make_record, clock):
+  records = [make_record(index=0, scores=(.4,)), make_record(index=1, scores=(.4,), same_as=0),
+             make_record(index=2), make_record(index=3, same_as=2)]
+  with Progress({'evolution': 8, 'reranking': 2}, console := plain(), clock=clock) as progress:
+    progress.update('evolution', [])
+    clock.now += 40
+    progress.update('evolution', records)
+    progress.update('reranking', records)
+  assert '4/8 (50%), elapsed 0:00:40, time left 0:00:40, 1 accepted, 2 copies, best: candidate 0' in lines(console)[1]
+  assert '0/2 (0%)' in lines(console)[2] and 'copies' not in lines(console)[2]
+
+
 def test_bar_on_a_terminal(make_record, clock):
   console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
   records = [make_record(scores=(.4,), graph=known_graph('bn_silu'))]

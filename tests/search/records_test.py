@@ -75,6 +75,27 @@ def test_rate_of_the_last_candidates(make_record):
   assert records_lib.candidates_a_minute(records[:2]) is None
 
 
+def test_projected_scores_count_in_tournaments_alone(make_record, stopped):
+  b0, bn = known_graph('evonorm_b0'), known_graph('bn_relu')
+  records = [make_record(index=0, scores=(.9,), rungs=stopped), make_record(index=1, scores=(.3,), graph=b0, rungs=[]),
+             make_record(index=2, scores=(.5,), graph=bn, rungs=[stopped[0] | {'stopped': False}]),
+             make_record(index=3, scores=(.9,), rungs=stopped, same_as=0)]
+  assert [c.index for c in records_lib.candidates(records)] == [0, 1, 2, 3]
+  assert [r['index'] for r in records_lib.measured(records)] == [1, 2]
+  assert records_lib.best(records) is records[2] and records_lib.top_mean(records) == pytest.approx(.4)
+  assert [r['index'] for r in records_lib.finalists(records, 3)] == [2, 1]
+  assert records_lib.stopped(records) == records[:1] and records_lib.counts_by_outcome(records)['accepted'] == 3
+  assert records_lib.best(records[:1]) is None and records_lib.top_mean(records[:1]) is None
+
+
+def test_a_copy_is_a_draw_but_no_evaluation(make_record):
+  records = [make_record(index=0, elapsed=0., filtered={'a': 2}), make_record(index=1, elapsed=1., same_as=0),
+             make_record(index=2, elapsed=30.), make_record(index=3, elapsed=31., same_as=0)]
+  assert records_lib.copies(records) == [records[1], records[3]]
+  assert records_lib.candidates_a_minute(records) == 2
+  assert records_lib.filtered_share(records) == pytest.approx(2 / 6)
+
+
 def test_copies_count_as_nothing_but_members(make_record):
   records = [make_record(index=0, scores=(.5,)), make_record(index=1, scores=(.5,), same_as=0),
              make_record(index=2, outcome='failed'), make_record(index=3, outcome='failed', same_as=2),

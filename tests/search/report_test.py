@@ -56,6 +56,16 @@ def test_without_reranking_the_search_ranks(records):
   assert 'Not re-ranked' in report.final_table(searched).caption
 
 
+def test_copies_and_projected_scores_are_not_ranked(records, make_record, stopped, tmp_path):
+  searched = [r for r in records if r['stage'] != 'reranking']
+  searched += [make_record(index=7, scores=(.6,) * 3, same_as=3), make_record(index=8, scores=(.9,) * 3, rungs=stopped)]
+  assert names(report.found_layers(searched)) == [3, 1, 2]
+  text = report.write_report(searched, tmp_path).read_text()
+  for part in ('8 candidates evaluated, 5 accepted', 'whose outcome they took: 1', 'rung of successive halving: 1;',
+               '| accepted | 5 | 62.5% |', '3 draws were rejected without evaluation, 25.0% of all.'):
+    assert part in text, part
+
+
 def test_table_cells(records):
   table = report.final_table(records, found=2, test_images=10_000, steps=5000)
   cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
@@ -102,6 +112,7 @@ def test_text_of_the_report(records, tmp_path):
       '| failed | 1 | 14.3% | – | – |',
       r'| rejected: quality | 2 | resnet: accuracy 0.11 \| 100 steps |'):
     assert part in text, part
+  assert 'outcome they took' not in text and 'halving' not in text
   assert text.index('| rejected: quality | 2 | resnet') < text.index('| failed | 1 | mobilenet_v2')
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from search.evolution import Reranking
 from search.records import candidates
 from search.successive_halving import Bar
 from search.successive_halving import is_complete
@@ -90,7 +91,8 @@ def test_complete_records():
 
 def test_the_journal_tells_every_bar_and_a_search_resumes(tmp_path, bare):
   evaluation = HalvingEvaluation()
-  fake_search.search(tmp_path / 'whole', 30, evaluation=evaluation)
+  options = dict(evaluation=evaluation, reranking=Reranking(evaluation, top=30))
+  fake_search.search(tmp_path / 'whole', 30, **options)
   whole = fake_search.read(tmp_path / 'whole')
   evolution = fake_search.stage(whole, 'evolution')
   for i, r in enumerate(evolution):
@@ -102,10 +104,12 @@ def test_the_journal_tells_every_bar_and_a_search_resumes(tmp_path, bare):
   complete = [is_complete(r) for r in evolution if r['scores']]
   assert any(complete) and not all(complete) and len(candidates(whole)) == len(complete)
   assert all(is_complete(r) for r in whole if r['stage'] != 'evolution')
+  reranked = {r['index'] for r in fake_search.stage(whole, 'reranking') if r['graph']}
+  assert reranked == {r['index'] for r in evolution if r['scores'] and is_complete(r)}
   journal = (tmp_path / 'whole' / 'journal.jsonl').read_text().splitlines(keepends=True)
   (tmp_path / 'torn').mkdir()
   (tmp_path / 'torn' / 'journal.jsonl').write_text(''.join(journal[:17]))
-  fake_search.search(tmp_path / 'torn', 30, evaluation=evaluation)
+  fake_search.search(tmp_path / 'torn', 30, **options)
   assert fake_search.read(tmp_path / 'torn') == whole
 
 

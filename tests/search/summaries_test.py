@@ -41,6 +41,21 @@ def test_scalars(records, tmp_path):
   assert values['outcomes/failed'][-1] == (4, 1) and values['outcomes/rejected_quality'][-1] == (4, 0)
   assert values['search/filtered_share'][-1] == (4, .75)
   assert values['search/candidates_a_minute'] == [(2, 2), (3, 2), (4, 2)]
+  assert not {'search/copies', 'search/stopped_at_a_rung'} & set(values)
+
+
+def test_copies_are_no_steps_and_projected_scores_no_values(records, tmp_path, make_record, stopped):
+  records[3:3] = [make_record(index=9, scores=(.5, .75), same_as=1)]
+  records += [make_record(index=5, scores=(.9, .9), rungs=stopped, elapsed=90.),
+              make_record(index=6, scores=(.9, .9), rungs=stopped, same_as=5, elapsed=90.)]
+  write_all(tmp_path, records, plot_every=2)
+  values = read(tmp_path)
+  assert [step for step, _ in values['outcomes/accepted']] == [1, 2, 3, 4, 5]
+  assert values['outcomes/accepted'][-1] == (5, 4)
+  assert values['score/best'][-1] == (5, .625) and values['best_by_architecture/resnet'][-1] == (5, .5)
+  assert values['score/mean_of_last_20'][-1] == values['score/top_10_mean'][-1] == (5, pytest.approx(1.25 / 3))
+  assert values['search/copies'] == [(3, 1), (4, 1), (5, 1)] and values['search/stopped_at_a_rung'] == [(5, 1)]
+  assert [step for step, _ in values['progress']] == [2, 4, 5] and len(values['best/graph']) == 2
 
 
 def test_equation_and_drawing_of_each_new_best(records, tmp_path):
