@@ -24,7 +24,8 @@ def greatest_difference(actual, expected):
 
 
 @pytest.mark.parametrize('norm_act, options', [
-    ('evonorm_s0', {'jit_compile': False}), ('evonorm_b0', {'synchronized': True}),
+    ('evonorm_s0', {'jit_compile': False}),  # as replicas compute it anyway
+    ('evonorm_b0', {'synchronized': True}),
     pytest.param('bn_relu', {'synchronized': True}, marks=pytest.mark.slow)], ids=['S0', 'B0', 'BN-ReLU'])
 def test_two_replicas_train_as_one_device(tmp_path, norm_act, options):
   single = run(tmp_path / 'single', 'one_device', norm_act, options)
