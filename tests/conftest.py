@@ -1,5 +1,6 @@
-"""Test set-up: what TensorFlow takes only before its first use; the handler of Ctrl-C; Keras's global policy; binaries."""
+"""Test set-up: what TensorFlow takes only before its first use; memory; Ctrl-C; Keras's global policy; binaries."""
 
+import gc
 import os
 import signal
 
@@ -15,9 +16,24 @@ import pytest  # pylint: disable=g-import-not-at-top
 import tensorflow as tf  # pylint: disable=g-import-not-at-top
 import tf_keras  # pylint: disable=g-import-not-at-top
 
+from evonorm_tf.graph_memory import released_gradients  # pylint: disable=g-import-not-at-top
+
 # Two logical devices, on which tests of synchronized statistics run two replicas.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices('CPU')[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+def pytest_collection_finish():
+  """What has been imported stays: garbage collections, of which some tests ask for many, need not look through it."""
+  gc.collect()
+  gc.freeze()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def graphs_of_one_module():
+  """The graphs of a module's tests go with it; all graphs of all modules would slow down each garbage collection."""
+  with released_gradients():
+    yield
 
 
 @pytest.fixture

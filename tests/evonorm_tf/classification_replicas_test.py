@@ -10,12 +10,12 @@ from tests.evonorm_tf.tiny_training import weights
 DATA = TinyData(padding=0, train_images=24, validation_images=21)  # the replicas get different numbers of the latter
 
 
-def run(model_dir, strategy, norm_act, synchronized):
+def run(model_dir, strategy, norm_act, options):
   """Trains four steps; returns the results."""
   return tiny_training.run(
       model_dir, norm_act=norm_act, learning_rate=1., decay='cosine', data=DATA, strategy=strategy, batch_size=12,
       eval_batch_size=4, weight_decay=1e-3, dropout=0., steps_per_loop=2,
-      norm_act_options={} if synchronized is None else {'synchronized': synchronized})
+      norm_act_options=options)
 
 
 def greatest_difference(actual, expected):
@@ -23,10 +23,13 @@ def greatest_difference(actual, expected):
   return max(np.abs(actual[name] - expected[name]).max() for name in expected)
 
 
-@pytest.mark.parametrize('norm_act, synchronized', [('evonorm_s0', None), ('evonorm_b0', True), ('bn_relu', True)])
-def test_two_replicas_train_as_one_device(tmp_path, norm_act, synchronized):
-  single = run(tmp_path / 'single', 'one_device', norm_act, synchronized)
-  double = run(tmp_path / 'double', 'mirrored', norm_act, synchronized)
+@pytest.mark.parametrize('norm_act, options', [
+    ('evonorm_s0', {'jit_compile': False}),  # as replicas compute it anyway
+    ('evonorm_b0', {'synchronized': True}),
+    pytest.param('bn_relu', {'synchronized': True}, marks=pytest.mark.slow)], ids=['S0', 'B0', 'BN-ReLU'])
+def test_two_replicas_train_as_one_device(tmp_path, norm_act, options):
+  single = run(tmp_path / 'single', 'one_device', norm_act, options)
+  double = run(tmp_path / 'double', 'mirrored', norm_act, options)
   assert greatest_difference(weights(tmp_path / 'double'), weights(tmp_path / 'single')) < 1e-5
   assert double['accuracy'] == single['accuracy']
   np.testing.assert_allclose(double['validation_loss'], single['validation_loss'], rtol=1e-5)

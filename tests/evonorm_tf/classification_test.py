@@ -9,18 +9,21 @@ from tests.evonorm_tf.tiny_training import run
 from tests.evonorm_tf.tiny_training import weights
 
 
+DECAY = .9
+
+
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   folder = tmp_path_factory.mktemp('trained')
-  return folder, run(folder)
+  return folder, run(folder, ema_decay=DECAY)
 
 
-@pytest.mark.parametrize('ema_decay', [None, .9])
+@pytest.mark.parametrize('ema_decay', [DECAY, pytest.param(None, marks=pytest.mark.slow)])
 def test_an_interrupted_training_ends_bitwise_like_another(trained, tmp_path, ema_decay):
   """With dropout; and with an average of the weights, which every evaluation swaps in and out."""
-  straight = trained[0] if ema_decay is None else tmp_path / 'straight'
-  if ema_decay:
-    run(straight, ema_decay=ema_decay)
+  straight = trained[0] if ema_decay else tmp_path / 'straight'
+  if not ema_decay:
+    run(straight)
   run(tmp_path / 'parts', epochs=1, ema_decay=ema_decay)
   run(tmp_path / 'parts', epochs=2, ema_decay=ema_decay)
   expected, actual = weights(straight), weights(tmp_path / 'parts')
@@ -31,7 +34,7 @@ def test_an_interrupted_training_ends_bitwise_like_another(trained, tmp_path, em
 
 def test_a_finished_training_is_evaluated_again(trained):
   folder, results = trained
-  again = run(folder)
+  again = run(folder, ema_decay=DECAY)
   assert again['step'] == results['step'] == 8
   for name in ('accuracy', 'top_5_accuracy', 'validation_loss'):
     np.testing.assert_allclose(again[name], results[name], rtol=1e-6)
@@ -39,7 +42,7 @@ def test_a_finished_training_is_evaluated_again(trained):
 
 def test_checkpoints_of_another_layer_are_refused(trained):
   with pytest.raises(ValueError, match="`norm_act_resnet.norm_act` is 'bn_relu' here and 'evonorm_b0' there"):
-    run(trained[0], norm_act='bn_relu')
+    run(trained[0], norm_act='bn_relu', ema_decay=DECAY)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_good_checkpoints(tmp_path):
