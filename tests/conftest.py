@@ -24,9 +24,13 @@ tf.config.set_logical_device_configuration(
 
 
 def pytest_collection_finish():
-  """What has been imported stays: garbage collections, of which some tests ask for many, need not look through it."""
+  """What has been imported stays: garbage collections, of which some tests ask for many, need not look through it.
+
+  Those that Python does of itself are rarer than its defaults: a traced graph is so many objects that each costs some.
+  """
   gc.collect()
   gc.freeze()
+  gc.set_threshold(10_000, 10, 20)
 
 
 @pytest.fixture(scope='module', autouse=True)
