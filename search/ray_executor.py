@@ -2,8 +2,8 @@
 
 Ray never runs a task again by itself: which candidate is tried again is the search's decision. When the process of the
 search dies, Ray ends what it had begun, and a local Ray ends too, within seconds; the search goes on from its journal.
-(Killed while Ray starts, two of Ray's agents, which run no candidate, stay for a minute or so.) On the console Ray says
-why a worker died, and nothing else.
+(Two of Ray's agents, which run no candidate, may stay for a minute.) On the console Ray says why a worker died,
+and nothing else.
 """
 
 import contextlib

@@ -13,6 +13,7 @@ import zlib
 MARK = 'SEARCH_OF_TEST'  # variable by which the descendants of a search are found
 CANDIDATES = 120
 REFERENCES = ('bn_relu', 'evonorm_s0')
+RAY_AGENTS = (b'ray::DashboardAgent', b'ray::RuntimeEnvAgent')  # by their titles: raylet's command names their files
 
 
 @dataclasses.dataclass
@@ -72,11 +73,16 @@ def run(executor_name, folder, run_number):
         executor=executor, retries=99)  # a kill from outside must not be laid to a candidate's charge
 
 
-def descendants(folder):
-  """The ids of the processes that a search in the folder has started, but not of its own."""
+def descendants(folder, with_agents=True):
+  """The ids of the processes that a search in the folder has started, but not of its own.
+
+  Ray's agents run no candidate. One of a Ray that was killed stays for a minute: it wants to report that to a part of
+  Ray which has ended too.
+  """
   found = []
-  for path in pathlib.Path('/proc').glob('[0-9]*/environ'):
+  for process in pathlib.Path('/proc').glob('[0-9]*'):
     with contextlib.suppress(OSError):
-      if f'{MARK}={folder}:'.encode() in path.read_bytes():
-        found.append(int(path.parent.name))
+      is_agent = (process / 'cmdline').read_bytes().startswith(RAY_AGENTS)
+      if f'{MARK}={folder}:'.encode() in (process / 'environ').read_bytes() and (with_agents or not is_agent):
+        found.append(int(process.name))
   return found

@@ -33,6 +33,7 @@ from search.static_filter import static_rejection
 
 SHAPE, GROUPS = (4, 3, 2, 6), 3
 WEIGHTS = ('gamma', 'beta', 'v0', 'v1')
+NUDGE = 1. + 1e-15
 
 
 def compiled(graph, class_name='Compiled'):
@@ -59,10 +60,10 @@ def pair_of_layers(graph, dtype='float64', shape=SHAPE, **options):
   return layer, graph_layer
 
 
-def step(layer, seed, training, shape=SHAPE):
-  """y, and the gradients of x and the weights by name; those that are not there are 0."""
+def step(layer, seed, training, shape=SHAPE, nudge=1.):
+  """y, and the gradients of x, here times `nudge`, and the weights by name; those that are not there are 0."""
   rng = np.random.default_rng(seed)
-  x, weights = tf.constant(rng.normal(.3, 1.2, shape), layer.compute_dtype), rng.normal(size=shape)
+  x, weights = tf.constant(nudge * rng.normal(.3, 1.2, shape), layer.compute_dtype), rng.normal(size=shape)
   variables = {n: getattr(layer, n) for n in WEIGHTS if getattr(layer, n, None) is not None}
   with tf.GradientTape() as tape:
     tape.watch(x)
@@ -73,15 +74,23 @@ def step(layer, seed, training, shape=SHAPE):
   return {'y': y.numpy(), **zeros, **{n: g.numpy() for n, g in gradients.items()}}
 
 
-def differences(layer, graph_layer, shape=SHAPE):
+def differences(layer, graph_layer, shape=SHAPE, nudge=1.):
   """The largest difference relative to the largest magnitude of each value; None where GraphLayer overflows."""
   largest = 0.
   for number, training in enumerate((True, True, False)):
-    actual, expected = (step(each, number, training, shape) for each in (layer, graph_layer))
+    actual, expected = step(layer, number, training, shape, nudge), step(graph_layer, number, training, shape)
     if not all(np.isfinite(e).all() for e in expected.values()):
       return None
     largest = max([largest, *(np.abs(actual[n] - e).max() / max(np.abs(e).max(), 1e-3) for n, e in expected.items())])
   return largest
+
+
+def rounding(graph):
+  """The difference that GraphLayer has from itself where weights and inputs differ in their last digits."""
+  (_, layer), (_, nudged) = pair_of_layers(graph), pair_of_layers(graph)
+  for variable in nudged.trainable_variables:
+    variable.assign(variable * NUDGE)
+  return differences(nudged, layer, nudge=NUDGE)
 
 
 def random_graphs(count, nodes=10, filtered=False):
@@ -117,11 +126,15 @@ def test_random_graphs(nodes, filtered):
 
 @pytest.mark.slow
 def test_many_random_graphs():
+  rough = 0
   for nodes, filtered in ((10, True), (10, False), (25, True), (60, False)):
     for number, graph in enumerate(random_graphs(500, nodes, filtered)):
       found = differences(*pair_of_layers(graph))
-      assert found is None or found < 1e-6, f'{number}: {graph}'
+      if found is not None and found >= 1e-6:  # such as the gradient of a large constant's deviation, which is 0
+        assert found < 10 * rounding(graph), f'{number}: {graph}'
+        rough += 1
       assert max(map(len, write_layer(graph, 'Compiled').splitlines())) <= WIDTH
+  assert rough <= 4  # of 2000
 
 
 def graph_of(*nodes):
