@@ -1,6 +1,7 @@
 """What a search begins with: known layers, or the best of an earlier search, with a fake evaluation."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -72,6 +73,15 @@ def test_a_search_from_an_earlier_one_takes_its_outcomes(bare, whole, tmp_path, 
   assert all(r['parent'] is not None for r in records[4:])
   assert max(r['scores']['resnet'] + r['scores']['mobilenet_v2'] for r in records[:4]) == sum(
       records[3]['scores'].values())
+
+
+def test_records_from_before_there_were_rungs_are_taken_over(bare, whole, tmp_path):
+  header, *records = map(json.loads, (whole[0] / 'journal.jsonl').read_text().splitlines())
+  older = [{k: v for k, v in r.items() if k != 'rungs'} for r in records]
+  (tmp_path / 'old').mkdir()
+  (tmp_path / 'old' / 'journal.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in [header, *older]))
+  taken = search(tmp_path / 'new', 6, initial=str(tmp_path / 'old'))
+  assert untimed(taken) == untimed(search(tmp_path / 'other', 6, initial=str(whole[0])))
 
 
 def test_another_evaluation_evaluates_anew(bare, whole, tmp_path):
