@@ -107,6 +107,11 @@ def check_records(path, records: Sequence[dict]) -> None:
     except (ValueError, RecursionError) as e:
       raise ModelDirError(f'{path}, record {number}: {e}') from e
     met[key] = number, record
+  for number, record in met.values():
+    _, parent = met.get((EVOLUTION, record.get('parent')), (None, None))
+    if record['stage'] == EVOLUTION and parent and parent['outcome'] != ACCEPTED:
+      raise ModelDirError(f'{path}, record {number}: `parent` must be the index of an accepted candidate, received '
+                          f'{parent["index"]}: {parent["outcome"]}.')
 
 
 def _check_record(record: dict) -> tuple:

@@ -72,6 +72,14 @@ def test_bad_copies_origins_and_rungs(make_record, change, message):
   assert '\n' not in str(raised.value)
 
 
+def test_parents_are_accepted(make_record):
+  children = [make_record(index=1, parent=0), make_record(index=2, parent=7)]
+  check_records('journal', [make_record(index=0, scores=(.5,)), *children])
+  message = 'record 2: `parent` must be the index of an accepted candidate, received 0: rejected: quality'
+  with pytest.raises(ModelDirError, match=message):
+    check_records('journal', [make_record(index=0, outcome='rejected: quality'), *children])
+
+
 def test_missing_keys_and_doubles(make_record):
   record = make_record(index=1, scores=(.5,))
   for key in record:
