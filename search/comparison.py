@@ -88,8 +88,8 @@ def proxy_and_long_scores(records: Sequence[dict]) -> dict[str, tuple[float, flo
 
 
 def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-  """Spearman's ρ: the correlation of the ranks, equal values sharing theirs; None where there is none."""
-  if len(pairs) < 2:
+  """Spearman's ρ: the correlation of the ranks, equal values sharing theirs; None of two, which says nothing."""
+  if len(pairs) < 3:
     return None
   a, b = (_ranks(values) for values in zip(*pairs))
   deviation = np.std(a) * np.std(b)

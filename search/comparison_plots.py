@@ -185,8 +185,8 @@ def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, fl
 def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
   """Plots the ancestors of the best candidate, and their other children, by number and mean score.
 
-  Children that were not accepted, and so have no score, are crosses at the bottom; hollow dots are of scores that
-  successive halving projected.
+  Without a number are ancestors whose mutation left the score as it was. Children that were not accepted are crosses
+  at the bottom; hollow dots are of scores that successive halving projected.
   """
   figure = new_figure(9, 4.8)
   axes = figure.subplots()
@@ -210,6 +210,8 @@ def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
     axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
   for point, step in zip(points, steps):
     effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
+    if effect.endswith('0.0)') and step is not steps[-1]:
+      continue  # a mutation that changed no score to speak of, as a copy's: there can be dozens, side by side
     axes.annotate(f'{step.record["index"]}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
                   xytext=(0, -16 if step.effect and step.effect < 0 else 9), color=INK, zorder=4,
                   path_effects=[withStroke(linewidth=3, foreground='white')])

@@ -66,7 +66,8 @@ def test_rank_correlation():
   assert comparison.rank_correlation([(1, 10), (2, 30), (3, 20), (4, 40)]) == pytest.approx(.8)  # 1 − 6·2 / (4·15)
   assert comparison.rank_correlation([(1, 5), (2, 4), (9, -7)]) == pytest.approx(-1)
   assert comparison.rank_correlation([(1, 1), (1, 2), (2, 3)]) == pytest.approx(np.sqrt(3) / 2)  # ranks ½, ½, 2
-  assert comparison.rank_correlation([(1, 1), (1, 2)]) is None and comparison.rank_correlation([]) is None
+  assert comparison.rank_correlation([(1, 1), (1, 2), (1, 3)]) is None
+  assert comparison.rank_correlation([(1, 1), (2, 2)]) is None and comparison.rank_correlation([]) is None
 
 
 def test_scores_of_what_passed_both(make_record):
