@@ -88,7 +88,10 @@ def proxy_and_long_scores(records: Sequence[dict]) -> dict[str, tuple[float, flo
 
 
 def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-  """Spearman's ρ: the correlation of the ranks, equal values sharing theirs; None of two, which says nothing."""
+  """Spearman's ρ: the correlation of the ranks, equal values sharing theirs; None where it says nothing.
+
+  That is of fewer than three pairs, or where all values of one side are equal.
+  """
   if len(pairs) < 3:
     return None
   a, b = (_ranks(values) for values in zip(*pairs))
@@ -198,7 +201,7 @@ def survivors(records: Sequence[dict]) -> list[LayerGraph]:
 def counts_by_reason(records: Sequence[dict]) -> dict[str, int]:
   """How many draws ended how: by the static filter's reasons, as copies, by an evaluation's outcome, accepted last."""
   copies = len(records_lib.copies(records))
-  outcomes = {o: n for o, n in records_lib.counts_by_outcome(records).items() if o != ACCEPTED}
+  outcomes = records_lib.counts_by_outcome(records)
+  accepted = outcomes.pop(ACCEPTED)
   filtered = {f'filter: {reason}': n for reason, n in records_lib.counts_by_filter(records).items()}
-  return {**filtered, **({COPIED: copies} if copies else {}), **outcomes,
-          ACCEPTED: len(records_lib.accepted(records_lib.evaluated(records)))}
+  return {**filtered, **({COPIED: copies} if copies else {}), **outcomes, ACCEPTED: accepted}

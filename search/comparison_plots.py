@@ -209,9 +209,9 @@ def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
   if projected:
     axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
   for point, step in zip(points, steps):
-    effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
-    if effect.endswith('0.0)') and step is not steps[-1]:
+    if step.effect is not None and abs(step.effect) < .0005 and step is not steps[-1]:
       continue  # a mutation that changed no score to speak of, as a copy's: there can be dozens, side by side
+    effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
     axes.annotate(f'{step.record["index"]}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
                   xytext=(0, -16 if step.effect and step.effect < 0 else 9), color=INK, zorder=4,
                   path_effects=[withStroke(linewidth=3, foreground='white')])

@@ -18,6 +18,7 @@ from search import comparison_plots as plots
 from search import records as records_lib
 from search.equation import equation_text
 from search.plots import curves
+from search.records import ACCEPTED
 from search.records import TOP
 from search.saved_search import load_search
 from search.saved_search import SavedSearch
@@ -138,7 +139,7 @@ def _efficiency(records: plots.Searches) -> str:
     return NO_VALUE if record is None else f'{records_lib.name(record)}, {_percent(records_lib.mean_score(record))}'
   return _row_table('search', records, {
       'candidates evaluated': lambda r: len(records_lib.evaluated(r)),
-      'accepted': lambda r: len(records_lib.accepted(records_lib.evaluated(r))),
+      'accepted': lambda r: records_lib.counts_by_outcome(r)[ACCEPTED],
       **({'of these stopped at a rung': lambda r: len(records_lib.stopped(r))}
          if any(map(records_lib.stopped, records.values())) else {}),
       'core-seconds': lambda r: f'{comparison.core_seconds(r)[-1]:,.0f}',

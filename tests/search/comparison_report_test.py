@@ -100,6 +100,14 @@ def test_copies_and_projected_scores(tmp_path, make_record, stopped):
   assert {x.get_label(): list(x.get_xdata()) for x in ancestry.lines}[comparison_plots.PROJECTED] == [4]
 
 
+def test_ancestors_are_numbered_where_the_score_changed(make_record):
+  scores = (.2, .2, .3, .3)
+  records = [make_record(index=i, scores=(s,) * 3, parent=i - 1 if i else None) for i, s in enumerate(scores)]
+  records.append(make_record(index=4, scores=(.35,) * 3, parent=3))
+  axes = comparison_plots.ancestry_plot(records).axes[0]
+  assert [text.get_text() for text in axes.texts] == ['0', '2 (+10.0)', '4 (+5.0)']
+
+
 def test_searches_without_copies_tell_that_nothing_was_saved(tmp_path, make_record):
   with Journal(tmp_path / 'journal.jsonl', {}) as journal:
     journal.append(make_record(index=0, scores=(.2,)))
