@@ -41,8 +41,8 @@ import tensorflow as tf
 import tf_keras
 
 from benchmarks.timing import median_seconds
-from detection.models import ResNetFpn
 from detection.models import build_mask_rcnn
+from detection.models import ResNetFpn
 from detection.shapes import write_shapes
 
 WEIGHT_DECAY = 4e-5

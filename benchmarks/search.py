@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.one_core import read_evaluation
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.equivalence import REDRAW
 from search.evaluation import Evaluation
 from search.evaluation import Outcome

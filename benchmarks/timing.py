@@ -1,8 +1,9 @@
 """Timing of contenders that take turns, so that what else the machine does meets all of them alike."""
 
+from collections.abc import Callable
+from collections.abc import Hashable
 import statistics
 import time
-from collections.abc import Callable, Hashable
 
 from rich.progress import track
 

@@ -1,1 +1,5 @@
-"""Mask R-CNN on any norm-activation layer (not built yet)."""
+"""Mask R-CNN on any norm-activation layer."""
+
+from evonorm_tf import former_names
+
+former_names.install()

@@ -13,9 +13,9 @@ from detection.conversion_report import CLIPPED_BOX
 from detection.conversion_report import EMPTY_BOX
 from detection.conversion_report import EMPTY_MASK
 from detection.conversion_report import OUTSIDE_BOX
+from detection.conversion_report import Problem
 from detection.conversion_report import UNKNOWN_CATEGORY
 from detection.conversion_report import UNKNOWN_IMAGE
-from detection.conversion_report import Problem
 
 _TOLERANCE = .02  # pixels. COCO's numbers have two decimals; what lies outside by less is rounding, and not reported
 

@@ -7,8 +7,8 @@ Below the folder:
     records/train/  records/val/          see `conversion`
 """
 
-import pathlib
 from collections.abc import Callable
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +19,14 @@ from rich.console import Console
 from detection.coco_masks import compress_mask
 from detection.conversion import convert_coco
 from detection.conversion_progress import ConversionProgress
-from detection.data_folder import LOCK
 from detection.data_folder import claim
 from detection.data_folder import has_settings
+from detection.data_folder import LOCK
 from detection.data_info import DataInfo
 from detection.data_info import is_prepared
 from detection.data_info import read_data_info
-from evonorm_tf.model_dir import lock
-from evonorm_tf.model_dir import write_json
+from evonorm_tf.output.model_dir import lock
+from evonorm_tf.output.model_dir import write_json
 
 TRAIN, VALIDATION = 'train', 'val'
 

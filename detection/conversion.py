@@ -10,39 +10,40 @@ so that an interrupted conversion goes on with the first shard that is not there
     settings.json                        what another start must agree with
 """
 
+from collections.abc import Iterator
 import json
 import math
 import pathlib
-from collections.abc import Iterator
 
 from rich.console import Console
 from rich.text import Text
 import tensorflow as tf
 
-from detection.coco_annotations import CocoFile
 from detection.coco_annotations import clean_annotations
+from detection.coco_annotations import CocoFile
 from detection.coco_annotations import read_coco
-from detection.conversion_progress import ConversionProgress
-from detection.conversion_report import BROKEN_IMAGE
-from detection.conversion_report import MISSING_IMAGE
-from detection.conversion_report import WRONG_SIZE
-from detection.conversion_report import Problem
-from detection.conversion_report import make_report
-from detection.conversion_report import report_text
 from detection.coco_masks import decode_mask
 from detection.coco_masks import encode_mask
-from detection.data_folder import LOCK
+from detection.conversion_progress import ConversionProgress
+from detection.conversion_report import BROKEN_IMAGE
+from detection.conversion_report import make_report
+from detection.conversion_report import MISSING_IMAGE
+from detection.conversion_report import Problem
+from detection.conversion_report import report_text
+from detection.conversion_report import WRONG_SIZE
 from detection.data_folder import claim
+from detection.data_folder import LOCK
 from detection.data_info import DataInfo
 from detection.data_info import is_prepared
 from detection.data_info import read_data_info
 from detection.data_info import write_data_info
-from evonorm_tf.model_dir import lock
-from evonorm_tf.model_dir import replacing
-from evonorm_tf.model_dir import write_json
+from evonorm_tf.output.model_dir import lock
+from evonorm_tf.output.model_dir import replacing
+from evonorm_tf.output.model_dir import write_json
 
 _level = tf.get_logger().level
 from official.vision.data import create_coco_tf_record  # pylint: disable=g-import-not-at-top
+
 tf.get_logger().setLevel(_level)  # its import sets another one
 
 _ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.json'

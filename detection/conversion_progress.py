@@ -1,12 +1,12 @@
 """The progress of a conversion: a bar on a terminal, a plain line now and then where the output goes elsewhere."""
 
+from collections.abc import Callable
 import datetime
 import math
 import time
-from collections.abc import Callable
 
-import rich.progress
 from rich.console import Console
+import rich.progress
 
 
 class ConversionProgress:

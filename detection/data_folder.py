@@ -3,8 +3,8 @@
 import json
 import pathlib
 
-from evonorm_tf.model_dir import check_settings
-from evonorm_tf.model_dir import write_json
+from evonorm_tf.output.model_dir import check_settings
+from evonorm_tf.output.model_dir import write_json
 
 LOCK = '.lock'
 

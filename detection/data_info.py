@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 
-from evonorm_tf.model_dir import write_json
+from evonorm_tf.output.model_dir import write_json
 
 _FILE = 'data_info.json'
 

@@ -20,7 +20,7 @@ from detection.coco_masks import compress_mask
 from detection.instances import category_names
 from detection.instances import detected_in_batch
 from detection.instances import Instances
-from evonorm_tf.model_dir import write_json
+from evonorm_tf.output.model_dir import write_json
 
 # The 12 numbers in the order of pycocotools. AR1 is the average recall of 1 detection an image.
 METRICS = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large',

@@ -1,14 +1,14 @@
 """A trained Mask R-CNN as a SavedModel that reads raw images: pixels, or files of PNG, JPEG, GIF or BMP."""
 
-import functools
 from collections.abc import Mapping
+import functools
 
 from official.core.config_definitions import ExperimentConfig
 from official.vision.serving import detection
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import saved_models
+from evonorm_tf.training import saved_models
 
 
 class Detector(tf.Module):

@@ -6,8 +6,9 @@ annotations as for training and pasted again, the mean intersection over union o
 instead of .96.
 """
 
+from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
-from collections.abc import Iterator, Mapping
 
 import numpy as np
 from official.vision.ops import mask_ops

@@ -17,14 +17,14 @@ from detection.export import Detector
 from detection.export import export
 from detection.mask_rcnn_task import MaskRCNNTask
 from detection.predict import predict
-from evonorm_tf import arguments
-from evonorm_tf import scaling
-from evonorm_tf import training_config
-from evonorm_tf.checkpoints import latest_checkpoint
-from evonorm_tf.experiment_runner import ExperimentRunner
-from evonorm_tf.trained_model import trained_model
-from evonorm_tf.training_process import process_state
-from evonorm_tf.training_process import reserved
+from evonorm_tf.models import scaling
+from evonorm_tf.training import arguments
+from evonorm_tf.training import config as training_config
+from evonorm_tf.training.checkpoints import latest_checkpoint
+from evonorm_tf.training.process import process_state
+from evonorm_tf.training.process import reserved
+from evonorm_tf.training.runner import ExperimentRunner
+from evonorm_tf.training.trained_model import trained_model
 
 MODES = ('train', 'eval', 'train_and_eval', 'export', 'predict')
 _TRAINING_FIGURES = {'training_loss': 'loss {:.3f}'}
@@ -65,7 +65,7 @@ def run_mask_rcnn(
     shuffle_buffer: training images among which to draw the next one.
     seed: of initial weights and the order of the images.
     strategy, tpu: see `strategy.get_strategy`. Of several hosts each evaluates all images.
-    precision: one of `training_config.PRECISIONS`.
+    precision: one of `config.PRECISIONS`.
     jit_compile: whether XLA compiles the training step; for one replica without synchronized statistics.
     steps_per_loop: steps between two looks at the losses: progress, scalars, the test for finite values.
     epochs_between_evaluations: rounded such that all are equally many steps apart and the last is at the end.

@@ -20,8 +20,8 @@ from detection.evaluation import Evaluator
 from detection.models import build_mask_rcnn
 from detection.pretrained import initialize_backbone
 from detection.visualize import write_comparisons
-from evonorm_tf import record_streams
-from evonorm_tf.resumable_task import ResumableTask
+from evonorm_tf.data import record_streams
+from evonorm_tf.training.resumable import ResumableTask
 
 PICTURES = 8  # of an evaluation, in TensorBoard
 

@@ -20,16 +20,16 @@ from official.vision.modeling import maskrcnn_model
 from official.vision.modeling.backbones.factory import build_backbone
 import tf_keras
 
-from evonorm_tf import backbones
-from evonorm_tf.convert import convert_norm_act
-from evonorm_tf.endpoints import BackboneModel
-from evonorm_tf.endpoints import FEATURES
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.conversion.convert import convert_norm_act
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.models import backbones
+from evonorm_tf.models.endpoints import BackboneModel
+from evonorm_tf.models.endpoints import FEATURES
 
 
 @dataclasses.dataclass
 class MaskRCNN(maskrcnn.MaskRCNN):
-  """Model Garden's configuration of a Mask R-CNN, whose backbone may also be one of `evonorm_tf.backbones`."""
+  """Model Garden's configuration of a Mask R-CNN, whose backbone may also be one of `evonorm_tf.models.backbones`."""
   backbone: backbones.Backbone = dataclasses.field(default_factory=lambda: backbones.Backbone(type='resnet'))
 
 
@@ -150,7 +150,7 @@ class ResNetFpn(_FpnFamily):
 
 @dataclasses.dataclass(frozen=True)
 class PreActivationResNetFpn(_FpnFamily):
-  """The ResNet of `evonorm_tf.resnet`, in which every normalization has its activation, with a feature pyramid."""
+  """The ResNet of `evonorm_tf.models.resnet`, in which every normalization has its activation, with a feature pyramid."""
   depth: int = 50
   width_multiplier: float = 1.
   depth_multiplier: float = 1.
@@ -189,7 +189,7 @@ class SpineNet(_Family):
 
 @dataclasses.dataclass(frozen=True)
 class MobileNetV2Fpn(_FpnFamily):
-  """The MobileNetV2 of `evonorm_tf.mobilenet` with a feature pyramid, for small machines.
+  """The MobileNetV2 of `evonorm_tf.models.mobilenet` with a feature pyramid, for small machines.
 
   Its defaults are the experiment maskrcnn_mobilenet_coco's, whose backbone is Model Garden's own MobileNetV2, with
   ReLU6. The backbone's head convolution, which only a classifier reads, is left out.
@@ -220,7 +220,7 @@ def build_mask_rcnn(config: MaskRCNN, norm_act, norm_act_options=None, l2_weight
   "bn_relu" gives Model Garden's own network. The options that a batch normalization and the layer have in common
   (`synchronized`; with "bn_relu" momentum and ε too) are those of `config.norm_activation` unless `norm_act_options`
   says otherwise. In the mask head `synchronized` is False then, for Model Garden does not pass it there. A backbone of
-  `evonorm_tf.backbones` takes `synchronized` alone; its own `norm_act` and `norm_act_options` are overridden.
+  `evonorm_tf.models.backbones` takes `synchronized` alone; its own `norm_act` and `norm_act_options` are overridden.
 
   What the layers' statistics are taken over: in backbone, decoder and RPN an instance is an image, and space that of
   a level. The convolutions of the box head and the mask head see [batch · RoIs, height, width, C]: an instance is a

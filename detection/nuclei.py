@@ -18,8 +18,8 @@ from PIL import Image
 from PIL import ImageSequence
 from rich.console import Console
 
-from detection.coco_files import Split
 from detection.coco_files import make_annotation
+from detection.coco_files import Split
 from detection.coco_files import write_coco
 from detection.data_info import DataInfo
 

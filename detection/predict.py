@@ -1,8 +1,10 @@
 """What a detector finds in image files, as annotated pictures and as JSON."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
 import itertools
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
 
 from absl import logging
 from PIL import Image
@@ -13,7 +15,7 @@ from detection.instances import detected
 from detection.instances import Instances
 from detection.visualize import draw
 from detection.visualize import MIN_SCORE
-from evonorm_tf.model_dir import write_json
+from evonorm_tf.output.model_dir import write_json
 
 
 def predict(detect: Callable, paths: Iterable, folder, names: Mapping[int, str], min_score: float = MIN_SCORE) -> dict:

@@ -15,8 +15,8 @@ import sys
 from absl import app
 from absl import flags
 
-from evonorm_tf.interrupt_watch import INTERRUPTED
-from evonorm_tf.interrupt_watch import InterruptWatch
+from evonorm_tf.cli.interrupt_watch import INTERRUPTED
+from evonorm_tf.cli.interrupt_watch import InterruptWatch
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 

@@ -7,11 +7,11 @@ import pathlib
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import model_settings
-from evonorm_tf.baselines import BaselineLayer
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.norm_act import get_norm_act
-from evonorm_tf.norm_act_layer import NormActLayer
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.baselines import BaselineLayer
+from evonorm_tf.layers.keras2_norm_act_layer import NormActLayer
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.training import model_settings
 
 # What makes two layers of one class different functions of their inputs and weights.
 _FUNCTION_OPTIONS = ('activation', 'groups', 'epsilon', 'graph')

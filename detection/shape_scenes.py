@@ -4,8 +4,8 @@ A scene is a pure function of (seed, index). Colours and textures are drawn from
 classes, so that only the outline tells the class.
 """
 
-import colorsys
 from collections.abc import Callable
+import colorsys
 from typing import NamedTuple
 
 import numpy as np

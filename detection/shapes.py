@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from detection.coco_files import Split
 from detection.coco_files import make_annotation
+from detection.coco_files import Split
 from detection.coco_files import write_coco
 from detection.data_info import DataInfo
 from detection.shape_scenes import CLASSES

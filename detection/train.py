@@ -10,10 +10,10 @@ For accelerators and several hosts see evonorm_tf.train, whose flags these are.
 from absl import app
 from absl import flags
 
-from evonorm_tf import experiment
-from evonorm_tf import training_flags
+from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli import training_flags
 
-flags.adopt_module_key_flags(experiment)
+flags.adopt_module_key_flags(gin_binary)
 flags.adopt_module_key_flags(training_flags)
 _IMAGES = flags.DEFINE_string('images', None, "For --mode=predict: a glob of image files, such as 'photos/*.jpg'.")
 

@@ -1,7 +1,8 @@
 """Pictures of detections: boxes, translucent masks, class names and scores over an image, a colour for each class."""
 
+from collections.abc import Iterable
+from collections.abc import Mapping
 import colorsys
-from collections.abc import Iterable, Mapping
 
 import numpy as np
 from official.vision.ops import preprocess_ops

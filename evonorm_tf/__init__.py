@@ -4,29 +4,48 @@ Names are imported on first use, so that modules without TensorFlow (layer graph
 import in milliseconds.
 """
 
-import importlib
+from typing import TYPE_CHECKING
 
-_MODULE_OF = {
-    **dict.fromkeys(('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2'), 'evonorm'),
-    'GraphLayer': 'graph_layer',
-    'LayerGraph': 'layer_graph',
-    'get_norm_act': 'norm_act',
-    **dict.fromkeys(('convert_norm_act', 'plan_conversion'), 'convert'),
-    **dict.fromkeys(('register_assembly', 'register_block', 'swap_norms'), 'block_registry'),
-    'list_norm_acts': 'remaining',
-    **dict.fromkeys(('build_resnet', 'build_resnet_backbone'), 'resnet'),
-    **dict.fromkeys(('build_mobilenet_v2', 'build_mobilenet_v2_backbone'), 'mobilenet'),
-    **dict.fromkeys(('build_mnasnet_b1', 'build_mnasnet_b1_backbone'), 'mnasnet'),
-    **dict.fromkeys(('build_efficientnet', 'build_efficientnet_backbone'), 'efficientnet'),
-}
-__all__ = sorted(_MODULE_OF)
+from evonorm_tf import former_names
+from evonorm_tf.lazy_names import lazy_names
 
+if TYPE_CHECKING:
+  from evonorm_tf.conversion.block_registry import register_assembly as register_assembly
+  from evonorm_tf.conversion.block_registry import register_block as register_block
+  from evonorm_tf.conversion.block_registry import swap_norms as swap_norms
+  from evonorm_tf.conversion.convert import convert_norm_act as convert_norm_act
+  from evonorm_tf.conversion.convert import plan_conversion as plan_conversion
+  from evonorm_tf.conversion.inventory import list_norm_acts as list_norm_acts
+  from evonorm_tf.graph.layer_graph import LayerGraph as LayerGraph
+  from evonorm_tf.layers.keras2 import EvoNormB0 as EvoNormB0
+  from evonorm_tf.layers.keras2 import EvoNormB1 as EvoNormB1
+  from evonorm_tf.layers.keras2 import EvoNormB2 as EvoNormB2
+  from evonorm_tf.layers.keras2 import EvoNormS0 as EvoNormS0
+  from evonorm_tf.layers.keras2 import EvoNormS1 as EvoNormS1
+  from evonorm_tf.layers.keras2 import EvoNormS2 as EvoNormS2
+  from evonorm_tf.layers.keras2_graph_layer import GraphLayer as GraphLayer
+  from evonorm_tf.layers.norm_act import get_norm_act as get_norm_act
+  from evonorm_tf.models.efficientnet import build_efficientnet as build_efficientnet
+  from evonorm_tf.models.efficientnet import build_efficientnet_backbone as build_efficientnet_backbone
+  from evonorm_tf.models.mnasnet import build_mnasnet_b1 as build_mnasnet_b1
+  from evonorm_tf.models.mnasnet import build_mnasnet_b1_backbone as build_mnasnet_b1_backbone
+  from evonorm_tf.models.mobilenet import build_mobilenet_v2 as build_mobilenet_v2
+  from evonorm_tf.models.mobilenet import build_mobilenet_v2_backbone as build_mobilenet_v2_backbone
+  from evonorm_tf.models.resnet import build_resnet as build_resnet
+  from evonorm_tf.models.resnet import build_resnet_backbone as build_resnet_backbone
 
-def __getattr__(name):
-  if name not in _MODULE_OF:
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  return getattr(importlib.import_module(f'{__name__}.{_MODULE_OF[name]}'), name)
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    'layers.keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2'),
+    'layers.keras2_graph_layer': ('GraphLayer',),
+    'graph.layer_graph': ('LayerGraph',),
+    'layers.norm_act': ('get_norm_act',),
+    'conversion.convert': ('convert_norm_act', 'plan_conversion'),
+    'conversion.block_registry': ('register_assembly', 'register_block', 'swap_norms'),
+    'conversion.inventory': ('list_norm_acts',),
+    'models.resnet': ('build_resnet', 'build_resnet_backbone'),
+    'models.mobilenet': ('build_mobilenet_v2', 'build_mobilenet_v2_backbone'),
+    'models.mnasnet': ('build_mnasnet_b1', 'build_mnasnet_b1_backbone'),
+    'models.efficientnet': ('build_efficientnet', 'build_efficientnet_backbone'),
+})
 
-
-def __dir__():
-  return sorted(set(globals()) | set(__all__))
+former_names.install()

@@ -14,12 +14,12 @@ files, which tf_keras writes by `save_weights`, Keras 3 by `save`.
 import keras
 import tensorflow as tf
 
-from evonorm_tf import evonorm_bodies
-from evonorm_tf import graph_body
-from evonorm_tf.baselines import BASELINES
-from evonorm_tf.layer_bodies import NormActBody
-from evonorm_tf.norm_act import make_factory
-from evonorm_tf.norm_act import NormActFactory
+from evonorm_tf.layers import evonorm
+from evonorm_tf.layers import graph_layer
+from evonorm_tf.layers.baselines import BASELINES
+from evonorm_tf.layers.norm_act import make_factory
+from evonorm_tf.layers.norm_act import NormActFactory
+from evonorm_tf.layers.norm_act_body import NormActBody
 
 if keras.backend.backend() != 'tensorflow':
   raise ImportError(
@@ -43,38 +43,38 @@ class NormActLayer(NormActBody, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
-class EvoNormB0(evonorm_bodies.B0, NormActLayer):
-  __doc__ = evonorm_bodies.B0.__doc__
+class EvoNormB0(evonorm.B0, NormActLayer):
+  __doc__ = evonorm.B0.__doc__
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
-class EvoNormB1(evonorm_bodies.B1, NormActLayer):
-  __doc__ = evonorm_bodies.B1.__doc__
+class EvoNormB1(evonorm.B1, NormActLayer):
+  __doc__ = evonorm.B1.__doc__
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
-class EvoNormB2(evonorm_bodies.B2, NormActLayer):
-  __doc__ = evonorm_bodies.B2.__doc__
+class EvoNormB2(evonorm.B2, NormActLayer):
+  __doc__ = evonorm.B2.__doc__
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
-class EvoNormS0(evonorm_bodies.S0, NormActLayer):
-  __doc__ = evonorm_bodies.S0.__doc__
+class EvoNormS0(evonorm.S0, NormActLayer):
+  __doc__ = evonorm.S0.__doc__
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
-class EvoNormS1(evonorm_bodies.S1, NormActLayer):
-  __doc__ = evonorm_bodies.S1.__doc__
+class EvoNormS1(evonorm.S1, NormActLayer):
+  __doc__ = evonorm.S1.__doc__
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
-class EvoNormS2(evonorm_bodies.S2, NormActLayer):
-  __doc__ = evonorm_bodies.S2.__doc__
+class EvoNormS2(evonorm.S2, NormActLayer):
+  __doc__ = evonorm.S2.__doc__
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
-class GraphLayer(graph_body.Graph, NormActLayer):
-  __doc__ = graph_body.Graph.__doc__
+class GraphLayer(graph_layer.Graph, NormActLayer):
+  __doc__ = graph_layer.Graph.__doc__
 
 
 NORM_ACTS = {

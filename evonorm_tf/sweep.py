@@ -8,9 +8,9 @@ import sys
 from absl import app
 from absl import flags
 
-from evonorm_tf import experiment
+from evonorm_tf.cli import gin_binary
 
-flags.adopt_module_key_flags(experiment)
+flags.adopt_module_key_flags(gin_binary)
 
 _GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # these may change from start to start
 
@@ -18,14 +18,14 @@ _GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # t
 def _settings() -> dict[str, str]:
   """The other bindings. The data may move, but not from the bundled images (None) to others."""
   return {name: '(a folder)' if name.endswith('.data_dir') and value != 'None' else value
-          for name, value in experiment.bindings().items() if not name.endswith(_GRID)}
+          for name, value in gin_binary.bindings().items() if not name.endswith(_GRID)}
 
 
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  results = experiment.run('evonorm_tf.batch_size_sweep.run_sweep', settings=_settings)
-  from evonorm_tf.sweep_runs import FAILED  # here, because it loads TensorFlow
+  results = gin_binary.run('evonorm_tf.batch_size_sweep.sweep.run_sweep', settings=_settings)
+  from evonorm_tf.batch_size_sweep.runs import FAILED
   failed = sum(result.status == FAILED for result in results.values())
   if failed:
     sys.exit(f'{failed} of {len(results)} runs failed. The same command tries them again.')

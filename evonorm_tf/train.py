@@ -15,17 +15,17 @@ Batch sizes are those of all replicas together.
 from absl import app
 from absl import flags
 
-from evonorm_tf import experiment
-from evonorm_tf import training_flags
+from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli import training_flags
 
-flags.adopt_module_key_flags(experiment)
+flags.adopt_module_key_flags(gin_binary)
 flags.adopt_module_key_flags(training_flags)
 
 
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  training_flags.run('evonorm_tf.classification.run_classification')
+  training_flags.run('evonorm_tf.classification.trainer.run_classification')
 
 
 if __name__ == '__main__':

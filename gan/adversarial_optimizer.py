@@ -6,7 +6,7 @@ from official.modeling import performance
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import scaling
+from evonorm_tf.models import scaling
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from official.core import base_task
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import arguments
-from evonorm_tf import scaling
+from evonorm_tf.models import scaling
+from evonorm_tf.training import arguments
 from gan import latents
 from gan import losses
 from gan.adversarial_optimizer import apply

@@ -9,7 +9,7 @@ import contextlib
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.resumable_task import ResumableTask
+from evonorm_tf.training.resumable import ResumableTask
 from gan import pictures
 from gan.adversarial_model import AdversarialModel
 from gan.adversarial_optimizer import Adams

@@ -13,15 +13,15 @@ import time
 from official.core import config_definitions
 from rich.console import Console
 
-from evonorm_tf import arguments
-from evonorm_tf import scaling
-from evonorm_tf import training_config
-from evonorm_tf.checkpoints import latest_checkpoint
-from evonorm_tf.experiment_runner import ExperimentRunner
-from evonorm_tf.norm_act import get_norm_act
-from evonorm_tf.trained_model import trained_model
-from evonorm_tf.training_process import process_state
-from evonorm_tf.training_process import reserved
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.models import scaling
+from evonorm_tf.training import arguments
+from evonorm_tf.training import config as training_config
+from evonorm_tf.training.checkpoints import latest_checkpoint
+from evonorm_tf.training.process import process_state
+from evonorm_tf.training.process import reserved
+from evonorm_tf.training.runner import ExperimentRunner
+from evonorm_tf.training.trained_model import trained_model
 from gan import pictures
 from gan.adversarial_task import AdversarialTask
 from gan.collapse import CollapseGuard
@@ -65,7 +65,7 @@ def run_gan(
     from_best: for mode 'sample' alone: whether the checkpoint is the best one and not the newest.
     seed: of initial weights, order of the images, z and labels.
     strategy, tpu: see `strategy.get_strategy`.
-    precision: one of `training_config.PRECISIONS`.
+    precision: one of `config.PRECISIONS`.
     jit_compile: whether XLA compiles the training step; for one replica without synchronized statistics.
     steps_per_loop: steps between two looks at the losses: progress, scalars, the test for finite values.
     steps_between_evaluations: the last one is at the end.

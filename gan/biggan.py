@@ -11,8 +11,9 @@ Departure: a condition of labels alone, without a shared embedding, cannot go wi
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import scaling
-from gan.blocks import DiscriminatorBlock, GeneratorBlock
+from evonorm_tf.models import scaling
+from gan.blocks import DiscriminatorBlock
+from gan.blocks import GeneratorBlock
 from gan.conditional import ConditionalNormAct
 from gan.self_attention import SelfAttention
 from gan.weight_layers import WeightLayers

@@ -13,7 +13,7 @@ its spectral norm and its regularization.
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.baselines import BaselineLayer
+from evonorm_tf.layers.baselines import BaselineLayer
 from gan.weight_layers import WeightLayers
 
 

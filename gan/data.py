@@ -11,9 +11,9 @@ import os
 
 import tensorflow as tf
 
-from evonorm_tf import cifar10
-from evonorm_tf import imagenet
-from evonorm_tf import imagenet_augmentation
+from evonorm_tf.data import cifar10
+from evonorm_tf.data import imagenet
+from evonorm_tf.data import imagenet_augmentation
 
 
 @tf.function(autograph=False)

@@ -11,9 +11,9 @@ pixels the larger part at the lower right), and were stored under the names of a
 import numpy as np
 import tf_keras
 
-from evonorm_tf.efficientnet import HEAD_CHANNELS
-from evonorm_tf.efficientnet import STAGES
-from evonorm_tf.efficientnet import STEM_CHANNELS
+from evonorm_tf.models.efficientnet import HEAD_CHANNELS
+from evonorm_tf.models.efficientnet import STAGES
+from evonorm_tf.models.efficientnet import STEM_CHANNELS
 from gan import torch_weights
 
 RESOLUTION = 224

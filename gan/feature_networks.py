@@ -6,12 +6,12 @@ are close to the published ones and not comparable with them to the digit. Effic
 package, gives scores on a scale of its own. So each network has a name that stands with every score.
 """
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import hashlib
 import importlib.util
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf

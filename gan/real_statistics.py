@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 import tensorflow as tf
 
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.output.model_dir import replacing
 from gan.feature_networks import FeatureNetwork
 from gan.frechet import RunningMoments
 from gan.protocol import Protocol

@@ -4,13 +4,13 @@ Brock, Donahue, Simonyan (2019), appendix B: BigGAN's generator makes images wit
 batches, all taken with the weights as they are, in place of moving averages from the training.
 """
 
-import contextlib
 from collections.abc import Iterator
+import contextlib
 
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.layer_bodies import MovingAverages
+from evonorm_tf.layers.norm_act_body import MovingAverages
 from gan import latents
 
 

@@ -1,16 +1,16 @@
 """The networks of the proxy task: a family and its options, as plain data that a worker process can receive."""
 
+from collections.abc import Callable
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable
 
 import tf_keras
 
-from evonorm_tf.efficientnet import build_efficientnet
-from evonorm_tf.mnasnet import build_mnasnet_b1
-from evonorm_tf.mobilenet import build_mobilenet_v2
-from evonorm_tf.resnet import build_resnet
+from evonorm_tf.models.efficientnet import build_efficientnet
+from evonorm_tf.models.mnasnet import build_mnasnet_b1
+from evonorm_tf.models.mobilenet import build_mobilenet_v2
+from evonorm_tf.models.resnet import build_resnet
 
 FAMILIES = {'resnet': build_resnet, 'mobilenet_v2': build_mobilenet_v2, 'mnasnet_b1': build_mnasnet_b1,
             'efficientnet': build_efficientnet}

@@ -11,9 +11,9 @@ that in max(0, v0·x) v0 stays at its initial 0, and in max(v0·x, 0) it learns.
 import dataclasses
 import hashlib
 
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 
 _ODD = {'tanh', 'log', 'sqrt', 'first_moment'}  # f(−a) = −f(a)
 _EVEN = {'abs', 'square', 'second_moment', 'centered_second_moment'}  # f(−a) = f(a)

@@ -5,18 +5,18 @@ a graph's own values then move by as much as the two were apart, they are roundi
 that are all equal.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterable
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
-from collections.abc import Iterable
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.primitives import EPSILON
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import EPSILON
 from search.canonical import canonical
 from search.equivalence import Equivalents
 from search.fingerprint import Fingerprint

@@ -4,15 +4,15 @@ Everywhere the records are those of one search, of all stages, as `search.record
 """
 
 import collections
+from collections.abc import Sequence
 import dataclasses
 import statistics
-from collections.abc import Sequence
 
 import numpy as np
 
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.primitives import INDEX_SETS
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import INDEX_SETS
 from search import records as records_lib
 from search.proposal import SEEN_BEFORE
 from search.random_graph import random_graph

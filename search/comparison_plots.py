@@ -1,21 +1,21 @@
 """Plots that compare searches, each search in its colour; what they show is computed in `comparison`."""
 
-import itertools
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import itertools
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+import numpy as np
 
-from evonorm_tf.figures import INK
-from evonorm_tf.figures import new_figure
-from evonorm_tf.figures import percent
-from evonorm_tf.figures import style
-from evonorm_tf.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import style
 from search import comparison
 from search import records as records_lib
 from search.plots import curves

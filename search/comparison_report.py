@@ -1,18 +1,18 @@
 """The comparison of searches as a folder: report.md, its plots, and the same in TensorBoard."""
 
-import pathlib
-import shutil
 from collections.abc import Callable
 from collections.abc import Sequence
+import pathlib
+import shutil
 
-import tensorflow as tf
 from matplotlib.figure import Figure
+import tensorflow as tf
 
-from evonorm_tf import markdown
-from evonorm_tf.figures import figure_to_png
-from evonorm_tf.markdown import NO_VALUE
-from evonorm_tf.model_dir import ModelDirError
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.output import markdown
+from evonorm_tf.output.figures import figure_to_png
+from evonorm_tf.output.markdown import NO_VALUE
+from evonorm_tf.output.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import replacing
 from search import comparison
 from search import comparison_plots as plots
 from search import records as records_lib

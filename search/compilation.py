@@ -3,12 +3,12 @@
 import keyword
 import pathlib
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.model_dir import ModelDirError
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import replacing
 from search import report
-from search.known_graphs import KNOWN_GRAPHS
 from search.known_graphs import known_graph
+from search.known_graphs import KNOWN_GRAPHS
 from search.layer_code import write_layer
 from search.saved_search import load_search
 

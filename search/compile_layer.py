@@ -20,7 +20,8 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   from search.compilation import compile_layer  # here, so that --help and wrong flags need not wait
-  from search.equation import equation_latex, equation_text
+  from search.equation import equation_latex
+  from search.equation import equation_text
   try:
     graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
   except ValueError as e:

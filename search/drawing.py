@@ -5,24 +5,31 @@ that spans several layers is led through a vertex of its own in each of them, so
 """
 
 import collections
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import functools
 import pathlib
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
 
 import igraph
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
-from evonorm_tf.figures import INK, figure_to_png, new_figure
-from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph
-from evonorm_tf.primitives import PRIMITIVES
-from search.equation import equation_latex, equation_text
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import PRIMITIVES
+from evonorm_tf.output.figures import figure_to_png
+from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import new_figure
+from search.equation import equation_latex
+from search.equation import equation_text
 
 LABELS = {
     'add': '+', 'mul': '×', 'div': 'a / b', 'max': 'max', 'neg': '−', 'sigmoid': 'σ', 'tanh': 'tanh', 'exp': 'exp',

@@ -21,10 +21,10 @@ import sympy
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.primitives import EPSILON
-from evonorm_tf.primitives import INDEX_SETS
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import EPSILON
+from evonorm_tf.graph.primitives import INDEX_SETS
 
 MAX_LENGTH = 400  # characters of an equation on one line
 MAX_NUMBER = 10**12  # larger numbers and exponents are named too: squares of numbers grow without bound

@@ -9,7 +9,7 @@ import collections
 import functools
 import math
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.canonical import canonical
 from search.fingerprint import Fingerprint
 from search.fingerprint import fingerprint

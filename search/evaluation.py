@@ -1,19 +1,19 @@
 """From a norm-activation layer to its scores or the reason of its rejection, the cheapest test first (section 5)."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import gc
 import re
 import statistics
-from collections.abc import Mapping
-from collections.abc import Sequence
 
 import tf_keras
 
-from evonorm_tf.graph_memory import released_gradients
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.norm_act import get_norm_act
-from evonorm_tf.norm_act import NormActFactory
+from evonorm_tf.devices.graph_memory import released_gradients
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import NormActFactory
 from search.interrupts import interrupted_at_once
 from search.proxy_task import NonFiniteLoss
 from search.proxy_task import ProxyTask

@@ -4,18 +4,18 @@ Everything a search knows stands in its journal: the same call on the same `mode
 """
 
 import collections
+from collections.abc import Callable
+from collections.abc import Sequence
 import contextlib
 import dataclasses
 import math
 import pathlib
 import textwrap
 import time
-from collections.abc import Callable
-from collections.abc import Sequence
 
 from rich.console import Console
 
-from evonorm_tf.norm_act import NORM_ACTS
+from evonorm_tf.layers.norm_act import NORM_ACTS
 from search import records as records_lib
 from search import report
 from search.equivalence import REDRAW

@@ -1,10 +1,10 @@
 """Functions of TensorFlow whose callees are exchanged without tracing anew."""
 
-import itertools
-import weakref
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
+import itertools
+import weakref
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2

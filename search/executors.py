@@ -6,13 +6,13 @@ it the population that a proposal is drawn from: two runs of such a search diffe
 """
 
 import collections
+from collections.abc import Callable
 import concurrent.futures
+from concurrent.futures.process import BrokenProcessPool
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 from absl import logging

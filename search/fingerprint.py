@@ -10,17 +10,17 @@ where the derivative is taken they have none, for there a subgradient at 0 that 
 Two fingerprints agree within a tolerance, so that no rounding to cells can split what rounding errors have moved.
 """
 
-import dataclasses
-import math
 from collections.abc import Callable
 from collections.abc import Sequence
+import dataclasses
+import math
 
 import numpy as np
 
-from evonorm_tf import primitives
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
+from evonorm_tf.graph import primitives
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from search.tangents import tangent
 
 RELATIVE = 1e-8  # of each element: far above the rounding of float64, below that of a float32 training

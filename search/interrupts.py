@@ -6,10 +6,10 @@ would pass for a candidate's failure, or crashes the process. One in twenty that
 Therefore the first one is noted here, and raised by whoever calls `raise_if_interrupted`.
 """
 
+from collections.abc import Iterator
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
 
 _interrupted = False
 _at_once = False

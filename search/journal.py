@@ -13,8 +13,8 @@ import pathlib
 
 from absl import logging
 
-from evonorm_tf import model_dir
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.output import model_dir
+from evonorm_tf.output.model_dir import ModelDirError
 
 VERSION = 1
 _NOTES = {'begun'}, {'left'}  # the keys of lines that are no records, but notes of tasks that may crash the process

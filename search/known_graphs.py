@@ -6,8 +6,11 @@ its gain and bias, so each of these graphs is the known layer exactly, and the Î
 
 from collections.abc import Callable
 
-from evonorm_tf.layer_graph import LayerGraph, Node
-from evonorm_tf.primitives import BATCH, GROUP, INSTANCE
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INSTANCE
 
 X, ZERO, V0, V1 = range(4)
 

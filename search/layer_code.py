@@ -6,12 +6,12 @@ the weights, arguments and helpers that its equation needs.
 
 import textwrap
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import EPSILON
-from evonorm_tf.primitives import GROUP
-from evonorm_tf.primitives import INSTANCE
-from evonorm_tf.primitives import LAYER
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import EPSILON
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
 from search import equation
 from search.equation import equation_text
 from search.layer_statements import Statements

@@ -6,14 +6,14 @@ One set of functions serves all places of a network with the same input shape, o
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import graph_body
-from evonorm_tf.graph_layer import GraphLayer
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers import graph_layer
+from evonorm_tf.layers.keras2_graph_layer import GraphLayer
 
 FORWARD, BACKWARD, INFERENCE = 'forward', 'backward', 'inference'
 
 
-class _Arithmetic(graph_body.Graph):
+class _Arithmetic(graph_layer.Graph):
   """f on tensors in the place of weights; the moments over the batch are kept, for whoever has the moving averages."""
   _keras = tf_keras
   dtype = 'float32'

@@ -9,11 +9,11 @@ import dataclasses
 
 import sympy
 
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import GROUP
-from evonorm_tf.primitives import INDEX_SETS
-from evonorm_tf.primitives import INSTANCE
-from evonorm_tf.primitives import LAYER
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
 from search import equation
 from search import simplification
 from search.equation import Moment

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
-from search.random_graph import SearchSpace
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.random_graph import random_node
+from search.random_graph import SearchSpace
 
 
 def mutate(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:

@@ -5,20 +5,20 @@ stopped counts among the outcomes, but is no dot.
 """
 
 import bisect
+from collections.abc import Sequence
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+import numpy as np
 
-from evonorm_tf.figures import INK
-from evonorm_tf.figures import new_figure
-from evonorm_tf.figures import percent
-from evonorm_tf.figures import style
+from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import style
 from search import records as records_lib
 from search.population import Candidate
 from search.records import ACCEPTED

@@ -1,10 +1,10 @@
 """Candidates and the ageing population: a sliding window of the most recent ones (paper section 6)."""
 
 import collections
-import dataclasses
 from collections.abc import Iterator
+import dataclasses
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,22 @@
 """The progress of a search: a bar on a terminal, a plain line now and then where the output goes elsewhere."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
 import datetime
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
 
+from rich.console import Console
+from rich.console import RenderableType
 import rich.progress
-from rich.console import Console, RenderableType
 from rich.text import Text
 
 from search import records as records_lib
 from search.equation import equation_text
-from search.records import EVOLUTION, REFERENCE, RERANKING
+from search.records import EVOLUTION
+from search.records import REFERENCE
+from search.records import RERANKING
 
 PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-ranking'}
 

@@ -1,12 +1,12 @@
 """What is evaluated next: a mutated tournament winner, or a random graph; through the static filter (section 6)."""
 
 import collections
-import dataclasses
 from collections.abc import Callable
+import dataclasses
 
 import numpy as np
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.equivalence import Equivalents
 from search.mutation import mutate
 from search.population import Candidate

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 
 from search import records as records_lib
-from search.equivalence import EVALUATE
 from search.equivalence import Equivalents
+from search.equivalence import EVALUATE
 from search.equivalence import MODES
 from search.equivalence import REDRAW
 from search.population import Population

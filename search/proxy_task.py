@@ -3,18 +3,18 @@
 Validation images are held out of the training images; the test images are for a final table alone.
 """
 
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import cifar10
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.data import cifar10
+from evonorm_tf.devices.strategy import get_strategy
 from search.architecture import Architecture
 from search.interrupts import raise_if_interrupted
 
@@ -45,7 +45,7 @@ class ProxyTask:
     data_dir: TFDS folder with CIFAR-10; None for the bundled subset.
     seed: of the split, the initial weights and the batches; the same for every candidate, so that only the layer
       differs.
-    strategy: name for `evonorm_tf.strategy.get_strategy`.
+    strategy: name for `evonorm_tf.devices.strategy.get_strategy`.
   """
   architectures: tuple[Architecture, ...]
   steps: int = 2000

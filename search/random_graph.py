@@ -5,10 +5,10 @@ import functools
 
 import numpy as np
 
-from evonorm_tf import primitives
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
+from evonorm_tf.graph import primitives
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,8 @@ search dies, Ray ends what it had begun, and a local Ray ends too, within second
 and nothing else.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import functools
 import os
@@ -14,8 +16,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
-from collections.abc import Iterator
 
 from absl import logging
 

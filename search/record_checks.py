@@ -4,15 +4,15 @@ A journal is written by one program and read by another, years later perhaps, or
 checked here is what any reader relies on; keys that are not known here are left alone.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import math
 import numbers
 import re
-from collections.abc import Callable
-from collections.abc import Sequence
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.markdown import one_line
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.markdown import one_line
+from evonorm_tf.output.model_dir import ModelDirError
 from search.known_graphs import KNOWN_GRAPHS
 from search.records import ACCEPTED
 from search.records import ELSEWHERE

@@ -11,14 +11,14 @@ rests on `measured` scores.
 """
 
 import collections
+from collections.abc import Sequence
 import heapq
 import statistics
-from collections.abc import Sequence
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.equation import equation_text
-from search.known_graphs import KNOWN_GRAPHS
 from search.known_graphs import known_graph
+from search.known_graphs import KNOWN_GRAPHS
 from search.population import Candidate
 from search.successive_halving import is_complete
 

@@ -1,9 +1,9 @@
 """Rejection of candidates that do not train, or that can blow up (paper section 5)."""
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras

@@ -4,23 +4,23 @@ Order and choice of layers follow validation accuracy; test accuracies are repor
 """
 
 import collections
+from collections.abc import Iterable
+from collections.abc import Sequence
 import datetime
 import math
 import pathlib
 import re
 import statistics
-from collections.abc import Iterable
-from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from evonorm_tf import markdown
-from evonorm_tf.figures import figure_to_png
-from evonorm_tf.markdown import NO_VALUE
-from evonorm_tf.markdown import one_line
-from evonorm_tf.model_dir import replacing
+from evonorm_tf.output import markdown
+from evonorm_tf.output.figures import figure_to_png
+from evonorm_tf.output.markdown import NO_VALUE
+from evonorm_tf.output.markdown import one_line
+from evonorm_tf.output.model_dir import replacing
 from search import records as records_lib
 from search.drawing import save_drawing
 from search.equation import equation_latex

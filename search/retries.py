@@ -1,7 +1,7 @@
 """How often a candidate is tried that kills the process which evaluates it."""
 
-import dataclasses
 from collections.abc import Callable
+import dataclasses
 
 from absl import logging
 

@@ -12,9 +12,9 @@ import gc
 
 import tensorflow as tf
 
-from evonorm_tf.graph_layer import GraphLayer
-from evonorm_tf.norm_act import NormActFactory
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
+from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.norm_act import NormActFactory
 from search.architecture import Architecture
 from search.exchange import ExchangeableFunction
 from search.exchange import ExchangedFunction

@@ -6,15 +6,15 @@ The same command on the same --model_dir goes on where the search stopped.
 from absl import app
 from absl import flags
 
-from evonorm_tf import experiment
+from evonorm_tf.cli import gin_binary
 
-flags.adopt_module_key_flags(experiment)
+flags.adopt_module_key_flags(gin_binary)
 
 
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  experiment.run('search.evolution.run_search', cleans_up=True)
+  gin_binary.run('search.evolution.run_search', cleans_up=True)
 
 
 if __name__ == '__main__':

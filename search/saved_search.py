@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import ModelDirError
 from search import journal
 from search.record_checks import check_records
 

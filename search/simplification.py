@@ -14,10 +14,10 @@ What overflows in the graph may be finite here.
 
 import sympy
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import EPSILON
-from evonorm_tf.primitives import INDEX_SETS
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import EPSILON
+from evonorm_tf.graph.primitives import INDEX_SETS
 from search import equation
 from search.equation import EPSILON_SYMBOL
 from search.equation import is_negative

@@ -7,7 +7,7 @@ random graphs end here.
 
 import numpy as np
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 
 INDEPENDENT = 'output does not depend on x'
 NON_FINITE = 'output is not finite on a probe'

@@ -21,10 +21,10 @@ In a gin file (the re-ranking, which compares few, trains all of them to the end
   successive_halving.SuccessiveHalving.rungs = (250, 500, 1000)  # of 2,000 steps
 """
 
-import dataclasses
-import statistics
 from collections.abc import Mapping
 from collections.abc import Sequence
+import dataclasses
+import statistics
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,12 @@
 A copy, which has an earlier candidate's outcome, is no step; how many there are comes with the next candidate.
 """
 
-import statistics
 from collections.abc import Sequence
+import statistics
 
+from matplotlib.figure import Figure
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from search import records as records_lib
 from search.drawing import draw_graph

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import average
-from evonorm_tf.primitives import clamp_magnitude
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import average
+from evonorm_tf.graph.primitives import clamp_magnitude
 
 
 def _guarded(derivative: np.ndarray, x: np.ndarray, epsilon: float) -> np.ndarray:

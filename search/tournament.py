@@ -1,7 +1,7 @@
 """Tournament selection: a random part of the population, and the winner by Pareto frontier or average (section 6)."""
 
-import math
 from collections.abc import Sequence
+import math
 
 import numpy as np
 

@@ -9,16 +9,16 @@ enters last and so lives longest. Where it has evaluated as this search does, th
 with a longer training or other data, they are evaluated anew.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import json
 import pathlib
 import zlib
-from collections.abc import Sequence
 
 import numpy as np
 
-from evonorm_tf.layer_graph import INITIAL_NODES
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search import journal
 from search import records as records_lib
 from search.identity import identity_of

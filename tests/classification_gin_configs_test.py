@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import backbones
-from evonorm_tf import classification
-from evonorm_tf.classification_task import ClassificationTask
-from evonorm_tf.efficientnet import get_variant
-from evonorm_tf.moving_average import MovingAverage
+from evonorm_tf.classification import trainer as classification
+from evonorm_tf.classification.task import ClassificationTask
+from evonorm_tf.models import backbones
+from evonorm_tf.models.efficientnet import get_variant
+from evonorm_tf.training.moving_average import MovingAverage
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Sweeps over batch sizes have another root; see sweep_test.

@@ -16,7 +16,7 @@ import pytest  # pylint: disable=g-import-not-at-top
 import tensorflow as tf  # pylint: disable=g-import-not-at-top
 import tf_keras  # pylint: disable=g-import-not-at-top
 
-from evonorm_tf.graph_memory import released_gradients  # pylint: disable=g-import-not-at-top
+from evonorm_tf.devices.graph_memory import released_gradients
 
 # Two logical devices, on which tests of synchronized statistics run two replicas.
 tf.config.set_logical_device_configuration(

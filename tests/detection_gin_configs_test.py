@@ -12,7 +12,7 @@ import tf_keras
 
 from detection import mask_rcnn
 from detection import training_data
-from evonorm_tf.moving_average import make_optimizer
+from evonorm_tf.training.moving_average import make_optimizer
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = {file.stem: file for file in sorted((ROOT / 'gin' / 'detection').glob('*.gin'))}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf import cifar10
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.data import cifar10
+from evonorm_tf.graph.layer_graph import LayerGraph
 
 ROOT = pathlib.Path(__file__).parents[1]
 

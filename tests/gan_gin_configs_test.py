@@ -7,7 +7,7 @@ import gin
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import get_norm_act
 from gan import adversarial_training
 from gan import losses
 from tests.evonorm_tf import tiny_imagenet

@@ -8,9 +8,9 @@ import pathlib
 import gin
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.layers.norm_act import get_norm_act
 from search import evolution
 from search import ray_executor
 from search.architecture import Architecture

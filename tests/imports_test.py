@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
 # Graphs and selection, without TensorFlow. Modules of the search that do not exist yet are skipped.
-TENSORFLOW_FREE = ('evonorm_tf.layer_graph', 'evonorm_tf.primitives') + tuple(f'search.{name}' for name in (
+TENSORFLOW_FREE = ('evonorm_tf.graph.layer_graph', 'evonorm_tf.graph.primitives') + tuple(f'search.{name}' for name in (
     'random_graph', 'mutation', 'known_graphs', 'static_filter', 'canonical', 'tangents', 'fingerprint', 'equivalence',
     'collision_audit', 'population', 'tournament', 'proposal', 'journal', 'record_checks', 'equation', 'drawing',
     'simplification', 'layer_statements', 'layer_code'))
@@ -58,12 +58,12 @@ def is_binary(source):
 
 def test_the_rules_see_offences():
   source = 'def f():\n  from absl import flags\nimport gin.tf as g\nfrom . import a\nfrom evonorm_tf import evonorm'
-  assert imports_of(source) == {'absl.flags', 'gin.tf', '..a', 'evonorm_tf.evonorm'}
+  assert imports_of(source) == {'absl.flags', 'gin.tf', '..a', 'evonorm_tf.layers.keras2'}
   assert imports_any(source, 'gin', 'evonorm') == ['gin.tf']
   assert uses_tf_keras_attribute('x = tf.keras.layers') and uses_tf_keras_attribute('from tensorflow import keras')
   assert not uses_tf_keras_attribute('import tf_keras\ny = tf_keras.layers')
   assert is_binary("if __name__ == '__main__':\n  pass") and not is_binary("name = '__main__'")
-  assert {'evonorm_tf', 'evonorm_tf.evonorm', 'search.known_graphs'} <= SOURCES.keys()
+  assert {'evonorm_tf', 'evonorm_tf.layers.keras2', 'search.known_graphs'} <= SOURCES.keys()
 
 
 @pytest.mark.parametrize('module', SOURCES)
@@ -80,9 +80,9 @@ def test_gin_flags_and_keras(module):
   source = SOURCES[module]
   if module.split('.')[-1] != 'experiment':
     assert not imports_any(source, 'gin')
-  if not is_binary(source) and module not in ('evonorm_tf.experiment', 'evonorm_tf.training_flags'):
+  if not is_binary(source) and module not in ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags'):
     assert not imports_any(source, 'absl.flags') and 'FLAGS' not in source
-  if module != 'evonorm_tf.addons':
+  if module != 'evonorm_tf.layers.addons':
     assert not uses_tf_keras_attribute(source)
     assert not imports_any(source, 'tensorflow_addons') and "'tensorflow_addons'" not in source
 

@@ -7,7 +7,7 @@ import gin
 import pytest
 
 from detection import mask_rcnn
-from evonorm_tf import classification
+from evonorm_tf.classification import trainer as classification
 from gan import adversarial_training
 
 ROOT = pathlib.Path(__file__).parents[1]

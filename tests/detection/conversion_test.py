@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from detection import conversion
 from detection.conversion_progress import ConversionProgress
-from evonorm_tf.model_dir import lock
+from evonorm_tf.output.model_dir import lock
+from tests.detection.tiny_coco import decode_records
 from tests.detection.tiny_coco import PROBLEMS
 from tests.detection.tiny_coco import TINY_COCO
-from tests.detection.tiny_coco import decode_records
 from tests.detection.tiny_coco import write_tiny_coco
 
 

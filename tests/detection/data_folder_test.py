@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from detection.data_folder import LOCK
 from detection.data_folder import claim
 from detection.data_folder import has_settings
+from detection.data_folder import LOCK
 
 WORK = 'preparation of shapes', 'folder'
 

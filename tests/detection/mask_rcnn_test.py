@@ -14,9 +14,9 @@ import tensorflow as tf
 from detection.conversion import convert_coco
 from detection.evaluation import METRICS
 from detection.training_data import CocoData
-from evonorm_tf import classification
-from evonorm_tf.optimization import Optimization
-from evonorm_tf.training_log import TrainingLog
+from evonorm_tf.classification import trainer as classification
+from evonorm_tf.training.log import TrainingLog
+from evonorm_tf.training.optimization import Optimization
 from tests.detection.tiny_coco import TINY_COCO
 from tests.detection.tiny_mask_rcnn import MODEL
 from tests.detection.tiny_mask_rcnn import run

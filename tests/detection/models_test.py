@@ -16,16 +16,16 @@ from official.core import exp_factory
 from official.vision.configs import maskrcnn as maskrcnn_config
 from official.vision.tasks import maskrcnn
 
-import evonorm_tf
 from detection import models
-from evonorm_tf.baselines import BatchNormAct
-from evonorm_tf.evonorm import EvoNormB0
-from evonorm_tf.evonorm import EvoNormS0
-from evonorm_tf.graph_layer import GraphLayer
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.norm_act_layer import NormActLayer
-from evonorm_tf.replacement import carry_weights
+import evonorm_tf
+from evonorm_tf.conversion.replacement import carry_weights
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.layers.baselines import BatchNormAct
+from evonorm_tf.layers.keras2 import EvoNormB0
+from evonorm_tf.layers.keras2 import EvoNormS0
+from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2_norm_act_layer import NormActLayer
 from tests.detection import tiny_models
 from tests.detection.tiny_models import build
 from tests.detection.tiny_models import call

@@ -17,11 +17,11 @@ from official.vision.modeling import factory
 from official.vision.modeling.backbones.factory import build_backbone
 from rich.console import Console
 
-import evonorm_tf
 from detection.pretrained import initialize_backbone
-from evonorm_tf import backbones
-from evonorm_tf import classification
-from evonorm_tf.optimization import Optimization
+import evonorm_tf
+from evonorm_tf.classification import trainer as classification
+from evonorm_tf.models import backbones
+from evonorm_tf.training.optimization import Optimization
 from tests.detection import tiny_models
 from tests.evonorm_tf.tiny_training import TinyData
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from detection import shapes
 from detection.shape_scenes import draw_scene
 from detection.shapes import write_shapes
-from evonorm_tf.model_dir import lock
+from evonorm_tf.output.model_dir import lock
 from tests.detection.tiny_coco import decode_records
 
 ARGUMENTS = {'train': 8, 'validation': 3, 'size': 64, 'seed': 5}

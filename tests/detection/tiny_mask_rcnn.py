@@ -7,7 +7,7 @@ from rich.console import Console
 from detection.mask_rcnn import run_mask_rcnn
 from detection.models import PreActivationResNetFpn
 from detection.training_data import ShapesData
-from evonorm_tf.optimization import Optimization
+from evonorm_tf.training.optimization import Optimization
 from tests.detection.tiny_models import THIN
 
 SIZE = 64

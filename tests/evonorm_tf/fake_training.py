@@ -1,6 +1,6 @@
 """Stands in for a trainer: takes no time, notes how it is called, and fails where it is told to."""
 
-from evonorm_tf.sweep_runs import make_runs
+from evonorm_tf.batch_size_sweep.runs import make_runs
 
 
 class FakeTraining:

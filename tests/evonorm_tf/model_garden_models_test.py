@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 import evonorm_tf
-from evonorm_tf.baselines import BatchNormAct
+from evonorm_tf.layers.baselines import BatchNormAct
 from tests.evonorm_tf.comparison import assert_same_outputs
 from tests.evonorm_tf.comparison import images
 from tests.evonorm_tf.comparison import randomize

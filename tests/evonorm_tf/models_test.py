@@ -7,8 +7,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import efficientnet, mnasnet, mobilenet, resnet
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.models import efficientnet
+from evonorm_tf.models import mnasnet
+from evonorm_tf.models import mobilenet
+from evonorm_tf.models import resnet
 
 BUILDERS = {
     'resnet14': functools.partial(resnet.build_resnet, depth=14, width_multiplier=0.5),

@@ -1,7 +1,7 @@
 """Layers on two replicas, the logical CPUs of conftest: second derivatives; Keras 3 in `fit`.
 
 One device is the reference; there the layers are tested against the formula. More of the tf_keras layers on replicas is
-tested with `norm_act_layer`.
+tested with `keras2_norm_act_layer`.
 """
 
 import keras
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import evonorm_tf
 from evonorm_tf import keras3
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
 from search.known_graphs import known_graph
 
 SHAPE = (4, 3, 3, 6)

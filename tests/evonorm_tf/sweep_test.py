@@ -10,7 +10,7 @@ import gin
 import pytest
 
 from evonorm_tf import sweep
-from evonorm_tf import sweep_runs
+from evonorm_tf.batch_size_sweep import runs as sweep_runs
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / 'gin' / 'classification' / 'cifar10_batch_size.gin'

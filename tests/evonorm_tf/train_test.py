@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf import cifar10
 from evonorm_tf import train
+from evonorm_tf.data import cifar10
 from tests.evonorm_tf.tiny_training import weights
 from tests.two_hosts import tf_configs
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.strategy import get_strategy
-from tests.gan.adversarial_step_test import make_model
+from evonorm_tf.devices.strategy import get_strategy
+from tests.gan.training.step_test import make_model
 
 
 def pairs(model):

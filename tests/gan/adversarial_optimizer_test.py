@@ -9,7 +9,7 @@ import tf_keras
 from gan import adversarial_optimizer
 from gan.adversarial_optimizer import Adams
 from gan.adversarial_optimizer import AdversarialOptimizer
-from tests.gan.adversarial_step_test import make_model
+from tests.gan.training.step_test import make_model
 
 
 def make(precision='float32', **changes):

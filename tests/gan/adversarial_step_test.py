@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import get_norm_act
 from gan import latents
 from gan import losses
 from gan.adversarial_model import AdversarialModel
@@ -18,7 +18,6 @@ from gan.adversarial_step import AdversarialStep
 from gan.adversarial_step import StepSettings
 from tests.gan.tiny_gan import SIZE
 from tests.gan.tiny_gan import TinyNetworks
-
 
 # Without it the first steps are all of one size, whatever the gradient, and rounding decides on the sign of some.
 EPSILON = 1e-3

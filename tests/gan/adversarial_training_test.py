@@ -10,7 +10,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import get_norm_act
 from gan import frechet
 from gan import latents
 from gan import losses

@@ -6,13 +6,13 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import get_norm_act
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
 from gan.biggan import Discriminator
 from gan.biggan import Generator
 from gan.conditional import ConditionalNormAct
 from gan.self_attention import SelfAttention
-from gan.spectral_norm import SpectralNorm
 from gan.spectral_norm import singular_values
+from gan.spectral_norm import SpectralNorm
 
 BLOCKS = {32: 3, 64: 4, 128: 5, 256: 6}
 CLASSES = 5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
 from gan.collapse import Collapse
 from gan.collapse import CollapseGuard
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import get_norm_act
-from evonorm_tf.norm_act import NORM_ACTS
+from evonorm_tf.layers.norm_act import NORM_ACTS
 from gan.conditional import ConditionalNormAct
 from search.known_graphs import known_graph
 

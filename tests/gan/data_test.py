@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf import cifar10
+from evonorm_tf.data import cifar10
 from gan.data import Cifar10
 from gan.data import ImageNet
 from tests.evonorm_tf import tiny_imagenet

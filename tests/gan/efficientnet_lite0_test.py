@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf import cifar10
+from evonorm_tf.data import cifar10
 from gan import efficientnet_lite0
 from gan import torch_weights
 from tests.gan import torch_files

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import cifar10
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.data import cifar10
+from evonorm_tf.devices.strategy import get_strategy
 from gan import efficientnet_lite0
 from gan import feature_networks
 from gan.feature_networks import get_feature_network

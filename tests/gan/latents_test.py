@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 import tensorflow as tf
 
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
 from gan import latents
 from gan.latents import Purpose
 

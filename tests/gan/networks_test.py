@@ -2,7 +2,7 @@
 
 import pytest
 
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import get_norm_act
 from gan.networks import BigGAN
 
 

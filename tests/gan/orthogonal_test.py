@@ -6,7 +6,9 @@ import tensorflow as tf
 import tf_keras
 
 from gan.orthogonal import orthogonal_penalty
-from gan.spectral_norm import SpectralConv2D, SpectralDense, SpectralEmbedding
+from gan.spectral_norm import SpectralConv2D
+from gan.spectral_norm import SpectralDense
+from gan.spectral_norm import SpectralEmbedding
 
 
 def penalty_of(kernel):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
 from gan.sample_evaluation import SampleEvaluation
 from tests.gan.tiny_gan import PROTOCOL
 from tests.gan.tiny_gan import SIZE

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
 from gan import spectral_norm
 
 RNG = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.norm_act import get_norm_act
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
+from evonorm_tf.layers.norm_act import get_norm_act
 from gan import latents
 from gan.networks import BigGAN
 from gan.standing_statistics import standing_statistics

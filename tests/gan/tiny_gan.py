@@ -8,7 +8,7 @@ from rich.console import Console
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf import cifar10
+from evonorm_tf.data import cifar10
 from gan import adversarial_training
 from gan import data as gan_data
 from gan import metrics

@@ -7,7 +7,7 @@ from absl import app
 import pytest
 import tensorflow as tf
 
-from evonorm_tf import cifar10
+from evonorm_tf.data import cifar10
 from gan import train
 
 ROOT = pathlib.Path(__file__).parents[2]

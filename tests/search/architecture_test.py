@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from evonorm_tf.evonorm import EvoNormS0
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.layers.keras2 import EvoNormS0
+from evonorm_tf.layers.norm_act import get_norm_act
 from search.architecture import Architecture
 from search.architecture import FAMILIES
 from search.identity import identity_of

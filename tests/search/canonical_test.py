@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import GROUP
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
 from search.canonical import canonical
 from search.known_graphs import known_graph
 from search.known_graphs import KNOWN_GRAPHS

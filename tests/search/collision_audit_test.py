@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import GROUP
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import GROUP
 from search import collision_audit
 from search.collision_audit import audit_table
 from search.collision_audit import differ_beyond_rounding

@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+import tensorflow as tf
 
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import ModelDirError
 from search import comparison
 from search import comparison_plots
 from search import comparison_report

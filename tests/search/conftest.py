@@ -6,7 +6,8 @@ import pytest
 
 from search import evolution
 from search.known_graphs import known_graph
-from search.records import ACCEPTED, EVOLUTION
+from search.records import ACCEPTED
+from search.records import EVOLUTION
 from tests.search import fake_search
 
 ARCHITECTURES = ('resnet', 'mobilenet_v2', 'efficientnet')

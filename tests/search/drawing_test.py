@@ -4,18 +4,26 @@ import collections
 import io
 import random
 
-import numpy as np
-import pytest
 from matplotlib import _pylab_helpers
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyBboxPatch
+import numpy as np
+import pytest
 
-from evonorm_tf.figures import figure_to_png
-from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph, Node
-from evonorm_tf.primitives import INDEX_SETS, INSTANCE, PRIMITIVES
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import PRIMITIVES
+from evonorm_tf.output.figures import figure_to_png
 from search import drawing
-from search.known_graphs import KNOWN_GRAPHS, V1, X, known_graph
+from search.known_graphs import known_graph
+from search.known_graphs import KNOWN_GRAPHS
+from search.known_graphs import V1
+from search.known_graphs import X
 
 DEAD_LAST_BUT_ONE = LayerGraph((Node('first_moment', (X,), INSTANCE), Node('exp', (V1,)), Node('div', (4, X))))
 

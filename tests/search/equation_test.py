@@ -3,15 +3,27 @@
 import functools
 import random
 
+from matplotlib.mathtext import MathTextParser
 import numpy as np
 import pytest
 import sympy
-from matplotlib.mathtext import MathTextParser
 
-from evonorm_tf.layer_graph import INITIAL_NODES, LayerGraph, Node
-from evonorm_tf.primitives import BATCH, EPSILON, GROUP, INDEX_SETS, INSTANCE, PRIMITIVES
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import EPSILON
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import PRIMITIVES
 from search import equation
-from search.known_graphs import KNOWN_GRAPHS, V0, V1, X, ZERO, known_graph
+from search.known_graphs import known_graph
+from search.known_graphs import KNOWN_GRAPHS
+from search.known_graphs import V0
+from search.known_graphs import V1
+from search.known_graphs import X
+from search.known_graphs import ZERO
 
 BN = 'v1·(x − μ[b,w,h](x)) / s[b,w,h](x) + v0'
 GN = 'v1·(x − μ[w,h,c/g](x)) / s[w,h,c/g](x) + v0'

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import GROUP
-from evonorm_tf.primitives import INSTANCE
-from evonorm_tf.primitives import LAYER
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
 from search import equivalence
 from search.canonical import canonical
 from search.equivalence import Equivalents

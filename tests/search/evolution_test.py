@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search import evolution
 from search.canonical import canonical
 from search.equation import equation_text

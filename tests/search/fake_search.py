@@ -6,7 +6,7 @@ import pathlib
 import random
 import zlib
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.evaluation import Outcome
 from search.evolution import Reranking
 from search.evolution import run_search

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.graph_layer import GraphLayer
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import EPSILON
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import EPSILON
+from evonorm_tf.layers.keras2_graph_layer import GraphLayer
 from search import fingerprint as fingerprint_lib
 from search.fingerprint import fingerprint
 from search.fingerprint import make_probes

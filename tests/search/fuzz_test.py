@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import LayerGraphError
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraphError
+from evonorm_tf.output.model_dir import ModelDirError
 from search import comparison
 from search import records as records_lib
 from search import report
 from search.equation import equation_text
 from search.journal import Journal
-from search.known_graphs import KNOWN_GRAPHS
 from search.known_graphs import known_graph
+from search.known_graphs import KNOWN_GRAPHS
 from search.record_checks import check_records
 from search.saved_search import load_search
 from search.successive_halving import SuccessiveHalving

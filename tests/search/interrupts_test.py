@@ -18,7 +18,6 @@ from tests.search.fake_search import read
 from tests.search.fake_search import search
 from tests.search.fake_search import untimed
 
-
 pytestmark = [pytest.mark.usefixtures('ctrl_c_raises'),
               pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')]
 

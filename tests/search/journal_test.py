@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import ModelDirError
 from search import journal as journal_lib
 from search.journal import Journal
 

@@ -57,7 +57,9 @@ class TracedEvaluation:
 def run(executor_name, folder, run_number):
   """Starts or goes on with a search on 'this process', 'pool' or 'Ray'."""
   os.environ[MARK] = f'{folder}:{run_number}'
-  from search import evolution, executors, ray_executor  # pylint: disable=g-import-not-at-top
+  from search import evolution  # pylint: disable=g-import-not-at-top
+  from search import executors  # pylint: disable=g-import-not-at-top
+  from search import ray_executor  # pylint: disable=g-import-not-at-top
   from search.proposal import TournamentEvolution  # pylint: disable=g-import-not-at-top
   from search.random_graph import SearchSpace  # pylint: disable=g-import-not-at-top
   executors.prepare_tensorflow = ray_executor.prepare_tensorflow = abs

@@ -6,7 +6,7 @@ That GraphLayer makes the known layers of them is tested by graph_layer_test.
 import numpy as np
 import pytest
 
-from evonorm_tf.primitives import BATCH
+from evonorm_tf.graph.primitives import BATCH
 from search.known_graphs import known_graph
 from search.known_graphs import KNOWN_GRAPHS
 from search.random_graph import sample_space

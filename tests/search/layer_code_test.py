@@ -11,20 +11,20 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.graph_layer import GraphLayer
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import GROUP
-from evonorm_tf.primitives import INSTANCE
-from evonorm_tf.primitives import LAYER
-from evonorm_tf.strategy import get_strategy
+from evonorm_tf.devices.strategy import get_strategy
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
+from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from search.known_graphs import known_graph
 from search.known_graphs import KNOWN_GRAPHS
 from search.known_graphs import V0
 from search.known_graphs import V1
 from search.known_graphs import X
 from search.known_graphs import ZERO
-from search.known_graphs import known_graph
 from search.layer_code import WIDTH
 from search.layer_code import write_layer
 from search.random_graph import random_graph
@@ -273,7 +273,7 @@ def test_the_file_needs_tensorflow_and_keras_only_and_is_the_same_each_time(tmp_
     assert modules == {'tensorflow', 'tf_keras'} and not any(
         isinstance(n, ast.ImportFrom) for n in ast.walk(ast.parse(source)))
   graph = next(random_graphs(1, 40, filtered=True))
-  write = (f'from evonorm_tf.layer_graph import LayerGraph\nfrom search.layer_code import write_layer\n'
+  write = (f'from evonorm_tf.graph.layer_graph import LayerGraph\nfrom search.layer_code import write_layer\n'
            f'print(write_layer(LayerGraph.from_dict({graph.to_dict()}), "A"), end="")')
   outputs = {subprocess.run([sys.executable, '-c', write], env={**os.environ, 'PYTHONHASHSEED': seed}, text=True,
                             check=True, capture_output=True).stdout for seed in ('1', '2')}

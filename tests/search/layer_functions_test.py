@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.graph_layer import GraphLayer
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.layers.keras2_graph_layer import GraphLayer
 from search.known_graphs import known_graph
 from search.layer_functions import BACKWARD
 from search.layer_functions import FORWARD

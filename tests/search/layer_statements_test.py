@@ -2,12 +2,12 @@
 
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import GROUP
-from evonorm_tf.primitives import INSTANCE
-from evonorm_tf.primitives import LAYER
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
 from search.known_graphs import known_graph
 from search.known_graphs import V0
 from search.known_graphs import V1

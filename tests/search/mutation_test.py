@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.mutation import mutate
 from search.random_graph import random_graph
 from search.random_graph import sample_space

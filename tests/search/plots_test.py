@@ -2,9 +2,9 @@
 
 import math
 
+from matplotlib import _pylab_helpers
 import numpy as np
 import pytest
-from matplotlib import _pylab_helpers
 
 from search import plots
 

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from search import proposal as proposal_lib
 from search.equivalence import Equivalents
 from search.known_graphs import known_graph

@@ -5,12 +5,12 @@ import collections
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import GROUP
-from evonorm_tf.primitives import INDEX_SETS
-from evonorm_tf.primitives import INSTANCE
-from evonorm_tf.primitives import LAYER
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
 from search.random_graph import random_graph
 from search.random_graph import random_node
 from search.random_graph import sample_space

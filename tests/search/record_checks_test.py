@@ -2,7 +2,7 @@
 
 import pytest
 
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import Journal
 from search.random_graph import SearchSpace
 from search.record_checks import check_records

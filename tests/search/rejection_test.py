@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.layers.norm_act import get_norm_act
 from search import rejection
 from search.architecture import Architecture
 from search.known_graphs import known_graph

@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from evonorm_tf.layer_graph import LayerGraph, Node
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from search import report
 from search.known_graphs import known_graph
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import ModelDirError
 from search import evolution
 from search.journal import Journal
 from search.proposal import RandomSearch

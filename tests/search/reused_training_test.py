@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tensorflow.python.framework import ops
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.norm_act import get_norm_act
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.layers.norm_act import get_norm_act
 from search import reused_training
 from search.architecture import Architecture
 from search.evaluation import Evaluation

@@ -2,11 +2,11 @@
 
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import BATCH
-from evonorm_tf.primitives import GROUP
-from evonorm_tf.primitives import INSTANCE
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INSTANCE
 from search import equation
 from search.known_graphs import V0
 from search.known_graphs import V1

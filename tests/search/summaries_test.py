@@ -1,8 +1,8 @@
 """Summaries, read back as TensorBoard reads them."""
 
 import pytest
-import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+import tensorflow as tf
 
 from search.summaries import Summaries
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import Node
-from evonorm_tf.primitives import EPSILON
-from evonorm_tf.primitives import INDEX_SETS
-from evonorm_tf.primitives import PRIMITIVES
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.graph.primitives import EPSILON
+from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import PRIMITIVES
 from search.tangents import tangent
 
 NODES = [Node(p.name, tuple(range(p.arity)), axes) for p in PRIMITIVES.values()

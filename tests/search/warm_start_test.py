@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from evonorm_tf.layer_graph import LayerGraph
-from evonorm_tf.model_dir import ModelDirError
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.model_dir import ModelDirError
 from search import records as records_lib
 from search.equivalence import Equivalents
 from search.known_graphs import known_graph

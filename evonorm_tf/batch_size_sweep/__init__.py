@@ -1,0 +1,12 @@
+"""Accuracy against batch size, layer by layer."""
+
+from typing import TYPE_CHECKING
+
+from evonorm_tf.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+  from evonorm_tf.batch_size_sweep.sweep import run_sweep as run_sweep
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    'sweep': ('run_sweep',),
+})

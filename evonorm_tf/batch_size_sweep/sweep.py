@@ -1,0 +1,158 @@
+"""Accuracy against batch size: norm-acts × batch sizes × seeds (paper, figure of accuracy and images a worker).
+
+A sweep has no state but its `model_dir`: the same call goes on where it stopped. Below it lies a folder for each run,
+with the run's result once it has ended; `sweep.json` holds the settings on which the results depend.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import inspect
+import json
+import pathlib
+import textwrap
+
+from rich.console import Console
+
+from evonorm_tf.batch_size_sweep import hparams
+from evonorm_tf.batch_size_sweep import report as sweep_report
+from evonorm_tf.batch_size_sweep.progress import SweepProgress
+from evonorm_tf.batch_size_sweep.runs import DONE
+from evonorm_tf.batch_size_sweep.runs import execute
+from evonorm_tf.batch_size_sweep.runs import label_norm_acts
+from evonorm_tf.batch_size_sweep.runs import make_runs
+from evonorm_tf.batch_size_sweep.runs import read_result
+from evonorm_tf.batch_size_sweep.runs import Result
+from evonorm_tf.batch_size_sweep.runs import Run
+from evonorm_tf.batch_size_sweep.runs import write_result
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import NORM_ACTS
+from evonorm_tf.output.model_dir import check_settings
+from evonorm_tf.output.model_dir import lock
+from evonorm_tf.output.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import replacing
+from evonorm_tf.output.model_dir import write_json
+
+VERSION = 1
+_HEADER = 'sweep.json'
+
+
+def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_acts: Sequence[str],
+              batch_sizes: Sequence[int], seeds: Sequence[int], settings: Callable[[], Mapping[str, str]] = dict,
+              operative_config: Callable[[], str] = str) -> dict[Run, Result]:
+  """Runs a sweep, or goes on with it; the root of the configuration.
+
+  After each run `model_dir` holds `results.csv`, `results.md` and `accuracy_by_batch_size.png`, and for TensorBoard's
+  HParams a row a run. Failed runs are reported, and tried again by the next call. The grid may grow from call to call;
+  the reports are of the grid that is asked for.
+
+  Args:
+    model_dir: where all is kept.
+    train: called as `train(model_dir=..., mode='train_and_eval', norm_act=..., batch_size=..., seed=...)` for each run,
+      with a folder of its own. It goes on from the checkpoints there, scales its learning rate with the batch, and
+      returns a dict with `accuracy` (a fraction) and, if it likes, `top_5_accuracy`, `validation_loss` and `seconds`.
+    norm_acts: names of known layers, or paths of layer graphs (.json).
+    batch_sizes: numbers of images, as `train` counts them.
+    seeds: one run each.
+    settings: returns what the results depend on beside the grid, by name.
+    operative_config: returns the configuration's text; it is written to `model_dir` and TensorBoard.
+
+  Returns:
+    The results by run.
+
+  Raises:
+    ModelDirError: if `model_dir` holds results of other settings, or another process is running the sweep.
+    ValueError: for arguments that cannot work, before the first run.
+  """
+  _check_numbers('batch_sizes', batch_sizes, least=1)
+  _check_numbers('seeds', seeds, least=0)
+  _check_train(train)
+  layers = _check_norm_acts(norm_acts)
+  runs = make_runs(label_norm_acts(norm_acts), batch_sizes, seeds)
+  model_dir = pathlib.Path(model_dir)
+  model_dir.mkdir(parents=True, exist_ok=True)
+  with open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
+    lock(file, 'sweep')
+    _write_header(model_dir, dict(settings()), layers)
+    results = {run: read_result(run, model_dir) for run in runs}
+    _run_all(runs, results, train, model_dir, operative_config)
+  console = Console()
+  console.print(sweep_report.accuracy_table(runs, results), soft_wrap=True, markup=False, highlight=False)
+  console.print(f'Report: {model_dir / sweep_report.PAGE}', soft_wrap=True, markup=False, highlight=False)
+  return results
+
+
+def _run_all(runs, results, train, model_dir, operative_config) -> None:
+  """Makes the runs that are not done; puts each result on disk and into the reports before the next run begins."""
+  hparams.write_experiment(model_dir, runs)
+  sweep_report.write_report(model_dir, runs, results)
+  config_is_written = False
+  progress = SweepProgress(runs, results)
+  for run in (r for r in runs if results[r].status != DONE):
+    progress.begin(run)
+    results[run] = execute(run, train, model_dir)
+    hparams.write_run(model_dir, run, results[run])
+    write_result(run, results[run], model_dir)
+    progress.end(run)
+    sweep_report.write_report(model_dir, runs, results)
+    if not config_is_written:  # it is not known before all has been used once
+      _write_config(model_dir, operative_config())
+      config_is_written = True
+
+
+def _check_numbers(name: str, numbers: Sequence[int], least: int) -> None:
+  is_right = isinstance(numbers, (list, tuple)) and all(type(n) is int and n >= least for n in numbers)
+  if not is_right or not numbers or len(set(numbers)) < len(numbers):
+    raise ValueError(f'`{name}` must be different integers from {least} on, at least one, received {numbers!r}.')
+
+
+def _check_train(train) -> None:
+  arguments = ('model_dir', 'mode', 'norm_act', 'batch_size', 'seed')
+  try:
+    inspect.signature(train).bind_partial(**dict.fromkeys(arguments))
+  except TypeError as e:
+    raise ValueError(f'`train` must be a function of {", ".join(arguments)}, received {train!r}: {e}.') from e
+
+
+def _check_norm_acts(norm_acts: Sequence[str]) -> dict:
+  """Returns what each label stands for: the name, or the layer graph as JSON data."""
+  if not isinstance(norm_acts, (list, tuple)) or not norm_acts or len(set(map(str, norm_acts))) < len(norm_acts):
+    raise ValueError(f'`norm_acts` must be different names or paths, at least one, received {norm_acts!r}.')
+  for spec in norm_acts:
+    try:
+      get_norm_act(spec)
+    except (ValueError, ImportError, RuntimeError) as e:
+      raise ValueError(f'`norm_acts` must be what get_norm_act takes, received {spec!r}: {e}') from e
+  return {label: spec if spec in NORM_ACTS else LayerGraph.load(spec).to_dict()
+          for label, spec in label_norm_acts(norm_acts).items()}
+
+
+def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None:
+  """Refuses settings that differ from those of runs already begun; else keeps them, and what the labels stand for."""
+  path = model_dir / _HEADER
+  begun = {}
+  if path.exists():
+    there = _read_header(path)
+    begun = {label: layer for label, layer in there['norm_acts'].items() if (model_dir / label).exists()}
+    if begun:
+      here = {'settings': settings, 'norm_acts': {label: layers.get(label, layer) for label, layer in begun.items()}}
+      check_settings(path, {'settings': there['settings'], 'norm_acts': begun}, here, 'sweep')
+  header = {'version': VERSION, 'settings': settings, 'norm_acts': {**begun, **layers}}
+  write_json(path, header, indent=2, end='\n')
+
+
+def _read_header(path: pathlib.Path) -> dict:
+  try:
+    header = json.loads(path.read_text())
+    if header['version'] == VERSION and isinstance(header['settings'], dict) and isinstance(header['norm_acts'], dict):
+      return header
+  except (ValueError, TypeError, KeyError):
+    pass
+  raise ModelDirError(f'{path}: expected the settings of a sweep of version {VERSION}.')
+
+
+def _write_config(model_dir: pathlib.Path, config: str) -> None:
+  with replacing(model_dir / 'operative_config.gin') as path:
+    path.write_text(config)
+  hparams.write_text(model_dir, 'operative_config', textwrap.indent(config, '    '))  # Markdown leaves it alone

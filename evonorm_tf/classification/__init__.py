@@ -1,0 +1,13 @@
+"""The classification trainer."""
+
+from typing import TYPE_CHECKING
+
+from evonorm_tf.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+  from evonorm_tf.classification.trainer import MODES as MODES
+  from evonorm_tf.classification.trainer import run_classification as run_classification
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    'trainer': ('MODES', 'run_classification'),
+})

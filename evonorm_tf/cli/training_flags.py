@@ -1,0 +1,20 @@
+"""The flags that the binaries of trainers share, and the call of their root function. For binaries alone."""
+
+from absl import flags
+
+from evonorm_tf.cli import gin_binary
+
+_MODE = flags.DEFINE_string(
+    'mode', 'train_and_eval', 'What to do: train, eval, train_and_eval or export; with a detector also predict; with a '
+    'GAN sample in place of export.')
+_STRATEGY = flags.DEFINE_string(
+    'strategy', None, "Accelerators: one_device (the configuration's default; a GPU if there is one), mirrored (all "
+    'GPUs of the host), multi_worker_mirrored (the hosts of TF_CONFIG) or tpu.')
+_TPU = flags.DEFINE_string('tpu', None, "The TPU's address, or local.")
+
+
+def run(root: str, **arguments):
+  """Calls a trainer's root by `experiment.run`, with mode and accelerators of the flags."""
+  hardware = {'strategy': _STRATEGY.value, 'tpu': _TPU.value}
+  given = {name: value for name, value in hardware.items() if value is not None}
+  return gin_binary.run(root, mode=_MODE.value, **given, **arguments)

@@ -1,0 +1,1 @@
+"""Replaces normalization and activation in finished Keras models."""

@@ -1,0 +1,79 @@
+"""Activations that a model's graph spells out in arithmetic, such as keras.applications' hard swish x·ReLU6(x + 3)/6.
+
+Expressions are known by their values: whatever is computed from one tensor, element by element, is an activation if
+it equals one on a grid of numbers. So it does not matter in which order and by which operations it is written.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from evonorm_tf.conversion.replacement import function_name
+
+# The products of x and a gate; the other functions are written as a layer or an op of their own.
+_FUNCTIONS = {
+    'hard_swish': lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    'silu': lambda x: x / (1 + np.exp(-x)),
+    'mish': lambda x: x * np.tanh(np.log1p(np.exp(x))),
+}
+_ELEMENTWISE_OPS = frozenset((
+    'add', 'subtract', 'multiply', 'truediv', 'negative', 'divide', 'minimum', 'maximum', 'clip_by_value', 'exp',
+    'log', 'log1p', 'reciprocal', 'square', 'pow'))
+_ELEMENTWISE_LAYERS = (
+    tf_keras.layers.Add, tf_keras.layers.Subtract, tf_keras.layers.Multiply, tf_keras.layers.Rescaling)
+_GRID = np.linspace(-6, 6, 49)
+
+
+def find_expressions(tensor, nodes: list, readers: dict) -> list[tuple[str, list]]:
+  """Returns the activations of a tensor that take two or more nodes: (name of the function, its nodes in order).
+
+  Args:
+    tensor: a symbolic tensor of the graph.
+    nodes: the graph's nodes in order.
+    readers: id of a tensor -> the nodes that read it, None for the graph's output.
+  """
+  ancestors = {id(tensor): []}  # id of a tensor that is computed from `tensor` alone -> the nodes between
+  expressions, used = [], set()
+  for node in nodes:
+    inputs = [id(value) for value in node.keras_inputs]
+    if not inputs or not all(value in ancestors for value in inputs) or not _is_elementwise(node.layer):
+      continue
+    cone = [*dict.fromkeys(part for value in inputs for part in ancestors[value]), node]
+    ancestors[id(node.outputs)] = cone
+    if used.isdisjoint(map(id, cone)) and len(cone) > 1 and _is_closed(cone, readers):
+      name = _recognize(cone, tensor)
+      if name:
+        expressions.append((name, cone))
+        used.update(map(id, cone))
+  return expressions
+
+
+def _is_elementwise(layer: tf_keras.layers.Layer) -> bool:
+  if layer.weights:
+    return False
+  op = (getattr(layer, 'symbol', None) or '').rpartition('.')[-1].strip('_')
+  is_activation = function_name(layer) not in (None, 'softmax', 'log_softmax')
+  return op in _ELEMENTWISE_OPS or is_activation or isinstance(layer, _ELEMENTWISE_LAYERS)
+
+
+def _is_closed(cone: list, readers: dict) -> bool:
+  """Whether nothing else reads what the nodes before the last one compute."""
+  inside = set(map(id, cone))
+  return all(id(reader) in inside for node in cone[:-1] for reader in readers.get(id(node.outputs), ()))
+
+
+def _recognize(cone: list, tensor) -> str | None:
+  """Returns the name of the function that the nodes compute from the tensor, or None."""
+  shape = [len(_GRID)] + [1] * (tensor.shape.rank - 2) + [tensor.shape[-1]]
+  x = np.broadcast_to(_GRID.reshape([-1] + [1] * (tensor.shape.rank - 1)), shape)
+  values = {id(tensor): tf.constant(x, tensor.dtype)}
+  for node in cone:
+    args, kwargs = tf.nest.map_structure(lambda value: values.get(id(value), value), (node.call_args, node.call_kwargs))
+    values[id(node.outputs)] = node.layer(*args, **kwargs)
+  y = values[id(cone[-1].outputs)]
+  if y.shape != x.shape:  # a constant that varies over space
+    return None
+  tolerance = .05 if y.dtype.size == 2 else 1e-5  # each operation rounds; the functions differ by .14 and more
+  errors = {name: np.abs(function(x) - tf.cast(y, tf.float64)).max() for name, function in _FUNCTIONS.items()}
+  name = min(errors, key=errors.get)
+  return name if errors[name] < tolerance else None

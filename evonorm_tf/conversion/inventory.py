@@ -1,0 +1,61 @@
+"""list_norm_acts: the normalizations and activations that are left in a model, to check a conversion."""
+
+import typing
+
+import tf_keras
+
+from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
+from evonorm_tf.conversion.replacement import function_name
+from evonorm_tf.layers.baselines import BaselineLayer
+from evonorm_tf.layers.keras2_norm_act_layer import NormActLayer
+
+_NORMALIZATIONS = (
+    *BATCH_NORMALIZATIONS, tf_keras.layers.LayerNormalization, tf_keras.layers.GroupNormalization,
+    tf_keras.layers.UnitNormalization)
+
+
+class NormOrAct(typing.NamedTuple):
+  """A normalization or an activation of a model.
+
+  Attributes:
+    path: names of layers from the model inwards, then the attribute where it is no layer: "block/conv/activation".
+    kind: "normalization" or "activation".
+    function: the normalization's class, or the activation's function.
+  """
+  path: str
+  kind: str
+  function: str
+
+
+def list_norm_acts(model: tf_keras.layers.Layer) -> list[NormOrAct]:
+  """Lists normalizations and activations in a model, in models and blocks within it, and in arguments of layers.
+
+  Our own norm-activation layers are not listed. The linear activation is none.
+
+  Args:
+    model: a model, or any layer.
+  """
+  return list(dict.fromkeys(_find(model, '')))
+
+
+def _find(layer: tf_keras.layers.Layer, path: str):
+  """Yields what is in the layer, itself included."""
+  if isinstance(layer, (NormActLayer, BaselineLayer)):
+    return
+  if isinstance(layer, _NORMALIZATIONS):
+    yield NormOrAct(path, 'normalization', type(layer).__name__)
+  elif function_name(layer):
+    yield NormOrAct(path, 'activation', function_name(layer))
+  else:
+    yield from _find_functions(layer, path)
+    for part in layer._flatten_layers(recursive=False, include_self=False):
+      yield from _find(part, f'{path}/{part.name}'.lstrip('/'))
+
+
+def _find_functions(layer: tf_keras.layers.Layer, path: str):
+  """Yields the functions, not layers, that the layer has in attributes such as `activation` or `_expand_act`."""
+  for attribute, value in vars(layer).items():
+    is_function = callable(value) and not isinstance(value, tf_keras.layers.Layer)
+    is_activation = 'activation' in attribute or 'act' in attribute.split('_')
+    if is_activation and is_function and function_name(value):
+      yield NormOrAct(f'{path}/{attribute}'.lstrip('/'), 'activation', function_name(value))

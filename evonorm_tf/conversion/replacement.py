@@ -1,0 +1,186 @@
+"""What takes the place of one batch normalization, which functions count as its activation, and the weights' carrying.
+
+A BN-ReLU or BN-SiLU layer is the batch normalization it replaces, so it takes over all of its options and weights.
+Every other layer is another function: it starts fresh, from the replaced layer's initializers of γ and β.
+"""
+
+import tensorflow as tf
+import tf_keras
+
+from evonorm_tf.layers.baselines import BatchNormAct
+from evonorm_tf.layers.norm_act import NormActFactory
+
+BATCH_NORMALIZATIONS = (tf_keras.layers.BatchNormalization, tf_keras.layers.experimental.SyncBatchNormalization)
+
+# The rectifiers and their smooth kin. A bounded function (sigmoid, tanh, softmax) is a gate or an output and stays: a
+# norm-activation layer in its place would leave the range that the model counts on.
+FUSIBLE_FUNCTIONS = frozenset((
+    'relu', 'relu6', 'leaky_relu', 'prelu', 'elu', 'selu', 'gelu', 'silu', 'hard_swish', 'mish', 'softplus',
+    'softsign', 'thresholded_relu'))
+_OTHER_NAMES = {'swish': 'silu', 'simple_swish': 'silu'}
+_ACTIVATION_LAYERS = {
+    tf_keras.layers.ReLU: 'relu',
+    tf_keras.layers.LeakyReLU: 'leaky_relu',
+    tf_keras.layers.PReLU: 'prelu',
+    tf_keras.layers.ELU: 'elu',
+    tf_keras.layers.ThresholdedReLU: 'thresholded_relu',
+    tf_keras.layers.Softmax: 'softmax',
+}
+_ACTIVATION_OPS = frozenset((*FUSIBLE_FUNCTIONS, 'sigmoid', 'tanh', 'softmax', 'log_softmax'))
+
+_VECTOR_OPTIONS = tuple(f'{vector}_{option}' for vector in ('gamma', 'beta')
+                        for option in ('initializer', 'regularizer', 'constraint'))
+_BATCH_NORM_OPTIONS = ('epsilon', 'momentum', 'center', 'scale')
+_BATCH_NORM_WEIGHTS = ('gamma', 'beta', 'moving_mean', 'moving_variance')
+
+
+def has_batch_norm(layer: tf_keras.layers.Layer) -> bool:
+  """Whether the layer holds a batch normalization in itself, at any depth, other than that of a `BatchNormAct`."""
+  parts = () if isinstance(layer, BatchNormAct) else layer._flatten_layers(recursive=False, include_self=False)
+  return any(isinstance(part, BATCH_NORMALIZATIONS) or has_batch_norm(part) for part in parts)
+
+
+def function_name(activation) -> str | None:
+  """Returns the name of an activation function, or of the one that a layer applies and nothing else; else None.
+
+  One function has one name: "silu" for swish, "relu6" for `ReLU(6.)`. The identity is no activation: None.
+  """
+  if isinstance(activation, tf_keras.layers.Activation):
+    return function_name(activation.activation)
+  if isinstance(activation, tf_keras.layers.ReLU) and activation.max_value == 6:
+    return 'relu6'
+  if isinstance(activation, tf_keras.layers.Layer):
+    name = _ACTIVATION_LAYERS.get(type(activation)) or _op_name(activation)
+  else:
+    name = getattr(getattr(activation, 'func', activation), '__name__', None)  # `func` of a functools.partial
+  name = _OTHER_NAMES.get(name, name)
+  return None if name in ('linear', 'identity') else name
+
+
+def _op_name(layer: tf_keras.layers.Layer) -> str | None:
+  """The activation's name, where the layer is the call of an op such as tf.nn.relu on a symbolic tensor."""
+  name = (getattr(layer, 'symbol', None) or '').rpartition('.')[-1]
+  return name if _OTHER_NAMES.get(name, name) in _ACTIVATION_OPS else None
+
+
+def check_channels_last(bn: tf_keras.layers.Layer) -> None:
+  """Raises ValueError, naming the layer, unless it normalizes the last axis."""
+  axes = list(bn.axis) if isinstance(bn.axis, (list, tuple)) else [bn.axis]
+  if axes not in ([-1], [bn.input_spec.ndim - 1 if bn.built else -1]):
+    raise ValueError(f'Layer {bn.name!r} must normalize the last axis (channels last), received axis {axes}.')
+
+
+def replace_norm(bn: tf_keras.layers.Layer, norm_act, nonlinearity: bool) -> tf_keras.layers.Layer:
+  """Returns the unbuilt layer that takes the place, the name, the dtype and `trainable` of a batch normalization.
+
+  Args:
+    bn: the batch normalization.
+    norm_act: a factory of norm-activation layers.
+    nonlinearity: True for the fused layer, False for its affine form.
+
+  Raises:
+    ValueError: if `bn` does not normalize the last axis.
+  """
+  check_channels_last(bn)
+  layer = norm_act(nonlinearity=nonlinearity, name=bn.name, **_options(bn, norm_act))
+  layer.trainable = bn.trainable
+  return layer
+
+
+def _options(bn: tf_keras.layers.Layer, norm_act) -> dict:
+  """The options of `bn` that the new layer takes over; those that the factory sets win."""
+  options = {'dtype': bn.dtype_policy}
+  if not isinstance(norm_act, NormActFactory):
+    return options
+  config = bn.get_config()
+  options.update({option: config[option] for option in _VECTOR_OPTIONS})
+  if issubclass(norm_act.layer_class, BatchNormAct):
+    options.update({option: config[option] for option in _BATCH_NORM_OPTIONS})
+  if norm_act.leaves_open('synchronized'):
+    options['synchronized'] = bn.synchronized
+  return {option: value for option, value in options.items() if option not in norm_act.options}
+
+
+def clone_layer(layer: tf_keras.layers.Layer, layer_class=None, **config) -> tf_keras.layers.Layer:
+  """Returns a fresh layer with the same configuration, name, dtype and `trainable`.
+
+  Args:
+    layer: the layer.
+    layer_class: the class of the clone (default: the layer's own).
+    **config: what the layer's configuration lacks, or what stands for a part of it.
+  """
+  if type(layer) is tf_keras.layers.Activation:
+    # Model Garden's may hold a functools.partial, which has no configuration.
+    clone = tf_keras.layers.Activation(layer.activation)
+  else:
+    clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
+  _carry_identity(layer, clone)
+  return clone
+
+
+def carry_weights(old, new) -> None:
+  """Copies the weights of a layer to its replacement, part by part where it has parts; builds parts not yet built.
+
+  A batch normalization's weights go to a `BatchNormAct` only, and those that a fused activation had (PReLU) nowhere.
+  """
+  for part, new_part in pair_parts(old, new):
+    if isinstance(part, BATCH_NORMALIZATIONS) and not isinstance(new_part, BATCH_NORMALIZATIONS):
+      if part.built and isinstance(new_part, BatchNormAct):  # blocks make parts that they never call
+        _copy_batch_norm(part, new_part.norm)
+    elif isinstance(part, tf.Variable):
+      new_part.assign(part)
+    else:
+      new_part.set_weights(part.get_weights())
+      if hasattr(new_part, 'finalize_state'):
+        new_part.finalize_state()  # tf_keras's Normalization computes with constants that it derives from its weights
+
+
+def pair_parts(old, new) -> list[tuple]:
+  """Returns the pairs of corresponding normalizations, layers without any, and variables of a layer and another.
+
+  Layers are given the name, the dtype and `trainable` of the old one, and are built where that is.
+  """
+  if isinstance(old, BATCH_NORMALIZATIONS) and not isinstance(new, BATCH_NORMALIZATIONS):
+    _build_like(old, new)
+    return [(old, new)]
+  if isinstance(old, tf_keras.layers.Layer) and not has_batch_norm(old):
+    # A layer comes before its parts, so that these exist, where its `build` makes them, when their turn comes.
+    for part, new_part in zip(old._flatten_layers(), new._flatten_layers()):
+      _carry_identity(part, new_part)
+      _build_like(part, new_part)
+    return [(old, new)]
+  if isinstance(old, tf.Variable):
+    return [(old, new)]
+  if isinstance(old, tf_keras.layers.Layer):
+    _carry_identity(old, new)
+  # Attributes and elements, and not the order of weights, pair the parts: a replaced part moves to the end of that.
+  parts, new_parts = old._trackable_children(), new._trackable_children()
+  return [pair for name, part in parts.items() if hasattr(new_parts.get(name), '_trackable_children')
+          for pair in pair_parts(part, new_parts[name])]
+
+
+def _carry_identity(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
+  """Gives a layer, but not its parts, the name, the dtype and `trainable` of another."""
+  # The configuration of Model Garden's heads lacks all three, and what `build` makes in a block takes them from
+  # elsewhere.
+  new._name = old.name
+  new._trainable = old._trainable
+  if new.dtype_policy.name != old.dtype_policy.name:
+    new._set_dtype_policy(old.dtype_policy)
+
+
+def _build_like(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
+  """Builds a layer for the input of another one that is built, with its weights' names."""
+  if new.built or not old.built:
+    return
+  scope = old.weights[0].name.rpartition('/')[0] if old.weights else old.name
+  with tf.name_scope(f'{scope}/'):  # the slash makes the scope absolute
+    new.build_from_config(old.get_build_config())
+  new.built = True  # a `build` that does not say so would be run again, with fresh weights, at the first call
+
+
+def _copy_batch_norm(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
+  for name in _BATCH_NORM_WEIGHTS:
+    source, target = getattr(old, name, None), getattr(new, name, None)
+    if source is not None and target is not None:
+      target.assign(source)

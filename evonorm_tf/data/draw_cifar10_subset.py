@@ -1,0 +1,82 @@
+"""Draws the class-balanced subset of CIFAR-10 that is bundled with the package, as a TFDS dataset.
+
+  python -m evonorm_tf.data.draw_cifar10_subset --data_dir=DIR --output=evonorm_tf/data
+
+DIR is a TFDS folder with cifar10 prepared. Images keep their ids and the bytes of their PNG files.
+The same seed gives the same images in the same order; the files may differ in the order of a record's fields.
+"""
+
+import io
+import pathlib
+
+from absl import app
+from absl import flags
+import numpy as np
+
+from evonorm_tf.data import cifar10
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('data_dir', None, 'TFDS folder in which the whole of cifar10 is prepared.', required=True)
+flags.DEFINE_string('output', None, 'Folder that receives the subset as cifar10_subset/<version>.', required=True)
+flags.DEFINE_integer('train_images', 5000, 'Training images, as many of each class.', lower_bound=10)
+flags.DEFINE_integer('test_images', 1000, 'Test images, as many of each class.', lower_bound=10)
+flags.DEFINE_integer('seed', 0, 'The same seed draws the same images.')
+
+DESCRIPTION = (
+    'A class-balanced random subset of CIFAR-10 (Krizhevsky 2009): 32x32 colour images in 10 classes. Images, labels '
+    'and ids are those of the TFDS dataset cifar10 3.0.2; training and test images come from its splits of that name.')
+CITATION = """@techreport{Krizhevsky09learningmultiple,
+  author = {Alex Krizhevsky},
+  title = {Learning multiple layers of features from tiny images},
+  institution = {University of Toronto},
+  year = {2009}
+}"""
+
+
+def subset_info(tfds, output):
+  """Returns the DatasetInfo of the subset: the features of cifar10 with the names of its labels."""
+  directory = pathlib.Path(output) / cifar10.SUBSET_NAME / cifar10.SUBSET_VERSION
+  directory.mkdir(parents=True, exist_ok=True)
+  identity = tfds.core.dataset_info.DatasetIdentity(
+      name=cifar10.SUBSET_NAME, version=tfds.core.Version(cifar10.SUBSET_VERSION), data_dir=str(directory),
+      module_name='evonorm_tf.data.draw_cifar10_subset')
+  features = tfds.features.FeaturesDict({
+      'id': tfds.features.Text(),
+      'image': tfds.features.Image(shape=(32, 32, 3), encoding_format='png'),
+      'label': tfds.features.ClassLabel(names=cifar10.LABEL_NAMES),
+  })
+  return tfds.core.DatasetInfo(
+      builder=identity, description=DESCRIPTION, features=features, supervised_keys=('image', 'label'),
+      homepage='https://www.cs.toronto.edu/~kriz/cifar.html', citation=CITATION)
+
+
+def draw_examples(tfds, builder, split, images, seed):
+  """Returns `images` examples of a split, as many of each class, in random order."""
+  undecoded = {'image': tfds.decode.SkipDecoding()}
+  full = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False, decoders=undecoded))
+  full = {key: values[np.argsort(full['id'])] for key, values in full.items()}
+  # The validation split's rule: as many of each class, by seed.
+  _, (indices, _) = cifar10.train_validation_split(np.arange(len(full['label'])), full['label'], images, seed)
+  for i in np.random.default_rng(seed).permutation(indices):
+    yield {'id': full['id'][i], 'image': io.BytesIO(full['image'][i]), 'label': full['label'][i]}
+
+
+def write_subset(tfds, builder, output, sizes, seed):
+  """Writes the subset under `output`; `sizes` gives the number of images of each split."""
+  writer = tfds.core.SequentialWriter(subset_info(tfds, output), max_examples_per_shard=max(sizes.values()))
+  writer.initialize_splits(list(sizes))
+  for split, images in sizes.items():
+    writer.add_examples({split: list(draw_examples(tfds, builder, split, images, seed))})
+  writer.close_all()
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unknown arguments {argv[1:]}.')
+  tfds = cifar10.import_tfds()
+  builder = tfds.builder('cifar10', data_dir=FLAGS.data_dir)
+  write_subset(tfds, builder, FLAGS.output, {'train': FLAGS.train_images, 'test': FLAGS.test_images}, FLAGS.seed)
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,1 @@
+"""Accelerators by name, and what TensorFlow keeps of traced graphs."""

@@ -1,0 +1,105 @@
+"""Names that modules had in version 0.1: importing one, or binding it in gin, still works and warns once.
+
+They are kept for one release. Modules that became packages of the same name (`evonorm_tf.classification`,
+`search.evaluation`, `search.journal`, ...) need no entry, for the package offers what the module offered.
+"""
+
+from collections.abc import Sequence
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import re
+import sys
+import types
+import warnings
+
+
+def _in(folder: str, names: str) -> dict[str, str]:
+  return {name: f'{folder}.{name}' for name in names.split()}
+
+
+_FORMER = {
+    'evonorm_tf': {
+        **_in('cli', 'training_flags interrupt_watch'),
+        **_in('output', 'model_dir markdown figures'),
+        **_in('devices', 'strategy graph_memory'),
+        **_in('graph', 'layer_graph primitives'),
+        **_in('layers', 'fused rational_sigmoid moments elementwise baselines addons norm_act'),
+        **_in('models', 'resnet mobilenet mnasnet efficientnet inverted_bottleneck scaling endpoints backbones'),
+        **_in('conversion', 'convert replacement model_graph block_registry model_garden_blocks'),
+        **_in('data', 'cifar10 imagenet imagenet_files imagenet_augmentation record_streams classification_data'),
+        **_in('training', 'arguments resumable_trainer checkpoints trained_model optimization '
+            'model_settings step_randomness moving_average hosts finite_guard saved_models'),
+        **_in('classification', 'full_batches'),
+        'experiment': 'cli.gin_binary', 'layer_bodies': 'layers.norm_act_body', 'evonorm_bodies': 'layers.evonorm',
+        'graph_body': 'layers.graph_layer', 'evonorm': 'layers.keras2', 'graph_layer': 'layers.keras2_graph_layer',
+        'norm_act_layer': 'layers.keras2_norm_act_layer', 'spelt_out': 'conversion.expressions',
+        'remaining': 'conversion.inventory', 'cifar10_subset': 'data.draw_cifar10_subset',
+        'training_config': 'training.config', 'experiment_runner': 'training.runner',
+        'training_process': 'training.process', 'training_log': 'training.log',
+        'resumable_task': 'training.resumable', 'classification_task': 'classification.task',
+        'classification_export': 'classification.export', 'sweep_runs': 'batch_size_sweep.runs',
+        'sweep_hparams': 'batch_size_sweep.hparams', 'sweep_progress': 'batch_size_sweep.progress',
+        'sweep_report': 'batch_size_sweep.report',
+    },
+}
+# Former name of a module -> the present one.
+FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'
+                  for package, modules in _FORMER.items() for former, present in modules.items()}
+# The short names, as gin bindings use them, of modules whose last part has changed.
+_FORMER_PREFIXES = {former.rpartition('.')[2]: present.rpartition('.')[2] for former, present in FORMER_MODULES.items()
+                    if former.rpartition('.')[2] != present.rpartition('.')[2]}
+
+
+class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+  """Finds former names last, after all other finders, and loads the present module in their place."""
+
+  def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+                ) -> importlib.machinery.ModuleSpec | None:
+    return importlib.machinery.ModuleSpec(fullname, self) if fullname in FORMER_MODULES else None
+
+  def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+    """Leaves the making of an empty module to Python; `exec_module` replaces it."""
+
+  def exec_module(self, module: types.ModuleType) -> None:
+    _warn(module.__name__, FORMER_MODULES[module.__name__])
+    sys.modules[module.__name__] = importlib.import_module(FORMER_MODULES[module.__name__])
+
+  def get_code(self, fullname: str) -> types.CodeType:
+    """Returns the present module's code, for `python -m` with a former name."""
+    present = FORMER_MODULES[fullname]
+    _warn(fullname, present)
+    return importlib.util.find_spec(present).loader.get_code(present)
+
+  def get_source(self, fullname: str) -> str:
+    present = FORMER_MODULES[fullname]
+    return importlib.util.find_spec(present).loader.get_source(present)
+
+
+def install() -> None:
+  """Lets Python's import find former names; a second call changes nothing."""
+  if not any(isinstance(finder, _FormerNameFinder) for finder in sys.meta_path):
+    sys.meta_path.append(_FormerNameFinder())
+
+
+def present_binding(binding: str) -> str:
+  """Returns a gin binding in which former names of modules are replaced by the present ones.
+
+  Args:
+    binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()".
+  """
+  def replace(match: re.Match) -> str:
+    former = match[0]
+    present = FORMER_MODULES.get(former) or _FORMER_PREFIXES.get(former)
+    if not present:
+      return former
+    _warn(former, present)
+    return present
+  # A module's name is followed by the name of a class or function and, of a bound one, its argument.
+  return re.sub(r'''(?<![\w.'"])[a-z_]\w*(?:\.[a-z_]\w*)*?(?=\.(?:[A-Z]\w*|run_\w+))''', replace, binding)
+
+
+def _warn(former: str, present: str) -> None:
+  warnings.warn(f'{former} is now {present}; the former name goes away with the next release.', FutureWarning,
+                stacklevel=3)

@@ -1,0 +1,194 @@
+"""LayerGraph: a norm-activation layer as a directed acyclic graph of primitives (paper section 3).
+
+Frozen data without TensorFlow. `keras2_graph_layer.GraphLayer` runs it; `search` makes and judges graphs.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+import numpy as np
+
+from evonorm_tf.graph import primitives
+from evonorm_tf.output.markdown import one_line
+
+INITIAL_NODES = ('x', '0', 'v0', 'v1')
+FORMAT, VERSION = 'evonorm_tf.graph.layer_graph', 1
+MAX_NODES = 1000  # a bound on files, far above the paper's 10 intermediate nodes
+
+
+class LayerGraphError(ValueError):
+  """A graph or graph file that is not valid. The message names the node and what is wrong with it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+  """An intermediate node.
+
+  Attributes:
+    primitive: a name of `primitives.PRIMITIVES`.
+    inputs: the indices of its arguments; 0 to 3 are x, the zero tensor, v0 and v1, the first intermediate node is 4.
+    axes: a moment's index set, one of `primitives.INDEX_SETS`; empty for every other primitive.
+  """
+  primitive: str
+  inputs: tuple[int, ...]
+  axes: str = ''
+
+  def __post_init__(self):
+    object.__setattr__(self, 'inputs', tuple(self.inputs))  # a list would make the graph unhashable
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerGraph:
+  """A norm-activation layer: its last node is the output, to which the layer applies γ and β.
+
+  Attributes:
+    nodes: the intermediate nodes, each reading the initial ones (`INITIAL_NODES`) or earlier ones.
+
+  Raises:
+    LayerGraphError: if a node is not valid.
+  """
+  nodes: tuple[Node, ...]
+
+  def __post_init__(self):
+    object.__setattr__(self, 'nodes', tuple(self.nodes))
+    if not self.nodes:
+      raise LayerGraphError('A layer graph needs at least one intermediate node, received none.')
+    for index, node in enumerate(self.nodes, len(INITIAL_NODES)):
+      _check_node(index, node)
+
+  @property
+  def output(self) -> int:
+    """The index of the output node."""
+    return len(INITIAL_NODES) + len(self.nodes) - 1
+
+  def node(self, index: int) -> Node:
+    """The intermediate node of this index (4 and up)."""
+    return self.nodes[index - len(INITIAL_NODES)]
+
+  @functools.cached_property
+  def live(self) -> frozenset[int]:
+    """The indices of the nodes that the output depends on, initial ones and itself included."""
+    live = {self.output}
+    for index in range(self.output, len(INITIAL_NODES) - 1, -1):
+      if index in live:
+        live.update(self.node(index).inputs)
+    return frozenset(live)
+
+  def without_dead_nodes(self) -> 'LayerGraph':
+    """The same function with the intermediate nodes removed that the output does not depend on."""
+    kept = [i for i in range(len(INITIAL_NODES), self.output + 1) if i in self.live]
+    index_of = {i: i for i in range(len(INITIAL_NODES))}
+    index_of.update({old: new for new, old in enumerate(kept, len(INITIAL_NODES))})
+    return LayerGraph(tuple(
+        dataclasses.replace(self.node(i), inputs=tuple(index_of[j] for j in self.node(i).inputs)) for i in kept))
+
+  def evaluate(self, x, v0, v1, groups: int = 32) -> np.ndarray:
+    """Runs the graph in NumPy, with batch moments of the batch itself, as in training.
+
+    Args:
+      x: [N, ..., C].
+      v0, v1: [C].
+      groups: the number of channel groups; where it does not divide C, the largest divisor below.
+
+    Returns:
+      The output node's value, which broadcasts against x.
+    """
+    unit = (1,) * (x.ndim - 1)
+    values = [x, np.zeros(unit + (1,), x.dtype), v0.reshape(unit + (-1,)), v1.reshape(unit + (-1,))]
+    for index, node in enumerate(self.nodes, len(INITIAL_NODES)):
+      primitive = primitives.PRIMITIVES[node.primitive]
+      moment_arguments = (node.axes, groups) if primitive.is_moment else ()
+      values.append(
+          primitive.numpy_form(*(values[i] for i in node.inputs), *moment_arguments) if index in self.live else None)
+    return values[-1]
+
+  def to_dict(self) -> dict:
+    """The graph as JSON data, in the versioned form that `from_dict` reads."""
+    nodes = [{'primitive': n.primitive, **({'axes': n.axes} if n.axes else {}), 'inputs': list(n.inputs)}
+             for n in self.nodes]
+    return {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES), 'nodes': nodes}
+
+  @classmethod
+  def from_dict(cls, data) -> 'LayerGraph':
+    """Reads what `to_dict` wrote; raises LayerGraphError for anything else."""
+    _check_header(data)
+    return cls(tuple(_parse_node(i, n) for i, n in enumerate(data['nodes'], len(INITIAL_NODES))))
+
+  def save(self, path) -> None:
+    """Writes the graph to a JSON file, one node a line."""
+    data = self.to_dict()
+    nodes = ',\n'.join('    ' + json.dumps(n) for n in data.pop('nodes'))
+    header = json.dumps(data)[1:-1]
+    pathlib.Path(path).write_text(f'{{{header},\n  "nodes": [\n{nodes}\n  ]\n}}\n')
+
+  @classmethod
+  def load(cls, path) -> 'LayerGraph':
+    """Reads a JSON file; raises LayerGraphError, naming the file, if it holds no valid graph."""
+    try:
+      return cls.from_dict(json.loads(pathlib.Path(path).read_bytes()))
+    except OSError as e:
+      raise LayerGraphError(f'{path}: cannot be read: {e.strerror}') from e
+    except LayerGraphError as e:
+      raise LayerGraphError(f'{path}: {e}') from e
+    except (ValueError, RecursionError) as e:
+      raise LayerGraphError(f'{path}: not JSON: {e}') from e
+
+
+def _shown(value) -> str:
+  """What a message says of a value that may be anything, and of any length."""
+  return one_line(repr(value))
+
+
+def _check_node(index: int, node: Node) -> None:
+  """Raises LayerGraphError unless the node of this index has a known primitive with the right inputs and axes."""
+  primitive = primitives.PRIMITIVES.get(node.primitive)
+  if primitive is None:
+    known = ', '.join(primitives.PRIMITIVES)
+    raise LayerGraphError(f'Node {index}: unknown primitive {_shown(node.primitive)}; known are {known}.')
+  if len(node.inputs) != primitive.arity:
+    raise LayerGraphError(
+        f'Node {index}: {node.primitive} takes {primitive.arity} `inputs`, received {len(node.inputs)}.')
+  for i in node.inputs:
+    if not 0 <= i < index:
+      raise LayerGraphError(f'Node {index}: `inputs` must be earlier nodes, 0 to {index - 1}, received {_shown(i)}.')
+  if primitive.is_moment and node.axes not in primitives.INDEX_SETS:
+    raise LayerGraphError(
+        f'Node {index}: `axes` of {node.primitive} must be one of {primitives.INDEX_SETS}, received {_shown(node.axes)}.')
+  if node.axes and not primitive.is_moment:
+    raise LayerGraphError(f'Node {index}: {node.primitive} takes no `axes`, received {_shown(node.axes)}.')
+
+
+def _check_header(data) -> None:
+  """Raises LayerGraphError unless `data` is a JSON object of a format and version that is known here."""
+  if not isinstance(data, dict):
+    raise LayerGraphError(f'A layer graph must be a JSON object, received {type(data).__name__}.')
+  expected = {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES)}
+  for key, value in expected.items():
+    if data.get(key) != value or type(data[key]) is not type(value):  # True == 1
+      raise LayerGraphError(f'`{key}` must be {value!r}, received {_shown(data.get(key))}.')
+  unknown = sorted(set(data) - set(expected) - {'nodes'})
+  if unknown:
+    raise LayerGraphError(f'Unknown keys {_shown(unknown)}; a layer graph has {sorted(expected)} and `nodes`.')
+  if not isinstance(data.get('nodes'), list):
+    raise LayerGraphError(f'`nodes` must be a list, received {type(data.get("nodes")).__name__}.')
+  if len(data['nodes']) > MAX_NODES:
+    raise LayerGraphError(f'`nodes` holds {len(data["nodes"])} nodes; at most {MAX_NODES} are read.')
+
+
+def _parse_node(index: int, data) -> Node:
+  """Returns the node that JSON data describes; LayerGraphError for wrong keys or types."""
+  if not isinstance(data, dict):
+    raise LayerGraphError(f'Node {index}: must be a JSON object, received {type(data).__name__}.')
+  unknown = sorted(set(data) - {'primitive', 'inputs', 'axes'})
+  if unknown:
+    raise LayerGraphError(f'Node {index}: unknown keys {_shown(unknown)}; a node has primitive, inputs and axes.')
+  primitive, inputs, axes = data.get('primitive'), data.get('inputs'), data.get('axes', '')
+  if not isinstance(primitive, str):
+    raise LayerGraphError(f'Node {index}: `primitive` must be a string, received {_shown(primitive)}.')
+  if not isinstance(axes, str):
+    raise LayerGraphError(f'Node {index}: `axes` must be a string, received {_shown(axes)}.')
+  if not isinstance(inputs, list) or any(type(i) is not int for i in inputs):
+    raise LayerGraphError(f'Node {index}: `inputs` must be a list of integers, received {_shown(inputs)}.')
+  return Node(primitive, tuple(inputs), axes)

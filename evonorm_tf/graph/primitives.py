@@ -1,0 +1,102 @@
+"""The primitives of layer graphs: name, arity and NumPy form (paper section 3, table of primitives).
+
+No TensorFlow here: `elementwise` and `moments` hold the TensorFlow forms.
+
+All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1:
+v0 and v1 are [1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].
+
+One guard rule, "magnitude clamp", keeps values and gradients finite: where a primitive divides by,
+takes the logarithm of, or the root of a tensor t, |t| is replaced by max(|t|, EPSILON), the sign kept.
+The two second moments add `epsilon` inside the root instead, as the EvoNorm layers do.
+"""
+
+from collections.abc import Callable
+import dataclasses
+
+import numpy as np
+
+EPSILON = 1e-5
+
+# Index sets of the moments: what is averaged over.
+BATCH, LAYER, INSTANCE, GROUP = 'b,w,h', 'w,h,c', 'w,h', 'w,h,c/g'
+INDEX_SETS = (BATCH, LAYER, INSTANCE, GROUP)
+
+
+@dataclasses.dataclass(frozen=True)
+class Primitive:
+  """One operation.
+
+  `numpy_form` takes `arity` arrays; that of a moment takes the index set and the groups too. Where `is_guarded`, it
+  takes `epsilon` by name, to show what the guard does at another value than the layers'.
+  """
+  name: str
+  arity: int
+  numpy_form: Callable[..., np.ndarray]
+  is_moment: bool = False
+  is_guarded: bool = False
+
+
+def largest_divisor(channels: int, groups: int) -> int:
+  """Returns the largest number of at most `groups` that divides `channels` (the S series' group rule)."""
+  return next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
+
+
+def clamp_magnitude(x: np.ndarray, epsilon: float = EPSILON) -> np.ndarray:
+  """sign(x)·max(|x|, epsilon), where zero counts as positive."""
+  return np.copysign(np.maximum(np.abs(x), epsilon), x + 0.)  # + 0. turns -0. into 0.
+
+
+def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
+  """The mean of x over the index set `axes`, every averaged axis kept (at size 1, or C where x varies by group)."""
+  spatial = tuple(range(1, x.ndim - 1))
+  if axes == BATCH:
+    return x.mean((0,) + spatial, keepdims=True)
+  if axes == INSTANCE:
+    return x.mean(spatial, keepdims=True)
+  if axes == LAYER:
+    return x.mean(spatial + (x.ndim - 1,), keepdims=True)
+  mean = x.mean(spatial, keepdims=True)
+  channels = x.shape[-1]
+  size = channels // largest_divisor(channels, groups)
+  grouped = mean.reshape(mean.shape[:-1] + (-1, size)).mean(-1)
+  return np.repeat(grouped, size, -1)
+
+
+def second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
+  return np.sqrt(average(np.square(x), axes, groups) + epsilon)
+
+
+def centered_second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
+  return second_moment(x - average(x, axes, groups), axes, groups, epsilon)
+
+
+def _signed(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
+  """x ↦ sign(x)·function(max(|x|, epsilon))."""
+  return lambda x, epsilon=EPSILON: np.sign(x) * function(np.maximum(np.abs(x), epsilon))
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+  return 0.5 * (1. + np.tanh(0.5 * x))
+
+
+_MOMENTS = (
+    Primitive('first_moment', 1, average, is_moment=True),
+    Primitive('second_moment', 1, second_moment, is_moment=True, is_guarded=True),
+    Primitive('centered_second_moment', 1, centered_second_moment, is_moment=True, is_guarded=True),
+)
+
+PRIMITIVES = {p.name: p for p in (
+    Primitive('add', 2, np.add),
+    Primitive('mul', 2, np.multiply),
+    Primitive('div', 2, lambda x, y, epsilon=EPSILON: x / clamp_magnitude(y, epsilon), is_guarded=True),
+    Primitive('max', 2, np.maximum),
+    Primitive('neg', 1, np.negative),
+    Primitive('sigmoid', 1, sigmoid),
+    Primitive('tanh', 1, np.tanh),
+    Primitive('exp', 1, np.exp),
+    Primitive('abs', 1, np.abs),
+    Primitive('square', 1, np.square),
+    Primitive('log', 1, _signed(np.log), is_guarded=True),
+    Primitive('sqrt', 1, _signed(np.sqrt), is_guarded=True),
+    *_MOMENTS,
+)}

@@ -1,0 +1,1 @@
+"""The EvoNorm layers, layers that run a graph, their baselines, and the registry that names them."""

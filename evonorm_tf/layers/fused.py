@@ -1,0 +1,214 @@
+"""The EvoNorms with a gradient of their own, which keeps little between forward and backward; compiled on request.
+
+An EvoNorm y = f(x; statistics of x, weights) is taken in three steps:
+
+1. the mean and the variance over the positions of each sample and channel;
+2. a few coefficients, vectors over channels for each sample or for all: every statistic over groups or the batch
+   follows from those of step 1 (law of total variance);
+3. y, elementwise in x and the coefficients.
+
+Kept for the gradient are x, in its own dtype, and the statistics of step 1. The backward pass takes sums over positions
+for the gradients of the coefficients, differentiates step 2 as it stands, and makes dx in one more elementwise pass.
+It can be differentiated in turn. Index sets are those of `primitives`; tensors are [N, positions, C].
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import dataclasses
+import functools
+
+import tensorflow as tf
+
+from evonorm_tf.graph import primitives
+from evonorm_tf.layers import moments
+from evonorm_tf.layers.rational_sigmoid import rational_sigmoid
+
+SLICES = 16  # of the positions, in compiled sums
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleEquation:
+  """The S series: y = x·σ(v1·x) / √(moment + ε) · γ + β.
+
+  Attributes:
+    epsilon: ε.
+    groups: number of channel groups.
+    centered: whether the moment is s²_{w,h,c/g}(x), else μ_{w,h,c/g}(x²).
+    has_v1: whether there is a v1; else it is 1.
+    rational: whether σ is the approximation of `rational_sigmoid`.
+  """
+  epsilon: float
+  groups: int
+  centered: bool = True
+  has_v1: bool = False
+  rational: bool = False
+
+  def moment(self, mean, variance):
+    """Returns the moment, [N, 1, C]."""
+    if self.centered:
+      return moments.total_variance(mean, variance, primitives.GROUP, self.groups)
+    return moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
+
+  def coefficients(self, mean, variance, moment, gamma, beta, v1=None):
+    """Returns v1, γ / √(moment + ε) and β, each [N or 1, 1, C]."""
+    del mean, variance
+    factor = tf.math.rsqrt(moment + self.epsilon) * gamma
+    return _shared(tf.ones_like(gamma) if v1 is None else v1), factor, _shared(beta)
+
+  def output(self, x, v1, factor, beta):
+    return x * self._sigmoid(v1 * x) * factor + beta
+
+  def terms(self, x, dy, v1, factor, beta):
+    """Returns what is to be summed over positions for `coefficient_gradients`."""
+    del factor, beta
+    s = self._sigmoid(v1 * x)
+    gated = dy * x * s
+    return [dy, gated] + ([gated * x * (1. - s)] if self.has_v1 else [])
+
+  def coefficient_gradients(self, sums, v1, factor, beta):
+    dy, gated, *by_v1 = sums
+    return _reduce_to(v1, factor * by_v1[0] if by_v1 else tf.zeros_like(v1)), gated, _reduce_to(beta, dy)
+
+  def input_gradient(self, x, dy, v1, factor, beta):
+    """Returns dx as if the coefficients did not depend on x."""
+    del beta
+    t = v1 * x
+    s = self._sigmoid(t)
+    return dy * factor * s * (1. + t * (1. - s))
+
+  def _sigmoid(self, t):
+    return rational_sigmoid(t) if self.rational and t.dtype == tf.float32 else tf.sigmoid(t)
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchEquation:
+  """The B series: y = x / max(√(s²_{b,w,h}(x) + ε), p·x + q) · γ + β.
+
+  Attributes:
+    epsilon: ε.
+    series: tells p and q: 'b0' for v1 and √(s²_{w,h}(x) + ε), 'b1' for √(μ_{w,h}(x²) + ε) twice, 'b2' for −1 and that.
+    synchronized: whether the batch is the global one, over all replicas of the tf.distribute strategy.
+  """
+  epsilon: float
+  series: str
+  synchronized: bool = False
+
+  def moment(self, mean, variance):
+    """Returns s²_{b,w,h}(x), [1, 1, C]."""
+    return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
+
+  def coefficients(self, mean, variance, moment, gamma, beta, v1=None):
+    """Returns √(s²_{b,w,h}(x) + ε), p, q, γ and β, each [N or 1, 1, C]."""
+    if self.series == 'b0':
+      p, q = _shared(v1), tf.sqrt(variance + self.epsilon)
+    else:
+      q = tf.sqrt(variance + tf.square(mean) + self.epsilon)
+      p = q if self.series == 'b1' else _shared(-tf.ones_like(gamma))
+    return tf.sqrt(moment + self.epsilon), p, q, _shared(gamma), _shared(beta)
+
+  def output(self, x, deviation, p, q, gamma, beta):
+    return x / tf.maximum(deviation, p * x + q) * gamma + beta
+
+  def terms(self, x, dy, deviation, p, q, gamma, beta):
+    """Returns what is to be summed over positions for `coefficient_gradients`."""
+    del gamma, beta
+    instance = p * x + q
+    inverse = 1. / tf.maximum(deviation, instance)
+    ratio = dy * x * inverse
+    by_instance = tf.where(instance > deviation, ratio * inverse, 0.)
+    return [dy, ratio, by_instance, by_instance * x]
+
+  def coefficient_gradients(self, sums, deviation, p, q, gamma, beta):
+    dy, ratio, by_q, by_p = sums
+    # ratio = dy·x/d. Where d = p·x + q, it sums up to p·by_p + q·by_q; elsewhere d is the deviation.
+    by_deviation = (ratio - p * by_p - q * by_q) / deviation
+    return (_reduce_to(deviation, -gamma * by_deviation), _reduce_to(p, -gamma * by_p), -gamma * by_q,
+            _reduce_to(gamma, ratio), _reduce_to(beta, dy))
+
+  def input_gradient(self, x, dy, deviation, p, q, gamma, beta):
+    """Returns dx as if the coefficients did not depend on x."""
+    del beta
+    instance = p * x + q
+    inverse = 1. / tf.maximum(deviation, instance)
+    return dy * gamma * inverse * tf.where(instance > deviation, 1. - p * x * inverse, 1.)
+
+
+Equation = SampleEquation | BatchEquation
+
+
+def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], given_moment: tf.Tensor | None = None,
+             jit_compile: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+  """Evaluates an EvoNorm, with a gradient of its own with respect to x and the weights.
+
+  Args:
+    equation: which one.
+    x: [N, ..., C] of rank 2 to 5, any floating dtype.
+    weights: γ, β, and v1 where there is one, [C] each, float32 or float64: the dtype of all computations.
+    given_moment: [C], to be taken for the equation's moment, a constant; None for that of x.
+    jit_compile: whether XLA compiles the forward and the backward pass, each as a whole. Not for synchronized ones.
+
+  Returns:
+    y, of x's shape and dtype, and the moment, [N or 1, 1, C]. No gradient flows through the latter.
+  """
+  forward, backward = (
+      _compiled(function, equation) if jit_compile else functools.partial(function, equation, 1)
+      for function in (_forward, _backward))
+
+  @tf.custom_gradient
+  def with_gradient(x, *weights):
+    # Without stop_gradient, a tape around would record the inside of `forward` as well.
+    y, mean, variance, moment = forward(tf.stop_gradient(x), given_moment, *map(tf.stop_gradient, weights))
+
+    def gradient(dy, *_):
+      return backward(x, dy, *moments.as_position_moments(x, mean, variance), given_moment, *weights)
+    return (y, moment), gradient
+
+  y, moment = with_gradient(moments.flatten_positions(x), *weights)
+  return tf.reshape(y, tf.shape(x)), tf.stop_gradient(moment)
+
+
+def _forward(equation, slices, x, given_moment, *weights):
+  """Returns y, the mean and the variance of x over its positions, and the equation's moment."""
+  wide = tf.cast(x, weights[0].dtype)
+  mean, variance = moments.sum_position_moments(wide, slices)
+  moment = _moment(equation, mean, variance, given_moment)
+  coefficients = equation.coefficients(mean, variance, moment, *weights)
+  return tf.cast(equation.output(wide, *coefficients), x.dtype), mean, variance, moment
+
+
+def _backward(equation, slices, x, dy, mean, variance, given_moment, *weights):
+  """Returns the gradients with respect to x and the weights."""
+  wide, wide_dy = (tf.cast(t, weights[0].dtype) for t in (x, dy))
+  with tf.GradientTape() as tape:
+    tape.watch([mean, variance, *weights])
+    moment = _moment(equation, mean, variance, given_moment)
+    coefficients = equation.coefficients(mean, variance, moment, *weights)
+  sums = moments.position_sums(lambda x, dy: equation.terms(x, dy, *coefficients), [wide, wide_dy], slices)
+  mean_gradient, variance_gradient, *weight_gradients = tape.gradient(
+      coefficients, [mean, variance, *weights], equation.coefficient_gradients(sums, *coefficients),
+      tf.UnconnectedGradients.ZERO)
+  dx = equation.input_gradient(wide, wide_dy, *coefficients)
+  dx += moments.position_moments_gradient(wide, mean, mean_gradient, variance_gradient)
+  return tf.cast(dx, x.dtype), *weight_gradients
+
+
+def _moment(equation, mean, variance, given_moment):
+  return equation.moment(mean, variance) if given_moment is None else _shared(given_moment)
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(function, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
+  """`_forward` or `_backward` compiled by XLA, once for all layers of an equation."""
+  if isinstance(equation, SampleEquation) and moments.on_cpu():
+    equation = dataclasses.replace(equation, rational=True)
+  return tf.function(functools.partial(function, equation, SLICES), jit_compile=True, autograph=False)
+
+
+def _shared(vector: tf.Tensor) -> tf.Tensor:
+  """[C] or [1, 1, C] -> [1, 1, C], a coefficient that all samples share."""
+  return tf.reshape(vector, [1, 1, -1])
+
+
+def _reduce_to(coefficient: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+  """Sums up the gradient [N, 1, C] over the samples where they share the coefficient."""
+  return tf.reduce_sum(gradient, 0, keepdims=True) if coefficient.shape[0] == 1 else gradient

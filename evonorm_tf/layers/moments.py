@@ -1,0 +1,181 @@
+"""Moments over the paper's index sets: the sample alone, its channel groups, or the batch (paper section 2).
+
+Callers pass float32 (or float64): float16 and bfloat16 lose the sums that statistics are made of.
+Every moment keeps its averaged axes, so that it broadcasts against x of shape [N, ..., C]. All axes of x may have
+size 1 (a constant of the layer, or another moment): averaging over such an axis leaves the value as it is.
+
+A position is one place of the spatial axes. Sums over positions come first, and here from [N, positions, C].
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from evonorm_tf.graph import primitives
+
+
+def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
+  """Returns the mean of x over an index set.
+
+  Args:
+    x: [N, ..., C], float32 or float64.
+    axes: one of `primitives.INDEX_SETS`.
+    groups: the number of channel groups of `primitives.GROUP`; where it does not divide C, the largest divisor below.
+    synchronized: whether the batch is the global one, over all replicas of the tf.distribute strategy.
+
+  Returns:
+    [N, 1, ..., 1, C] over `INSTANCE` and `GROUP` (each channel holding its group's mean), [N, 1, ..., 1] over `LAYER`,
+    [1, ..., 1, C] over `BATCH`.
+  """
+  spatial_mean = _spatial_mean(x)
+  if axes == primitives.INSTANCE:
+    return spatial_mean
+  if axes == primitives.LAYER:
+    return tf.reduce_mean(spatial_mean, -1, keepdims=True)
+  if axes == primitives.GROUP:
+    return _group_mean(spatial_mean, groups)
+  return _batch_mean(spatial_mean, synchronized)
+
+
+def variance(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
+  """Returns s², the biased variance of x over an index set; arguments and shape as `average`.
+
+  Between forward and backward only x and statistics are kept.
+  """
+  return total_variance(*_spatial_moments(x), axes, groups, synchronized)
+
+
+def total_variance(mean: tf.Tensor, variance: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
+                   ) -> tf.Tensor:
+  """Returns s² over an index set from the mean and the variance over positions; arguments and shape as `average`.
+
+  It is the mean of the variances plus the variance of the means.
+  """
+  total_mean = average(mean, axes, groups, synchronized)
+  return average(variance + tf.square(mean - total_mean), axes, groups, synchronized)
+
+
+def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
+  """Returns μ(x²) over an index set; arguments and shape as `average`."""
+  return average(tf.square(x), axes, groups, synchronized)
+
+
+def flatten_positions(x: tf.Tensor) -> tf.Tensor:
+  """[N, ..., C] -> [N, positions, C], as much of the shape static as is known."""
+  positions = x.shape[1:-1]
+  count = math.prod(positions) if positions.is_fully_defined() else tf.reduce_prod(tf.shape(x)[1:-1])
+  return tf.reshape(x, [tf.shape(x)[0] if x.shape[0] is None else x.shape[0], count, x.shape[-1]])
+
+
+def position_sums(terms: Callable[..., list[tf.Tensor]], tensors: Sequence[tf.Tensor], slices: int = 1
+                  ) -> list[tf.Tensor]:
+  """Returns the sums over positions of each tensor that `terms(*tensors)` returns.
+
+  Args:
+    terms: elementwise in tensors of shape [N, positions, C], whatever the number of positions.
+    tensors: [N, positions, C].
+    slices: positions are first added up elementwise from so many slices, and the terms laid side by side. XLA makes
+      that one loop on a CPU, in which one sample's terms find its data in the cache, while it would make one slower
+      loop for each sum over an axis. Fewer slices where the positions do not divide; 1 for none.
+
+  Returns:
+    [N, 1, C] each.
+  """
+  count, channels = tensors[0].shape[1:]
+  slices = 1 if count is None else primitives.largest_divisor(count, slices)
+  if slices == 1:
+    return [_sum_rows(term) for term in terms(*tensors)]
+  sliced = (tf.unstack(tf.reshape(t, [-1, slices, count // slices, channels]), axis=1) for t in tensors)
+  totals = [functools.reduce(tf.add, parts) for parts in zip(*(terms(*parts) for parts in zip(*sliced)))]
+  rows = tf.reshape(tf.concat(totals, 1), [-1, count // slices, channels])
+  return tf.unstack(tf.reshape(_sum_rows(rows), [-1, len(totals), 1, channels]), axis=1)
+
+
+def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the mean and the variance over positions of x [N, positions, C], [N, 1, C] each; `slices` as above."""
+  count = tf.cast(tf.shape(x)[1], x.dtype)
+  slices = 1 if x.shape[1] is None else primitives.largest_divisor(x.shape[1], slices)
+  if slices == 1:
+    # In two passes: E[x²] − E[x]² loses all digits where the mean is large against the deviation.
+    mean = _sum_rows(x) / count
+    return mean, _sum_rows(tf.math.squared_difference(x, mean)) / count
+  # In one pass, as deviations from the mean of the first slice. That is a part of the data, and so at most
+  # √(slices − 1) standard deviations away from the mean: E[d²] − E[d]² stays exact but for a factor of `slices`.
+  part = x.shape[1] // slices
+  pilot = _sum_rows(x[:, :part]) / part
+  deviation, square = position_sums(lambda x: [x - pilot, tf.math.squared_difference(x, pilot)], [x], slices)
+  deviation /= count
+  return pilot + deviation, tf.maximum(square / count - tf.square(deviation), 0.)
+
+
+def as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns mean and variance as they are, with the gradient that they have as moments of x."""
+
+  @tf.custom_gradient
+  def with_gradient(x):
+    return (tf.identity(mean), tf.identity(variance)), lambda *gradients: tf.cast(position_moments_gradient(
+        tf.cast(x, mean.dtype), as_position_moments(x, mean, variance)[0], *gradients), x.dtype)
+
+  return with_gradient(x)
+
+
+def position_moments_gradient(x, mean, mean_gradient, variance_gradient) -> tf.Tensor:
+  """Returns the gradient with respect to x, given those with respect to the mean and the variance over positions."""
+  count = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)
+  return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
+
+
+def _sum_rows(x: tf.Tensor) -> tf.Tensor:
+  """[N, rows, C] -> [N, 1, C]."""
+  if not on_cpu():
+    return tf.reduce_sum(x, 1, keepdims=True)
+  return tf.matmul(tf.ones([tf.shape(x)[0], 1, tf.shape(x)[1]], x.dtype), x)
+
+
+def on_cpu() -> bool:
+  """Whether there is no accelerator. Then sums are matrix products; elsewhere those may round to fewer digits."""
+  return not (tf.config.list_physical_devices('GPU') or tf.config.list_physical_devices('TPU'))
+
+
+def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
+  """[N, ..., C] -> [N, 1, ..., 1, C]."""
+  return x if x.shape.rank == 2 else tf.reduce_mean(x, range(1, x.shape.rank - 1), keepdims=True)
+
+
+@tf.custom_gradient
+def _spatial_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns mean and variance over the spatial axes, [N, 1, ..., 1, C], with a gradient that keeps x alone."""
+  mean = _spatial_mean(x)
+  # In the gradient the mean anew, as a function of x: so it can be differentiated in turn.
+  return (mean, _spatial_mean(tf.math.squared_difference(x, mean))), lambda *gradients: position_moments_gradient(
+      x, _spatial_mean(x), *gradients)
+
+
+def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
+  """[N, 1, ..., 1, C] -> the same shape, each channel holding the mean over its group."""
+  channels = spatial_mean.shape[-1]
+  groups = primitives.largest_divisor(channels, groups)
+  if groups == channels:
+    return spatial_mean
+  mean = tf.reduce_mean(tf.reshape(spatial_mean, [-1, groups, channels // groups]), -1)
+  if on_cpu():  # XLA would repeat an indexing of channels wherever it is needed; a product it makes once
+    members = np.repeat(np.eye(groups), channels // groups, axis=1)
+    mean = tf.matmul(mean, tf.constant(members, mean.dtype))
+  else:
+    mean = tf.repeat(mean, channels // groups, axis=-1)
+  return tf.reshape(mean, tf.shape(spatial_mean))
+
+
+def _batch_mean(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
+  """[N, 1, ..., 1, C] -> [1, ..., 1, C], over the global batch if `synchronized`; 0 of an empty batch."""
+  # Sums and counts, not means: the replicas' shares of a last batch can differ, and be empty.
+  total = tf.reduce_sum(spatial_mean, 0, keepdims=True)
+  count = tf.cast(tf.shape(spatial_mean)[0], total.dtype)
+  replica_context = tf.distribute.get_replica_context()
+  if synchronized and replica_context is not None and replica_context.num_replicas_in_sync > 1:
+    total, count = replica_context.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
+  return tf.math.divide_no_nan(total, count)

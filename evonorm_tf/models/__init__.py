@@ -1,0 +1,1 @@
+"""Networks that take any norm-activation layer: ResNet, MobileNetV2, MnasNet and EfficientNet."""

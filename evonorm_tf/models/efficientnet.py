@@ -1,0 +1,115 @@
+"""EfficientNet-B0 to B7 in which any norm-activation layer can stand (paper section 2).
+
+Reference: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019),
+https://arxiv.org/abs/1905.11946, table 1 and the authors' code for the coefficients. The published networks are
+BN-SiLU; the activation here is `norm_act`'s, except inside squeeze-and-excite.
+"""
+
+import dataclasses
+
+from evonorm_tf.models import scaling
+from evonorm_tf.models.endpoints import build_classifier
+from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
+from evonorm_tf.models.inverted_bottleneck import scale_stages
+from evonorm_tf.models.inverted_bottleneck import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """Coefficients of one of the published networks.
+
+  Attributes:
+    width_multiplier, depth_multiplier: by which channels and blocks of B0 are scaled.
+    resolution: the height and width, in pixels, of the images that it was published with. The model takes any size;
+      input pipelines read it.
+    dropout: the rate before the last layer.
+  """
+  width_multiplier: float
+  depth_multiplier: float
+  resolution: int
+  dropout: float
+
+
+VARIANTS = {
+    'b0': Variant(1.0, 1.0, 224, 0.2),
+    'b1': Variant(1.0, 1.1, 240, 0.2),
+    'b2': Variant(1.1, 1.2, 260, 0.3),
+    'b3': Variant(1.2, 1.4, 300, 0.3),
+    'b4': Variant(1.4, 1.8, 380, 0.4),
+    'b5': Variant(1.6, 2.2, 456, 0.4),
+    'b6': Variant(1.8, 2.6, 528, 0.5),
+    'b7': Variant(2.0, 3.1, 600, 0.5),
+}
+
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+STAGES = (
+    Stage(blocks=1, channels=16, stride=1, expansion=1, kernel_size=3, squeeze_ratio=0.25),
+    Stage(blocks=2, channels=24, stride=2, expansion=6, kernel_size=3, squeeze_ratio=0.25),
+    Stage(blocks=2, channels=40, stride=2, expansion=6, kernel_size=5, squeeze_ratio=0.25),
+    Stage(blocks=3, channels=80, stride=2, expansion=6, kernel_size=3, squeeze_ratio=0.25),
+    Stage(blocks=3, channels=112, stride=1, expansion=6, kernel_size=5, squeeze_ratio=0.25),
+    Stage(blocks=4, channels=192, stride=2, expansion=6, kernel_size=5, squeeze_ratio=0.25),
+    Stage(blocks=1, channels=320, stride=1, expansion=6, kernel_size=3, squeeze_ratio=0.25),
+)
+
+
+def get_variant(variant: str) -> Variant:
+  """Returns the coefficients of 'b0' to 'b7'."""
+  if variant not in VARIANTS:
+    raise ValueError(f'`variant` must be one of {list(VARIANTS)}, received {variant!r}.')
+  return VARIANTS[variant]
+
+
+def build_efficientnet_backbone(norm_act, variant='b0', width_multiplier=None, depth_multiplier=None,
+                                small_images=False, drop_connect=0.2, input_shape=(None, None, 3)):
+  """Returns an EfficientNet from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel`.
+
+  Args:
+    norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
+      `norm_act(nonlinearity=False, name=...)`, which stands behind the projections.
+    variant: 'b0' to 'b7'.
+    width_multiplier: scales all channels, rounded to multiples of 8; None takes that of the variant.
+    depth_multiplier: scales the number of blocks of each stage, rounded up; None takes that of the variant. From 0.25
+      down each stage has one block.
+    small_images: for images of 32×32 pixels, the stem and the second stage (24 channels) have stride 1 instead of 2, so
+      that the last feature map is 4×4. The levels are '0' to '3' then, and '1' to '5' otherwise.
+    drop_connect: stochastic depth: the rate that grows linearly with the depth, 0 at the first of n blocks and
+      `drop_connect`·(n−1)/n at the last.
+    input_shape: (height, width, channels) of the images; sizes may be None.
+
+  Raises:
+    ValueError: if `variant` is not known, a multiplier is not positive, or `drop_connect` is not in [0, 1).
+  """
+  published = get_variant(variant)
+  width_multiplier = published.width_multiplier if width_multiplier is None else width_multiplier
+  depth_multiplier = published.depth_multiplier if depth_multiplier is None else depth_multiplier
+  scaling.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
+  return build_inverted_bottleneck_backbone(
+      norm_act,
+      stages=scale_stages(STAGES, width_multiplier, depth_multiplier),
+      stem_channels=scaling.scale_channels(STEM_CHANNELS, width_multiplier),
+      head_channels=scaling.scale_channels(HEAD_CHANNELS, width_multiplier),
+      small_images=small_images,
+      drop_connect=drop_connect,
+      input_shape=input_shape,
+      name=f'efficientnet_{variant}')
+
+
+def build_efficientnet(norm_act, variant='b0', num_classes=1000, width_multiplier=None, depth_multiplier=None,
+                       small_images=False, dropout=None, drop_connect=0.2, input_shape=(None, None, 3)):
+  """Returns an EfficientNet from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
+
+  Args:
+    num_classes: the number of logits.
+    dropout: the rate before the last layer; None takes that of the variant.
+    norm_act, variant, width_multiplier, depth_multiplier, small_images, drop_connect, input_shape: see
+      `build_efficientnet_backbone`.
+
+  Raises:
+    ValueError: as `build_efficientnet_backbone`; if `num_classes` is not positive or `dropout` not in [0, 1).
+  """
+  return build_classifier(
+      build_efficientnet_backbone, num_classes, get_variant(variant).dropout if dropout is None else dropout,
+      norm_act=norm_act, variant=variant, width_multiplier=width_multiplier, depth_multiplier=depth_multiplier,
+      small_images=small_images, drop_connect=drop_connect, input_shape=input_shape)

@@ -1,0 +1,145 @@
+"""Networks of inverted bottlenecks: what MobileNetV2, MnasNet and EfficientNet share (paper section 2).
+
+References: Sandler et al., MobileNetV2 (2018), https://arxiv.org/abs/1801.04381, for the block; Tan et al., MnasNet
+(2018), https://arxiv.org/abs/1807.11626, and Tan and Le, EfficientNet (2019), https://arxiv.org/abs/1905.11946, for
+squeeze-and-excite, stochastic depth and the initial values, which are the same in all networks here.
+
+The expansion's and the depthwise convolution's norm-act can be any layer; the normalization behind the projection,
+which has no activation, is the layer's affine form; the activations of squeeze-and-excite stay what they are.
+"""
+
+import dataclasses
+
+import tf_keras
+
+from evonorm_tf.models import scaling
+from evonorm_tf.models.endpoints import BackboneModel
+from evonorm_tf.models.endpoints import FEATURES
+
+# As dicts, each layer makes an object of its own: Keras draws the same values again from one that is used twice.
+_KERNEL_INITIALIZER = {
+    'class_name': 'VarianceScaling',
+    'config': {'scale': 2., 'mode': 'fan_out', 'distribution': 'untruncated_normal'},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """A row of a network's table.
+
+  Attributes:
+    blocks: the number of blocks; only the first has a stride other than 1.
+    channels: the output channels of each block.
+    stride: that of the first block.
+    expansion: the channels of the depthwise convolution, in multiples of the block's input channels; at 1 there is no
+      expanding convolution.
+    kernel_size: that of the depthwise convolution, in pixels.
+    squeeze_ratio: the channels inside squeeze-and-excite, in multiples of the block's input channels; 0 is without.
+  """
+  blocks: int
+  channels: int
+  stride: int
+  expansion: int
+  kernel_size: int = 3
+  squeeze_ratio: float = 0.
+
+
+def scale_stages(stages, width_multiplier, depth_multiplier):
+  """Returns the stages with channels and blocks scaled (see `scaling`)."""
+  return tuple(dataclasses.replace(
+      stage,
+      blocks=scaling.scale_blocks(stage.blocks, depth_multiplier),
+      channels=scaling.scale_channels(stage.channels, width_multiplier)) for stage in stages)
+
+
+def _convolution(x, channels, name, kernel_size=1, stride=1):
+  return tf_keras.layers.Conv2D(
+      channels, kernel_size, stride, padding='same', use_bias=False, kernel_initializer=_KERNEL_INITIALIZER,
+      name=name)(x)
+
+
+def squeeze_and_excite(x, squeezed_channels, name):
+  """Returns x·σ(W₂·SiLU(W₁·μ_{w,h}(x) + b₁) + b₂), with `squeezed_channels` rows in W₁; x is `[batch, h, w, C]`."""
+  gate = tf_keras.layers.GlobalAveragePooling2D(keepdims=True, name=f'{name}_squeeze')(x)
+  gate = tf_keras.layers.Conv2D(
+      squeezed_channels, 1, activation='swish', kernel_initializer=_KERNEL_INITIALIZER, name=f'{name}_reduce')(gate)
+  gate = tf_keras.layers.Conv2D(
+      x.shape[-1], 1, activation='sigmoid', kernel_initializer=_KERNEL_INITIALIZER, name=f'{name}_gate')(gate)
+  return tf_keras.layers.Multiply(name=f'{name}_excite')([x, gate])
+
+
+def inverted_bottleneck(x, norm_act, stage, stride, drop_connect, name):
+  """Expands x, convolves each channel, projects; adds x where stride and channels allow.
+
+  Args:
+    x: `[batch, height, width, C]`.
+    norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
+    stage: the block's `Stage`.
+    stride: the block's stride, which overrides that of the stage.
+    drop_connect: the probability of leaving out the block's residual of an image in training.
+    name: the prefix of the layers' names.
+
+  Returns:
+    `[batch, ceil(height / stride), ceil(width / stride), stage.channels]`.
+  """
+  inputs, input_channels = x, x.shape[-1]
+  if stage.expansion > 1:
+    x = _convolution(x, stage.expansion * input_channels, f'{name}_expand_conv')
+    x = norm_act(name=f'{name}_expand_norm_act')(x)
+  x = tf_keras.layers.DepthwiseConv2D(
+      stage.kernel_size, stride, padding='same', use_bias=False, depthwise_initializer=_KERNEL_INITIALIZER,
+      name=f'{name}_depthwise_conv')(x)
+  x = norm_act(name=f'{name}_depthwise_norm_act')(x)
+  if stage.squeeze_ratio:
+    x = squeeze_and_excite(x, max(1, int(stage.squeeze_ratio * input_channels)), f'{name}_se')
+  x = _convolution(x, stage.channels, f'{name}_project_conv')
+  x = norm_act(nonlinearity=False, name=f'{name}_project_norm')(x)
+  if stride > 1 or stage.channels != input_channels:
+    return x
+  if drop_connect:
+    x = tf_keras.layers.Dropout(drop_connect, noise_shape=(None, 1, 1, 1), name=f'{name}_drop_connect')(x)
+  return tf_keras.layers.Add(name=f'{name}_add')([inputs, x])
+
+
+def inverted_bottleneck_endpoints(images, norm_act, stages, stem_channels, stem_stride, drop_connect):
+  """Returns the last output of each level as a dict: '1' has stride 2, '2' stride 4, and so on.
+
+  `drop_connect` is the rate that the blocks approach linearly, from 0 at the first.
+  """
+  x = _convolution(images, stem_channels, 'stem_conv', kernel_size=3, stride=stem_stride)
+  x = norm_act(name='stem_norm_act')(x)
+  level, endpoints = stem_stride - 1, {}
+  total, done = sum(stage.blocks for stage in stages), 0
+  for i, stage in enumerate(stages, 1):
+    for block in range(1, stage.blocks + 1):
+      stride = stage.stride if block == 1 else 1
+      x = inverted_bottleneck(x, norm_act, stage, stride, drop_connect * done / total, f'stage{i}_block{block}')
+      done += 1
+    level += stage.stride - 1
+    endpoints[str(level)] = x
+  return endpoints
+
+
+def build_inverted_bottleneck_backbone(norm_act, stages, stem_channels, head_channels, small_images, drop_connect,
+                                       input_shape, name):
+  """Returns a network from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel` with `FEATURES`.
+
+  Args:
+    norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
+    stages: a sequence of `Stage`.
+    stem_channels: of the first convolution, 3×3, stride 2.
+    head_channels: of the last convolution, 1×1.
+    small_images: whether the stem and the second stage have stride 1 instead of 2, for images of 32×32 pixels.
+    drop_connect: stochastic depth's rate, which the blocks approach linearly.
+    input_shape: (height, width, channels) of the images; sizes may be None.
+    name: the model's name.
+  """
+  scaling.check_rate(drop_connect=drop_connect)
+  if small_images:
+    stages = (stages[0], dataclasses.replace(stages[1], stride=1), *stages[2:])
+  images = tf_keras.Input(input_shape, name='images')
+  endpoints = inverted_bottleneck_endpoints(
+      images, norm_act, stages, stem_channels, 1 if small_images else 2, drop_connect)
+  x = _convolution(endpoints[max(endpoints)], head_channels, 'head_conv')
+  endpoints[FEATURES] = norm_act(name='head_norm_act')(x)
+  return BackboneModel(images, endpoints, name=name)

@@ -1,0 +1,1 @@
+"""Result folders, Markdown and figures. No TensorFlow."""

@@ -1,0 +1,1 @@
+"""What all trainers share: configuration, the training loop, checkpoints, resuming and logs."""

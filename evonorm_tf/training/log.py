@@ -1,0 +1,111 @@
+"""What a person sees of a training: a line with the time left, and in TensorBoard images, histograms and settings."""
+
+from collections.abc import Mapping
+import time
+
+from rich.progress import BarColumn
+from rich.progress import Progress
+from rich.progress import TextColumn
+import tensorflow as tf
+
+IMAGES = 16  # augmented images in TensorBoard
+
+
+class TrainingLog:
+  """An Orbit action behind each training loop and, as `evaluated`, behind each evaluation; a context of the training.
+
+  On a terminal that can move its cursor a bar stays in its place; elsewhere a line is printed from time to time.
+
+  Args:
+    steps: at which training ends.
+    model: the model in training.
+    global_step: the variable of the training step.
+    writer: a tf.summary writer for histograms of γ and v1 of each norm-activation layer; None for no histograms.
+    console: a rich Console.
+    training: the figures of a loop by name, each with a format such as 'loss {:.3f}'.
+    evaluation: the same of an evaluation.
+    seconds_between_lines: where there is no bar.
+    clock: a function that returns seconds.
+  """
+
+  def __init__(self, steps, model, global_step, writer, console, training: Mapping[str, str],
+               evaluation: Mapping[str, str], seconds_between_lines=10., clock=time.monotonic):
+    self._steps = steps
+    self._model = model
+    self._global_step = global_step
+    self._writer = writer
+    self._console = console
+    self._training = training
+    self._evaluation = evaluation
+    self._seconds_between_lines = seconds_between_lines
+    self._clock = clock
+    self._progress = Progress(
+        TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} steps'),
+        TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_interactive)
+
+  def __enter__(self):
+    step = int(self._global_step.numpy())  # as restored
+    self._task = self._progress.add_task('training', total=self._steps, completed=step, figures='')
+    self._begin = step, self._clock()
+    self._has_traced = False
+    self._last_line = self._clock()
+    self._progress.start()
+    return self
+
+  def __exit__(self, *exception):
+    self._progress.stop()
+
+  def __call__(self, output) -> None:
+    """Shows the progress; `output` has `images_per_second` and the figures of the training."""
+    step, now = int(self._global_step.numpy()), self._clock()
+    # As if it went on as since the end of the first loop: evaluations count, tracing does not.
+    seconds_left = (now - self._begin[1]) / (step - self._begin[0]) * (self._steps - step)
+    if not self._has_traced:
+      self._begin, self._has_traced = (step, now), True
+    figures = '  '.join([*_figures(output, self._training), f'{_rate(output["images_per_second"])} images/s',
+                         f'{_duration(seconds_left)} left'])
+    self._progress.update(self._task, completed=step, figures=figures)
+    if not self._console.is_interactive and (
+        now - self._last_line >= self._seconds_between_lines or step >= self._steps):
+      self._last_line = now
+      self._print(f'step {step}/{self._steps}  {figures}')
+    if self._writer:
+      with self._writer.as_default():
+        write_histograms(self._model, step)
+
+  def evaluated(self, output) -> None:
+    """Shows the results of an evaluation, `output`, which has its figures."""
+    self._print(f'step {int(self._global_step.numpy())}: {", ".join(_figures(output, self._evaluation))}')
+
+  def _print(self, line: str) -> None:
+    self._console.print(line, highlight=False, soft_wrap=True)  # a file has no width at which to break it
+
+
+def _figures(output: Mapping, formats: Mapping[str, str]) -> list[str]:
+  return [text.format(float(output[name])) for name, text in formats.items()]
+
+
+def _rate(images: float) -> str:
+  return f'{images:.1f}' if images < 10 else f'{images:,.0f}'  # detectors on a CPU take their time
+
+
+def _duration(seconds: float) -> str:
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f'{hours}:{minutes:02}:{seconds:02}'
+
+
+def write_histograms(model, step: int) -> None:
+  """Writes γ and v1 of every layer that has them to the default summary writer."""
+  for variable in model.trainable_variables:
+    name = variable.name.removesuffix(':0')
+    if name.rpartition('/')[-1] in ('gamma', 'v1'):
+      tf.summary.histogram(name, variable, step)
+
+
+def write_images(batches: tf.data.Dataset) -> None:
+  """Writes the first images of a dataset of (images, labels) as the network reads them, each scaled to [0, 1]."""
+  images = next(iter(batches))[0][:IMAGES]
+  low, high = (f(images, [1, 2, 3], keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
+  tf.summary.image('augmented', (images - low) / tf.maximum(high - low, 1e-6), step=0, max_outputs=IMAGES)
+

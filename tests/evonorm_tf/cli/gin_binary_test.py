@@ -1,0 +1,132 @@
+"""What the binaries share, with a root function that does nothing."""
+
+import signal
+
+from absl import flags
+from absl import logging
+from absl.testing import flagsaver
+import gin
+import pytest
+import tensorflow as tf
+
+from evonorm_tf.cli import gin_binary
+from tests.evonorm_tf import fake_experiment
+
+GIN = """from __gin__ import dynamic_registration
+
+from tests.evonorm_tf import fake_experiment
+
+fake_experiment.run.part = @fake_experiment.Part()
+fake_experiment.Part.size = %SIZE
+SIZE = 3
+"""
+AGAIN = 'Interrupted. The same command goes on where it stopped.'
+
+
+@pytest.fixture
+def run(tmp_path):
+  """Runs the root with a configuration; returns what it returns, or what it exits with."""
+  path = tmp_path / 'some.gin'
+  path.write_text(GIN)
+  fake_experiment.calls.clear()
+  flags.FLAGS.mark_as_parsed()
+  handler, verbosity = signal.getsignal(signal.SIGINT), logging.get_verbosity()
+
+  def run_root(*bindings, file=path, root='run', **arguments):
+    gin.clear_config()
+    with flagsaver.flagsaver(gin_file=[str(file)], gin_bindings=list(bindings), model_dir='there'):
+      try:
+        return gin_binary.run(f'tests.evonorm_tf.fake_experiment.{root}', **arguments)
+      except SystemExit as ended:
+        return ended.code
+
+  yield run_root
+  gin.clear_config()
+  signal.signal(signal.SIGINT, handler)
+  logging.set_verbosity(verbosity)
+
+
+def test_the_root_gets_what_is_bound_and_given(run):
+  assert run('SIZE = 4', 'run.rate = .5', rate=.25) == 'ended'
+  (model_dir, part, rate, config), = fake_experiment.calls
+  assert (model_dir, part, rate) == ('there', fake_experiment.Part(4), .25)
+  assert 'fake_experiment.Part.size = %SIZE' in config and 'SIZE = 4' in config
+
+
+@pytest.mark.parametrize('binding, message', [
+    ('run.rat = 1', "Configurable 'run' doesn't have a parameter named 'rat'"),
+    ('Part.sizes = 1', "Configurable 'Part' doesn't have a parameter named 'sizes'"),
+    ('rnu.rate = 1', "No configurable matching 'rnu'"), ('run.rate = (', 'EOF'), ('Part.size = %UNKNOWN', "'UNKNOWN"),
+    ('SIZE = -1', '`size` must not be negative, received -1.'), ('SIZE = "a"', "'<' not supported"),
+    ('run.part = @elsewhere.Part()', '@elsewhere.Part()')])
+def test_wrong_configurations_do_not_reach_the_root(run, binding, message):
+  code = run(binding)
+  assert code.startswith('error: ') and message in code and not fake_experiment.calls
+
+
+@pytest.mark.parametrize('text, message', [
+    ('from tests.evonorm_tf import fake_experimet', "No module named 'tests.evonorm_tf.fake_experimet'"),
+    ('fake_experiment.rnu.rate = 1', 'fake_experiment'),
+    ('from tests.evonorm_tf import fake_experiment\nfake_experiment.unused.size = 1',
+     'must bind run.part.'),
+    ('from tests.evonorm_tf import fake_experiment\nfake_experiment.run.rate = 1',
+     'must bind run.part.'),
+    ('from tests.evonorm_tf import fake_experiment\nfake_experiment.run.part = @fake_experiment.Part()',
+     "'size'")])
+def test_wrong_files_do_not_reach_the_root(run, tmp_path, text, message):
+  (tmp_path / 'wrong.gin').write_text(f'from __gin__ import dynamic_registration\n{text}\n')
+  code = run(file=tmp_path / 'wrong.gin')
+  assert code.startswith('error: ') and message in code and not fake_experiment.calls
+
+
+def test_a_missing_file(run):
+  assert run(file='nowhere.gin').startswith('error: Unable to open file: nowhere.gin')
+
+
+@pytest.mark.parametrize('error, message', [
+    (ValueError('`a` must be b.'), '`a` must be b.'), (FileNotFoundError(2, 'No such file', 'x'), "No such file: 'x'"),
+    (ModuleNotFoundError("No module named 'x'"), "No module named 'x'"), (FloatingPointError('inf'), 'inf'),
+    (tf.errors.UnavailableError(None, None, (
+        'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n  File "a.py", line 1, in b\n'
+        '\n  File "c.py", line 2, in d\n\nHost 1 is gone.\nRestart.\n\t [[{{node A}}]]')),
+     'Host 1 is gone.\nRestart.\n\t [[{{node A}}]]')])
+def test_errors_that_users_can_cause_end_with_their_message(run, error, message):
+  def fail():
+    raise error
+
+  code = run(action=fail)
+  assert code.startswith('error: ') and code.endswith(message) and code.count('\n') == message.count('\n')
+
+
+def test_the_traceback_is_there_for_who_asks(run, monkeypatch):
+  seen = []
+  monkeypatch.setattr(logging, 'debug', lambda *_, **options: seen.append(options))
+  run('run.rat = 1')
+  assert seen == [{'exc_info': True}]
+
+
+def test_other_errors_are_mistakes_of_the_program(run):
+  with pytest.raises(ZeroDivisionError):
+    run(action=lambda: 1 / 0)
+
+
+@pytest.mark.parametrize('cleans_up', [False, True])
+def test_a_keyboard_interrupt(run, capsys, cleans_up):
+  def interrupt():
+    raise KeyboardInterrupt
+
+  assert run(action=interrupt, cleans_up=cleans_up) == 130
+  assert capsys.readouterr().err == f'{AGAIN}\n'
+  assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # for the rest of the process
+
+
+def test_who_cleans_up_gets_the_ctrl_c(run):
+  handlers = [None, None]
+
+  def look(index):
+    handlers[index] = signal.getsignal(signal.SIGINT)
+
+  signal.signal(signal.SIGINT, signal.default_int_handler)
+  run(action=lambda: look(0), cleans_up=True)
+  run(action=lambda: look(1))
+  assert handlers[0] is signal.default_int_handler is not handlers[1]

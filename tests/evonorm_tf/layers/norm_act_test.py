@@ -1,0 +1,125 @@
+"""get_norm_act: every name builds and runs; graphs and their files; options, errors, pickling."""
+
+import pickle
+import tempfile
+
+import numpy as np
+import pytest
+import tf_keras
+
+import evonorm_tf
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import LayerGraphError
+from evonorm_tf.layers.keras2 import EvoNormS0
+from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.layers.norm_act import NORM_ACTS
+from search.known_graphs import known_graph
+
+NAMES = ('bn_relu', 'bn_silu', 'evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0', 'evonorm_s1', 'evonorm_s2',
+         'frn_tlu', 'gn_relu', 'gn_silu', 'in_relu', 'ln_relu', 'pixel_norm_relu')
+
+
+def images():
+  return np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_name_builds_fresh_layers_that_run(name):
+  factory = get_norm_act(name)
+  layer, other = factory(), factory(name='other', nonlinearity=False)
+  y, affine = layer(images(), training=True), other(images(), training=True)
+  assert y.shape == affine.shape == (2, 3, 3, 4) and np.isfinite(y).all()
+  assert layer is not other and other.name == 'other'
+  assert np.abs(y - affine).max() > .01
+  assert not {id(w) for w in layer.weights} & {id(w) for w in other.weights}
+
+
+def test_the_names_are_known_and_listed_in_the_error():
+  assert set(NORM_ACTS) == set(NAMES)
+  message = r"`spec` must be one of bn_relu, .*pixel_norm_relu.*\(.json\), received 'bn_rlu'"
+  with pytest.raises(ValueError, match=message):
+    get_norm_act('bn_rlu')
+
+
+def test_names_are_distinct_layers():
+  outputs = {name: get_norm_act(name)()(images(), training=True).numpy() for name in NAMES}
+  for i, first in enumerate(NAMES):
+    for second in NAMES[i + 1:]:
+      # With v1 = 1 S0 is S1; one channel a group is all that GN has of 4 channels in 32 groups.
+      same = {first, second} in ({'evonorm_s0', 'evonorm_s1'}, {'gn_relu', 'in_relu'})
+      assert np.allclose(outputs[first], outputs[second], atol=1e-3) == same, (first, second)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_misspelt_options_fail_at_once(name):
+  with pytest.raises(TypeError, match='epsilonn'):
+    get_norm_act(name, epsilonn=1e-3)
+  with pytest.raises(ValueError, match='`epsilon` must be positive'):
+    get_norm_act(name, epsilon=0.)
+
+
+def test_options_and_overrides():
+  factory = get_norm_act('evonorm_s0', groups=16, epsilon=.5)
+  layer = factory(groups=2, center=False)
+  assert (layer.groups, layer.epsilon, layer.center) == (2, .5, False)
+  assert (factory().groups, factory().center) == (16, True)
+  assert factory.layer_class is EvoNormS0 and factory.options == {'groups': 16, 'epsilon': .5}
+
+
+@pytest.mark.parametrize('spec', [*NAMES, known_graph('evonorm_s1')], ids=str)
+def test_factories_can_be_pickled(spec):
+  factory = get_norm_act(spec, epsilon=.01)
+  copy = pickle.loads(pickle.dumps(factory))
+  assert copy == factory
+  np.testing.assert_array_equal(copy()(images()), factory()(images()))
+
+
+def test_graph_and_its_file():
+  with tempfile.NamedTemporaryFile(suffix='.json') as file:
+    known_graph('gn_silu').save(file.name)
+    factories = [get_norm_act(file.name, groups=2), get_norm_act(known_graph('gn_silu'), groups=2)]
+  layers = [factory() for factory in factories]
+  assert all(isinstance(layer, GraphLayer) and layer.graph == known_graph('gn_silu') for layer in layers)
+  expected = get_norm_act('gn_silu', groups=2)()(images())
+  for layer in layers:
+    np.testing.assert_allclose(layer(images()), expected, atol=1e-5)
+
+
+def test_graph_file_errors(tmp_path):
+  with pytest.raises(LayerGraphError, match='missing.json: cannot be read'):
+    get_norm_act(tmp_path / 'missing.json')
+  (tmp_path / 'broken.json').write_text('{}')
+  with pytest.raises(LayerGraphError, match='broken.json: `format` must be'):
+    get_norm_act(str(tmp_path / 'broken.json'))
+  with pytest.raises(TypeError, match='epsilonn'):
+    get_norm_act(known_graph('bn_relu'), epsilonn=1e-3)
+
+
+def test_model_of_a_graph_file_saves_and_loads(tmp_path):
+  known_graph('bn_relu').save(tmp_path / 'graph.json')
+  norm_act = get_norm_act(tmp_path / 'graph.json')
+  model = tf_keras.Sequential([
+      tf_keras.Input([3, 3, 4]), tf_keras.layers.Conv2D(4, 3), norm_act(), tf_keras.layers.Flatten(),
+      tf_keras.layers.Dense(2)])
+  model(images(), training=True)
+  (tmp_path / 'graph.json').unlink()  # a saved model carries its graph
+  model.save(tmp_path / 'model.keras')
+  loaded = tf_keras.models.load_model(tmp_path / 'model.keras')
+  np.testing.assert_allclose(loaded(images()), model(images()), rtol=1e-5)
+  assert loaded.layers[1].graph == known_graph('bn_relu')
+
+
+def test_package_names_are_imported_on_first_use():
+  assert evonorm_tf.get_norm_act is get_norm_act and evonorm_tf.LayerGraph is LayerGraph
+  assert {'EvoNormB0', 'get_norm_act'} <= set(dir(evonorm_tf))
+  with pytest.raises(AttributeError, match="no attribute 'EvoNormB9'"):
+    evonorm_tf.EvoNormB9
+
+
+@pytest.mark.parametrize('name,options,option,is_open', [
+    ('evonorm_s0', {}, 'groups', True), ('evonorm_s0', {'groups': 4}, 'groups', False),
+    ('evonorm_s0', {}, 'synchronized', False), ('evonorm_b0', {}, 'synchronized', True),
+    ('evonorm_b0', {}, 'jit_compile', True), ('gn_relu', {}, 'groups', True), ('bn_relu', {}, 'jit_compile', False)])
+def test_leaves_open(name, options, option, is_open):
+  assert get_norm_act(name, **options).leaves_open(option) == is_open

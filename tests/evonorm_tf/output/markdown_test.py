@@ -1,0 +1,15 @@
+"""Markdown against what is written by hand."""
+
+from evonorm_tf.output import markdown
+
+
+def test_table():
+  assert markdown.table(['layer', 'a|b'], [['x · γ\n+ β', 1], ['|x|', 2.5]]) == (
+      '| layer | a\\|b |\n| --- | --- |\n| x · γ + β | 1 |\n| \\|x\\| | 2.5 |')
+  assert markdown.table(['layer', 'score'], []) == '–'
+
+
+def test_one_line():
+  assert markdown.one_line(' two\n  lines\t') == 'two lines'
+  assert markdown.one_line('x' * 200) == 'x' * 200
+  assert markdown.one_line('x' * 201) == 'x' * 199 + '…'

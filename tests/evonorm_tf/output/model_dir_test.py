@@ -1,0 +1,78 @@
+"""A model directory: the lock, the settings that differ, and files that are replaced in one step."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from evonorm_tf.output import model_dir
+from evonorm_tf.output.model_dir import ModelDirError
+
+LOCK = 'import sys; from evonorm_tf.output.model_dir import lock; lock(open(sys.argv[1], "a"), "sweep")'
+
+
+def test_lock_keeps_others_off_until_the_file_is_closed(tmp_path):
+  path = tmp_path / 'lock'
+  with open(path, 'a') as file:
+    model_dir.lock(file, 'sweep')
+    with open(path, 'a') as other, pytest.raises(ModelDirError, match='another process is running this sweep'):
+      model_dir.lock(other, 'sweep')
+    process = subprocess.run([sys.executable, '-c', LOCK, path], cwd=pathlib.Path(__file__).parents[3],
+                             capture_output=True, text=True, check=False)
+    assert process.returncode and f'{path}: another process is running this sweep' in process.stderr
+  with open(path, 'a') as file:
+    model_dir.lock(file, 'sweep')
+
+
+def test_settings_that_differ_are_named_by_their_leaf():
+  there = {'same': 1, 'list': [1, 2], 'deep': {'a': 1, 'b': 2}, 'gone': 'x'}
+  here = {'same': 1, 'list': (1, 2), 'deep': {'a': 1, 'b': 3}, 'new': 0}
+  with pytest.raises(ModelDirError) as error:
+    model_dir.check_settings('DIR/sweep.json', there, here, 'sweep')
+  assert str(error.value) == (
+      'DIR/sweep.json belongs to a sweep of another configuration: `deep.b` is 3 here and 2 there; `gone` is None here '
+      "and 'x' there; `new` is 0 here and None there. Give this sweep a `model_dir` of its own.")
+  model_dir.check_settings('DIR/sweep.json', {'list': [1, [2]]}, {'list': (1, (2,))}, 'sweep')
+  with pytest.raises(ModelDirError, match='Give this conversion an `output` of its own'):
+    model_dir.check_settings('DIR/settings.json', {'a': 1}, {'a': 2}, 'conversion', argument='output')
+
+
+def test_a_file_is_replaced_once_it_is_written_and_synced(tmp_path, monkeypatch):
+  path, events = tmp_path / 'result.json', []
+  path.write_text('old')
+  sync, replace = os.fsync, os.replace
+  monkeypatch.setattr(os, 'fsync', lambda descriptor: (events.append('sync'), sync(descriptor)))
+  monkeypatch.setattr(os, 'replace', lambda *paths: (events.append('replace'), replace(*paths)))
+  with model_dir.replacing(path) as temporary:
+    temporary.write_text('new')
+    assert path.read_text() == 'old' and not events
+  assert path.read_text() == 'new' and events == ['sync', 'replace', 'sync']
+  assert os.listdir(tmp_path) == ['result.json']
+
+
+def test_a_file_stays_when_writing_fails(tmp_path):
+  path = tmp_path / 'result.json'
+  path.write_text('old')
+  with pytest.raises(ZeroDivisionError):
+    with model_dir.replacing(path) as temporary:
+      temporary.write_text('ne')
+      1 / 0
+  assert path.read_text() == 'old'
+
+
+def test_who_dies_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / 'results.json'
+  model_dir.write_json(path, {'accuracy': .5})
+
+  def die(self, text, **options):
+    del text, options
+    self.write_bytes(b'{"accu')
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(pathlib.Path, 'write_text', die)
+  with pytest.raises(KeyboardInterrupt):
+    model_dir.write_json(path, {'accuracy': .75})
+  assert json.loads(path.read_text()) == {'accuracy': .5}

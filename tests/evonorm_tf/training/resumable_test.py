@@ -1,0 +1,62 @@
+"""A task without a loop around it: precisions, XLA, the weights of a seed."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.evonorm_tf.tiny_training import make_config_and_task
+from tests.evonorm_tf.tiny_training import make_trainer
+
+pytestmark = pytest.mark.usefixtures('restored_policy')
+
+
+@pytest.fixture(scope='module')
+def plain():
+  """Initial weights, weights after 3 steps and mean loss of a training in float32."""
+  trainer = make_trainer()
+  initial = [v.numpy() for v in trainer.model.variables]
+  loss = trainer.train(tf.constant(3))['training_loss']
+  return initial, [v.numpy() for v in trainer.model.variables], float(loss)
+
+
+@pytest.mark.parametrize('precision', ['mixed_bfloat16', 'mixed_float16'])
+def test_low_precisions_take_steps_with_weights_of_float32(plain, precision):
+  trainer = make_trainer(precision=precision, ema_decay=.9)
+  loss = trainer.train(tf.constant(3))['training_loss']
+  assert trainer.model(tf.zeros([1, 32, 32, 3])).dtype == precision.removeprefix('mixed_')
+  assert {v.dtype for v in trainer.model.variables} == {tf.float32}
+  slots = [trainer.optimizer.get_slot(v, 'average') for v in trainer.model.trainable_variables]
+  slots += [trainer.optimizer.inner.get_slot(v, 'momentum') for v in trainer.model.trainable_variables]
+  assert {v.dtype for v in slots} == {tf.float32}
+  np.testing.assert_allclose(loss, plain[2], rtol=.02)
+  moved = [np.abs(v - initial).max() for v, initial in zip(trainer.model.variables, plain[0])]
+  expected = [np.abs(v - initial).max() for v, initial in zip(plain[1], plain[0])]
+  np.testing.assert_allclose(moved, expected, rtol=.5, atol=1e-3)
+  assert min(moved) > 0.
+
+
+def test_xla_trains_alike(plain):
+  trainer = make_trainer(jit_compile=True)
+  loss = trainer.train(tf.constant(3))['training_loss']
+  np.testing.assert_allclose(loss, plain[2], rtol=1e-5)
+  for variable, expected in zip(trainer.model.variables, plain[1]):
+    np.testing.assert_allclose(variable, expected, atol=1e-4, err_msg=variable.name)
+
+
+def test_a_step_that_xla_cannot_compile_fails(monkeypatch):
+  def loss(model_outputs, **_):
+    python = tf.ensure_shape(tf.numpy_function(lambda: np.float32(0), [], tf.float32), [])
+    return tf.reduce_mean(model_outputs) + python
+
+  trainer = make_trainer(jit_compile=True)
+  monkeypatch.setattr(trainer.task, 'build_losses', loss)
+  with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.UnimplementedError), match='(?i)compil'):
+    trainer.train(tf.constant(1))
+
+
+def test_initial_weights_are_those_of_the_seed():
+  first, again, other = ([v.numpy() for v in make_config_and_task(seed=seed)[1].build_model().trainable_variables]
+                         for seed in (1, 1, 2))
+  for a, b in zip(first, again, strict=True):
+    np.testing.assert_array_equal(a, b)
+  assert any((a != b).any() for a, b in zip(first, other, strict=True))
