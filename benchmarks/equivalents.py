@@ -17,16 +17,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from search import journal
-from search import records as records_lib
-from search.equivalence import Equivalents
-from search.population import Candidate
-from search.population import Population
-from search.proposal import propose
-from search.proposal import RandomSearch
-from search.proposal import SEEN_BEFORE
-from search.proposal import TournamentEvolution
-from search.random_graph import SearchSpace
+from search.equivalence.equivalents import Equivalents
+from search.graphs.random_graph import SearchSpace
+from search.journal import journal
+from search.journal import records as records_lib
+from search.selection.population import Candidate
+from search.selection.population import Population
+from search.selection.proposal import propose
+from search.selection.proposal import RandomSearch
+from search.selection.proposal import SEEN_BEFORE
+from search.selection.proposal import TournamentEvolution
 
 _CANDIDATES = flags.DEFINE_integer('candidates', 10_000, 'Candidates of a search.', lower_bound=1)
 _WINDOW = flags.DEFINE_integer('window', 2500, 'Candidates alive, and random ones at first.', lower_bound=1)

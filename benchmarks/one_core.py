@@ -5,7 +5,7 @@ import gin
 import tensorflow as tf
 
 from search import evolution
-from search.evaluation import Evaluation
+from search.evaluation.evaluation import Evaluation
 
 
 def read_evaluation(gin_file: str) -> Evaluation:

@@ -26,16 +26,16 @@ from rich.table import Table
 
 from benchmarks.one_core import read_evaluation
 from evonorm_tf.graph.layer_graph import LayerGraph
-from search.equivalence import REDRAW
-from search.evaluation import Evaluation
-from search.evaluation import Outcome
-from search.known_graphs import known_graph
-from search.population import Population
-from search.proposal import RandomSearch
-from search.proposer import Proposer
-from search.random_graph import random_graph
-from search.random_graph import SearchSpace
-from search.static_filter import static_rejection
+from search.equivalence.equivalents import REDRAW
+from search.evaluation.evaluation import Evaluation
+from search.evaluation.evaluation import Outcome
+from search.graphs.known_graphs import known_graph
+from search.graphs.random_graph import random_graph
+from search.graphs.random_graph import SearchSpace
+from search.graphs.static_filter import static_rejection
+from search.selection.population import Population
+from search.selection.proposal import RandomSearch
+from search.selection.proposer import Proposer
 
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is timed.')
 _GRAPHS = flags.DEFINE_integer('graphs', 60, 'Random graphs that are screened.', lower_bound=3)

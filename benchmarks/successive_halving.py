@@ -26,13 +26,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.one_core import read_evaluation
-from search.evaluation import Evaluation
-from search.known_graphs import known_graph
-from search.known_graphs import KNOWN_GRAPHS
-from search.mutation import mutate
-from search.random_graph import SearchSpace
-from search.static_filter import static_rejection
-from search.successive_halving import SuccessiveHalving
+from search.evaluation.evaluation import Evaluation
+from search.evaluation.successive_halving import SuccessiveHalving
+from search.graphs.known_graphs import known_graph
+from search.graphs.known_graphs import KNOWN_GRAPHS
+from search.graphs.mutation import mutate
+from search.graphs.random_graph import SearchSpace
+from search.graphs.static_filter import static_rejection
 
 _CURVES = flags.DEFINE_string('curves', None, 'JSON lines of accuracies at the rungs, appended to.', required=True)
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is trained.')

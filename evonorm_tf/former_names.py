@@ -43,6 +43,18 @@ _FORMER = {
         'sweep_hparams': 'batch_size_sweep.hparams', 'sweep_progress': 'batch_size_sweep.progress',
         'sweep_report': 'batch_size_sweep.report',
     },
+    'search': {
+        **_in('graphs', 'random_graph mutation known_graphs static_filter equation drawing'),
+        **_in('equivalence', 'canonical fingerprint tangents collision_audit'),
+        **_in('journal', 'records record_checks saved_search identity'),
+        **_in('selection', 'population tournament proposal proposer warm_start'),
+        **_in('evaluation', 'architecture proxy_task rejection successive_halving reused_training layer_functions'),
+        **_in('execution', 'executors ray_executor retries interrupts'),
+        **_in('reporting', 'progress summaries plots report comparison comparison_plots comparison_report'),
+        **_in('code_generation', 'compilation simplification'),
+        'exchange': 'evaluation.function_exchange', 'layer_statements': 'code_generation.statements',
+        'layer_code': 'code_generation.layer_file',
+    },
 }
 # Former name of a module -> the present one.
 FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'

@@ -18,7 +18,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  from search.comparison_report import compare_searches  # here, because it loads TensorFlow
+  from search.reporting.comparison_report import compare_searches
   try:
     report = compare_searches(_MODEL_DIRS.value, _OUTPUT.value)
   except ValueError as e:

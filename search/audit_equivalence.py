@@ -12,10 +12,10 @@ from absl import flags
 from rich.console import Console
 from rich.progress import track
 
-from search.collision_audit import audit_table
-from search.collision_audit import run_audit
-from search.equation import equation_text
-from search.random_graph import SearchSpace
+from search.equivalence.collision_audit import audit_table
+from search.equivalence.collision_audit import run_audit
+from search.graphs.equation import equation_text
+from search.graphs.random_graph import SearchSpace
 
 _GRAPHS = flags.DEFINE_integer('graphs', 100_000, 'How many graphs are compared.', lower_bound=1)
 _NODES = flags.DEFINE_integer('nodes', 10, 'Intermediate nodes of a graph.', lower_bound=1)

@@ -19,9 +19,9 @@ flags.mark_flags_as_required(['layer', 'output'])
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  from search.compilation import compile_layer  # here, so that --help and wrong flags need not wait
-  from search.equation import equation_latex
-  from search.equation import equation_text
+  from search.code_generation.compilation import compile_layer
+  from search.graphs.equation import equation_latex
+  from search.graphs.equation import equation_text
   try:
     graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
   except ValueError as e:

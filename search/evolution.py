@@ -16,35 +16,35 @@ import time
 from rich.console import Console
 
 from evonorm_tf.layers.norm_act import NORM_ACTS
-from search import records as records_lib
-from search import report
-from search.equivalence import REDRAW
-from search.evaluation import Evaluation
-from search.evaluation import Outcome
-from search.executors import Executor
-from search.executors import make_executor
-from search.executors import WorkerDied
-from search.identity import identity_of
-from search.interrupts import interrupts_noted
-from search.interrupts import raise_if_interrupted
-from search.journal import Journal
-from search.population import Population
-from search.progress import Progress
-from search.proposal import RandomSearch
-from search.proposal import TournamentEvolution
-from search.proposer import Proposer
-from search.random_graph import SearchSpace
-from search.record_checks import check_records
-from search.records import EVOLUTION
-from search.records import FAILED
-from search.records import REFERENCE
-from search.records import RERANKING
-from search.retries import Retrying
-from search.saved_search import JOURNAL
-from search.summaries import Summaries
-from search.warm_start import identity_of_warm_start
-from search.warm_start import initial_candidates
-from search.warm_start import RANDOM
+from search.equivalence.equivalents import REDRAW
+from search.evaluation.evaluation import Evaluation
+from search.evaluation.evaluation import Outcome
+from search.execution.executors import Executor
+from search.execution.executors import make_executor
+from search.execution.executors import WorkerDied
+from search.execution.interrupts import interrupts_noted
+from search.execution.interrupts import raise_if_interrupted
+from search.execution.retries import Retrying
+from search.graphs.random_graph import SearchSpace
+from search.journal import records as records_lib
+from search.journal.identity import identity_of
+from search.journal.journal import Journal
+from search.journal.record_checks import check_records
+from search.journal.records import EVOLUTION
+from search.journal.records import FAILED
+from search.journal.records import REFERENCE
+from search.journal.records import RERANKING
+from search.journal.saved_search import JOURNAL
+from search.reporting import report
+from search.reporting.progress import Progress
+from search.reporting.summaries import Summaries
+from search.selection.population import Population
+from search.selection.proposal import RandomSearch
+from search.selection.proposal import TournamentEvolution
+from search.selection.proposer import Proposer
+from search.selection.warm_start import identity_of_warm_start
+from search.selection.warm_start import initial_candidates
+from search.selection.warm_start import RANDOM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,19 +81,19 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
     references: names of known layers that are judged like candidates, for comparison.
     seed: of the proposals. With one worker the whole search follows from its arguments.
     workers: 1 for this process, n for n worker processes.
-    executor: what starts the workers instead, such as `search.ray_executor.RayExecutor`; `workers` does not count then.
+    executor: what starts the workers instead, such as `search.execution.ray_executor.RayExecutor`; `workers` does not count then.
     retries: how many times a candidate that killed its worker is tried again, before it is recorded as failed; a
       candidate that ends this process too, when the search goes on.
     max_minutes: after this run time no new candidate is begun, and the re-ranking follows; None for no limit.
     initial: what comes first: 'random' graphs (the paper), the 'known' layers of the search space, or the best
-      candidates of an earlier search, given by its `model_dir`: `search.warm_start`.
+      candidates of an earlier search, given by its `model_dir`: `search.selection.warm_start`.
     equivalents: what becomes of a candidate that computes the same function as an earlier one. 'redraw': another one is
       drawn in its place, so that all candidates differ. 'reuse': it takes the earlier one's outcome and its own place
       in the population, as in the paper, whose training gives both the same score. 'evaluate': it is evaluated, too.
     operative_config: returns the configuration's text; it is written to `model_dir` and TensorBoard.
 
   Returns:
-    All records of the journal, as `search.records` describes them.
+    All records of the journal, as `search.journal.records` describes them.
 
   Raises:
     KeyboardInterrupt: after a Ctrl-C; what was evaluated before is on record.

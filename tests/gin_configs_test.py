@@ -12,10 +12,10 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.norm_act import get_norm_act
 from search import evolution
-from search import ray_executor
-from search.architecture import Architecture
-from search.evaluation import Evaluation
-from search.proxy_task import ProxyTask
+from search.evaluation.architecture import Architecture
+from search.evaluation.evaluation import Evaluation
+from search.evaluation.proxy_task import ProxyTask
+from search.execution import ray_executor
 
 ROOT = pathlib.Path(__file__).parents[1]
 RAY = ROOT / 'gin' / 'search' / 'ray.gin'  # no search of its own: it is given after another file

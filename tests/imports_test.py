@@ -18,7 +18,7 @@ HEAVY = ('tensorflow', 'tf_keras', 'keras', 'tensorflow_addons', 'tensorflow_dat
 
 
 def module_name(path):
-  """search/known_graphs.py -> search.known_graphs; a package's __init__.py -> the package."""
+  """search/known_graphs.py -> search.graphs.known_graphs; a package's __init__.py -> the package."""
   return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
 
 
@@ -63,7 +63,7 @@ def test_the_rules_see_offences():
   assert uses_tf_keras_attribute('x = tf.keras.layers') and uses_tf_keras_attribute('from tensorflow import keras')
   assert not uses_tf_keras_attribute('import tf_keras\ny = tf_keras.layers')
   assert is_binary("if __name__ == '__main__':\n  pass") and not is_binary("name = '__main__'")
-  assert {'evonorm_tf', 'evonorm_tf.layers.keras2', 'search.known_graphs'} <= SOURCES.keys()
+  assert {'evonorm_tf', 'evonorm_tf.layers.keras2', 'search.graphs.known_graphs'} <= SOURCES.keys()
 
 
 @pytest.mark.parametrize('module', SOURCES)

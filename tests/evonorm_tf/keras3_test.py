@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import evonorm_tf
 from evonorm_tf import keras3
-from search.known_graphs import known_graph
+from search.graphs.known_graphs import known_graph
 
 ROOT = pathlib.Path(__file__).parents[2]
 SPECS = (*keras3.NORM_ACTS, known_graph('bn_silu'))

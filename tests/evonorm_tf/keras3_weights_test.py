@@ -7,7 +7,7 @@ import tf_keras
 
 import evonorm_tf
 from evonorm_tf import keras3
-from search.known_graphs import known_graph
+from search.graphs.known_graphs import known_graph
 
 SPECS = (*keras3.NORM_ACTS, known_graph('bn_silu'))
 FACTORIES = {tf_keras: evonorm_tf.get_norm_act, keras: keras3.get_norm_act}

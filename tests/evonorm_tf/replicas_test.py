@@ -12,7 +12,7 @@ import tensorflow as tf
 import evonorm_tf
 from evonorm_tf import keras3
 from evonorm_tf.devices.strategy import get_strategy
-from search.known_graphs import known_graph
+from search.graphs.known_graphs import known_graph
 
 SHAPE = (4, 3, 3, 6)
 BN_SILU = known_graph('bn_silu')

@@ -8,7 +8,7 @@ import tf_keras
 from evonorm_tf import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
 from gan.conditional import ConditionalNormAct
-from search.known_graphs import known_graph
+from search.graphs.known_graphs import known_graph
 
 SHAPE = (4, 5, 3, 6)
 EPSILON = 1e-5

@@ -5,9 +5,9 @@ import types
 import pytest
 
 from search import evolution
-from search.known_graphs import known_graph
-from search.records import ACCEPTED
-from search.records import EVOLUTION
+from search.graphs.known_graphs import known_graph
+from search.journal.records import ACCEPTED
+from search.journal.records import EVOLUTION
 from tests.search import fake_search
 
 ARCHITECTURES = ('resnet', 'mobilenet_v2', 'efficientnet')

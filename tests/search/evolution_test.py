@@ -8,15 +8,15 @@ import pytest
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search import evolution
-from search.canonical import canonical
-from search.equation import equation_text
-from search.equivalence import Equivalents
+from search.equivalence.canonical import canonical
+from search.equivalence.equivalents import Equivalents
 from search.evolution import Reranking
-from search.executors import InProcess
-from search.population import Population
-from search.proposal import RandomSearch
-from search.proposal import TournamentEvolution
-from search.tournament import average_winner
+from search.execution.executors import InProcess
+from search.graphs.equation import equation_text
+from search.selection.population import Population
+from search.selection.proposal import RandomSearch
+from search.selection.proposal import TournamentEvolution
+from search.selection.tournament import average_winner
 from tests.search.fake_search import FakeEvaluation
 from tests.search.fake_search import FakeExecutor
 from tests.search.fake_search import FakeTask

@@ -7,12 +7,12 @@ import random
 import zlib
 
 from evonorm_tf.graph.layer_graph import LayerGraph
-from search.evaluation import Outcome
+from search.evaluation.evaluation import Outcome
 from search.evolution import Reranking
 from search.evolution import run_search
-from search.executors import WorkerDied
-from search.proposal import TournamentEvolution
-from search.random_graph import SearchSpace
+from search.execution.executors import WorkerDied
+from search.graphs.random_graph import SearchSpace
+from search.selection.proposal import TournamentEvolution
 
 REFERENCES = ('bn_relu', 'evonorm_s0')
 FINALISTS = 3

@@ -18,16 +18,16 @@ import pytest
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import LayerGraphError
 from evonorm_tf.output.model_dir import ModelDirError
-from search import comparison
-from search import records as records_lib
-from search import report
-from search.equation import equation_text
-from search.journal import Journal
-from search.known_graphs import known_graph
-from search.known_graphs import KNOWN_GRAPHS
-from search.record_checks import check_records
-from search.saved_search import load_search
-from search.successive_halving import SuccessiveHalving
+from search.evaluation.successive_halving import SuccessiveHalving
+from search.graphs.equation import equation_text
+from search.graphs.known_graphs import known_graph
+from search.graphs.known_graphs import KNOWN_GRAPHS
+from search.journal import records as records_lib
+from search.journal.journal import Journal
+from search.journal.record_checks import check_records
+from search.journal.saved_search import load_search
+from search.reporting import comparison
+from search.reporting import report
 from tests.search.mutated_files import damaged_bytes
 from tests.search.mutated_files import structures
 

@@ -18,7 +18,7 @@ RAY_AGENTS = (b'ray::DashboardAgent', b'ray::RuntimeEnvAgent')  # by their title
 
 @dataclasses.dataclass
 class LightOutcome:
-  """The fields of `search.evaluation.Outcome`, without its imports."""
+  """The fields of `search.evaluation.evaluation.Outcome`, without its imports."""
   outcome: str
   scores: dict
   detail: str = ''
@@ -58,10 +58,10 @@ def run(executor_name, folder, run_number):
   """Starts or goes on with a search on 'this process', 'pool' or 'Ray'."""
   os.environ[MARK] = f'{folder}:{run_number}'
   from search import evolution  # pylint: disable=g-import-not-at-top
-  from search import executors  # pylint: disable=g-import-not-at-top
-  from search import ray_executor  # pylint: disable=g-import-not-at-top
-  from search.proposal import TournamentEvolution  # pylint: disable=g-import-not-at-top
-  from search.random_graph import SearchSpace  # pylint: disable=g-import-not-at-top
+  from search.execution import executors
+  from search.execution import ray_executor
+  from search.graphs.random_graph import SearchSpace
+  from search.selection.proposal import TournamentEvolution
   executors.prepare_tensorflow = ray_executor.prepare_tensorflow = abs
   evolution.Summaries = lambda *_, **__: types.SimpleNamespace(
       write=lambda records: None, write_text=lambda tag, text: None, close=lambda: None)

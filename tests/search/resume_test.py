@@ -13,9 +13,9 @@ import pytest
 
 from evonorm_tf.output.model_dir import ModelDirError
 from search import evolution
-from search.journal import Journal
-from search.proposal import RandomSearch
-from search.random_graph import SearchSpace
+from search.graphs.random_graph import SearchSpace
+from search.journal.journal import Journal
+from search.selection.proposal import RandomSearch
 from tests.search.fake_search import FakeEvaluation
 from tests.search.fake_search import FakeExecutor
 from tests.search.fake_search import FakeTask

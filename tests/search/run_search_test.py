@@ -12,7 +12,7 @@ import time
 import pytest
 
 from search import run_search
-from search.evaluation import Evaluation
+from search.evaluation.evaluation import Evaluation
 
 ROOT = pathlib.Path(__file__).parents[2]
 QUICKSTART, SMOKE = (str(ROOT / 'gin' / 'search' / f'{name}.gin') for name in ('quickstart', 'smoke'))

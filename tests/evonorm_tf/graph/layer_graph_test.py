@@ -19,10 +19,10 @@ from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import INSTANCE
-from search.known_graphs import known_graph
-from search.known_graphs import KNOWN_GRAPHS
-from search.random_graph import random_graph
-from search.random_graph import SearchSpace
+from search.graphs.known_graphs import known_graph
+from search.graphs.known_graphs import KNOWN_GRAPHS
+from search.graphs.random_graph import random_graph
+from search.graphs.random_graph import SearchSpace
 
 # Node 5 is dead; its removal renumbers 6 and 7.
 WITH_DEAD_NODE = LayerGraph((

@@ -14,10 +14,10 @@ from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
 from evonorm_tf.layers.keras2_graph_layer import GraphLayer
 from evonorm_tf.layers.norm_act import get_norm_act
-from search.known_graphs import known_graph
-from search.known_graphs import KNOWN_GRAPHS
-from search.random_graph import random_graph
-from search.random_graph import SearchSpace
+from search.graphs.known_graphs import known_graph
+from search.graphs.known_graphs import KNOWN_GRAPHS
+from search.graphs.random_graph import random_graph
+from search.graphs.random_graph import SearchSpace
 
 CHANNELS, GROUPS = 6, 3
 X, ZERO, V0, V1 = range(4)

@@ -14,7 +14,7 @@ from evonorm_tf.layers.keras2 import EvoNormS0
 from evonorm_tf.layers.keras2_graph_layer import GraphLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
-from search.known_graphs import known_graph
+from search.graphs.known_graphs import known_graph
 
 NAMES = ('bn_relu', 'bn_silu', 'evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0', 'evonorm_s1', 'evonorm_s2',
          'frn_tlu', 'gn_relu', 'gn_silu', 'in_relu', 'ln_relu', 'pixel_norm_relu')

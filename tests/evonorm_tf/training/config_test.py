@@ -5,7 +5,7 @@ import pytest
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.optimization import Optimization
-from search.known_graphs import known_graph
+from search.graphs.known_graphs import known_graph
 
 
 def trainer_config(epochs=3., **changes):

@@ -1,0 +1,1 @@
+"""Writes a found layer as readable Keras code."""

@@ -1,0 +1,1 @@
+"""Where evaluations run: this process, worker processes, or Ray."""

@@ -1,0 +1,208 @@
+"""Evaluates candidates by Ray Core tasks: on all cores of this machine, or on a cluster.
+
+Ray never runs a task again by itself: which candidate is tried again is the search's decision. When the process of the
+search dies, Ray ends what it had begun, and a local Ray ends too, within seconds; the search goes on from its journal.
+(Two of Ray's agents, which run no candidate, may stay for a minute.) On the console Ray says why a worker died,
+and nothing else.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import functools
+import os
+import pathlib
+import signal
+import socket
+import threading
+import time
+
+from absl import logging
+
+import evonorm_tf
+import search
+from search.execution.executors import check_at_least_one
+from search.execution.executors import prepare_tensorflow
+from search.execution.executors import WorkerDied
+from search.execution.interrupts import interrupted_at_once
+
+try:
+  import ray
+except ImportError:
+  ray = None
+
+LOCAL = 'local'
+OBJECT_STORE_BYTES = 100 * 2 ** 20  # a task and its outcome are kilobytes; Ray would take a third of the memory
+SECONDS_BETWEEN_COUNTS = 10  # of the cluster's nodes
+SECONDS_TO_ANSWER = 10
+STARTS = 3  # of a local Ray, which gives up after 30 seconds: not enough where others use the cores
+
+
+class RayExecutor:
+  """Runs each task in a worker process of Ray.
+
+  Args:
+    address: 'local' for a Ray of this search's own on this machine, which ends with the search; 'auto' for the cluster
+      that this machine belongs to (`ray start`), or the address of one. Where a cluster asks for a token, as Ray's
+      documentation has it, the search needs the variable RAY_AUTH_MODE=token.
+    num_cpus: cores a task; TensorFlow gets as many threads.
+    num_gpus: GPUs a task, such as 0.25 where four share one; 0 hides the GPUs from the tasks.
+    tasks: how many run at a time; None for as many as the nodes have room for, also when the cluster grows.
+    candidates_per_process: after how many tasks a process ends. With 1 nothing of a candidate, not even memory that
+      TensorFlow keeps, reaches another, at 3 to 5 seconds a candidate for the start of TensorFlow: right for the
+      paper's task, which takes minutes. None for no limit.
+    runtime_env: Ray's description of the workers' environment. None lets the workers of a cluster have the packages
+      `search` and `evonorm_tf` of this process, and its variables TF_*; TensorFlow and this extra have to be installed
+      on each node, and a folder of data must be there under the same absolute path. {} for a cluster on whose nodes
+      these packages too are installed.
+
+  Raises:
+    ImportError: without Ray.
+    ConnectionError: if there is no cluster at the address.
+    ValueError: if no node has room for a task.
+  """
+  in_process = False
+
+  def __init__(self, address: str = LOCAL, num_cpus: float = 1, num_gpus: float = 0, tasks: int | None = None,
+               candidates_per_process: int | None = 1, runtime_env: dict | None = None):
+    check_at_least_one(tasks=tasks, candidates_per_process=candidates_per_process)
+    if num_cpus <= 0 or num_gpus < 0:
+      raise ValueError(f'`num_cpus` must be positive and `num_gpus` not negative, received {num_cpus} and {num_gpus}.')
+    if ray is None:
+      raise ImportError('Ray is not installed: pip install "evonorm-tf[ray]".')
+    self._needs = {'CPU': num_cpus, 'GPU': num_gpus}
+    self._tasks = tasks
+    self._threads = max(1, int(num_cpus))
+    self._running = {}  # reference to a result -> key
+    self._counted_at = -SECONDS_BETWEEN_COUNTS
+    _connect(address, runtime_env)
+    try:
+      self._remote = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=0,
+                                max_calls=candidates_per_process or 0)(_run)
+      self._check_room()
+    except BaseException:
+      self.close()
+      raise
+
+  @property
+  def free(self) -> int:
+    return self._room() - len(self._running)
+
+  def submit(self, key, function: Callable, *args) -> None:
+    self._running[self._start(function, *args)] = key
+
+  def next_result(self) -> tuple:
+    with interrupted_at_once():
+      (done, *_), _ = ray.wait(list(self._running))
+    key = self._running.pop(done)
+    try:
+      return key, _result(done)
+    except WorkerDied as e:
+      logging.warning('A worker process died during %s.', key)
+      return key, e
+
+  def probe(self) -> None:
+    with interrupted_at_once():
+      _result(self._start(os.getpid))
+
+  def close(self) -> None:
+    ray.shutdown()  # of a cluster, it ends what this process had begun there; a local one ends
+
+  def _start(self, function: Callable, *args):
+    return self._remote.remote(prepare_tensorflow, self._threads, function, args)
+
+  def _room(self) -> int:
+    """How many tasks the nodes have room for; a node that is lost or comes later counts soon."""
+    if self._tasks is not None:
+      return self._tasks
+    if time.monotonic() - self._counted_at >= SECONDS_BETWEEN_COUNTS:
+      self._places = sum(self._places_on(node['Resources']) for node in ray.nodes() if node['Alive'])
+      self._counted_at = time.monotonic()
+    return self._places
+
+  def _places_on(self, resources: dict[str, float]) -> int:
+    return int(min(resources.get(kind, 0) / need for kind, need in self._needs.items() if need))
+
+  def _check_room(self) -> None:
+    if not self._room():
+      nodes = [{kind: n['Resources'].get(kind, 0) for kind in self._needs} for n in ray.nodes() if n['Alive']]
+      raise ValueError(f'`num_cpus` and `num_gpus` ask for {self._needs} a task, and no node has them: {nodes}. For a '
+                       'cluster that grows when there is work, say by `tasks` how many may run.')
+
+
+def _run(prepare: Callable[[int], object], threads: int, function: Callable, args: tuple):
+  """What a worker process does for a task."""
+  _prepare_once(prepare, threads)
+  return function(*args)
+
+
+@functools.cache
+def _prepare_once(prepare, threads):
+  prepare(threads)
+
+
+def _result(reference):
+  """The result of a task. Its exception is raised; WorkerDied if it has none."""
+  lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError,
+          ray.exceptions.ObjectLostError)
+  try:
+    return ray.get(reference)
+  except lost as e:
+    raise WorkerDied() from e
+  except ray.exceptions.RayTaskError as e:
+    raise e.cause from e
+  except ray.exceptions.RuntimeEnvSetupError as e:
+    raise ChildProcessError(f'workers cannot start in `runtime_env`: {e}') from e
+
+
+def _connect(address: str, runtime_env: dict | None) -> None:
+  """Connects this process to the cluster, or starts a local one; quietly."""
+  is_local = address == LOCAL
+  _check_answers(address)
+  options = {'log_to_driver': False, 'logging_level': 'ERROR'}
+  if is_local:
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # nothing is sent, and nothing said of it
+    options |= {'include_dashboard': False, 'object_store_memory': OBJECT_STORE_BYTES}
+  elif runtime_env is None:
+    runtime_env = _this_environment()
+  for tries_left in reversed(range(STARTS if is_local else 1)):
+    try:
+      with _own_sigterm(), interrupted_at_once():
+        ray.init(address=address, runtime_env=runtime_env, **options)
+      return
+    except Exception as e:  # ConnectionError, ValueError, or no class of its own, by the address and what is wrong
+      ray.shutdown()
+      if not tries_left:
+        reasons = [str(e), *str(e.__cause__ or '').strip().splitlines()[-1:]]
+        raise ConnectionError(f'`address`: no Ray at {address!r}: {" ".join(reasons)}') from e
+    except BaseException:
+      ray.shutdown()
+      raise
+
+
+def _check_answers(address: str) -> None:
+  """Raises ConnectionError if nobody listens at host:port; Ray itself would try for minutes."""
+  host, _, port = address.removeprefix('ray://').rpartition(':')
+  if host and port.isdecimal():
+    try:
+      socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+    except OSError as e:
+      raise ConnectionError(f'`address`: no Ray at {address!r}: {e}') from e
+
+
+def _this_environment() -> dict:
+  """The code of this process and what its environment tells TensorFlow, for the workers of a cluster."""
+  packages = [str(pathlib.Path(file).parent) for file in (search.__file__, evonorm_tf.__file__)]
+  variables = {name: value for name, value in os.environ.items() if name.startswith('TF_') and name != 'TF_CONFIG'}
+  return {'py_modules': packages, 'env_vars': variables}
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+  """Puts back the handler of SIGTERM, which Ray replaces."""
+  handler = signal.getsignal(signal.SIGTERM)
+  try:
+    yield
+  finally:
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+      signal.signal(signal.SIGTERM, handler)

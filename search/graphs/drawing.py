@@ -1,0 +1,271 @@
+"""Drawings of layer graphs: layers from the inputs at the top to the output at the bottom, the equation as caption.
+
+A node lies one layer below its lowest input; igraph's Sugiyama layout orders the layers and places the nodes. An edge
+that spans several layers is led through a vertex of its own in each of them, so that it never runs through a node.
+"""
+
+import collections
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import functools
+import pathlib
+import textwrap
+
+import igraph
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+
+from evonorm_tf.graph.layer_graph import INITIAL_NODES
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import PRIMITIVES
+from evonorm_tf.output.figures import figure_to_png
+from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import new_figure
+from search.graphs.equation import equation_latex
+from search.graphs.equation import equation_text
+
+LABELS = {
+    'add': '+', 'mul': '×', 'div': 'a / b', 'max': 'max', 'neg': '−', 'sigmoid': 'σ', 'tanh': 'tanh', 'exp': 'exp',
+    'abs': '|·|', 'square': '(·)²', 'log': 'ln±', 'sqrt': '√±',
+    'first_moment': 'μ', 'second_moment': '√μ(·²)', 'centered_second_moment': 's',
+}
+ARGUMENT_NAMES = {'div': 'ab'}  # of the primitive whose arguments cannot be exchanged
+
+# Fill and line of a node: inputs green, moments orange, other primitives blue, dead nodes grey.
+_INPUT, _MOMENT, _PRIMITIVE = ('#dff1df', '#3f8f4f'), ('#fdebd3', '#d07a1c'), ('#e3ecf9', '#4a74b4')
+_DEAD, _EDGE, _PALE = ('#f6f6f6', '#cccccc'), '#5d6673', '#c0c0c0'
+
+# Lengths are in inches, the units of the drawing; font sizes in points.
+_NODE_HEIGHT, _COLUMN, _LAYER, _MARGIN, _GAP = 0.42, 0.95, 0.88, 0.25, 0.12
+_PORT, _LEAD, _MAX_WIDTH, _CAPTION_SIZES = 0.2, 0.13, 10.5, (14, 12.5, 11, 9.5, 8.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Edge:
+  """From node `source` to argument number `argument` of node `target`."""
+  source: int
+  target: int
+  argument: int
+
+
+_Points = dict[int, tuple[float, float]]  # of the nodes by index
+_Ways = dict[_Edge, list[tuple[float, float]]]  # of each edge, the points between its nodes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+  """A line of text and its extent."""
+  text: str
+  font: FontProperties
+  is_math: bool = False
+
+  @functools.cached_property
+  def extent(self) -> tuple[float, float]:
+    """Width and height, inches."""
+    text = self.text if self.is_math else self.text.replace('$', r'\$')
+    box = TextPath((0, 0), text, size=self.font.get_size(), prop=self.font).get_extents()
+    return 1.05 * box.width / 72, max(box.height / 72, 0.16)  # Agg rounds each letter's width up or down
+
+
+def _label(graph: LayerGraph, index: int) -> tuple[str, str]:
+  """A node's symbol and the index set that a moment has."""
+  if index < len(INITIAL_NODES):
+    return INITIAL_NODES[index], ''
+  return LABELS[graph.node(index).primitive], graph.node(index).axes
+
+
+def _colors(graph: LayerGraph, index: int) -> tuple[str, str]:
+  if index not in graph.live:
+    return _DEAD
+  if index < len(INITIAL_NODES):
+    return _INPUT
+  return _MOMENT if PRIMITIVES[graph.node(index).primitive].is_moment else _PRIMITIVE
+
+
+def _width(graph: LayerGraph, index: int) -> float:
+  """A node's width, inches."""
+  symbol, axes = _label(graph, index)
+  return max(0.5, 0.2 + 0.09 * len(symbol), 0.22 + 0.065 * len(axes))
+
+
+def _edges(graph: LayerGraph, shown: Sequence[int]) -> list[_Edge]:
+  return [_Edge(source, target, argument) for target in shown if target >= len(INITIAL_NODES)
+          for argument, source in enumerate(graph.node(target).inputs)]
+
+
+def _layers(shown: Sequence[int], edges: Sequence[_Edge]) -> dict[int, int]:
+  """The layer of each node, 0 at the top: the length of the longest path that leads to it."""
+  layers = dict.fromkeys(shown, 0)
+  for edge in edges:  # in the order of their targets
+    layers[edge.target] = max(layers[edge.target], layers[edge.source] + 1)
+  return layers
+
+
+def _place(shown: Sequence[int], edges: Sequence[_Edge]) -> tuple[_Points, _Ways]:
+  """Places nodes and edges.
+
+  Returns:
+    The points of the nodes, and of the vertices on the way of each edge: [x, y] in inches, y downward from the top
+    layer, x from the leftmost vertex.
+  """
+  layers = _layers(shown, edges)
+  vertex_layers, links, ways = [layers[index] for index in shown], [], {}
+  vertex_of = {index: vertex for vertex, index in enumerate(shown)}
+  for edge in edges:
+    between = range(layers[edge.source] + 1, layers[edge.target])
+    ways[edge] = range(len(vertex_layers), len(vertex_layers) + len(between))
+    vertex_layers.extend(between)
+    path = [vertex_of[edge.source], *ways[edge], vertex_of[edge.target]]
+    links.extend(zip(path, path[1:]))
+  vertices = igraph.Graph(n=len(vertex_layers), edges=links, directed=True)
+  layout = vertices.layout_sugiyama(layers=vertex_layers, hgap=_COLUMN, vgap=_LAYER, maxiter=1000)
+  left = min(x for x, _ in layout)
+  points = [(x - left, y) for x, y in layout]
+  return {i: points[vertex_of[i]] for i in shown}, {edge: [points[v] for v in way] for edge, way in ways.items()}
+
+
+def _ports(graph: LayerGraph, points: _Points, ways: _Ways, end: str) -> dict[_Edge, float]:
+  """The x at which each edge leaves its `source` or reaches its `target`, so spread that edges do not cross there."""
+  groups = collections.defaultdict(list)
+  for edge, way in ways.items():
+    path = [points[edge.source], *way, points[edge.target]]
+    groups[getattr(edge, end)].append((path[1 if end == 'source' else -2][0], edge.target, edge.argument, edge))
+  ports = {}
+  for index, group in groups.items():
+    step = min(_PORT, 0.75 * _width(graph, index) / len(group))
+    if end == 'target' and graph.node(index).primitive in ARGUMENT_NAMES:
+      step = 1.7 * _PORT  # the names stand in between
+    for position, (*_, edge) in enumerate(sorted(group, key=lambda entry: entry[:3])):
+      ports[edge] = points[index][0] + step * (position - (len(group) - 1) / 2)
+  return ports
+
+
+def _curve(route: Sequence[tuple[float, float]]) -> Path:
+  """A path that is vertical in each point, and straight on its last piece, which an arrow head and a name go along."""
+  vertices, codes = [route[0]], [Path.MOVETO]
+  *route, end = route
+  for (x0, y0), (x1, y1) in zip(route, route[1:] + [(end[0], end[1] - _LEAD)]):
+    bend = (y1 - y0) / 2
+    vertices += [(x0, y0 + bend), (x1, y1 - bend), (x1, y1)]
+    codes += [Path.CURVE4] * 3
+  return Path(vertices + [end], codes + [Path.LINETO])
+
+
+def _draw_edges(axes: Axes, graph: LayerGraph, points: _Points, ways: _Ways) -> None:
+  """Draws edges from the bottom of a node to the top of another, straight where they pass nodes of a layer."""
+  half = _NODE_HEIGHT / 2
+  leaves, reaches = (_ports(graph, points, ways, end) for end in ('source', 'target'))
+  for edge, way in ways.items():
+    band = [(x, y + side) for x, y in way for side in (-half, half)]
+    x, y = reaches[edge], points[edge.target][1] - half
+    color = _EDGE if edge.target in graph.live else _PALE
+    axes.add_patch(FancyArrowPatch(
+        path=_curve([(leaves[edge], points[edge.source][1] + half), *band, (x, y)]), arrowstyle='-|>',
+        mutation_scale=8, shrinkA=0, shrinkB=0, linewidth=1.1, facecolor=color, edgecolor=color, zorder=1))
+    if names := ARGUMENT_NAMES.get(graph.node(edge.target).primitive):
+      side = 0.08 if x < points[edge.target][0] else -0.08
+      axes.text(x + side, y - 0.075, names[edge.argument], fontsize=8, fontstyle='italic', color=color, ha='center',
+                va='center')
+
+
+def _draw_nodes(axes: Axes, graph: LayerGraph, points: _Points) -> None:
+  for index, (x, y) in points.items():
+    width, (fill, line) = _width(graph, index), _colors(graph, index)
+    axes.add_patch(FancyBboxPatch(
+        (x - width / 2, y - _NODE_HEIGHT / 2), width, _NODE_HEIGHT, boxstyle='round,pad=0,rounding_size=0.12',
+        facecolor=line if index == graph.output else fill, edgecolor=line, linewidth=1.3, zorder=2))
+    color = 'white' if index == graph.output else INK if index in graph.live else '#a0a0a0'
+    symbol, index_set = _label(graph, index)
+    style = {'color': color, 'ha': 'center', 'va': 'center_baseline', 'zorder': 3}
+    axes.text(x, y - (0.07 if index_set else 0), symbol, fontsize=10.5 if index_set else 11.5, **style)
+    if index_set:
+      axes.text(x, y + 0.11, index_set, fontsize=7.5, **style)
+
+
+def _draw_output(axes: Axes, graph: LayerGraph, points: _Points) -> None:
+  """The arrow from the output node to y, by way of γ and β."""
+  x, y = points[graph.output]
+  start = y + _NODE_HEIGHT / 2
+  axes.add_patch(FancyArrowPatch((x, start), (x, start + 0.34), arrowstyle='-|>', mutation_scale=8, shrinkA=0,
+                                 shrinkB=0, linewidth=1.1, color=_EDGE))
+  axes.text(x + 0.09, start + 0.15, '· γ + β', fontsize=8, color=_EDGE, ha='left', va='center')
+  axes.text(x, start + 0.44, 'y', fontsize=11.5, color=INK, ha='center', va='center')
+
+
+def _caption(graph: LayerGraph) -> list[_Line]:
+  """The equation in the largest size that fits, in mathtext or, where that fails or is too wide, in wrapped text."""
+  largest = _CAPTION_SIZES[0]
+  try:
+    texts = [f'${line}$'.replace(r'\frac', r'\dfrac') for line in equation_latex(graph).split(' \\\\\n')]
+    width = max(_Line(text, FontProperties(size=largest, math_fontfamily='cm'), True).extent[0] for text in texts)
+    size = next((size for size in _CAPTION_SIZES if width * size / largest <= _MAX_WIDTH), None)
+  except ValueError:  # mathtext knows a part of LaTeX only
+    size = None
+  if size is not None:
+    return [_Line(text, FontProperties(size=size, math_fontfamily='cm'), is_math=True) for text in texts]
+  return [_Line(part, FontProperties(size=10)) for line in equation_text(graph).split('\n')
+          for part in textwrap.wrap(line, 110)]
+
+
+def _heading(title: str, scores: Mapping[str, float] | Sequence[float]) -> list[_Line]:
+  """The title, and the scores on a line of their own."""
+  named = scores.items() if isinstance(scores, Mapping) else enumerate(scores, 1)
+  parts = [f'{name}: {score:.4f}' if isinstance(scores, Mapping) else f'{score:.4f}' for name, score in named]
+  lines = [(title, FontProperties(size=13, weight='bold')), ('   '.join(parts), FontProperties(size=10))]
+  return [_Line(text, font) for text, font in lines if text]
+
+
+def _write(axes: Axes, lines: Iterable[_Line], y: float) -> None:
+  """Writes lines in the middle, from y downward."""
+  for line in lines:
+    axes.text(sum(axes.get_xlim()) / 2, y + line.extent[1] / 2, line.text, fontproperties=line.font, color=INK,
+              ha='center', va='center', parse_math=line.is_math)
+    y += line.extent[1] + _GAP
+
+
+def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] | Sequence[float] = (),
+               show_dead: bool = False) -> Figure:
+  """Draws a layer graph.
+
+  Args:
+    graph: the layer graph.
+    title: a line above the drawing.
+    scores: one an architecture, by name or in order; a line below the title.
+    show_dead: whether dead nodes and unused inputs are drawn too, in grey.
+
+  Returns:
+    The figure, on an Agg canvas and unknown to pyplot.
+  """
+  shown = range(graph.output + 1) if show_dead else sorted(graph.live)
+  points, ways = _place(shown, _edges(graph, shown))
+  heading, caption = _heading(title, scores), _caption(graph)
+  right, bottom = (max(p[i] for p in [*points.values(), *sum(ways.values(), [])]) for i in (0, 1))
+  width = max([right + _COLUMN] + [line.extent[0] for line in heading + caption]) + 2 * _MARGIN
+  above, below = (sum(line.extent[1] + _GAP for line in lines) for lines in (heading, caption))
+  top = _MARGIN + above + _NODE_HEIGHT / 2 + _GAP
+  end = top + bottom + _NODE_HEIGHT / 2 + 0.75
+  figure = new_figure(width, end + below + _MARGIN - _GAP, layout=None)
+  axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(figure.get_figheight(), 0))
+  axes.set_axis_off()
+  _write(axes, heading, _MARGIN)
+  _write(axes, caption, end)
+  left = (width - right) / 2
+  points = {index: (x + left, y + top) for index, (x, y) in points.items()}
+  ways = {edge: [(x + left, y + top) for x, y in way] for edge, way in ways.items()}
+  _draw_edges(axes, graph, points, ways)
+  _draw_nodes(axes, graph, points)
+  _draw_output(axes, graph, points)
+  return figure
+
+
+def save_drawing(graph: LayerGraph, path, title: str = '', scores: Mapping[str, float] | Sequence[float] = (),
+                 show_dead: bool = False) -> None:
+  """Writes the drawing of a layer graph to a PNG file; arguments as for `draw_graph`."""
+  pathlib.Path(path).write_bytes(figure_to_png(draw_graph(graph, title, scores, show_dead)))

@@ -1,0 +1,1 @@
+"""Progress, TensorBoard, plots and reports of searches."""

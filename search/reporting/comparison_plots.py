@@ -1,0 +1,243 @@
+"""Plots that compare searches, each search in its colour; what they show is computed in `comparison`."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import itertools
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+import numpy as np
+
+from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import style
+from search.evaluation.successive_halving import is_complete
+from search.journal import records as records_lib
+from search.journal.records import OUTCOMES
+from search.journal.records import TOP
+from search.reporting import comparison
+from search.reporting.plots import curves
+from search.reporting.plots import MARKERS
+from search.reporting.plots import note
+
+COLORS = ('#27509b', '#d07a1c', '#3f8f4f', '#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
+_LINES = ('-', (0, (5, 2)), (0, (1, 1.2)))  # a second round of the colours is dashed
+_OUTCOME_COLORS = ('#3f8f4f', '#f0c08a', '#b39ac9', '#c0504d')
+_CHANCE, _PALE = '#555555', '#b9c4d6'
+NOTHING, PROJECTED = 'no candidate has been accepted yet', 'score projected from a rung'
+
+Searches = Mapping[str, Sequence[dict]]  # the records of each search, by its name
+
+
+def efficiency_plot(searches: Searches) -> Figure:
+  """Plots the mean of the best ten against candidates, and against core-seconds."""
+  figure = new_figure(11, 4.6)
+  by_candidates, by_seconds = figure.subplots(1, 2, sharey=True)
+  _plot_top(by_candidates, searches, _numbers, 'candidates evaluated')
+  _plot_top(by_seconds, searches, comparison.core_seconds, 'core-seconds')
+  by_candidates.set_ylabel(f'mean validation accuracy of the {TOP} best', color=INK)
+  by_candidates.yaxis.set_major_formatter(percent)
+  _legend_below(figure, by_candidates)
+  return figure
+
+
+def _numbers(records: Sequence[dict]) -> np.ndarray:
+  return np.arange(1, len(records_lib.evaluated(records)) + 1)
+
+
+def _plot_top(axes: Axes, searches: Searches, x_of: Callable, label: str) -> None:
+  style(axes)
+  axes.set_xlabel(label, color=INK)
+  axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+  for number, (name, records) in enumerate(searches.items()):
+    _, top = curves(records_lib.evaluated(records))
+    axes.plot(x_of(records), top, drawstyle='steps-post', linewidth=2, label=name, **_look(number))
+  if not any(map(records_lib.measured, searches.values())):
+    note(axes, NOTHING)
+
+
+def _look(number: int) -> dict:
+  return {'color': COLORS[number % len(COLORS)], 'linestyle': _LINES[number // len(COLORS) % len(_LINES)]}
+
+
+def _legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
+  """A legend below the panels, with each label once."""
+  handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels())}
+  if handles:
+    columns = min(columns, len(handles))
+    figure.legend(handles.values(), handles, loc='outside lower center', ncols=columns, frameon=False, fontsize=9)
+
+
+def rejection_plot(searches: Searches) -> Figure:
+  """Plots how the evaluated candidates ended, and why the static filter rejected draws before them."""
+  figure = new_figure(11, 1.9 + 0.5 * len(searches))
+  evaluated, filtered = figure.subplots(1, 2, sharey=True)
+  _stack(evaluated, {name: records_lib.counts_by_outcome(records) for name, records in searches.items()},
+         dict(zip(OUTCOMES, _OUTCOME_COLORS)), 'share of the candidates evaluated')
+  counts = {name: records_lib.counts_by_filter(records) for name, records in searches.items()}
+  reasons = dict.fromkeys(reason for by_reason in counts.values() for reason in by_reason)
+  _stack(filtered, counts, dict(zip(reasons, COLORS[::-1])), 'share of the draws that the static filter rejected')
+  evaluated.invert_yaxis()  # the first search above
+  return figure
+
+
+def _stack(axes: Axes, counts: Mapping[str, Mapping[str, int]], colors: Mapping[str, str], label: str) -> None:
+  """A stacked bar a search, of shares, with the counts inside where there is room."""
+  style(axes)
+  axes.grid(axis='y', visible=False)
+  names, left = list(counts), np.zeros(len(counts))
+  totals = np.maximum([sum(by_reason.values()) for by_reason in counts.values()], 1)
+  for reason, color in colors.items():
+    number = np.array([by_reason.get(reason, 0) for by_reason in counts.values()])
+    axes.barh(names, number / totals, left=left, color=color, height=.7, label=reason)
+    for y, (count, share, start) in enumerate(zip(number, number / totals, left)):
+      if share > .05:
+        axes.text(start + share / 2, y, f'{count:,}', ha='center', va='center', fontsize=8.5, color=INK,
+                  bbox={'facecolor': 'white', 'alpha': .65, 'edgecolor': 'none', 'pad': 1.2})
+    left += number / totals
+  axes.set_xlim(0, 1)
+  axes.xaxis.set_major_formatter(percent)
+  axes.set_xlabel(label, color=INK)
+  if colors:
+    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5)
+  else:
+    note(axes, 'the filter rejected nothing')
+
+
+def correlation_plot(searches: Searches) -> Figure:
+  """Plots the scores after the longer training against those in the proxy task; a panel a search."""
+  figure, panels = _panels(searches, 3.6, 3.4)
+  for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
+    style(axes)
+    pairs = comparison.proxy_and_long_scores(records)
+    rho = comparison.rank_correlation(list(pairs.values()))
+    title = name if rho is None else f'{name}\nrank correlation {rho:.2f}, n = {len(pairs)}'
+    axes.set_title(title, fontsize=10, color=INK)
+    axes.set_xlabel('proxy task', color=INK)
+    axes.set_ylabel('longer training', color=INK)
+    for axis in (axes.xaxis, axes.yaxis):
+      axis.set_major_formatter(percent)
+      axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    if not pairs:
+      note(axes, 'nothing has been re-ranked yet')
+    found = [point for label, point in pairs.items() if label.startswith('candidate ')]
+    if found:
+      axes.plot(*zip(*found), 'o', color=COLORS[number % len(COLORS)], markeredgecolor=INK, markeredgewidth=.7,
+                label='candidates')
+    references = {label: point for label, point in pairs.items() if not label.startswith('candidate ')}
+    for (label, point), marker in zip(references.items(), itertools.cycle(MARKERS)):
+      axes.plot(*point, marker, color='white', markeredgecolor=INK, markersize=8, linestyle='none', label=label)
+    axes.margins(.15)
+  _legend_below(figure, *panels)
+  return figure
+
+
+def _panels(searches: Searches, width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
+  """A figure with a panel for each search, at most so many in a row."""
+  columns = min(columns, len(searches))
+  rows = -(-len(searches) // columns)
+  figure = new_figure(max(width * columns, 6), height * rows + .6)
+  panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
+  for unused in panels[len(searches):]:
+    unused.set_visible(False)
+  return figure, panels[:len(searches)]
+
+
+def primitives_plot(searches: Searches, configs: Mapping[str, dict]) -> Figure:
+  """Plots the shares of primitives and index sets in the survivors' nodes, and what chance gives; a panel a search.
+
+  Args:
+    searches: the records by name.
+    configs: the configurations by name, which tell the search spaces.
+  """
+  figure, panels = _panels(searches, 4.4, 5.2)
+  for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
+    graphs = comparison.survivors(records)
+    _plot_shares(axes, comparison.node_shares(graphs), comparison.node_shares(comparison.chance_graphs(configs[name])),
+                 COLORS[number % len(COLORS)])
+    axes.set_title(f'{name}: {len(graphs)} survivors', fontsize=10, color=INK)
+    if not graphs:
+      note(axes, NOTHING)
+  _legend_below(figure, panels[0])
+  return figure
+
+
+def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, float], color: str) -> None:
+  """Bars of what was found, marks of what chance gives; primitives by what is found most, then the index sets."""
+  style(axes)
+  axes.grid(axis='y', visible=False)
+  names = sorted(set(found) | set(chance), key=lambda n: (n in INDEX_SETS, -found.get(n, 0), -chance.get(n, 0), n))
+  heights = [y + (0.6 if n in INDEX_SETS else 0) for y, n in enumerate(names)]
+  axes.barh(heights, [found.get(n, 0) for n in names], color=color, alpha=.75, height=.7, label='survivors')
+  axes.plot([chance.get(n, 0) for n in names], heights, '|', color=_CHANCE, markersize=13, markeredgewidth=2.2,
+            label='random graphs that pass the static filter')
+  axes.set_yticks(heights, [n.replace('_', ' ') for n in names])
+  axes.invert_yaxis()
+  axes.xaxis.set_major_formatter(percent)
+  axes.set_xlabel('share of the nodes', color=INK)
+
+
+def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
+  """Plots the ancestors of the best candidate, and their other children, by number and mean score.
+
+  Without a number are ancestors whose mutation left the score as it was. Children that were not accepted are crosses
+  at the bottom; hollow dots are of scores that successive halving projected.
+  """
+  figure = new_figure(9, 4.8)
+  axes = figure.subplots()
+  style(axes)
+  axes.set_xlabel('candidate', color=INK)
+  axes.set_ylabel('mean validation accuracy', color=INK)
+  axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+  axes.yaxis.set_major_formatter(percent)
+  best = records_lib.best(records)
+  axes.set_title(f'{name}: ' * bool(name) + ('ancestry of the best candidate' if best else ''), fontsize=11, color=INK)
+  if best is None:
+    note(axes, NOTHING)
+    return figure
+  steps = comparison.ancestry(records, best)
+  _plot_children(axes, steps)
+  points = [(step.record['index'], records_lib.mean_score(step.record)) for step in steps]
+  axes.plot(*zip(*points), '-o', color=COLORS[0], linewidth=2, markersize=7, label='ancestors of the best, and itself',
+            zorder=3)
+  projected = [point for point, step in zip(points, steps) if not is_complete(step.record)]
+  if projected:
+    axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
+  for point, step in zip(points, steps):
+    if step.effect is not None and abs(step.effect) < .0005 and step is not steps[-1]:
+      continue  # a mutation that changed no score to speak of, as a copy's: there can be dozens, side by side
+    effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
+    axes.annotate(f'{step.record["index"]}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
+                  xytext=(0, -16 if step.effect and step.effect < 0 else 9), color=INK, zorder=4,
+                  path_effects=[withStroke(linewidth=3, foreground='white')])
+  axes.margins(.06, .12)
+  _legend_below(figure, axes)
+  return figure
+
+
+def _plot_children(axes: Axes, steps: Sequence[comparison.Ancestor]) -> None:
+  """The other children, with a line to each from its parent."""
+  line = {step.record['index'] for step in steps}
+  measured, projected, crosses = [], [], []
+  for step in steps:
+    start = step.record['index'], records_lib.mean_score(step.record)
+    for child in step.children:
+      if child['index'] not in line and child['scores']:
+        end = child['index'], records_lib.mean_score(child)
+        axes.plot(*zip(start, end), '-', color=_PALE, linewidth=.9, zorder=1)
+        (measured if is_complete(child) else projected).append(end)
+      elif child['index'] not in line:
+        crosses.append(child['index'])
+  if measured:
+    axes.plot(*zip(*measured), 'o', color=_PALE, markersize=5, label='their other children', zorder=2)
+  if projected:
+    axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=_PALE, markersize=5, zorder=2,
+              label=f'their other children, {PROJECTED}')
+  if crosses:
+    axes.plot(crosses, [.02] * len(crosses), 'x', color=_OUTCOME_COLORS[3], markersize=5, alpha=.7,
+              transform=axes.get_xaxis_transform(), label='their children that were not accepted')

@@ -1,0 +1,221 @@
+"""The comparison of searches as a folder: report.md, its plots, and the same in TensorBoard."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import pathlib
+import shutil
+
+from matplotlib.figure import Figure
+import tensorflow as tf
+
+from evonorm_tf.output import markdown
+from evonorm_tf.output.figures import figure_to_png
+from evonorm_tf.output.markdown import NO_VALUE
+from evonorm_tf.output.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import replacing
+from search.evaluation.successive_halving import is_complete
+from search.graphs.equation import equation_text
+from search.journal import records as records_lib
+from search.journal.records import ACCEPTED
+from search.journal.records import TOP
+from search.journal.saved_search import load_search
+from search.journal.saved_search import SavedSearch
+from search.reporting import comparison
+from search.reporting import comparison_plots as plots
+from search.reporting.plots import curves
+from search.reporting.summaries import image
+
+PAGE = 'report.md'
+_EFFICIENCY_NOTE = (
+    'Core-seconds are the time that the evaluations took, of one core a worker. Saved were those of draws that compute '
+    "an earlier candidate's function, and were redrawn or took its outcome; each counts as the median evaluation. "
+    'Mean and best are of measured scores: those that successive halving projects count in tournaments alone.')
+
+
+def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pathlib.Path:
+  """Compares searches; they may be running.
+
+  Args:
+    model_dirs: their folders, at least one.
+    output: the folder that receives report, plots and TensorBoard events; 'analysis' in the first search's by default.
+
+  Returns:
+    The path of the report.
+
+  Raises:
+    ValueError: if a folder holds no search, a damaged one, or one without any candidate; then nothing is written.
+  """
+  searches = _load(model_dirs)
+  folder = pathlib.Path(output) if output else pathlib.Path(model_dirs[0]) / 'analysis'
+  figures, sections = _figures(searches), _sections(searches)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+      with replacing(folder / f'{name}.png') as path:
+        path.write_bytes(figure_to_png(figure))
+    with replacing(folder / PAGE) as path:
+      path.write_text('\n\n'.join(part for parts in sections.values() for part in parts) + '\n', encoding='utf-8')
+    _write_tensorboard(folder / 'tensorboard', searches, figures, sections)
+  except OSError as e:
+    raise ValueError(f'`output` {str(folder)!r} cannot be written: {e.strerror}.') from e
+  return folder / PAGE
+
+
+def _load(model_dirs: Sequence[str]) -> dict[str, SavedSearch]:
+  """The searches by name: that of the folder, or its whole path where two folders have one name."""
+  if not model_dirs:
+    raise ValueError('`model_dirs` must hold at least one folder, received none.')
+  paths = [pathlib.Path(m) for m in model_dirs]
+  if len({p.resolve() for p in paths}) < len(paths):
+    raise ValueError(f'`model_dirs` must be different folders, received {list(map(str, paths))}.')
+  last = [p.resolve().name for p in paths]
+  searches = {}
+  for path, name in zip(paths, last):
+    search = load_search(path)
+    if not records_lib.evaluated(search.records):
+      raise ModelDirError(f'{path}: the search has evaluated no candidate yet; there is nothing to compare.')
+    searches[name if last.count(name) == 1 else str(path)] = search
+  return searches
+
+
+def _figures(searches: dict[str, SavedSearch]) -> dict[str, Figure]:
+  """The plots by name."""
+  records = {name: search.records for name, search in searches.items()}
+  configs = {name: search.config for name, search in searches.items()}
+  figures = {
+      'efficiency': plots.efficiency_plot(records), 'rejections': plots.rejection_plot(records),
+      'correlation': plots.correlation_plot(records), 'primitives': plots.primitives_plot(records, configs)}
+  return figures | {f'ancestry_{number}': plots.ancestry_plot(records[name], name)
+                    for number, name in enumerate(records, 1)}
+
+
+def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
+  """The parts of the report, Markdown, by their name in TensorBoard."""
+  records = {name: search.records for name, search in searches.items()}
+  return {
+      'searches': ['# Comparison of searches', *_settings(searches)],
+      'efficiency': ['## Best candidates', _efficiency(records),
+                     _EFFICIENCY_NOTE,
+                     '![Mean of the best against candidates and core-seconds](efficiency.png)'],
+      'rejections': ['## How draws and candidates ended', _counts(records), '![Outcomes by search](rejections.png)'],
+      'correlation': ['## Proxy task and longer training', *_correlations(records),
+                      '![Longer training against proxy task](correlation.png)'],
+      'primitives': ['## Primitives in the survivors', *_primitives(searches), '![Shares of nodes](primitives.png)'],
+      'ancestry': ['## Ancestry of the best candidates', *(
+          part for number, name in enumerate(records, 1) for part in _ancestry(name, records[name], number))],
+  }
+
+
+def _row_table(title: str, searches, rows: dict[str, Callable]) -> str:
+  """A table with a column for each search; `rows` are functions of what `searches` holds, by the row's name."""
+  cells = [[row, *map(function, searches.values())] for row, function in rows.items()]
+  return markdown.table([title, *searches], cells)
+
+
+def _settings(searches: dict[str, SavedSearch]) -> list[str]:
+  differing = comparison.differing_settings([search.config for search in searches.values()])
+  facts = _row_table('search', searches, {
+      'folder': lambda search: search.model_dir,
+      'selection': lambda search: comparison.strategy_name(search.config),
+      'rejection': lambda search: comparison.rejection_name(search.config)})
+  if len(searches) == 1:
+    return [facts]
+  return [facts, 'Settings in which they differ:' if differing else 'All other settings are the same.',
+          *([markdown.table(['setting', *searches], [[f'`{name}`', *map(_value, values)]
+                                                     for name, values in differing.items()])] if differing else [])]
+
+
+def _value(value, form: str = '') -> str:
+  return NO_VALUE if value is None else f'{value:{form}}'
+
+
+def _percent(score: float | None) -> str:
+  return NO_VALUE if score is None else f'{100 * score:.1f}%'
+
+
+def _efficiency(records: plots.Searches) -> str:
+  def best(records):
+    record = records_lib.best(records)
+    return NO_VALUE if record is None else f'{records_lib.name(record)}, {_percent(records_lib.mean_score(record))}'
+  return _row_table('search', records, {
+      'candidates evaluated': lambda r: len(records_lib.evaluated(r)),
+      'accepted': lambda r: records_lib.counts_by_outcome(r)[ACCEPTED],
+      **({'of these stopped at a rung': lambda r: len(records_lib.stopped(r))}
+         if any(map(records_lib.stopped, records.values())) else {}),
+      'core-seconds': lambda r: f'{comparison.core_seconds(r)[-1]:,.0f}',
+      'evaluations saved': lambda r: f'{comparison.saved_evaluations(r):,}',
+      'core-seconds so saved': lambda r: _value(comparison.saved_core_seconds(r), ',.0f'),
+      f'mean of the {TOP} best': lambda r: _percent(records_lib.top_mean(r)),
+      'best': best})
+
+
+def _counts(records: plots.Searches) -> str:
+  counts = {name: comparison.counts_by_reason(r) for name, r in records.items()}
+  reasons = dict.fromkeys(reason for by_reason in counts.values() for reason in by_reason)
+  return markdown.table(['draws', *counts], [[reason, *(f'{c.get(reason, 0):,}' for c in counts.values())]
+                                             for reason in reasons])
+
+
+def _correlations(records: plots.Searches) -> list[str]:
+  rows = []
+  for name, of_search in records.items():
+    pairs = list(comparison.proxy_and_long_scores(of_search).values())
+    rho = comparison.rank_correlation(pairs)
+    rows.append([name, len(pairs), NO_VALUE if rho is None else f'{rho:.2f}'])
+  return [markdown.table(['search', 'layers', "Spearman's rank correlation"], rows),
+          'Of candidates and references that passed both. The candidates are the best of the proxy task: over so '
+          'narrow a range of scores the correlation is lower than over all.']
+
+
+def _primitives(searches: dict[str, SavedSearch]) -> list[str]:
+  parts = []
+  for name, search in searches.items():
+    found = comparison.node_shares(comparison.survivors(search.records))
+    chance = comparison.node_shares(comparison.chance_graphs(search.config))
+    ratio = {n: found[n] / chance[n] for n in found if chance.get(n)}
+    ordered = sorted(ratio, key=lambda n: (-ratio[n], n))
+    parts.append(f'- {name}: more often than by chance: {_times(ordered[:3], ratio)}; less often: '
+                 f'{_times(ordered[:-4:-1], ratio)}' if len(ordered) > 5 else f'- {name}: too few survivors')
+  return ['\n'.join(parts), f'Chance is the share in {comparison.CHANCE_GRAPHS} random graphs of the same space that '
+          'pass the static filter. Each graph counts the same; only nodes that its output depends on are counted.']
+
+
+def _times(names: Sequence[str], ratio: dict[str, float]) -> str:
+  return ', '.join(f'{n} (×{ratio[n]:.1f})' for n in names)
+
+
+def _ancestry(name: str, records: Sequence[dict], number: int) -> list[str]:
+  best = records_lib.best(records)
+  if best is None:
+    return [f'### {name}', 'No candidate has been accepted yet.']
+  steps = comparison.ancestry(records, best)
+  rows = [[records_lib.name(step.record), step.mutation or 'the oldest on record',
+           _percent(records_lib.mean_score(step.record)) + ' (projected)' * (not is_complete(step.record)),
+           NO_VALUE if step.effect is None else f'{100 * step.effect:+.1f}', len(step.children)] for step in steps]
+  return [f'### {name}', markdown.table(['candidate', 'mutation', 'mean score', 'effect', 'children'], rows),
+          f'```text\n{equation_text(records_lib.layer_graph(best))}\n```', f'![Ancestry](ancestry_{number}.png)']
+
+
+def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], figures: dict[str, Figure],
+                       sections: dict[str, list[str]]) -> None:
+  """Curves as scalars, a run a search; text and images in a run of their own. What was there is replaced."""
+  shutil.rmtree(folder, ignore_errors=True)
+  with tf.device('CPU:0'):
+    for name, search in searches.items():
+      with tf.summary.create_file_writer(str(folder / name.replace('/', '_'))).as_default(step=0):
+        _write_curves(search.records)
+    with tf.summary.create_file_writer(str(folder / 'comparison')).as_default(step=0):
+      for name, figure in figures.items():
+        tf.summary.image(name, image(figure))
+      for name, parts in sections.items():
+        tf.summary.text(f'report/{name}', '\n\n'.join(part for part in parts if not part.startswith('![')))
+
+
+def _write_curves(records: Sequence[dict]) -> None:
+  """The mean of the best ten, against candidates and against full core-seconds."""
+  evaluated = records_lib.evaluated(records)
+  measured = [i for i, r in enumerate(evaluated) if records_lib.is_measured(r)]
+  top, seconds = curves(evaluated)[1], comparison.core_seconds(records)
+  for i in measured:
+    tf.summary.scalar(f'top_{TOP}_mean/by_candidates', top[i], step=i + 1)
+    tf.summary.scalar(f'top_{TOP}_mean/by_core_seconds', top[i], step=int(seconds[i]))

@@ -1,0 +1,226 @@
+"""Plots of a search: top-10 mean against candidates evaluated (paper section 6), and the Pareto frontier.
+
+They show evaluated candidates, no copies, and of scores those that were measured: a candidate that successive halving
+stopped counts among the outcomes, but is no dot.
+"""
+
+import bisect
+from collections.abc import Sequence
+import itertools
+import math
+import statistics
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+import numpy as np
+
+from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import style
+from search.journal import records as records_lib
+from search.journal.records import ACCEPTED
+from search.journal.records import FAILED
+from search.journal.records import OUTCOMES
+from search.journal.records import POOR
+from search.journal.records import REFERENCE
+from search.journal.records import TOP
+from search.journal.records import UNSTABLE
+from search.selection.population import Candidate
+from search.selection.tournament import pareto_frontier
+
+ACCEPTED_LABEL, BEST_LABEL, TOP_LABEL = 'accepted candidate', 'best so far', f'mean of the {TOP} best so far'
+FRONTIER_LABEL = 'Pareto frontier'
+
+_COLORS = {ACCEPTED: '#3f8f4f', POOR: '#f0c08a', UNSTABLE: '#b39ac9', FAILED: '#c0504d'}
+_DOT, _BEST, _TOP = '#9db8de', '#d07a1c', '#27509b'
+_REFERENCE_COLORS = ('#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
+MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
+_PANEL, _MAX_COLUMNS = 3.9, 3  # inches; panels in a row
+
+
+def progress_plot(records: Sequence[dict]) -> Figure:
+  """Plots the search's progress: mean scores above, counts by outcome below, against candidates evaluated.
+
+  Args:
+    records: of all stages; may be empty.
+
+  Returns:
+    The figure, on an Agg canvas.
+  """
+  figure = new_figure(9, 6)
+  upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+  _plot_scores(upper, records)
+  _plot_outcomes(lower, records_lib.evaluated(records))
+  _plot_references(upper, records_lib.accepted(records, REFERENCE))
+  return figure
+
+
+def pareto_scatter(records: Sequence[dict]) -> Figure:
+  """Plots the accepted candidates' scores, a panel for each pair of architectures, and their Pareto frontier.
+
+  The frontier is that over all architectures, so that in one panel a member may lie behind other candidates. With a
+  single architecture, its score stands against the candidate's index.
+
+  Args:
+    records: of all stages; may be empty.
+
+  Returns:
+    The figure, on an Agg canvas.
+  """
+  names = records_lib.architectures(records)
+  pairs = list(itertools.combinations(range(len(names)), 2)) or [(None, 0)]
+  columns = min(len(pairs), _MAX_COLUMNS)
+  rows = math.ceil(len(pairs) / columns)
+  figure = new_figure(_PANEL * columns + 1, (_PANEL - 0.2) * rows + 1)
+  panels = figure.subplots(rows, columns, squeeze=False).ravel()
+  measured = {r['index'] for r in records_lib.measured(records)}
+  candidates = [c for c in records_lib.candidates(records) if c.index in measured]
+  frontier = pareto_frontier(candidates)
+  references = records_lib.accepted(records, REFERENCE)
+  for axes, (a, b) in itertools.zip_longest(panels, pairs, fillvalue=(None, None)):
+    style(axes)
+    if b is None:
+      axes.set_visible(False)
+      continue
+    dots = _scatter(axes, candidates, frontier, a, b)
+    _mark_references(axes, references, a, b)
+    _label_panel(axes, names, a, b)
+  if candidates:
+    figure.colorbar(dots, ax=panels, label='candidate', shrink=0.8, pad=0.01, aspect=30).ax.tick_params(labelsize=9)
+  stopped = len(records_lib.stopped(records))
+  figure.suptitle(f'{len(frontier)} of {len(candidates)} accepted candidates on the Pareto frontier' +
+                  f'; {stopped} that stopped at a rung are left out' * bool(stopped), color=INK, fontsize=11)
+  _add_legend(figure, *panels[0].get_legend_handles_labels(), max_columns=2 * columns)
+  return figure
+
+
+def _add_legend(figure: Figure, handles: list, labels: list[str], max_columns: int) -> None:
+  """A legend below the panels, in rows of about the same length."""
+  if handles:
+    rows = math.ceil(len(handles) / max_columns)
+    figure.legend(handles, labels, loc='outside lower center', ncols=math.ceil(len(handles) / rows), frameon=False,
+                  fontsize=9)
+
+
+def note(axes: Axes, text: str) -> None:
+  axes.text(0.5, 0.5, text, transform=axes.transAxes, ha='center', va='center', color='#777777',
+            bbox={'facecolor': 'white', 'edgecolor': 'none'})
+
+
+def curves(evaluated: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+  """The best mean score and the mean of the `TOP` best after each candidate; NaN before the first measured one."""
+  scores, best, top = [], [], []
+  for record in evaluated:
+    if records_lib.is_measured(record):
+      bisect.insort(scores, records_lib.mean_score(record))
+    best.append(scores[-1] if scores else math.nan)
+    top.append(statistics.fmean(scores[-TOP:]) if scores else math.nan)
+  return np.array(best), np.array(top)
+
+
+def _plot_scores(axes: Axes, records: Sequence[dict]) -> None:
+  """Dots of the accepted candidates, and the two curves."""
+  style(axes)
+  axes.yaxis.set_major_formatter(percent)
+  count = len(records_lib.architectures(records))
+  axes.set_ylabel('validation accuracy' + (f', mean of {count} architectures' if count > 1 else ''))
+  evaluated = records_lib.evaluated(records)
+  dots = [(i, records_lib.mean_score(r)) for i, r in enumerate(evaluated, 1) if records_lib.is_measured(r)]
+  if not dots:
+    note(axes, 'no candidate has been accepted yet')
+    return
+  steps = np.arange(1, len(evaluated) + 1)
+  best, top = curves(evaluated)
+  axes.plot(*zip(*dots), 'o', color=_DOT, markersize=4.5, markeredgewidth=0, alpha=0.8, label=ACCEPTED_LABEL)
+  axes.plot(steps, best, color=_BEST, linewidth=1.4, drawstyle='steps-post', label=BEST_LABEL)
+  axes.plot(steps, top, color=_TOP, linewidth=2.4, drawstyle='steps-post', label=TOP_LABEL)
+  axes.legend(loc='lower right', fontsize=9, framealpha=0.9, edgecolor='none')
+
+
+def _plot_references(axes: Axes, references: Sequence[dict]) -> None:
+  """Horizontal lines, labelled at the right so that no two labels overlap."""
+  ordered = sorted(references, key=records_lib.mean_score)
+  heights = [records_lib.mean_score(r) for r in ordered]
+  for number, height in enumerate(heights):
+    axes.axhline(height, color=_reference_color(number), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
+  if references:
+    axes.autoscale_view(scalex=False)  # which a line inside the initial limits does not bring about
+  low, high = axes.get_ylim()
+  axes.set_ylim(low, high)  # the labels shall not change it
+  for number, (record, y, label_y) in enumerate(zip(ordered, heights, _spread(heights, 0.055 * (high - low)))):
+    axes.annotate(
+        f'{records_lib.name(record)} {100 * y:.1f}%', (1, y), (1.035, label_y),
+        xycoords=('axes fraction', 'data'), textcoords=('axes fraction', 'data'), annotation_clip=False,
+        color=_reference_color(number), fontsize=9, va='center',
+        arrowprops={'arrowstyle': '-', 'color': _reference_color(number), 'linewidth': 0.8, 'shrinkA': 0, 'shrinkB': 0,
+                    'relpos': (0, 0.5)})
+
+
+def _reference_color(number: int) -> str:
+  return _REFERENCE_COLORS[number % len(_REFERENCE_COLORS)]
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+  """The positions nearest to ascending `values` that are `gap` apart: least squares, by pooling what is too close."""
+  blocks = []  # sum and number of value − i·gap, with ascending means
+  for i, value in enumerate(values):
+    total, count = value - i * gap, 1
+    while blocks and blocks[-1][0] / blocks[-1][1] >= total / count:
+      total, count = total + blocks[-1][0], count + blocks.pop()[1]
+    blocks.append((total, count))
+  means = [total / count for total, count in blocks for _ in range(count)]
+  return [mean + i * gap for i, mean in enumerate(means)]
+
+
+def _plot_outcomes(axes: Axes, evaluated: Sequence[dict]) -> None:
+  """Cumulated counts by outcome, stacked."""
+  style(axes)
+  axes.set_xlabel('candidates evaluated')
+  axes.set_ylabel('outcomes')
+  axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+  axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+  axes.set_xlim(0, max(len(evaluated), 1))
+  counts = [np.cumsum([0] + [r['outcome'] == outcome for r in evaluated]) for outcome in OUTCOMES]
+  stopped = len(records_lib.stopped(evaluated))
+  notes = {ACCEPTED: f', {stopped} stopped at a rung'} if stopped else {}
+  axes.stackplot(np.arange(len(evaluated) + 1), counts, colors=[_COLORS[outcome] for outcome in OUTCOMES],
+                 labels=[f'{name} ({count[-1]}{notes.get(name, "")})' for name, count in zip(OUTCOMES, counts)])
+  axes.set_ylim(0, max(len(evaluated), 1))
+  axes.legend(loc='upper left', fontsize=8, frameon=False, ncols=2)
+
+
+def _scatter(axes: Axes, candidates: Sequence[Candidate], frontier: Sequence[Candidate], a: int | None, b: int):
+  """Dots of all candidates, which are returned for the colour bar, and larger ones with an edge of the frontier."""
+  if not candidates:
+    return note(axes, 'no candidate has been accepted yet')
+  style = {'cmap': 'viridis', 'vmin': 0, 'vmax': max([1] + [c.index for c in candidates])}
+  dots = axes.scatter(*_points(candidates, a, b), c=[c.index for c in candidates], s=18, linewidths=0,
+                      label=ACCEPTED_LABEL, **style)
+  axes.scatter(*_points(frontier, a, b), c=[c.index for c in frontier], s=64, edgecolors=INK, linewidths=1.3,
+               label=FRONTIER_LABEL, zorder=3, **style)
+  return dots
+
+
+def _points(candidates: Sequence[Candidate], a: int | None, b: int) -> tuple[list[float], list[float]]:
+  """x and y: the scores in architectures a and b, or indices and scores where a is None."""
+  return [c.index if a is None else c.scores[a] for c in candidates], [c.scores[b] for c in candidates]
+
+
+def _mark_references(axes: Axes, references: Sequence[dict], a: int | None, b: int) -> None:
+  for number, record in enumerate(references):
+    scores, color = list(record['scores'].values()), _reference_color(number)
+    if a is None:
+      axes.axhline(scores[b], color=color, linewidth=1.1, linestyle=(0, (5, 3)), label=records_lib.name(record))
+    else:
+      axes.scatter(scores[a], scores[b], marker=MARKERS[number % len(MARKERS)], s=70, color=color,
+                   edgecolors='white', linewidths=0.9, label=records_lib.name(record), zorder=4)
+
+
+def _label_panel(axes: Axes, names: Sequence[str], a: int | None, b: int) -> None:
+  axes.set_ylabel(names[b] if names else 'validation accuracy')
+  axes.set_xlabel('candidate' if a is None else names[a])
+  for axis in [axes.yaxis] if a is None else [axes.xaxis, axes.yaxis]:
+    axis.set_major_formatter(percent)
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

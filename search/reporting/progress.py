@@ -1,0 +1,156 @@
+"""The progress of a search: a bar on a terminal, a plain line now and then where the output goes elsewhere."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+import datetime
+import math
+import time
+
+from rich.console import Console
+from rich.console import RenderableType
+import rich.progress
+from rich.text import Text
+
+from search.graphs.equation import equation_text
+from search.journal import records as records_lib
+from search.journal.records import EVOLUTION
+from search.journal.records import REFERENCE
+from search.journal.records import RERANKING
+
+PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-ranking'}
+
+
+class Progress:
+  """Shows how far each phase is, the time left, and the best candidate so far.
+
+  Evaluations take from a second (a rejection) to minutes, so that the time left is estimated from the average over the
+  whole phase, not from the last few seconds as rich does. Records of an earlier run of the search do not count.
+
+  Args:
+    total_by_phase: the number of records that each phase will have, by stage: 'reference', 'evolution', 'reranking'.
+    console: where to; stdout by default.
+    seconds_between_lines: the least time from one plain line to the next, where the output is no terminal.
+    clock: the time in seconds.
+  """
+
+  def __init__(self, total_by_phase: dict[str, int], console: Console | None = None,
+               seconds_between_lines: float = 30, clock: Callable[[], float] = time.monotonic):
+    unknown = sorted(set(total_by_phase) - set(PHASES))
+    if unknown:
+      raise ValueError(f'`total_by_phase` must have keys of {sorted(PHASES)}, received {unknown}.')
+    self._total_by_phase = total_by_phase
+    self._console = console or Console()
+    self._bars = _Bars(self._console, clock)
+    self._task = self._phase = self._best = None
+    self._seconds_between_lines = seconds_between_lines
+    self._clock, self._printed_at, self._line_is_due = clock, -math.inf, False
+
+  def __enter__(self) -> 'Progress':
+    self._bars.start()
+    return self
+
+  def __exit__(self, *_) -> None:
+    self._end_phase()
+    self._bars.stop()
+
+  def update(self, phase: str, records: Sequence[dict], seconds_allowed: float = math.inf) -> None:
+    """Shows a phase's state.
+
+    Call it after each record, and once at the start of the phase: the records given then are not of this run.
+
+    Args:
+      phase: the stage that is under way.
+      records: of all stages.
+      seconds_allowed: the time from now after which the phase takes up nothing more; it counts in the phase's first
+        call.
+    """
+    done = len(records_lib.of_stage(records, phase))
+    if phase != self._phase:
+      self._begin_phase(phase, earlier=done, seconds_allowed=seconds_allowed)
+    self._bars.update(self._task.id, completed=done, outcomes=_outcomes(phase, records),
+                      updated_at=self._task.elapsed)
+    self._describe_best(records_lib.best(records))
+    self._line_is_due = True
+    if self._clock() - self._printed_at >= self._seconds_between_lines:
+      self._print_line()
+
+  def _begin_phase(self, phase: str, earlier: int, seconds_allowed: float) -> None:
+    if phase not in self._total_by_phase:
+      raise ValueError(f'`phase` must be one of {sorted(self._total_by_phase)}, received {phase!r}.')
+    self._end_phase()
+    task_id = self._bars.add_task(PHASES[phase], total=self._total_by_phase[phase], earlier=earlier,
+                                  seconds_allowed=seconds_allowed, updated_at=0., outcomes=_outcomes(phase, ()))
+    self._task = next(task for task in self._bars.tasks if task.id == task_id)
+    self._phase, self._printed_at = phase, -math.inf
+
+  def _end_phase(self) -> None:
+    if self._task:
+      self._bars.stop_task(self._task.id)
+      self._print_line()
+
+  def _describe_best(self, record: dict | None) -> None:
+    if record is not self._best:
+      self._best = record
+      equation = equation_text(records_lib.layer_graph(record)).replace('\n', '; ')
+      self._bars.best = f'best: {records_lib.name(record)}, {100 * records_lib.mean_score(record):.1f}%: {equation}'
+
+  def _print_line(self) -> None:
+    """Prints a plain line, unless the bars are on a terminal or nothing has changed since the last one."""
+    if self._bars.disable and self._line_is_due:
+      task = self._task
+      facts = [f'{task.description} {task.completed}/{task.total} ({task.percentage:.0f}%)',
+               f'elapsed {_hours(task.elapsed)}', _time_left(task), task.fields['outcomes'],
+               self._bars.best]
+      line = ', '.join(filter(None, facts))
+      self._console.print(Text(line), soft_wrap=True)
+      self._console.file.flush()
+      self._printed_at, self._line_is_due = self._clock(), False
+
+
+class _TimeLeft(rich.progress.ProgressColumn):
+  """The time left, or that it is not known."""
+  max_refresh = 0.5
+
+  def render(self, task: rich.progress.Task) -> Text:
+    return Text(_time_left(task), style='progress.remaining')
+
+
+class _Bars(rich.progress.Progress):
+  """A bar for each phase and a line on the best candidate; on a terminal only, elsewhere they just keep the time."""
+
+  def __init__(self, console: Console, clock: Callable[[], float]):
+    self.best = 'no candidate accepted yet'
+    super().__init__(
+        rich.progress.TextColumn('{task.description}'), rich.progress.BarColumn(bar_width=None),
+        rich.progress.MofNCompleteColumn(), rich.progress.TaskProgressColumn(), rich.progress.TimeElapsedColumn(),
+        _TimeLeft(), rich.progress.TextColumn('{task.fields[outcomes]}'),
+        console=console, disable=not console.is_terminal, expand=True, get_time=clock)
+
+  def get_renderables(self) -> Iterable[RenderableType]:
+    yield from super().get_renderables()
+    yield Text(self.best, no_wrap=True, overflow='ellipsis')
+
+
+def _outcomes(phase: str, records: Sequence[dict]) -> str:
+  """How many were accepted, without copies of an earlier candidate's outcome, and how many copies, if there are any."""
+  accepted = sum('same_as' not in r for r in records_lib.accepted(records, phase))
+  copies = len(records_lib.copies(records)) if phase == EVOLUTION else 0
+  return f'{accepted} accepted' + (f', {copies} copies' if copies else '')
+
+
+def _time_left(task: rich.progress.Task) -> str:
+  """The time left at the average so far, within what is allowed; empty for a phase that has ended.
+
+  The average is that of the last record, so that the time runs down, and not up, until the next one.
+  """
+  if task.finished or task.stop_time is not None:
+    return ''
+  done, updated_at = task.completed - task.fields['earlier'], task.fields['updated_at']
+  end = updated_at + updated_at / done * task.remaining if done else math.inf
+  seconds = min(end, task.fields['seconds_allowed']) - task.elapsed
+  return f'time left {"unknown" if math.isinf(seconds) else _hours(max(seconds, 0))}'
+
+
+def _hours(seconds: float | None) -> str:
+  return str(datetime.timedelta(seconds=int(seconds or 0)))

@@ -1,0 +1,109 @@
+"""TensorBoard summaries of a search; the step is the number of candidates evaluated.
+
+A copy, which has an earlier candidate's outcome, is no step; how many there are comes with the next candidate.
+"""
+
+from collections.abc import Sequence
+import statistics
+
+from matplotlib.figure import Figure
+import numpy as np
+import tensorflow as tf
+
+from search.graphs.drawing import draw_graph
+from search.graphs.equation import equation_text
+from search.journal import records as records_lib
+from search.journal.records import ACCEPTED
+from search.journal.records import EVOLUTION
+from search.journal.records import TOP
+from search.reporting.plots import progress_plot
+
+RECENT = 20  # candidates in the mean over the last measured ones
+
+
+class Summaries:
+  """Writes what each new record adds to TensorBoard.
+
+  Args:
+    log_dir: the folder of the event files.
+    written: how many records there are already, in a search that is resumed; they are not written again.
+    plot_every: the number of candidates from one progress plot to the next.
+  """
+
+  def __init__(self, log_dir, written: int = 0, plot_every: int = 25):
+    self._writer = tf.summary.create_file_writer(str(log_dir))
+    self._written = written
+    self._plot_every = plot_every
+    self._unplotted = None  # the records, if the last progress plot lacks a candidate
+
+  def write(self, records: Sequence[dict]) -> None:
+    """Writes the summaries of the last record, unless it is among those written already."""
+    if len(records) <= self._written:
+      return
+    self._written = len(records)
+    record, step = records[-1], len(records_lib.evaluated(records))
+    if 'same_as' in record:
+      return
+    with tf.device('CPU:0'), self._writer.as_default(step):
+      if record['stage'] == EVOLUTION:
+        self._write_candidate(records)
+        self._unplotted = records
+        if step % self._plot_every == 0:
+          self._write_plot()
+      elif record['outcome'] == ACCEPTED:
+        tf.summary.scalar(f'{record["stage"]}/{records_lib.name(record)}', records_lib.mean_score(record))
+    self._writer.flush()
+
+  def write_text(self, tag: str, text: str) -> None:
+    """Writes a text in Markdown, such as the operative configuration, at step 0."""
+    with tf.device('CPU:0'), self._writer.as_default(0):
+      tf.summary.text(tag, text)
+    self._writer.flush()
+
+  def close(self) -> None:
+    """Writes the last progress plot, if it is missing, and closes the file."""
+    if self._unplotted is not None:
+      with tf.device('CPU:0'), self._writer.as_default(len(records_lib.evaluated(self._unplotted))):
+        self._write_plot()
+    self._writer.close()
+
+  def _write_candidate(self, records: Sequence[dict]) -> None:
+    for tag, value in _scalars(records).items():
+      if value is not None:
+        tf.summary.scalar(tag, value)
+    best = records_lib.best(records)
+    if best is records[-1]:
+      graph, name = records_lib.layer_graph(best), records_lib.name(best)
+      heading = f'{name}, mean score {records_lib.mean_score(best):.4f}'
+      code = equation_text(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
+      tf.summary.text('best/equation', f'{heading}\n\n    {code}')
+      tf.summary.image('best/graph', image(draw_graph(graph, name, best['scores'])))
+
+  def _write_plot(self) -> None:
+    tf.summary.image('progress', image(progress_plot(self._unplotted)))
+    self._unplotted = None
+
+
+def _scalars(records: Sequence[dict]) -> dict[str, float | None]:
+  """The values after the last candidate, by tag; None where there is none yet."""
+  measured = records_lib.measured(records)
+  recent = [records_lib.mean_score(r) for r in measured[-RECENT:]]
+  scalars = {
+      'score/best': max(map(records_lib.mean_score, measured), default=None),
+      f'score/top_{TOP}_mean': records_lib.top_mean(records),
+      f'score/mean_of_last_{RECENT}': statistics.fmean(recent) if recent else None,
+      'search/filtered_share': records_lib.filtered_share(records),
+      'search/candidates_a_minute': records_lib.candidates_a_minute(records),
+      'search/copies': len(records_lib.copies(records)) or None,
+      'search/stopped_at_a_rung': len(records_lib.stopped(records)) or None}
+  for architecture in records_lib.architectures(measured):
+    scalars[f'best_by_architecture/{architecture}'] = max(r['scores'][architecture] for r in measured)
+  for outcome, count in records_lib.counts_by_outcome(records).items():
+    scalars[f'outcomes/{outcome.replace(": ", "_")}'] = count
+  return scalars
+
+
+def image(figure: Figure) -> np.ndarray:
+  """The figure's pixels: [1, height, width, 4], uint8."""
+  figure.canvas.draw()
+  return np.asarray(figure.canvas.buffer_rgba())[np.newaxis]

@@ -1,0 +1,1 @@
+"""The population, tournaments, and what is proposed next. No TensorFlow."""

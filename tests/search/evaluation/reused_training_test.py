@@ -1,0 +1,129 @@
+"""Training in a network that is used again: what plain training finds, whatever was trained before."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tensorflow.python.framework import ops
+
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.layers.norm_act import get_norm_act
+from search.evaluation import reused_training
+from search.evaluation.architecture import Architecture
+from search.evaluation.evaluation import Evaluation
+from search.evaluation.proxy_task import ProxyTask
+from search.evaluation.proxy_task import Training
+from search.evaluation.rejection import QualityTest
+from search.evaluation.reused_training import ReusedTraining
+from search.evaluation.reused_training import start_training
+from search.graphs.known_graphs import known_graph
+
+RESNET = Architecture('resnet', {'depth': 8, 'width_multiplier': .5})
+TASK = ProxyTask((RESNET,), steps=4, cosine=True, learning_rate=.05, weight_decay=.5, batch_size=8, crop_size=8,
+                 image_size=8, validation_images=50, evaluation_batch_size=32)
+TANH = LayerGraph((Node('tanh', (0,)),))
+ABS = LayerGraph((Node('abs', (0,)),))
+
+
+@pytest.fixture(autouse=True)
+def no_networks(monkeypatch):
+  monkeypatch.setattr(reused_training, '_idle', type(reused_training._idle)())
+
+
+def results(training, steps=3):
+  loss = training.train(steps)
+  return [np.array(loss), *(w.numpy() for w in training.model.weights), np.array(training.accuracy('validation'))]
+
+
+def train(graph, task=TASK):
+  """The results of a training whose network goes back, and the network."""
+  training = ReusedTraining(task, task.architectures[0], get_norm_act(graph, groups=4), {})
+  found, network = results(training), training._network
+  training.close()
+  return found, network
+
+
+@pytest.mark.parametrize('graph', [
+    *map(known_graph, ('bn_silu', 'evonorm_b0', 'evonorm_s0')),
+    LayerGraph((Node('second_moment', (0,), 'w,h,c'), Node('first_moment', (4,), 'b,w,h'), Node('div', (0, 5))))],
+                         ids=['bn_silu', 'B0', 'S0', 'scalar'])
+def test_the_results_are_those_of_plain_training(graph):
+  plain = results(Training(TASK, RESNET, get_norm_act(graph, groups=4), {}))
+  for r, p in zip(train(graph)[0], plain, strict=True):
+    np.testing.assert_allclose(r, p, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('family, options', [
+    ('mobilenet_v2', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True}),
+    ('efficientnet', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True, 'dropout': .5,
+                      'drop_connect': .5})])
+def test_other_families_and_dropout(family, options):
+  task = dataclasses.replace(TASK, architectures=(Architecture(family, options),), learning_rate=.001)
+  graph = known_graph('evonorm_b0')
+  plain = results(Training(task, task.architectures[0], get_norm_act(graph, groups=4), {}))
+  for _ in range(2):
+    for r, p in zip(train(graph, task)[0], plain, strict=True):
+      np.testing.assert_allclose(r, p, rtol=1e-3, atol=1e-4)
+
+
+def test_another_graph_in_between_leaves_no_trace():
+  first, network = train(TANH)
+  other, used = train(ABS)
+  again, used_again = train(TANH)
+  assert network is used is used_again
+  for a, b in zip(first, again, strict=True):
+    np.testing.assert_array_equal(a, b)
+  plain = results(Training(TASK, RESNET, get_norm_act(ABS), {}))
+  assert abs(other[0] - first[0]) > .01 and other[0] == pytest.approx(plain[0], rel=1e-4)
+
+
+def test_only_what_fits_is_used_again():
+  network = train(TANH)[1]
+  assert train(known_graph('evonorm_s0'))[1] is not network
+  assert train(TANH, dataclasses.replace(TASK, learning_rate=.1))[1] is not network
+  assert train(ABS)[1] is network
+
+
+def test_a_network_is_its_trainings_own_until_close():
+  make = lambda graph: ReusedTraining(TASK, RESNET, get_norm_act(graph), {})
+  one, two = make(TANH), make(ABS)
+  assert one.model is not two.model
+  one.close()
+  one.close()
+  assert len(reused_training._idle) == 1
+  assert make(ABS).model is one.model
+
+
+def test_few_networks_are_kept(monkeypatch):
+  monkeypatch.setattr(reused_training, 'MAX_NETWORKS', 1)
+  first = train(TANH)[1]
+  second = train(known_graph('evonorm_s0'))[1]
+  assert [*reused_training._idle.values()] == [second] and first is not second
+
+
+@pytest.mark.parametrize('spec, strategy, expected', [
+    (TANH, 'one_device', ReusedTraining), ('bn_relu', 'one_device', Training), (TANH, 'mirrored', Training)])
+def test_who_gets_a_network_of_its_own(spec, strategy, expected):
+  task = dataclasses.replace(TASK, strategy=strategy)
+  assert type(start_training(task, RESNET, get_norm_act(spec), {})) is expected
+
+
+def test_evaluations_use_it_again():
+  evaluation = Evaluation(TASK, QualityTest(steps=2, min_accuracy=0.))
+  first = evaluation.evaluate(TANH)
+  assert first.outcome == 'accepted', first.detail
+  network, = reused_training._idle.values()
+  infinite = LayerGraph((Node('square', (0,)), Node('exp', (4,)), Node('exp', (5,)), Node('mul', (6, 6))))
+  assert evaluation.evaluate(infinite).detail == 'resnet: loss is not finite after 1 steps'
+  again = evaluation.evaluate(TANH)
+  assert (again.scores, again.screening) == (first.scores, first.screening)
+  assert [*reused_training._idle.values()] == [network]
+
+
+def test_an_evaluation_leaves_none_of_its_graphs():
+  evaluation = Evaluation(TASK, QualityTest(steps=2, min_accuracy=0.))
+  before = set(ops.gradient_registry._registry)
+  assert evaluation.evaluate(known_graph('bn_silu')).outcome == 'accepted'
+  assert set(ops.gradient_registry._registry) == before

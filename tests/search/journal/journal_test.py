@@ -1,0 +1,251 @@
+"""The journal: append and replay, torn and damaged lines, another configuration, another process, a full disk."""
+
+import errno
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from evonorm_tf.output.model_dir import ModelDirError
+from search.journal import journal as journal_lib
+from search.journal.journal import Journal
+
+CONFIG = {'seed': 0, 'task': {'steps': 3, 'sizes': [1, 2]}}
+RECORDS = [{'stage': 'evolution', 'index': i, 'detail': 'µ "quoted"\nnew line', 'scores': {'resnet': i / 10}}
+           for i in range(3)]
+
+
+@pytest.fixture
+def path(tmp_path):
+  """A closed journal of `RECORDS`."""
+  path = tmp_path / 'journal.jsonl'
+  with Journal(path, CONFIG) as journal:
+    for record in RECORDS:
+      journal.append(record)
+  return path
+
+
+def replay(path, config=None):
+  with Journal(path, config or CONFIG) as journal:
+    return journal.records
+
+
+def test_append_and_replay(path):
+  with Journal(path, CONFIG) as journal:
+    assert journal.records == RECORDS
+    journal.append({'index': 3})
+    assert journal.records == RECORDS + [{'index': 3}]
+  assert replay(path) == RECORDS + [{'index': 3}]
+
+
+def test_the_file_is_one_json_line_a_record_behind_the_header(path):
+  lines = path.read_text().splitlines()
+  assert [json.loads(line) for line in lines] == [{'version': 1, 'config': CONFIG}, *RECORDS]
+  assert path.read_bytes().endswith(b'\n')
+
+
+def test_folders_are_made(tmp_path):
+  assert replay(tmp_path / 'new' / 'deep' / 'journal.jsonl') == []
+
+
+def test_each_record_is_on_disk_when_append_returns(tmp_path, monkeypatch):
+  synced, path = [], tmp_path / 'journal.jsonl'
+  sync = os.fsync
+
+  def recording_sync(descriptor):
+    sync(descriptor)
+    synced.append(path.read_bytes().count(b'\n'))
+
+  monkeypatch.setattr(os, 'fsync', recording_sync)
+  with Journal(path, CONFIG) as journal:
+    assert synced == [1, 1]  # the header, and the file's name in its folder
+    for count, record in enumerate(RECORDS, 2):
+      journal.append(record)
+      assert synced[-1] == count
+
+
+def test_the_names_of_a_new_file_and_its_folders_are_on_disk(tmp_path, monkeypatch):
+  synced, sync = [], os.fsync
+  monkeypatch.setattr(os, 'fsync', lambda fd: synced.append(os.readlink(f'/proc/self/fd/{fd}')) or sync(fd))
+  path = tmp_path / 'new' / 'deep' / 'journal.jsonl'
+  Journal(path, CONFIG).close()
+  assert synced == [str(p) for p in (path, path.parent, path.parent.parent, tmp_path)]
+
+
+def test_notes_count_the_deaths_of_tasks_that_run_in_this_process(path):
+  before = path.read_bytes()
+  journal = Journal(path, CONFIG)
+  journal.begin('evolution 3')
+  journal._file.close()  # killed
+  journal = Journal(path, CONFIG)
+  assert (journal.records, journal.deaths('evolution 3'), journal.deaths('evolution 4')) == (RECORDS, 1, 0)
+  journal.begin('evolution 3')
+  journal.close()  # left in an orderly way
+  with Journal(path, CONFIG) as journal:
+    assert (journal.records, journal.deaths('evolution 3')) == (RECORDS, 1)
+    journal.begin('evolution 3')
+    journal.append({'index': 3})
+  assert replay(path) == RECORDS + [{'index': 3}]
+  notes = b'{"begun": "evolution 3"}\n' * 2 + b'{"left": "evolution 3"}\n{"begun": "evolution 3"}\n'
+  assert path.read_bytes() == before + notes + b'{"index": 3}\n'
+
+
+def test_notes_alone_leave_the_configuration_open_and_count_for_their_own(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  journal = Journal(path, {'seed': 1})
+  journal.begin('reference bn_relu')
+  journal._file.close()
+  with Journal(path, {'seed': 1}) as journal:
+    assert journal.deaths('reference bn_relu') == 1
+  with Journal(path, {'seed': 2}) as journal:
+    assert journal.deaths('reference bn_relu') == 0
+  assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
+
+
+def test_a_torn_last_line_is_dropped_wherever_it_is_cut(path, caplog):
+  whole = path.read_bytes()
+  start = whole.rindex(b'\n', 0, -1) + 1
+  for cut in range(start, len(whole)):
+    caplog.clear()
+    path.write_bytes(whole[:cut])
+    with Journal(path, CONFIG) as journal:
+      assert journal.records == RECORDS[:2]
+      assert path.read_bytes() == whole[:start]
+      journal.append(RECORDS[2])
+    assert path.read_bytes() == whole
+    assert [f'the last line is torn ({cut - start} bytes)' in r.getMessage() for r in caplog.records] == (
+        [True] if cut > start else [])
+
+
+def test_a_torn_header_is_written_anew(path):
+  header = path.read_bytes().split(b'\n')[0]
+  for cut in range(len(header) + 1):
+    path.write_bytes(header[:cut])
+    assert replay(path) == []
+    assert path.read_bytes() == header + b'\n'
+
+
+@pytest.mark.parametrize('number, line, message', [
+    (2, b'{"stage": "evol', 'not JSON'), (3, b'', 'not JSON'), (4, b'\xff\xfe', 'not JSON'),
+    (3, b'[1, 2]', 'expected a JSON object, found list'), (2, b'{"begun": [1]}', r'expected the name .* \[1\]'),
+    (1, b'{}', 'expected the header of a journal of version 1'),
+    (1, b'{"version": 2, "config": {}}', 'expected the header of a journal of version 1')])
+def test_damage_before_the_end_is_named_by_line(path, number, line, message):
+  lines = path.read_bytes().split(b'\n')
+  lines[number - 1] = line
+  damaged = b'\n'.join(lines)
+  path.write_bytes(damaged)
+  with pytest.raises(ModelDirError, match=rf'journal\.jsonl, line {number}: {message}'):
+    replay(path)
+  assert path.read_bytes() == damaged  # nothing is repaired behind the user's back
+
+
+def test_another_configuration_is_refused_by_the_keys_that_differ(path):
+  before = path.read_bytes()
+  other = {'seed': 1, 'task': {'steps': 3, 'sizes': [1, 3]}, 'new': None, 'extra': 'x'}
+  with pytest.raises(ModelDirError) as error:
+    replay(path, other)
+  message = str(error.value)
+  assert '`seed` is 1 here and 0 there' in message and '`task.sizes` is [1, 3] here and [1, 2] there' in message
+  assert "`extra` is 'x' here" in message and 'task.steps' not in message and '`model_dir` of its own' in message
+  assert path.read_bytes() == before
+  assert replay(path, {**CONFIG, 'task': {'steps': 3, 'sizes': (1, 2)}}) == RECORDS  # a tuple is JSON's list
+
+
+def test_without_records_another_configuration_takes_over(tmp_path):
+  path = tmp_path / 'journal.jsonl'
+  assert replay(path, {'seed': 1, 'typing': 'error'}) == []
+  assert replay(path, {'seed': 2}) == []
+  assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
+  path.write_text('{"some": "other file"}\n')
+  with pytest.raises(ModelDirError, match='line 1: expected the header'):
+    replay(path)
+
+
+def test_one_process_at_a_time(path):
+  with Journal(path, CONFIG) as journal:
+    with pytest.raises(ModelDirError, match='another process is running this search'):
+      Journal(path, CONFIG)
+    opened = subprocess.run(
+        [sys.executable, '-c', 'import sys; from search.journal.journal import Journal; Journal(sys.argv[1], {})', path],
+        cwd=pathlib.Path(__file__).parents[3], capture_output=True, text=True, check=False)
+    assert opened.returncode and 'another process is running this search' in opened.stderr
+    journal.append({'index': 3})  # the first one is not disturbed
+  assert len(replay(path)) == 4
+
+
+def test_a_refused_journal_is_let_go(path):
+  with pytest.raises(ModelDirError):
+    replay(path, {'seed': 1})
+  assert replay(path) == RECORDS
+
+
+class FullDisk:
+  """A file that has room for so many bytes."""
+
+  def __init__(self, file, room):
+    self._file, self._room = file, room
+
+  def __getattr__(self, name):
+    return getattr(self._file, name)
+
+  def write(self, data):
+    if not self._room:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return self._file.write(data[:self._room])
+
+
+@pytest.mark.parametrize('room, lines', [(0, 0), (1, 0), (200, 15)])
+def test_a_limit_that_the_system_sets(path, room, lines):
+  """Not a fake: the kernel itself writes a part of a line, or nothing."""
+  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  journal = Journal(path, CONFIG)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, limit[1]))
+    with pytest.raises(ModelDirError, match=r'cannot write: .*(File too large|the disk is full).*before is safe'):
+      for number in range(20):
+        journal.append({'index': number})
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+  assert number == lines and path.read_bytes().endswith(b'}\n')
+  journal.close()
+  assert replay(path) == RECORDS + [{'index': i} for i in range(number)]
+
+
+@pytest.mark.parametrize('room', (0, 1, 11))
+def test_a_full_disk_leaves_what_was_recorded(path, room):
+  before = path.read_bytes()
+  journal = Journal(path, CONFIG)
+  file, journal._file = journal._file, FullDisk(journal._file, room)
+  with pytest.raises(ModelDirError, match=r'cannot write: .*(No space left|the disk is full).*before is safe'):
+    journal.append({'index': 3})
+  assert journal.records == RECORDS and path.read_bytes() == before
+  journal._file = file  # room again
+  journal.append({'index': 4})
+  journal.close()
+  assert replay(path) == RECORDS + [{'index': 4}]
+
+
+def test_a_failing_sync_is_a_failing_write(path, monkeypatch):
+  before = path.read_bytes()
+
+  def fail(descriptor):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+  with Journal(path, CONFIG) as journal:
+    monkeypatch.setattr(journal_lib.os, 'fsync', fail)
+    with pytest.raises(ModelDirError, match='cannot write: Input/output error'):
+      journal.append({'index': 3})
+    assert journal.records == RECORDS and path.read_bytes() == before
+
+
+def test_no_number_that_json_lacks(path):
+  before = path.read_bytes()
+  with Journal(path, CONFIG) as journal:
+    with pytest.raises(ValueError, match='not JSON compliant'):
+      journal.append({'score': float('nan')})
+    assert journal.records == RECORDS and path.read_bytes() == before

@@ -1,0 +1,159 @@
+"""The comparison of searches: its files, its plots by what they hold, TensorBoard, and what it refuses."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+import tensorflow as tf
+
+from evonorm_tf.output.model_dir import ModelDirError
+from search.journal.journal import Journal
+from search.reporting import comparison
+from search.reporting import comparison_plots
+from search.reporting import comparison_report
+from search.reporting.comparison_report import compare_searches
+from search.selection.proposal import RandomSearch
+from search.selection.proposal import SEEN_BEFORE
+from tests.search import fake_search
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def few_chance_graphs(monkeypatch):
+  monkeypatch.setattr(comparison_report.comparison.chance_graphs, '__defaults__', (20,))
+
+
+@pytest.fixture(scope='module')
+def searches(tmp_path_factory):
+  """The folders of two small searches."""
+  folder = tmp_path_factory.mktemp('searches')
+  fake_search.search(folder / 'evolved', candidates=20)
+  fake_search.search(folder / 'random', strategy=RandomSearch())
+  return [str(folder / name) for name in ('evolved', 'random')]
+
+
+def test_files(searches, tmp_path):
+  path = compare_searches(searches, str(tmp_path / 'out'))
+  text = path.read_text()
+  assert '| selection | Pareto | random |' in text and '| candidates evaluated | 20 | 12 |' in text
+  assert '| core-seconds |' in text and '`strategy.class` | TournamentEvolution | RandomSearch |' in text
+  assert 'node ' in text and '→' in text  # a mutation in the ancestry
+  pictures = {p.name for p in path.parent.glob('*.png')}
+  assert pictures == {f'{n}.png' for n in (
+      'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'ancestry_2')}
+  assert all(f']({name})' in text for name in pictures)
+  assert compare_searches(searches, str(tmp_path / 'out')).read_text() == text
+
+
+def test_tensorboard(searches, tmp_path):
+  for _ in range(2):  # a second run replaces the first
+    compare_searches(searches, str(tmp_path))
+  read = lambda run: EventAccumulator(str(tmp_path / 'tensorboard' / run), size_guidance={'tensors': 0}).Reload()
+  events = read('comparison')
+  assert {'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'report/ancestry', 'report/searches'} <= set(
+      events.Tags()['tensors'])
+  width, height, png = tf.make_ndarray(events.Tensors('efficiency')[0].tensor_proto)[:3]
+  assert tf.image.decode_png(png).shape[:2] == (int(height), int(width)) and len(events.Tensors('efficiency')) == 1
+  curve = read('evolved').Tensors('top_10_mean/by_candidates')
+  top = comparison_plots.curves([r for r in fake_search.stage(fake_search.read(searches[0]), 'evolution')])[1]
+  assert [float(tf.make_ndarray(e.tensor_proto)) for e in curve] == pytest.approx([top[e.step - 1] for e in curve])
+
+
+def test_the_default_folder_is_in_the_first_search(searches):
+  assert compare_searches(searches[:1]) == pathlib.Path(searches[0]) / 'analysis' / 'report.md'
+
+
+def test_a_search_without_accepted_candidates_is_drawn(tmp_path, make_record):
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    journal.append(make_record(index=0, filtered={'constant': 2}))
+  text = compare_searches([tmp_path]).read_text()
+  assert 'No candidate has been accepted yet.' in text and '| filter: constant | 2 |' in text
+
+
+def test_copies_and_projected_scores(tmp_path, make_record, stopped):
+  records = [
+      make_record(index=0, scores=(.2,) * 3, filtered={SEEN_BEFORE: 2}, seconds={'total': 3.}),
+      make_record(index=1, scores=(.2,) * 3, same_as=0),
+      make_record(index=2, seconds={'total': 1.}), make_record(index=3, same_as=2),
+      make_record(index=4, scores=(.9,) * 3, parent=0, rungs=stopped, seconds={'total': 3.}, filtered={'constant': 1}),
+      make_record(index=5, scores=(.4,) * 3, parent=4, seconds={'total': 5.})]
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    for record in records:
+      journal.append(record)
+  text = compare_searches([tmp_path]).read_text()
+  for row in ('candidates evaluated | 4', 'accepted | 3', 'of these stopped at a rung | 1', 'core-seconds | 12',
+              'evaluations saved | 4', 'core-seconds so saved | 12', 'mean of the 10 best | 30.0%',
+              'best | candidate 5, 40.0%', f'{comparison.COPIED} | 2', f'filter: {SEEN_BEFORE} | 2'):
+    assert f'| {row} |' in text, row
+  assert '| candidate 4 | nothing | 90.0% (projected) |' in text
+  by_candidates, by_seconds = comparison_plots.efficiency_plot({'a': records}).axes
+  np.testing.assert_allclose(by_candidates.lines[0].get_ydata(), [.2, .2, .2, .3])
+  assert by_seconds.lines[0].get_xdata().tolist() == [3., 4., 7., 12.]
+  curve = EventAccumulator(str(tmp_path / 'analysis' / 'tensorboard' / tmp_path.name)).Reload().Tensors(
+      'top_10_mean/by_candidates')
+  assert [e.step for e in curve] == [1, 4]
+  ancestry = comparison_plots.ancestry_plot(records).axes[0]
+  assert {x.get_label(): list(x.get_xdata()) for x in ancestry.lines}[comparison_plots.PROJECTED] == [4]
+
+
+def test_ancestors_are_numbered_where_the_score_changed(make_record):
+  scores = (.2, .2, .3, .3)
+  records = [make_record(index=i, scores=(s,) * 3, parent=i - 1 if i else None) for i, s in enumerate(scores)]
+  records.append(make_record(index=4, scores=(.35,) * 3, parent=3))
+  axes = comparison_plots.ancestry_plot(records).axes[0]
+  assert [text.get_text() for text in axes.texts] == ['0', '2 (+10.0)', '4 (+5.0)']
+
+
+def test_searches_without_copies_tell_that_nothing_was_saved(tmp_path, make_record):
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    journal.append(make_record(index=0, scores=(.2,)))
+  text = compare_searches([tmp_path]).read_text()
+  assert '| evaluations saved | 0 |' in text and '| core-seconds so saved | – |' in text
+  assert 'rung |' not in text and comparison.COPIED not in text and '(projected)' not in text
+
+
+def test_refusals_write_nothing(searches, tmp_path):
+  Journal(tmp_path / 'begun' / 'journal.jsonl', {}).close()
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'half').mkdir()
+  whole = (pathlib.Path(searches[0]) / 'journal.jsonl').read_bytes()
+  (tmp_path / 'half' / 'journal.jsonl').write_bytes(whole[:2000] + whole[2100:])
+  for name, message in (('begun', 'has evaluated no candidate yet'), ('empty', 'holds no journal.jsonl'),
+                        ('nowhere', 'is no folder'), ('half', r'journal.jsonl, (line|record) \d+: ')):
+    with pytest.raises(ModelDirError, match=message):
+      compare_searches([searches[0], str(tmp_path / name)], str(tmp_path / 'out'))
+  with pytest.raises(ValueError, match='must be different folders'):
+    compare_searches([searches[0], f'{searches[0]}/'], str(tmp_path / 'out'))
+  with pytest.raises(ValueError, match='at least one folder'):
+    compare_searches([])
+  assert not (tmp_path / 'out').exists()
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(ValueError, match='`output` .*file.* cannot be written'):
+    compare_searches(searches, str(tmp_path / 'file'))
+
+
+def test_plots_hold_the_numbers(make_record):
+  records = [make_record(index=i, scores=(s,) if s else (), parent=p, seconds={'total': 2.}, filtered={'constant': 1})
+             for i, (s, p) in enumerate([(.2, None), (.4, 0), (0, 0), (.3, 0)])]
+  by_candidates, by_seconds = comparison_plots.efficiency_plot({'a': records}).axes
+  assert by_candidates.lines[0].get_ydata().tolist() == pytest.approx([.2, .3, .3, .3])
+  assert by_seconds.lines[0].get_xdata().tolist() == [2., 4., 6., 8.]
+  evaluated, _ = comparison_plots.rejection_plot({'a': records}).axes
+  assert [bar.get_width() for bar in evaluated.patches] == [.75, 0, 0, .25]
+  ancestry = comparison_plots.ancestry_plot(records).axes[0]
+  lines = {line.get_label(): line.get_xdata() for line in ancestry.lines}
+  assert list(lines['ancestors of the best, and itself']) == [0, 1]
+  assert list(lines['their other children']) == [3] and list(lines['their children that were not accepted']) == [2]
+
+
+def test_the_binary(searches, tmp_path):
+  command = [sys.executable, '-m', 'search.analyze', f'--output={tmp_path / "out"}']
+  run = lambda *flags: subprocess.run([*command, *flags], cwd=ROOT, capture_output=True, text=True, check=False)
+  done = run(*(f'--model_dir={s}' for s in searches))
+  assert done.returncode == 0 and done.stdout == f'Report: {tmp_path / "out" / "report.md"}\n', done.stderr
+  wrong = run(f'--model_dir={tmp_path / "nowhere"}')
+  assert wrong.returncode == 1 and 'error: ' in wrong.stderr and 'Traceback' not in wrong.stderr

@@ -1,0 +1,130 @@
+"""The ranking, its table, and the files of the report."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from search.graphs.known_graphs import known_graph
+from search.reporting import report
+
+WITH_DEAD_NODE = LayerGraph((Node('exp', (0,)), Node('max', (0, 1))))
+
+
+@pytest.fixture
+def records(make_record):
+  """Four candidates and three references: candidate 3 and the last reference fail in the re-ranking."""
+  scores = {0: .3, 1: .4, 2: .35, 3: .6}
+  graphs = {0: known_graph('evonorm_b0'), 1: WITH_DEAD_NODE}
+  seconds = {'build': 1., 'trace': 2., 'train': 1.}
+  return [
+      *(make_record('reference', (.3,) * 3, name=name, elapsed=10.) for name in ('bn_relu', 'frn_tlu', 'evonorm_s0')),
+      *(make_record(index=i, scores=(s,) * 3, graph=graphs.get(i), seconds=seconds) for i, s in scores.items()),
+      make_record(index=4, outcome='rejected: quality', detail='resnet: accuracy 0.11 | 100 steps', filtered={'a': 2},
+                  seconds=seconds | {'total': 8.}),
+      make_record(index=5, outcome='rejected: quality', detail='resnet: accuracy 0.12 | 100 steps'),
+      make_record(index=6, outcome='failed', detail='mobilenet_v2: loss is not finite', filtered={'b': 1}),
+      make_record('reranking', (.61, .62, .63), index=0, graph=graphs[0], test_scores=(.9, .9, .9)),
+      make_record('reranking', (.71, .72, .73), index=1, graph=graphs[1], test_scores=(.5, .625, .75)),
+      make_record('reranking', (.51, .52, .53), index=2, test_scores=(.4, .4, .4)),
+      make_record('reranking', index=3, detail='resnet: loss is not finite'),
+      make_record('reranking', (.66, .66, .66), name='bn_relu', test_scores=(.7, .7, .7)),
+      make_record('reranking', (.1, .1, .1), name='frn_tlu', test_scores=(.1, .1, .1)),
+      make_record('reranking', name='evonorm_s0', detail='resnet: killed', elapsed=3725.)]
+
+
+def names(entries):
+  return [entry.get('name', entry.get('index')) for entry in entries]
+
+
+def rendered(table, width):
+  console = Console(file=io.StringIO(), width=width)
+  console.print(table)
+  return console.file.getvalue()
+
+
+def test_ranking_follows_validation_and_ends_with_failures(records):
+  assert names(report.ranking(records)) == [
+      'candidate 1', 'bn_relu', 'candidate 0', 'candidate 2', 'frn_tlu', 'candidate 3', 'evonorm_s0']
+  assert names(report.found_layers(records, 2)) == ['candidate 1', 'candidate 0']
+
+
+def test_without_reranking_the_search_ranks(records):
+  searched = [r for r in records if r['stage'] != 'reranking']
+  assert names(report.ranking(searched)) == [3, 1, 2, 'bn_relu', 'frn_tlu', 'evonorm_s0', 0]
+  assert 'Not re-ranked' in report.final_table(searched).caption
+
+
+def test_copies_and_projected_scores_are_not_ranked(records, make_record, stopped, tmp_path):
+  searched = [r for r in records if r['stage'] != 'reranking']
+  searched += [make_record(index=7, scores=(.6,) * 3, same_as=3), make_record(index=8, scores=(.9,) * 3, rungs=stopped)]
+  assert names(report.found_layers(searched)) == [3, 1, 2]
+  text = report.write_report(searched, tmp_path).read_text()
+  for part in ('8 candidates evaluated, 5 accepted', 'whose outcome they took: 1', 'rung of successive halving: 1;',
+               '| accepted | 5 | 62.5% |', '3 draws were rejected without evaluation, 25.0% of all.'):
+    assert part in text, part
+
+
+def test_table_cells(records):
+  table = report.final_table(records, found=2, test_images=10_000, steps=5000)
+  cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
+  assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β', '50.0', '62.5', '75.0', '62.5', '72.0')
+  assert cells[1][0] == ('bn_relu (reference)\ny = max(v1·(x − μ[b,w,h](x)) / s[b,w,h](x) + v0, 0) · γ + β')
+  assert cells[3] == ('frn_tlu (reference)', '10.0', '10.0', '10.0', '10.0', '10.0')
+  assert cells[4] == (
+      'candidate 3 (found)\ny = x·σ(v1·x) / s[w,h,c/g](x) · γ + β\nfailed: resnet: loss is not finite', *'–––––')
+  assert [c[0].split(' (')[0] for c in cells] == [
+      'candidate 1', 'bn_relu', 'candidate 0', 'frn_tlu', 'candidate 3', 'evonorm_s0']  # candidate 2 is the third
+  assert '10,000 images' in table.caption and '5,000 training steps' in table.caption
+
+
+def test_table_fits_a_terminal(records):
+  text = rendered(report.final_table(records), width=80)
+  assert all(word in text for word in ('mobilenet', 'efficientnet', 'validation', '72.0', '[b,w,h]', 'finite'))
+  assert rendered(report.final_table([]), width=80)
+
+
+def test_files_of_the_report(records, tmp_path):
+  path = report.write_report(records, tmp_path, found=2)
+  assert path == tmp_path / 'report' / 'report.md'
+  files = {'report.md', 'progress.png', 'pareto.png', 'layer_1.json', 'layer_1.png', 'layer_2.json', 'layer_2.png'}
+  assert {p.name for p in path.parent.iterdir()} == files
+  assert LayerGraph.load(path.parent / 'layer_1.json') == WITH_DEAD_NODE.without_dead_nodes()
+  assert LayerGraph.load(path.parent / 'layer_2.json') == known_graph('evonorm_b0')
+  text = path.read_text()
+  assert all(f'({name})' in text for name in files - {'report.md'})
+  contents = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+  report.write_report(records, tmp_path, found=2)
+  assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == contents
+  report.write_report(records, tmp_path, found=1)
+  assert {p.name for p in path.parent.iterdir()} == files - {'layer_2.json', 'layer_2.png'}
+
+
+def test_text_of_the_report(records, tmp_path):
+  text = report.write_report(records, tmp_path, test_images=300, steps=20).read_text()
+  for part in (
+      '7 candidates evaluated, 4 accepted', '4 candidates and 3 references', '1:02:05', '300 images',
+      '| candidate 1 | found | 50.0 | 62.5 | 75.0 | 62.5 | 72.0 |', '- candidate 3: failed: resnet: loss is not finite',
+      '```text\ny = max(x, 0) · γ + β\n```', r'```math' + '\n' + r'y = \max(x, 0) \cdot \gamma + \beta',
+      'No layer graphs: frn_tlu.', '3 draws were rejected without evaluation, 30.0% of all.', '| a | 2 |',
+      '| accepted | 4 | 57.1% | 4.0 | 50.0% |', '| rejected: quality | 2 | 28.6% | 8.0 | 25.0% |',
+      '| failed | 1 | 14.3% | – | – |',
+      r'| rejected: quality | 2 | resnet: accuracy 0.11 \| 100 steps |'):
+    assert part in text, part
+  assert 'outcome they took' not in text and 'halving' not in text
+  assert text.index('| rejected: quality | 2 | resnet') < text.index('| failed | 1 | mobilenet_v2')
+
+
+def test_reasons_are_the_five_most_frequent(make_record):
+  details = [f'{kind}: loss {i}' for kind in 'abcdef' for i in range(2 + (kind == 'e'))]
+  details += ['mobilenet_v2', 'mobilenet_v3', 'mobilenet_v4', 'mobilenet_v5']  # no numbers, so four reasons
+  reasons = report._reasons([make_record(detail=d) for d in details])
+  assert reasons == [('failed', 3, 'e: loss 0')] + [('failed', 2, f'{kind}: loss 0') for kind in 'abcd']
+
+
+def test_report_of_no_records(tmp_path):
+  path = report.write_report([], tmp_path / 'new')
+  assert '0 candidates evaluated' in path.read_text()
+  assert {p.name for p in path.parent.iterdir()} == {'report.md', 'progress.png', 'pareto.png'}
