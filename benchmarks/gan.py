@@ -30,8 +30,8 @@ import tf_keras
 
 from benchmarks.timing import median_seconds
 from evonorm_tf import get_norm_act
-from gan import biggan
-from gan.losses import hinge
+from gan.networks import biggan
+from gan.training.losses import hinge
 
 CLASSES = 10
 BASE = 'bn_relu', 'graph'

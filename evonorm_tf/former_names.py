@@ -55,6 +55,16 @@ _FORMER = {
         'exchange': 'evaluation.function_exchange', 'layer_statements': 'code_generation.statements',
         'layer_code': 'code_generation.layer_file',
     },
+    'gan': {
+        **_in('networks', 'biggan latents blocks self_attention conditional spectral_norm weight_layers'),
+        **_in('training', 'losses orthogonal collapse'),
+        **_in('samples', 'standing_statistics pictures'),
+        **_in('scores', 'metrics protocol frechet inception_score kernel_distance '
+            'precision_recall real_statistics feature_networks efficientnet_lite0 torch_weights'),
+        'adversarial_training': 'trainer', 'adversarial_task': 'training.task', 'adversarial_step': 'training.step',
+        'adversarial_optimizer': 'training.optimizer', 'adversarial_model': 'training.model',
+        'sample_evaluation': 'samples.evaluation',
+    },
 }
 # Former name of a module -> the present one.
 FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'

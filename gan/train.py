@@ -28,7 +28,7 @@ def main(argv):
     raise app.UsageError(f'--classes must be integers such as 0,3,7, received {classes}.')
   given = {'truncation': _TRUNCATION.value, 'classes': classes and [int(label) for label in classes],
            'from_best': _FROM_BEST.value}
-  training_flags.run('gan.adversarial_training.run_gan',
+  training_flags.run('gan.trainer.run_gan',
                      **{name: value for name, value in given.items() if value is not None})
 
 

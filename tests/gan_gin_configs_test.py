@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf.layers.norm_act import get_norm_act
-from gan import adversarial_training
-from gan import losses
+from gan import trainer as adversarial_training
+from gan.training import losses
 from tests.evonorm_tf import tiny_imagenet
 
 ROOT = pathlib.Path(__file__).parents[1]

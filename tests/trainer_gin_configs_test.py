@@ -8,7 +8,7 @@ import pytest
 
 from detection import mask_rcnn
 from evonorm_tf.classification import trainer as classification
-from gan import adversarial_training
+from gan import trainer as adversarial_training
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Folder -> binary, root function, misspelt bindings and the words that are wrong in them.

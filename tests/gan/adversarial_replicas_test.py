@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan.adversarial_optimizer import Adams
+from gan.training.optimizer import Adams
 from tests.evonorm_tf.tiny_training import weights
 from tests.gan.tiny_gan import run
 from tests.gan.tiny_gan import settings

@@ -9,11 +9,11 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.data import cifar10
-from gan import adversarial_training
 from gan import data as gan_data
-from gan import metrics
-from gan.adversarial_optimizer import Adams
-from gan.adversarial_step import StepSettings
+from gan import trainer as adversarial_training
+from gan.scores import metrics
+from gan.training.optimizer import Adams
+from gan.training.step import StepSettings
 
 SIZE = 8  # pixels
 

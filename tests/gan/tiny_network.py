@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from gan.feature_networks import FeatureNetwork
+from gan.scores.feature_networks import FeatureNetwork
 
 DIMENSIONS = 12
 

@@ -1,0 +1,1 @@
+"""Samples of a trained generator, as pictures and for scoring."""

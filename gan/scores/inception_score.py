@@ -1,0 +1,32 @@
+"""The Inception Score: exp E_x KL(p(y|x) ‖ p(y)).
+
+Reference: Salimans et al., Improved Techniques for Training GANs (2016), https://arxiv.org/abs/1606.03498, section 4.
+"""
+
+import numpy as np
+import scipy.special
+
+from gan.scores.checks import check_samples
+
+
+def inception_score(logits, splits: int) -> tuple[float, float]:
+  """Returns mean and standard deviation of the score over parts of the samples.
+
+  The score of a part is exp(1/N Σₓ Σ_y p(y|x)·(log p(y|x) − log p(y))), with p(y) the mean of p(y|x) over the part. It
+  lies between 1, where the classifier sees one image like the other, and the number of classes.
+
+  Args:
+    logits: of the classifier, `[N, classes]`, in random order: parts are consecutive samples.
+    splits: the number of parts, which differ by one sample at most.
+
+  Raises:
+    ValueError: if there are fewer samples than parts or a logit is not finite.
+  """
+  logits = check_samples('logits', logits, splits, f'one for each of `splits` = {splits}')
+  scores = [_score(scipy.special.log_softmax(part, axis=1)) for part in np.array_split(logits, splits)]
+  return float(np.mean(scores)), float(np.std(scores))
+
+
+def _score(log_p):
+  log_marginal = scipy.special.logsumexp(log_p, axis=0) - np.log(len(log_p))
+  return np.exp((np.exp(log_p) * (log_p - log_marginal)).sum(axis=1).mean())

@@ -1,0 +1,49 @@
+"""The kernel inception distance KID: the squared maximum mean discrepancy of features.
+
+Reference: Bińkowski et al., Demystifying MMD GANs (2018), https://arxiv.org/abs/1801.01401, section 4.
+"""
+
+import numpy as np
+
+from gan.scores.checks import check_samples
+
+
+def kernel_distance(features_1, features_2, subsets: int, subset_size: int, rng: np.random.Generator):
+  """Returns mean and standard deviation of KID over random subsets, which are drawn without replacement.
+
+  Args:
+    features_1, features_2: `[N, D]` and `[M, D]`.
+    subsets: their number.
+    subset_size: samples a subset, of either features.
+    rng: draws the subsets.
+
+  Raises:
+    ValueError: if there are fewer samples than a subset has, dimensions differ, or a value is not finite.
+  """
+  reason = f'as many as `subset_size` = {subset_size}'
+  x = check_samples('features_1', features_1, subset_size, reason)
+  y = check_samples('features_2', features_2, subset_size, reason, columns=x.shape[1])
+  draw = lambda samples: samples[rng.choice(len(samples), subset_size, replace=False)]
+  distances = [squared_mmd(draw(x), draw(y)) for _ in range(subsets)]
+  return float(np.mean(distances)), float(np.std(distances))
+
+
+def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
+  """Returns the unbiased estimate of MMD² by the kernel k(x, y) = (x·y/D + 1)³; it can be negative.
+
+  Σ_{i≠j} k(xᵢ, xⱼ)/(N·(N − 1)) + Σ_{i≠j} k(yᵢ, yⱼ)/(M·(M − 1)) − 2·Σ_{i,j} k(xᵢ, yⱼ)/(N·M).
+
+  Args:
+    x: float64 `[N, D]`, N at least 2.
+    y: float64 `[M, D]`, M at least 2.
+  """
+  return _mean_of_pairs(x) + _mean_of_pairs(y) - 2. * _kernel(x, y).mean()
+
+
+def _mean_of_pairs(x):
+  kernel = _kernel(x, x)
+  return (kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1))
+
+
+def _kernel(x, y):
+  return (x @ y.T / x.shape[1] + 1.)**3

@@ -1,0 +1,60 @@
+"""The scores of a GAN by one protocol: Inception Score, FID, KID, precision and recall.
+
+They ask for the statistics of real images and for features and logits of generated ones, all by the protocol's network:
+
+    protocol = Protocol('efficientnet_lite0', samples=1_000, kid_subset_size=500)
+    network = protocol.network()
+    real = real_statistics(protocol, dataset, 'cifar10_train', cache_dir, network)
+    features, logits = network(generated_images)  # and so on, until there are protocol.samples
+    print(protocol.describe(), scores(protocol, real, features, logits))
+"""
+
+import numpy as np
+
+from gan.scores.checks import check_samples
+from gan.scores.frechet import frechet_distance
+from gan.scores.frechet import RunningMoments
+from gan.scores.inception_score import inception_score
+from gan.scores.kernel_distance import kernel_distance
+from gan.scores.precision_recall import precision_and_recall
+from gan.scores.protocol import Protocol
+from gan.scores.real_statistics import real_statistics
+from gan.scores.real_statistics import RealStatistics
+
+__all__ = ['Protocol', 'RealStatistics', 'real_statistics', 'scores']
+
+
+def scores(protocol: Protocol, real: RealStatistics, features, logits) -> dict[str, float]:
+  """Returns the scores of generated images; with them belongs `protocol.describe()`.
+
+  Args:
+    protocol: how they are scored.
+    real: of the real images, by the same protocol.
+    features: of `protocol.samples` generated images, `[samples, D]`, in random order.
+    logits: of the same images, `[samples, classes]`.
+
+  Returns:
+    'fid', 'inception_score' and its 'inception_score_std' over splits, 'kid' and its 'kid_std' over subsets,
+    'precision', 'recall'.
+
+  Raises:
+    ValueError: if shapes, or the protocols, do not fit each other, or a value is not finite.
+  """
+  if real.settings != protocol.statistics_settings():
+    raise ValueError(f'`real` must be statistics by {protocol.statistics_settings()}, received {real.settings}.')
+  features = check_samples('features', features, 2, 'for a covariance', columns=real.mean.size)
+  logits = check_samples('logits', logits, 2, 'as features')
+  if not len(features) == len(logits) == protocol.samples:
+    raise ValueError(f'`features` and `logits` must hold {protocol.samples} samples, as the protocol has it, received '
+                     f'{len(features)} and {len(logits)}.')
+  moments = RunningMoments(features.shape[1])
+  moments.update(features)
+  score, score_std = inception_score(logits, protocol.splits)
+  kid, kid_std = kernel_distance(features, real.features, protocol.kid_subsets, protocol.kid_subset_size,
+                                 np.random.default_rng(protocol.seed))
+  precision, recall = precision_and_recall(real.features, features, protocol.neighbours)
+  return {
+      'fid': frechet_distance(moments.mean, moments.covariance(), real.mean, real.covariance),
+      'inception_score': score, 'inception_score_std': score_std, 'kid': kid, 'kid_std': kid_std,
+      'precision': precision, 'recall': recall,
+  }

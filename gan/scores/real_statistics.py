@@ -1,0 +1,190 @@
+"""The statistics of real images that generated ones are compared with, kept on disk by data set and protocol."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import tempfile
+import time
+import zipfile
+
+from absl import logging
+import numpy as np
+from rich.console import Console
+import tensorflow as tf
+
+from evonorm_tf.output.model_dir import replacing
+from gan.scores.feature_networks import FeatureNetwork
+from gan.scores.frechet import RunningMoments
+from gan.scores.protocol import Protocol
+
+_SECONDS_BETWEEN_LINES = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class RealStatistics:
+  """What is known of a set of real images.
+
+  Attributes:
+    settings: `Protocol.statistics_settings` of the protocol by which they were made.
+    data_name: of the data set.
+    images: their number.
+    mean: of the features of all, float64 `[D]`.
+    covariance: of the features of all, float64 `[D, D]`.
+    features: those of `Protocol.samples` random images or of all if there are fewer, float32 `[N, D]`.
+  """
+  settings: dict
+  data_name: str
+  images: int
+  mean: np.ndarray
+  covariance: np.ndarray
+  features: np.ndarray
+
+
+def real_statistics(protocol: Protocol, images, data_name: str, cache_dir=None,
+                    network: FeatureNetwork | None = None) -> RealStatistics:
+  """Returns the statistics of real images, from `cache_dir` if they are there.
+
+  A file there carries what it was made of: protocol, data set and image size. One that differs or cannot be read is
+  made anew, with a warning. Processes may do so at once; the last one's file stays.
+
+  Args:
+    protocol: how the images are scored.
+    images: a finite tf.data.Dataset of batches float32 `[N, H, W, 3]` in [−1, 1], or a function without arguments that
+      returns an iterator over such batches.
+    data_name: of the data set, such as 'cifar10_train': it stands for the images, so give other images another.
+    cache_dir: a folder, made if needed; None keeps nothing.
+    network: the protocol's, where it has been built already.
+
+  Raises:
+    ValueError: if there are too few images for the protocol, they are not as described, or a feature is not finite.
+  """
+  batches = _iterator_of(images)
+  first = _first_batch(batches())
+  made_of = {'data_name': data_name, 'image_size': list(first.shape[1:3]), **protocol.statistics_settings()}
+  path = cache_dir and _path(cache_dir, made_of)
+  statistics = path and _load(path, made_of, protocol, data_name)
+  if not statistics:
+    statistics = _measure(protocol, batches(), data_name, _checked(network, protocol), first.shape[1:3])
+    if path:
+      _save(path, made_of, statistics)
+  least = max(protocol.kid_subset_size, protocol.neighbours + 1)
+  if len(statistics.features) < least:
+    raise ValueError(f'`images` must hold at least {least} images, for `kid_subset_size` = {protocol.kid_subset_size} '
+                     f'and `neighbours` = {protocol.neighbours}; {data_name} holds {statistics.images}.')
+  return statistics
+
+
+def _iterator_of(images):
+  """Returns a function that begins again with the first batch."""
+  if isinstance(images, tf.data.Dataset):
+    if images.cardinality() == tf.data.INFINITE_CARDINALITY:
+      raise ValueError('`images` must be a finite dataset, received an infinite one.')
+    return lambda: iter(images)
+  if not callable(images):
+    raise ValueError(f'`images` must be a tf.data.Dataset or a function that returns an iterator, received {images!r}.')
+  return images
+
+
+def _first_batch(batches):
+  """Returns the first batch; ValueError unless it is as real images must be."""
+  batch = next(iter(batches), np.zeros(0))
+  if isinstance(batch, (tuple, list, dict)):
+    raise ValueError(f'`images` must give batches of images alone, received a {type(batch).__name__} of {len(batch)}.')
+  batch = np.asarray(batch)
+  if batch.ndim != 4 or batch.shape[-1] != 3 or not len(batch):
+    raise ValueError(f'`images` must give batches [N, H, W, 3], received {list(batch.shape)}.')
+  if not (batch.min() >= -1 and batch.max() <= 1):
+    raise ValueError(f'`images` must be in [-1, 1], received values from {batch.min()} to {batch.max()}.')
+  return batch
+
+
+def _checked(network, protocol):
+  network = network or protocol.network()
+  if network.name != protocol.network_name:
+    raise ValueError(f'`network` must be {protocol.network_name}, as the protocol has it, received {network.name}.')
+  return network
+
+
+def _measure(protocol, batches, data_name, network, image_size):
+  moments = RunningMoments(network.features)
+  kept = _RandomSubset(protocol.samples, network.features, np.random.default_rng(protocol.seed))
+  extract = tf.function(lambda batch: network(batch)[0], autograph=False,
+                        input_signature=[tf.TensorSpec([None, *image_size, 3])])
+  console, began = Console(), time.monotonic()
+  printed = began
+  for batch in batches:
+    features = extract(tf.cast(batch, tf.float32)).numpy()
+    if not np.isfinite(features).all():
+      raise ValueError(f'`images` must have finite features; of {data_name} image {moments.count} or one of the next '
+                       f'{len(features) - 1} has not.')
+    moments.update(features)
+    kept.update(features)
+    now = time.monotonic()
+    if now - printed >= _SECONDS_BETWEEN_LINES:
+      console.print(f'Statistics of real images, {data_name}: {moments.count} images, '
+                    f'{moments.count / (now - began):.0f} a second', highlight=False, soft_wrap=True)
+      printed = now
+  return RealStatistics(protocol.statistics_settings(), data_name, moments.count, moments.mean, moments.covariance(),
+                        kept.samples())
+
+
+class _RandomSubset:
+  """A random subset of samples that come in batches: those with the smallest of as many random numbers."""
+
+  def __init__(self, size, dimensions, rng):
+    self._size, self._rng = size, rng
+    self._keys, self._samples = np.zeros(0), np.zeros([0, dimensions], np.float32)
+    self._waiting = []
+
+  def update(self, samples):
+    self._waiting.append((self._rng.random(len(samples)), samples))
+    if sum(len(keys) for keys, _ in self._waiting) >= self._size:
+      self._merge()
+
+  def samples(self):
+    """Returns the subset `[at most size, D]`, in random order."""
+    self._merge()
+    return self._samples
+
+  def _merge(self):
+    keys, samples = zip((self._keys, self._samples), *self._waiting)
+    keys = np.concatenate(keys)
+    smallest = np.argsort(keys)[:self._size]
+    self._keys, self._samples = keys[smallest], np.concatenate(samples)[smallest]
+    self._waiting = []
+
+
+def _path(cache_dir, made_of) -> pathlib.Path:
+  digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
+  stem = re.sub(r'[^\w-]', '_', made_of['data_name'])
+  return pathlib.Path(cache_dir) / f'{stem}-{digest}.npz'
+
+
+def _load(path, made_of, protocol, data_name) -> RealStatistics | None:
+  """Returns what the file holds; None, with a warning unless there is no file, if that is not what is wanted."""
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      there = json.loads(str(file['made_of']))
+      if there != made_of:
+        raise ValueError(f'it was made of {there}, not of {made_of}')
+      return RealStatistics(protocol.statistics_settings(), data_name, int(file['images']), file['mean'],
+                            file['covariance'], file['features'])
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
+    logging.warning('%s is not used and made anew: %s: %s', path, type(e).__name__, e)
+    return None
+
+
+def _save(path, made_of, statistics):
+  """Writes the file in a folder of its own first, because other processes may write the same one."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=path.parent, prefix='.') as folder:
+    own = pathlib.Path(folder) / path.name
+    with replacing(own) as temporary, open(temporary, 'wb') as file:
+      np.savez(file, made_of=json.dumps(made_of), images=statistics.images, mean=statistics.mean,
+               covariance=statistics.covariance, features=statistics.features)
+    os.replace(own, path)

@@ -1,0 +1,157 @@
+"""One step of a GAN's training as a Model Garden task takes it: n steps of the discriminator and one of the generator.
+
+Each of them is a step of Adam by the gradient of a mean over `accumulations` batches, of which one is in memory at a
+time. z and labels are functions of (seed, step, number of the step in it).
+"""
+
+import dataclasses
+import functools
+import math
+
+from official.core import base_task
+import tensorflow as tf
+import tf_keras
+
+from evonorm_tf.models import scaling
+from evonorm_tf.training import arguments
+from gan.networks import latents
+from gan.training import losses
+from gan.training.optimizer import apply
+from gan.training.optimizer import scaled
+from gan.training.orthogonal import orthogonal_penalty
+
+FIGURES = ('d_loss', 'g_loss', 'd_real', 'd_fake')
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSettings:
+  """What a step consists of.
+
+  Attributes:
+    batch_size: images a network sees at a time, of all replicas together; of real and generated images as many each.
+    d_steps: steps of the discriminator for one of the generator.
+    accumulations: batches to a step of a network.
+    loss: a class of `losses`.
+    orthogonal: strength of the orthogonal regularization of the generator (0: none; BigGAN's code offers 1e-4).
+    ema_decay: decay of the average of the generator's weights.
+    ema_start: the first step at which that is an average; before it is a copy.
+
+  Raises:
+    ValueError: for a setting out of range.
+  """
+  batch_size: int
+  d_steps: int = 1
+  accumulations: int = 1
+  loss: type = losses.hinge
+  orthogonal: float = 0.
+  ema_decay: float = .9999
+  ema_start: int = 0
+
+  def __post_init__(self):
+    arguments.check_integers(1, batch_size=self.batch_size, d_steps=self.d_steps, accumulations=self.accumulations)
+    arguments.check_integers(0, ema_start=self.ema_start)
+    scaling.check_rate(ema_decay=self.ema_decay)
+    if not 0 <= self.orthogonal < math.inf:
+      raise ValueError(f'`orthogonal` must not be negative, received {self.orthogonal}.')
+    if not all(callable(getattr(self.loss, name, None)) for name in ('d_loss', 'g_loss')):
+      raise ValueError(f'`loss` must have `d_loss` and `g_loss`, such as @losses.hinge, received {self.loss!r}.')
+
+  @property
+  def images(self) -> int:
+    """Real images of a step."""
+    return self.batch_size * self.d_steps * self.accumulations
+
+
+class AdversarialStep(base_task.Task):
+  """The step; what surrounds it is `AdversarialTask`'s.
+
+  Its logs and metrics are the `FIGURES`: the losses, and the means of D(x) of real images x and D(G(z)) of generated
+  ones at the steps of the discriminator. The loss that the trainer watches is the sum of both.
+  """
+
+  def __init__(self, params, settings: StepSettings, **kwargs):
+    super().__init__(params, **kwargs)
+    self.settings = settings
+
+  def build_metrics(self, training=True):
+    return [tf_keras.metrics.Mean(name) for name in FIGURES] if training else []
+
+  def train_step(self, inputs, model, optimizer, metrics=None):
+    figures = [self._train_discriminator(inputs, d_step, model, optimizer.discriminator)
+               for d_step in range(self.settings.d_steps)]
+    d_loss, d_real, d_fake = (sum(values) / self.settings.d_steps for values in zip(*figures))
+    g_loss = self._train_generator(model, optimizer.generator)
+    logs = {self.loss: d_loss + g_loss, 'd_loss': d_loss, 'g_loss': g_loss, 'd_real': d_real, 'd_fake': d_fake}
+    for metric in metrics or []:
+      metric.update_state(logs[metric.name])
+    return logs
+
+  def _train_discriminator(self, inputs, d_step: int, model, optimizer) -> list:
+    """Returns the loss, and the means of D(x) and D(G(z))."""
+    images, labels = (values[d_step::self.settings.d_steps] for values in inputs)
+    z, fake_labels = self._draw(d_step, model.generator)
+
+    def losses_of(part):
+      fakes = tf.stop_gradient(model.generator((z[part], fake_labels[part]), training=True))
+      # One call for both: power iterations go on once, and a device gets its work in one piece.
+      logits = model.discriminator(
+          (tf.concat([self._part(images, part), fakes], 0),
+           tf.concat([self._part(labels, part), tf.cast(fake_labels[part], labels.dtype)], 0)), training=True)
+      real_logits, fake_logits = tf.split(logits, 2)
+      return (self.settings.loss.d_loss(real_logits, fake_logits), tf.reduce_mean(real_logits),
+              tf.reduce_mean(fake_logits))
+
+    return self._descend(losses_of, model.discriminator.trainable_variables, optimizer)
+
+  def _train_generator(self, model, optimizer) -> tf.Tensor:
+    """Returns the loss, without the regularization."""
+    z, labels = self._draw(self.settings.d_steps, model.generator)
+
+    def losses_of(part):
+      fakes = model.generator((z[part], labels[part]), training=True)
+      return [self.settings.loss.g_loss(model.discriminator((fakes, labels[part]), training=True))]
+
+    penalty = functools.partial(orthogonal_penalty, model.generator, self.settings.orthogonal)
+    return self._descend(losses_of, model.generator.trainable_variables, optimizer,
+                         penalty if self.settings.orthogonal else None)[0]
+
+  def _descend(self, losses_of, variables, optimizer, penalty=None) -> list:
+    """Takes a step of an optimizer.
+
+    Args:
+      losses_of: a function from a batch's number to scalars, of which the first is the loss.
+      variables: what to move.
+      optimizer: as `optimizer.apply` takes it.
+      penalty: a function that returns a further term of the loss.
+
+    Returns:
+      The means of the scalars.
+    """
+    count = self.settings.accumulations
+    share = 1. / (count * tf.distribute.get_strategy().num_replicas_in_sync)
+    gradients, sums = None, None
+    for part in range(count):
+      # One behind the other: at once they would be in memory together.
+      with tf.control_dependencies(gradients or []):
+        with tf.GradientTape() as tape:
+          scalars = losses_of(part)
+          total = scalars[0] + penalty() if penalty else scalars[0]
+          loss = scaled(optimizer, total * share)
+        new = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+      gradients = new if gradients is None else [a + b for a, b in zip(gradients, new)]
+      sums = list(scalars) if sums is None else [a + b for a, b in zip(sums, scalars)]
+    apply(optimizer, gradients, variables)
+    return [total / count for total in sums]
+
+  def _draw(self, number: int, generator) -> tuple[list, list]:
+    """Returns z and labels of each batch of this replica, for the step of a network with this number in the step."""
+    seed = latents.seed_of(self.seed, latents.Purpose.TRAINING, self.global_step, number)
+    draws = latents.draw(
+        seed, self.settings.batch_size * self.settings.accumulations, generator.z_size, generator.num_classes)
+    z, labels = map(latents.own_rows, draws)
+    parts = range(self.settings.accumulations)
+    return [self._part(z, part) for part in parts], [self._part(labels, part) for part in parts]
+
+  def _part(self, values: tf.Tensor, part: int) -> tf.Tensor:
+    """Returns the rows of a batch: every so many-th, so that all replicas' are those of one device."""
+    return values[part::self.settings.accumulations]
