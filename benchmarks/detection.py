@@ -41,9 +41,9 @@ import tensorflow as tf
 import tf_keras
 
 from benchmarks.timing import median_seconds
+from detection.data.shapes import write_shapes
 from detection.models import build_mask_rcnn
 from detection.models import ResNetFpn
-from detection.shapes import write_shapes
 
 WEIGHT_DECAY = 4e-5
 THIN = ResNetFpn(

@@ -5,7 +5,7 @@ same command goes on where an interrupted one stopped.
 
   python -m detection.prepare --data=nuclei --output=DIR
 
-makes those of the microscope images of `detection.nuclei` in DIR/records/train and DIR/records/val.
+makes those of the microscope images of `detection.data.nuclei` in DIR/records/train and DIR/records/val.
 """
 
 import importlib
@@ -42,9 +42,9 @@ def _prepare() -> None:
   """Calls what makes the data, imported here because it loads TensorFlow and defines flags of its own."""
   options = {flag.name: flag.value for flag in (_IMAGES_PER_SHARD, _CROP) if flag.value is not None}
   if _DATA.value == 'nuclei':
-    importlib.import_module('detection.nuclei').write_nuclei(_OUTPUT.value, **options)
+    importlib.import_module('detection.data.nuclei').write_nuclei(_OUTPUT.value, **options)
   else:
-    importlib.import_module('detection.conversion').convert_coco(
+    importlib.import_module('detection.data.conversion').convert_coco(
         _IMAGES.value, _ANNOTATIONS.value, _OUTPUT.value, **options)
 
 

@@ -21,7 +21,7 @@ _IMAGES = flags.DEFINE_string('images', None, "For --mode=predict: a glob of ima
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  training_flags.run('detection.mask_rcnn.run_mask_rcnn', images=_IMAGES.value)
+  training_flags.run('detection.trainer.run_mask_rcnn', images=_IMAGES.value)
 
 
 if __name__ == '__main__':

@@ -65,6 +65,13 @@ _FORMER = {
         'adversarial_optimizer': 'training.optimizer', 'adversarial_model': 'training.model',
         'sample_evaluation': 'samples.evaluation',
     },
+    'detection': {
+        **_in('data', 'conversion coco_annotations coco_masks coco_files nuclei '
+            'shapes conversion_report conversion_progress shape_scenes textures data_folder'),
+        **_in('results', 'instances evaluation visualize export predict'),
+        'mask_rcnn': 'trainer', 'mask_rcnn_task': 'task', 'data_info': 'data.prepared',
+        'training_data': 'data.sources',
+    },
 }
 # Former name of a module -> the present one.
 FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'

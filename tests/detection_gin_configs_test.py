@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from detection import mask_rcnn
-from detection import training_data
+from detection import trainer as mask_rcnn
+from detection.data import sources
 from evonorm_tf.training.moving_average import make_optimizer
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def test_the_network_takes_the_image_size(name):
 @of_coco
 def test_the_folders_of_coco_are_macros(name):
   arguments = parse(name, ["TRAIN = 'a'", "VALIDATION = 'b'"])
-  assert arguments['data'] == training_data.CocoData('a', 'b')
+  assert arguments['data'] == sources.CocoData('a', 'b')
 
 
 def stepwise(height, *boundaries):
@@ -106,8 +106,8 @@ THIN = [f'{key} = {value}' for key, value in {
 @by_name
 def test_two_steps_of_the_file(name, norm_act, tmp_path, monkeypatch):
   """With the file's own network, thinned, on one device and generated shapes."""
-  infos = training_data.ShapesData(str(tmp_path / 'shapes'), train=4, validation=2, size=64).read()
-  for data in (training_data.CocoData, training_data.ShapesData):
+  infos = sources.ShapesData(str(tmp_path / 'shapes'), train=4, validation=2, size=64).read()
+  for data in (sources.CocoData, sources.ShapesData):
     monkeypatch.setattr(data, 'read', lambda *_: infos)
   kind = type(parse(name)['model']).__name__
   gin.clear_config()

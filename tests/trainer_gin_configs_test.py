@@ -6,7 +6,7 @@ import pathlib
 import gin
 import pytest
 
-from detection import mask_rcnn
+from detection import trainer as mask_rcnn
 from evonorm_tf.classification import trainer as classification
 from gan import trainer as adversarial_training
 

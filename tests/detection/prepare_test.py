@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from detection import conversion
+from detection.data import conversion
 from tests.detection.tiny_coco import PROBLEMS
 from tests.detection.tiny_coco import write_tiny_coco
 

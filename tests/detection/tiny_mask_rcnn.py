@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from detection.mask_rcnn import run_mask_rcnn
+from detection.data.sources import ShapesData
 from detection.models import PreActivationResNetFpn
-from detection.training_data import ShapesData
+from detection.trainer import run_mask_rcnn
 from evonorm_tf.training.optimization import Optimization
 from tests.detection.tiny_models import THIN
 

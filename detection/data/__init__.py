@@ -1,0 +1,1 @@
+"""COCO and generated images as TFRecords."""

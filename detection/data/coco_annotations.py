@@ -1,0 +1,182 @@
+"""COCO's annotation files: reading and checking one, and making of its annotations what can be trained on."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+
+from detection.data.coco_masks import decode_mask
+from detection.data.coco_masks import is_number
+from detection.data.coco_masks import is_polygon
+from detection.data.conversion_report import CLIPPED_BOX
+from detection.data.conversion_report import EMPTY_BOX
+from detection.data.conversion_report import EMPTY_MASK
+from detection.data.conversion_report import OUTSIDE_BOX
+from detection.data.conversion_report import Problem
+from detection.data.conversion_report import UNKNOWN_CATEGORY
+from detection.data.conversion_report import UNKNOWN_IMAGE
+
+_TOLERANCE = .02  # pixels. COCO's numbers have two decimals; what lies outside by less is rounding, and not reported
+
+
+@dataclasses.dataclass(frozen=True)
+class CocoFile:
+  """An annotation file.
+
+  Attributes:
+    images: its images: `id`, `file_name`, `height`, `width`.
+    annotations_by_image: its annotations by the image's id.
+    category_names: by id.
+    problems: annotations of images that it does not list.
+    sha256: of the file.
+  """
+  images: tuple[dict, ...]
+  annotations_by_image: dict[int, list[dict]]
+  category_names: dict[int, str]
+  problems: tuple[Problem, ...]
+  sha256: str
+
+  def __post_init__(self):
+    if not self.images:
+      raise ValueError('it lists no images')
+
+  @property
+  def num_annotations(self) -> int:
+    """All that the file has."""
+    return sum(map(len, self.annotations_by_image.values())) + len(self.problems)
+
+
+def read_coco(path) -> CocoFile:
+  """Reads an annotation file, such as instances_val2017.json.
+
+  Raises:
+    ValueError: if it cannot be read or has not COCO's form.
+  """
+  try:
+    content = pathlib.Path(path).read_bytes()
+    return _parse(json.loads(content), hashlib.sha256(content).hexdigest())
+  except (OSError, ValueError) as e:
+    raise ValueError(f'`annotations` must be a JSON file in the form of COCO\'s instances_val2017.json, received '
+                     f"'{path}': {e}") from e
+
+
+def _parse(data, sha256: str) -> CocoFile:
+  if not isinstance(data, dict):
+    raise ValueError(f'it holds no object with `images`, `annotations` and `categories`, but a {type(data).__name__}')
+  images = _entries(data, 'images', {'id': int, 'file_name': str, 'height': int, 'width': int}, unique=True)
+  annotations = _entries(data, 'annotations', {'image_id': int, 'category_id': int, 'bbox': list})
+  categories = _entries(data, 'categories', {'id': int, 'name': str}, unique=True)
+  empty = next((image for image in images if image['height'] < 1 or image['width'] < 1), None)
+  if empty:
+    raise ValueError(f"image {empty['id']} is {empty['width']}x{empty['height']} pixels")
+  background = next((category for category in categories if category['id'] < 1), None)
+  if background:
+    raise ValueError(f"category ids must be from 1 on, since Mask R-CNN's background is 0; '{background['name']}' has "
+                     f"{background['id']}")
+  by_image, problems = {image['id']: [] for image in images}, []
+  for annotation in annotations:
+    if annotation['image_id'] in by_image:
+      by_image[annotation['image_id']].append(annotation)
+    else:
+      problems.append(Problem(UNKNOWN_IMAGE, f"annotation {annotation.get('id')} of image {annotation['image_id']}"))
+  names = {category['id']: category['name'] for category in categories}
+  return CocoFile(tuple(images), by_image, names, tuple(problems), sha256)
+
+
+def _entries(data: dict, key: str, types: dict[str, type], unique: bool = False) -> list[dict]:
+  """Returns a list of the file; raises ValueError unless each entry has the fields, and its own id if `unique`."""
+  entries = data.get(key)
+  if not isinstance(entries, list):
+    raise ValueError(f'`{key}` is missing or no list')
+  for number, entry in enumerate(entries):
+    for field, kind in types.items():
+      if not isinstance(entry, dict) or not isinstance(entry.get(field), kind):
+        received = repr(entry.get(field)) if isinstance(entry, dict) else repr(entry)
+        raise ValueError(f'`{key}[{number}].{field}` must be {kind.__name__}, received {received[:60]}')
+  if unique and len({entry['id'] for entry in entries}) < len(entries):
+    raise ValueError(f'`{key}` has the same `id` twice')
+  return entries
+
+
+def clean_annotations(image: dict, annotations: list[dict], category_names: dict[int, str]
+                      ) -> tuple[list[dict], list[Problem]]:
+  """Drops an image's annotations that cannot be trained on, and mends those that can be mended.
+
+  A box is clipped to the image. `iscrowd` is 0 where it is missing; `area` is the mask's where it is missing or the box
+  was clipped. Polygons of less than three corners go. Everything else stays as it is.
+
+  Args:
+    image: from a `CocoFile`.
+    annotations: its annotations.
+    category_names: by id.
+
+  Returns:
+    What is left, and the problems.
+  """
+  kept, problems = [], []
+  for annotation in annotations:
+    mended, problem = _clean(annotation, image['height'], image['width'], category_names)
+    if mended:
+      kept.append(mended)
+    if problem:
+      problems.append(Problem(problem, f"annotation {annotation.get('id')} of {image['file_name']}"))
+  return kept, problems
+
+
+def _clean(annotation: dict, height: int, width: int, category_names: dict[int, str]) -> tuple[dict | None, str | None]:
+  """Returns the mended annotation, None if it is dropped, and the kind of problem, None if there is none."""
+  if annotation['category_id'] not in category_names:
+    return None, UNKNOWN_CATEGORY
+  box, problem = _clip_box(annotation['bbox'], height, width)
+  if not box:
+    return None, problem
+  segmentation = _readable(annotation.get('segmentation'))
+  mask_area = segmentation and _mask_area(segmentation, height, width)
+  if not mask_area:
+    return None, EMPTY_MASK
+  area = annotation.get('area')
+  if problem or not (is_number(area) and area > 0):
+    area = mask_area
+  return annotation | {'bbox': box, 'area': area, 'iscrowd': int(bool(annotation.get('iscrowd'))),
+                       'segmentation': segmentation}, problem
+
+
+def _clip_box(box: list, height: int, width: int) -> tuple[list | None, str | None]:
+  """Returns [x, y, width, height] within the image, None if nothing is left, and the kind of problem, if any."""
+  if len(box) != 4 or not all(map(is_number, box)) or min(box[2:]) <= 0:
+    return None, EMPTY_BOX
+  (x, w), (y, h) = _clip(box[0], box[2], width), _clip(box[1], box[3], height)
+  if w <= 0 or h <= 0:
+    return None, OUTSIDE_BOX
+  clipped = [x, y, w, h]
+  moved = max(abs(new - old) for new, old in zip(clipped, box))
+  return clipped, CLIPPED_BOX if moved > _TOLERANCE else None
+
+
+def _clip(start: float, length: float, end: float) -> tuple[float, float]:
+  """Clips an interval to 0..end, so that start + length <= end holds in floating point, as Model Garden checks it."""
+  if start < 0:
+    start, length = 0, start + length
+  if start + length > end:
+    length = end - start
+    while length > 0 and start + length > end:
+      length = math.nextafter(length, 0)
+  return start, length
+
+
+def _readable(segmentation) -> list | dict | None:
+  """Returns the polygons that have an area, or the run lengths; None if there are none."""
+  if isinstance(segmentation, dict):
+    return segmentation
+  if not isinstance(segmentation, list):
+    return None
+  return [polygon for polygon in segmentation if is_polygon(polygon)] or None
+
+
+def _mask_area(segmentation: list | dict, height: int, width: int) -> int:
+  """Returns the mask's number of pixels; 0 if it cannot be read or is of another size than the image."""
+  try:
+    return int(decode_mask(segmentation, height, width).sum())
+  except ValueError:
+    return 0

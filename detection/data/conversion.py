@@ -1,0 +1,198 @@
+"""COCO's annotations and images -> TFRecords as Model Garden's Mask R-CNN reads them, by Model Garden's converter.
+
+What is wrong with the data is reported, and the rest converted. The work is done in shards, each written in one step,
+so that an interrupted conversion goes on with the first shard that is not there. In the output folder:
+
+    records-00000-of-00003.tfrecord ...  the images with their annotations, tf.Examples
+    annotations.json                     COCO's annotations of exactly these, for the evaluator
+    report.json                          what was wrong
+    data_info.json                       see `prepared`; written last
+    settings.json                        what another start must agree with
+"""
+
+from collections.abc import Iterator
+import json
+import math
+import pathlib
+
+from rich.console import Console
+from rich.text import Text
+import tensorflow as tf
+
+from detection.data.coco_annotations import clean_annotations
+from detection.data.coco_annotations import CocoFile
+from detection.data.coco_annotations import read_coco
+from detection.data.coco_masks import decode_mask
+from detection.data.coco_masks import encode_mask
+from detection.data.conversion_progress import ConversionProgress
+from detection.data.conversion_report import BROKEN_IMAGE
+from detection.data.conversion_report import make_report
+from detection.data.conversion_report import MISSING_IMAGE
+from detection.data.conversion_report import Problem
+from detection.data.conversion_report import report_text
+from detection.data.conversion_report import WRONG_SIZE
+from detection.data.data_folder import claim
+from detection.data.data_folder import LOCK
+from detection.data.prepared import DataInfo
+from detection.data.prepared import is_prepared
+from detection.data.prepared import read_data_info
+from detection.data.prepared import write_data_info
+from evonorm_tf.output.model_dir import lock
+from evonorm_tf.output.model_dir import replacing
+from evonorm_tf.output.model_dir import write_json
+
+_level = tf.get_logger().level
+from official.vision.data import create_coco_tf_record  # pylint: disable=g-import-not-at-top
+
+tf.get_logger().setLevel(_level)  # its import sets another one
+
+_ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.json'
+
+
+def convert_coco(images, annotations, output, images_per_shard: int = 500, console: Console | None = None) -> DataInfo:
+  """Converts a data set, or goes on with an interrupted conversion; on a finished one only repeats its report.
+
+  Args:
+    images: the folder that holds the images.
+    annotations: COCO's annotation file, with masks.
+    output: the folder for the results, which may move later.
+    images_per_shard: images a TFRecord file, at most.
+    console: where progress and report go to; stdout by default.
+
+  Returns:
+    What is in the folder.
+
+  Raises:
+    ValueError: before any work if an argument is wrong, the annotations are not COCO's, or `output` holds something
+      else or is in use; in the end if no image could be converted.
+  """
+  images, output = pathlib.Path(images), pathlib.Path(output)
+  if not isinstance(images_per_shard, int) or images_per_shard < 1:
+    raise ValueError(f'`images_per_shard` must be an integer from 1 on, received {images_per_shard!r}.')
+  coco = read_coco(annotations)
+  _check_images(images, coco)
+  console = console or Console()
+  output.mkdir(parents=True, exist_ok=True)
+  with open(output / LOCK, 'w', encoding='utf-8') as file:
+    lock(file, 'conversion', argument='output')
+    settings = {'version': 1, 'annotations_sha256': coco.sha256, 'images_per_shard': images_per_shard}
+    claim(output, _SETTINGS, settings, 'conversion', argument='output')
+    if not is_prepared(output):
+      number = math.ceil(len(coco.images) / images_per_shard)
+      shards = [_Shard(output, i, number, coco) for i in range(number)]
+      _convert_shards(shards, images, console)
+      _finish(shards, coco, output)
+  console.print(Text(report_text(json.loads((output / _REPORT).read_text()))), soft_wrap=True)
+  return read_data_info(output)
+
+
+def _check_images(images: pathlib.Path, coco: CocoFile) -> None:
+  if not images.is_dir():
+    raise ValueError(f"`images` must be a folder, received '{images}'.")
+  if not any((images / image['file_name']).is_file() for image in coco.images):
+    raise ValueError(f"`images` must be the folder of the images that `annotations` lists, received '{images}': of "
+                     f"{len(coco.images)} it has none, such as '{coco.images[0]['file_name']}'.")
+
+
+class _Shard:
+  """Every `shards`-th image, and the files of these."""
+
+  def __init__(self, output: pathlib.Path, number: int, shards: int, coco: CocoFile):
+    self.images, self._coco = coco.images[number::shards], coco
+    self.records = output / f'records-{number:05d}-of-{shards:05d}.tfrecord'
+    self.outcome = output / f'.{self.records.stem}.json'  # what is in the records; written after them
+
+  def is_done(self) -> bool:
+    """Whether an earlier run has converted it."""
+    return self.records.exists() and self.outcome.exists()
+
+  def convert(self, images: pathlib.Path, progress: ConversionProgress) -> None:
+    """Writes the shard's files."""
+    converted, problems = [], []
+    with replacing(self.records) as path, tf.io.TFRecordWriter(str(path)) as writer:
+      for image in self.images:
+        problem = _image_problem(images, image)
+        if problem:
+          problems.append(problem)
+        else:
+          kept, found = clean_annotations(image, self._coco.annotations_by_image[image['id']],
+                                          self._coco.category_names)
+          problems += found
+          converted.append((image, kept))
+          writer.write(_record(images, image, kept, self._coco.category_names))
+        progress.advance()
+    write_json(self.outcome, {'converted': converted, 'problems': problems})
+
+  def read_outcome(self) -> tuple[list[tuple[dict, list[dict]]], list[Problem]]:
+    """Returns the images that were converted, each with its annotations, and the problems."""
+    outcome = json.loads(self.outcome.read_text())
+    return outcome['converted'], [Problem(*problem) for problem in outcome['problems']]
+
+
+def _convert_shards(shards: list[_Shard], images: pathlib.Path, console: Console) -> None:
+  earlier = sum(len(shard.images) for shard in shards if shard.is_done())
+  with ConversionProgress(sum(len(shard.images) for shard in shards), earlier, console) as progress:
+    for shard in shards:
+      if not shard.is_done():
+        shard.convert(images, progress)
+
+
+def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
+  """Decodes an image as Model Garden will, and returns what is wrong with it."""
+  name = image['file_name']
+  if not (images / name).is_file():
+    return Problem(MISSING_IMAGE, name)
+  try:
+    shape = tf.io.decode_image((images / name).read_bytes(), channels=3).shape
+  except (tf.errors.OpError, OSError):
+    return Problem(BROKEN_IMAGE, name)
+  if len(shape) != 3:  # of a GIF TensorFlow makes a film
+    return Problem(BROKEN_IMAGE, name)
+  if shape[:2] != (image['height'], image['width']):
+    return Problem(WRONG_SIZE, name)
+  return None
+
+
+def _record(images: pathlib.Path, image: dict, annotations: list[dict], category_names: dict[int, str]) -> bytes:
+  """Returns the serialized tf.Example of an image."""
+  readable = [annotation | {'segmentation': _for_model_garden(annotation, image)} for annotation in annotations]
+  example, skipped = create_coco_tf_record.create_tf_example(
+      image, [str(images)], bbox_annotations=readable, id_to_name_map=category_names, include_masks=True)
+  if skipped:
+    raise RuntimeError(f"Model Garden's converter refuses {skipped} annotations of {image['file_name']}.")
+  return example.SerializeToString(deterministic=True)
+
+
+def _for_model_garden(annotation: dict, image: dict) -> list | dict:
+  """Returns a segmentation as Model Garden's converter reads it: lists, but for crowds run lengths not compressed."""
+  segmentation, crowd = annotation['segmentation'], annotation['iscrowd']
+  if isinstance(segmentation, list) and not crowd:
+    return segmentation
+  runs = encode_mask(decode_mask(segmentation, image['height'], image['width']))
+  return runs if crowd else [runs]
+
+
+def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
+  """Writes what is told of all shards together, and removes what was told of each."""
+  outcomes = [shard.read_outcome() for shard in shards]
+  converted = [entry for entries, _ in outcomes for entry in entries]
+  problems = [*coco.problems, *(problem for _, found in outcomes for problem in found)]
+  report = make_report(len(coco.images), coco.num_annotations, [kept for _, kept in converted], problems)
+  write_json(output / _REPORT, report, end='\n')
+  if not converted:
+    raise ValueError(f'No image could be converted. Mend the data and remove {output}.\n{report_text(report)}')
+  write_json(output / _ANNOTATIONS, {
+      'images': [image for image, _ in converted], 'annotations': list(_numbered(converted)),
+      'categories': [{'id': number, 'name': name} for number, name in coco.category_names.items()]}, end='\n')
+  names = [shard.records.name for shard in shards]
+  write_data_info(output, names, f'records-*-of-{len(shards):05d}.tfrecord', _ANNOTATIONS, len(converted),
+                  coco.category_names)
+  for shard in shards:
+    shard.outcome.unlink()
+
+
+def _numbered(converted: list[tuple[dict, list[dict]]]) -> Iterator[dict]:
+  """Yields the annotations, numbered from 1 on: pycocotools takes one whose id is 0 for no match."""
+  annotations = (annotation for _, kept in converted for annotation in kept)
+  for number, annotation in enumerate(annotations, start=1):
+    yield annotation | {'id': number}

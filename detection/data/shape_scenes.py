@@ -1,0 +1,144 @@
+"""Generated images for detection: shapes with textures of their own on a textured background, some behind others.
+
+A scene is a pure function of (seed, index). Colours and textures are drawn from the same distributions for all five
+classes, so that only the outline tells the class.
+"""
+
+from collections.abc import Callable
+import colorsys
+from typing import NamedTuple
+
+import numpy as np
+
+from detection.data.textures import mix
+from detection.data.textures import noise
+from detection.data.textures import pattern
+
+CLASSES = {1: 'circle', 2: 'square', 3: 'triangle', 4: 'star', 5: 'ring'}
+_SMALLEST, _LARGEST = 40 / 256, 120 / 256  # diameters, by the image's size
+_VISIBLE = .25  # of a shape; with less it is left out
+_MOST = 5  # shapes an image
+
+
+class Scene(NamedTuple):
+  """An image and what is on it, from the front to the back.
+
+  Attributes:
+    image: uint8 `[size, size, 3]`.
+    masks: bool `[shapes, size, size]`, the visible part of each; they do not overlap.
+    class_ids: int `[shapes]`, of `CLASSES`.
+  """
+  image: np.ndarray
+  masks: np.ndarray
+  class_ids: np.ndarray
+
+
+def draw_scene(seed: int, index: int, size: int = 256) -> Scene:
+  """Draws an image of one to five shapes.
+
+  Args:
+    seed: of the data set, from 0 on.
+    index: the image's number, from 0 on.
+    size: pixels a side.
+  """
+  rng = np.random.default_rng([seed, index])
+  canvas = _background(rng, size)
+  shapes = _place(rng, size)
+  for shape in reversed(shapes):
+    canvas = _paint(rng, canvas, shape.distance)
+  image = np.clip(canvas * 255 + 3 * rng.standard_normal(canvas.shape, np.float32), 0, 255).astype(np.uint8)
+  return Scene(image, np.stack([shape.mask for shape in shapes]), np.array([shape.class_id for shape in shapes]))
+
+
+class _Shape(NamedTuple):
+  """A shape of a scene: its class, the signed distance to its outline, negative inside, and its visible part."""
+  class_id: int
+  distance: np.ndarray
+  mask: np.ndarray
+
+
+def _place(rng: np.random.Generator, size: int) -> list[_Shape]:
+  """Returns shapes from the front to the back, without those that are nearly covered."""
+  shapes, covered = [], np.zeros((size, size), bool)
+  for _ in range(rng.integers(1, _MOST + 1)):
+    class_id, radius = int(rng.integers(1, len(CLASSES) + 1)), size * rng.uniform(_SMALLEST, _LARGEST) / 2
+    distance = _DISTANCES[CLASSES[class_id]](*_coordinates(rng, size, radius), radius)
+    inside = distance < 0
+    mask = inside & ~covered
+    if mask.sum() >= _VISIBLE * inside.sum():
+      shapes.append(_Shape(class_id, distance, mask))
+      covered |= inside
+  return shapes
+
+
+def _coordinates(rng: np.random.Generator, size: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+  """Returns x and y of all pixels seen from a shape's centre, turned; its circle lies within the image."""
+  cx, cy = rng.uniform(radius, size - radius, 2)
+  angle = rng.uniform(0, 2 * np.pi)
+  y, x = np.mgrid[:size, :size] + .5
+  return (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle), (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
+
+
+def _paint(rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray) -> np.ndarray:
+  """Returns the canvas `[size, size, 3]` with a shape on it: two tones of a hue, light from a side, a soft border."""
+  size = len(canvas)
+  hue, saturation = rng.random(), rng.uniform(.5, .9)
+  tones = [_colour(hue + rng.uniform(-.04, .04), saturation, rng.uniform(*values)) for values in ((.8, 1), (.5, .7))]
+  light = 1 + .5 * _slope(rng, size)
+  colours = mix(pattern(rng, size, (size / 40, size / 14)), *tones) * light[..., np.newaxis]
+  coverage = np.clip(.5 - distance, 0, 1).astype(np.float32)[..., np.newaxis]  # half on the outline
+  return canvas + coverage * (colours - canvas)
+
+
+def _background(rng: np.random.Generator, size: int) -> np.ndarray:
+  """Returns a canvas, `[size, size, 3]` of 0 to 1: clouds of two greyish tones, a faint pattern, and light."""
+  hue, value = rng.random(), rng.uniform(.25, .6)
+  tones = [_colour(hue + shift, rng.uniform(.05, .35), value + change) for shift, change in ((0, -.12), (.2, .12))]
+  weights = .7 * noise(rng, size, cells=4, octaves=4) + .3 * pattern(rng, size, (size / 50, size / 8))
+  return mix(weights, *tones) * (1 + .4 * _slope(rng, size))[..., np.newaxis]
+
+
+def _slope(rng: np.random.Generator, size: int) -> np.ndarray:
+  """Returns a plane `[size, size]` that rises from about -.5 to .5 in a random direction."""
+  angle = rng.uniform(0, 2 * np.pi)
+  line = np.arange(size, dtype=np.float32) / size - .5
+  return np.float32(np.cos(angle)) * line + np.float32(np.sin(angle)) * line[:, np.newaxis]
+
+
+def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
+  return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
+
+
+# Signed distances to the outline, at least near it, of shapes around the origin within a circle of radius r.
+_INNER = .45  # radius of a star's inner corners, by that of its tips
+
+
+def _circle(x, y, r):
+  return np.hypot(x, y) - r
+
+
+def _ring(x, y, r):
+  return np.abs(np.hypot(x, y) - .72 * r) - .28 * r
+
+
+def _square(x, y, r):
+  return np.maximum(np.abs(x), np.abs(y)) - r / np.sqrt(2)
+
+
+def _triangle(x, y, r):
+  sides = [np.cos(angle) * x + np.sin(angle) * y for angle in np.array([1, 3, 5]) * np.pi / 3]
+  return np.max(sides, axis=0) - r / 2
+
+
+def _star(x, y, r):
+  """Folded onto a tenth of the star: the edge from a tip at angle 0 to an inner corner at a fifth of pi."""
+  sector = 2 * np.pi / 5
+  angle = np.abs((np.arctan2(y, x) + sector / 2) % sector - sector / 2)
+  edge = np.array([_INNER * np.cos(sector / 2) - 1, _INNER * np.sin(sector / 2)])
+  normal = np.array([edge[1], -edge[0]]) / np.hypot(*edge)
+  distance = np.hypot(x, y)
+  return normal[0] * (distance * np.cos(angle) - r) + normal[1] * distance * np.sin(angle)
+
+
+_DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
+    'circle': _circle, 'square': _square, 'triangle': _triangle, 'star': _star, 'ring': _ring}

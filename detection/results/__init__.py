@@ -1,0 +1,1 @@
+"""Detections: COCO evaluation, pictures, export and prediction."""

@@ -1,0 +1,195 @@
+"""Conversion: Model Garden's decoder, parser and evaluator read what pycocotools reads of the annotations."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+from official.vision.dataloaders.maskrcnn_input import Parser
+from official.vision.evaluation.coco_evaluator import COCOEvaluator
+from pycocotools.coco import COCO
+import pytest
+from rich.console import Console
+import tensorflow as tf
+
+from detection.data import conversion
+from detection.data.conversion_progress import ConversionProgress
+from evonorm_tf.output.model_dir import lock
+from tests.detection.tiny_coco import decode_records
+from tests.detection.tiny_coco import PROBLEMS
+from tests.detection.tiny_coco import TINY_COCO
+from tests.detection.tiny_coco import write_tiny_coco
+
+
+def convert(images, annotations, output, **arguments):
+  """Returns what is in the folder, and the text printed."""
+  console = Console(file=io.StringIO(), width=200)
+  return conversion.convert_coco(images, annotations, output, console=console, **arguments), console.file.getvalue()
+
+
+def read_coco(path):
+  with contextlib.redirect_stdout(io.StringIO()):
+    return COCO(path)
+
+
+def contents(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+  """Returns images, annotations, and the conversion: what is in the folder, its path, the text printed."""
+  folder = tmp_path_factory.mktemp('tiny')
+  images, annotations = write_tiny_coco(folder)
+  return images, annotations, *convert(images, annotations, folder / 'out', images_per_shard=4), folder / 'out'
+
+
+def assert_records_hold(info, coco):
+  """Each record equals its image's annotations, as pycocotools reads them; no image is in it twice or missing."""
+  seen = []
+  for record in decode_records(info):
+    image = coco.imgs[int(record['source_id'])]
+    seen.append(image['id'])
+    annotations = coco.loadAnns(coco.getAnnIds(image['id']))
+    height, width = image['height'], image['width']
+    assert record['image'].shape == (height, width, 3) and (record['height'], record['width']) == (height, width)
+    boxes = np.array([[y, x, y + h, x + w] for x, y, w, h in (a['bbox'] for a in annotations)]).reshape(-1, 4)
+    np.testing.assert_allclose(record['groundtruth_boxes'] * [height, width, height, width], boxes, atol=1e-3)
+    for key, name in (('classes', 'category_id'), ('is_crowd', 'iscrowd')):
+      np.testing.assert_array_equal(record[f'groundtruth_{key}'], [a[name] for a in annotations])
+    np.testing.assert_allclose(record['groundtruth_area'], [a['area'] for a in annotations], rtol=1e-6)
+    assert len(record['groundtruth_instance_masks']) == len(annotations)
+    for mask, annotation in zip(record['groundtruth_instance_masks'], annotations):
+      np.testing.assert_array_equal(mask, coco.annToMask(annotation))
+  assert sorted(seen) == sorted(coco.imgs) and len(seen) == info.num_examples
+
+
+def test_report(tiny):
+  _, _, info, printed, output = tiny
+  report = json.loads((output / 'report.json').read_text())
+  assert report == {
+      'images': 9, 'images_converted': 6, 'images_without_objects': 1, 'annotations': 15, 'annotations_converted': 9,
+      'annotations_of_crowds': 2, 'problems': {k: {'count': 1, 'first': first} for k, first in PROBLEMS.items()}}
+  assert info.num_examples == 6 and info.category_names == {1: 'cat', 4: 'dog'} and info.num_classes == 5
+  assert 'images 9/9, time left 0:00:00\n6 of 9 images converted' in printed
+  assert '  images missing, left out: 1 (005.png)\n' in printed
+
+
+def test_records_hold_what_the_annotation_file_says(tiny):
+  _, _, info, _, _ = tiny
+  assert_records_hold(info, read_coco(info.annotation_file))
+
+
+def test_annotation_file_holds_the_good_annotations(tiny):
+  _, annotations, info, _, _ = tiny
+  before, after = json.loads(annotations.read_text()), read_coco(info.annotation_file)
+  expected = [dict(a) for a in before['annotations'][:9]]
+  expected[4] |= {'bbox': [0, 10, 16, 20], 'area': 320}  # of [-4, 10, 20, 20]
+  key = lambda annotation: (annotation['image_id'], annotation['bbox'])
+  found = [annotation | {'id': 0} for annotation in after.dataset['annotations']]
+  assert sorted(found, key=key) == sorted([a | {'id': 0} for a in expected], key=key)
+  assert sorted(after.anns) == list(range(1, 10))  # pycocotools takes an id of 0 for no match
+  assert sorted(after.imgs) == [1, 2, 3, 4, 8, 9] and after.dataset['categories'] == before['categories']
+
+
+def test_parser_of_model_garden(tiny):
+  info = tiny[2]
+  parser = Parser([64, 64], 2, 4, 1, [1.], 4., max_num_instances=5, include_mask=True, mask_crop_size=16)
+  records = {int(record['source_id']): record for record in decode_records(info)}
+  image, labels = parser._parse_train_data({name: tf.constant(value) for name, value in records[9].items()})
+  scale = labels['image_info'][2].numpy()
+  assert image.shape == (64, 64, 3) and labels['gt_classes'].numpy().tolist() == [1, 1, -1, -1, -1]  # not the crowd
+  expected = np.array([[13, 12, 28, 26], [2, 1, 6, 4]]) * np.tile(scale, 2)
+  np.testing.assert_allclose(labels['gt_boxes'][:2], expected, rtol=1e-5)
+  assert np.mean(labels['gt_masks'][0]) > .9  # the square fills its box
+  _, labels = parser._parse_train_data({name: tf.constant(value) for name, value in records[4].items()})
+  assert set(labels['gt_classes'].numpy()) == {-1}  # no objects
+
+
+def test_evaluator_of_model_garden(tiny):
+  """Predictions that are the truth have an average precision of 1, crowds aside."""
+  info = tiny[2]
+  with contextlib.redirect_stdout(io.StringIO()):
+    evaluator = COCOEvaluator(info.annotation_file, include_mask=False)
+    for record in decode_records(info):
+      shape, number = record['image'].shape[:2], len(record['groundtruth_classes'])
+      pad = lambda values: np.concatenate([values, np.zeros((5 - number, *values.shape[1:]))])[np.newaxis]
+      evaluator.update_state(None, tf.nest.map_structure(tf.constant, {
+          'source_id': np.array([int(record['source_id'])]), 'num_detections': np.array([number]),
+          'detection_boxes': pad(record['groundtruth_boxes'] * [*shape, *shape]),
+          'detection_classes': pad(record['groundtruth_classes']), 'detection_scores': pad(np.ones(number)),
+          'image_info': np.array([[shape, shape, [1, 1], [0, 0]]], np.float32)}))
+    assert evaluator.result()['AP'] == pytest.approx(1)
+
+
+def test_an_interrupted_conversion_goes_on(tiny, tmp_path, monkeypatch):
+  images, annotations, _, _, finished = tiny
+  advance, left = ConversionProgress.advance, iter(range(6))
+  monkeypatch.setattr(ConversionProgress, 'advance', lambda self: (next(left), advance(self)))
+  with pytest.raises(StopIteration):
+    convert(images, annotations, tmp_path, images_per_shard=4)
+  done = {name: content for name, content in contents(tmp_path).items() if name.endswith('.tfrecord')}
+  assert len(done) == 2 and not (tmp_path / 'data_info.json').exists()
+  monkeypatch.setattr(ConversionProgress, 'advance', advance)
+  times = {name: (tmp_path / name).stat().st_mtime_ns for name in done}
+  _, printed = convert(images, annotations, tmp_path, images_per_shard=4)
+  assert 'images 7/9' in printed and 'images 1/9' not in printed  # of 3 shards of 3 two were done
+  assert contents(tmp_path) == contents(finished)
+  assert times == {name: (tmp_path / name).stat().st_mtime_ns for name in done}
+
+
+def test_a_finished_conversion_is_only_told_again(tiny, monkeypatch):
+  images, annotations, info, printed, output = tiny
+  before = contents(output)
+  monkeypatch.delattr(conversion._Shard, 'convert')
+  again, printed_again = convert(images, annotations, output, images_per_shard=4)
+  assert again == info and contents(output) == before and printed.endswith(printed_again)
+
+
+def test_refusals(tiny, tmp_path):
+  images, annotations, _, _, output = tiny
+  with pytest.raises(ValueError, match='`images_per_shard` is 3 here and 4 there. Give this conversion an `output`'):
+    convert(images, annotations, output, images_per_shard=3)
+  other = tmp_path / 'other.json'
+  other.write_text(annotations.read_text() + ' ')
+  with pytest.raises(ValueError, match='`annotations_sha256` is '):
+    convert(images, other, output, images_per_shard=4)
+  with open(output / '.lock', 'w', encoding='utf-8') as file:
+    lock(file, 'conversion')
+    with pytest.raises(ValueError, match='another process is running this conversion. .* an `output` of its own'):
+      convert(images, annotations, output, images_per_shard=4)
+  with pytest.raises(ValueError, match="`output` must be a new or empty folder, .* holds 'other.json'"):
+    convert(images, annotations, tmp_path)
+
+
+@pytest.mark.parametrize('change, message', [
+    ({'images': 'absent'}, "`images` must be a folder, received '.*absent'"),
+    ({'images': '.'}, '`images` must be the folder of .*: of 9 it has none, such as .001.png'),
+    ({'annotations': 'absent.json'}, '`annotations` must be a JSON file .*No such file'),
+    ({'images_per_shard': 0}, '`images_per_shard` must be an integer from 1 on, received 0')])
+def test_wrong_arguments_fail_before_any_work(tiny, tmp_path, change, message):
+  arguments = {'images': tiny[0], 'annotations': tiny[1], 'output': tmp_path / 'out'} | {
+      name: tmp_path / value if isinstance(value, str) else value for name, value in change.items()}
+  with pytest.raises(ValueError, match=message):
+    convert(**arguments)
+  assert not (tmp_path / 'out').exists()
+
+
+def test_nothing_to_convert(tmp_path):
+  images, annotations = write_tiny_coco(tmp_path)
+  for path in images.iterdir():
+    path.write_text('no image')
+  with pytest.raises(ValueError, match=r'No image could be converted.*\n.*\n  images missing, left out: 1'):
+    convert(images, annotations, tmp_path / 'out')
+
+
+@pytest.mark.skipif(not TINY_COCO.exists(), reason='real COCO images are not there')
+@pytest.mark.parametrize('split, images, annotations, crowds', [('train', 32, 288, 4), ('val', 6, 136, 1)])
+def test_real_coco(tmp_path, split, images, annotations, crowds):
+  path = TINY_COCO / 'annotations' / f'instances_{split}2017.json'
+  info, _ = convert(TINY_COCO / 'images' / f'{split}2017', path, tmp_path, images_per_shard=12)
+  report = json.loads((tmp_path / 'report.json').read_text())
+  assert not report['problems'] and report['annotations_of_crowds'] == crowds
+  assert (report['images_converted'], report['annotations_converted']) == (images, annotations)
+  assert len(info.category_names) == 80 and info.num_classes == 91
+  assert_records_hold(info, read_coco(path))  # nothing has changed, by COCO's own file
