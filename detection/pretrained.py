@@ -9,7 +9,7 @@ import tf_keras
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.baselines import BaselineLayer
-from evonorm_tf.layers.keras2_norm_act_layer import NormActLayer
+from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.training import model_settings
 

@@ -18,13 +18,12 @@ from detection.results.export import export
 from detection.results.predict import predict
 from detection.task import MaskRCNNTask
 from evonorm_tf.models import scaling
-from evonorm_tf.training import arguments
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.checkpoints import latest_checkpoint
+from evonorm_tf.training.checkpoints import trained_model
 from evonorm_tf.training.process import process_state
 from evonorm_tf.training.process import reserved
 from evonorm_tf.training.runner import ExperimentRunner
-from evonorm_tf.training.trained_model import trained_model
 
 MODES = ('train', 'eval', 'train_and_eval', 'export', 'predict')
 _TRAINING_FIGURES = {'training_loss': 'loss {:.3f}'}
@@ -87,16 +86,16 @@ def run_mask_rcnn(
   started = time.monotonic()
   norm_act_options = dict(norm_act_options or {})
   eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-  arguments.check_training(
+  training_config.check_training(
       mode, MODES, precision, strategy, seed,
       dict(image_size=image_size, batch_size=batch_size, eval_batch_size=eval_batch_size,
            shuffle_buffer=shuffle_buffer, steps_per_loop=steps_per_loop, checkpoints_to_keep=checkpoints_to_keep),
       dict(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
            epochs_between_checkpoints=epochs_between_checkpoints))
   scaling.check_rate(weight_decay=weight_decay)
-  arguments.check_norm_act(norm_act, norm_act_options)
+  training_config.check_norm_act(norm_act, norm_act_options)
   network = model.config(2, image_size)  # to see whether it can be; the data will tell the classes
-  arguments.check_jit_compile(
+  training_config.check_jit_compile(
       jit_compile, {'synchronized': network.norm_activation.use_sync_bn, **norm_act_options}, strategy)
   _check_scale_jitter(scale_jitter)
   image_files = _image_files(mode, images)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
   from evonorm_tf.layers.keras2 import EvoNormS0 as EvoNormS0
   from evonorm_tf.layers.keras2 import EvoNormS1 as EvoNormS1
   from evonorm_tf.layers.keras2 import EvoNormS2 as EvoNormS2
-  from evonorm_tf.layers.keras2_graph_layer import GraphLayer as GraphLayer
+  from evonorm_tf.layers.keras2 import GraphLayer as GraphLayer
   from evonorm_tf.layers.norm_act import get_norm_act as get_norm_act
   from evonorm_tf.models.efficientnet import build_efficientnet as build_efficientnet
   from evonorm_tf.models.efficientnet import build_efficientnet_backbone as build_efficientnet_backbone
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
   from evonorm_tf.models.resnet import build_resnet_backbone as build_resnet_backbone
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    'layers.keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2'),
-    'layers.keras2_graph_layer': ('GraphLayer',),
+    'layers.keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2', 'GraphLayer'),
     'graph.layer_graph': ('LayerGraph',),
     'layers.norm_act': ('get_norm_act',),
     'conversion.convert': ('convert_norm_act', 'plan_conversion'),

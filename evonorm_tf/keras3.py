@@ -12,7 +12,6 @@ files, which tf_keras writes by `save_weights`, Keras 3 by `save`.
 """
 
 import keras
-import tensorflow as tf
 
 from evonorm_tf.layers import evonorm
 from evonorm_tf.layers import graph_layer

@@ -15,13 +15,12 @@ from rich.console import Console
 
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.models import scaling
-from evonorm_tf.training import arguments
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.checkpoints import latest_checkpoint
+from evonorm_tf.training.checkpoints import trained_model
 from evonorm_tf.training.process import process_state
 from evonorm_tf.training.process import reserved
 from evonorm_tf.training.runner import ExperimentRunner
-from evonorm_tf.training.trained_model import trained_model
 from gan.samples import pictures
 from gan.samples.evaluation import describe
 from gan.samples.evaluation import make_evaluation
@@ -88,16 +87,16 @@ def run_gan(
   started = time.monotonic()
   norm_act_options = dict(norm_act_options or {})
   eval_batch_size = step.batch_size if eval_batch_size is None else eval_batch_size
-  arguments.check_training(
+  training_config.check_training(
       mode, MODES, precision, strategy, seed,
       dict(steps=steps, eval_batch_size=eval_batch_size, max_fid_evaluations=max_fid_evaluations,
            steps_per_loop=steps_per_loop, steps_between_evaluations=steps_between_evaluations,
            steps_between_checkpoints=steps_between_checkpoints, checkpoints_to_keep=checkpoints_to_keep), {})
-  arguments.check_integers(0, standing_batches=standing_batches)
+  training_config.check_integers(0, standing_batches=standing_batches)
   scaling.check_positive(**({} if max_fid is None else {'max_fid': max_fid}))
   _check_pictures(mode, truncation, classes, from_best, data.num_classes)
-  arguments.check_norm_act(norm_act, norm_act_options)
-  arguments.check_jit_compile(jit_compile, norm_act_options, strategy)
+  training_config.check_norm_act(norm_act, norm_act_options)
+  training_config.check_jit_compile(jit_compile, norm_act_options, strategy)
   factory = get_norm_act(norm_act, **norm_act_options)
   networks.make_generator(factory, data.image_size, data.num_classes)  # to see whether they can be
   networks.make_discriminator(data.image_size, data.num_classes)

@@ -18,12 +18,12 @@ from rich.console import Console
 
 from detection.data.coco_masks import compress_mask
 from detection.data.conversion import convert_coco
-from detection.data.conversion_progress import ConversionProgress
-from detection.data.data_folder import claim
-from detection.data.data_folder import has_settings
-from detection.data.data_folder import LOCK
+from detection.data.conversion_report import ConversionProgress
+from detection.data.prepared import claim
 from detection.data.prepared import DataInfo
+from detection.data.prepared import has_settings
 from detection.data.prepared import is_prepared
+from detection.data.prepared import LOCK
 from detection.data.prepared import read_data_info
 from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import write_json

@@ -11,7 +11,6 @@ import io
 import os
 
 from absl import logging
-import numpy as np
 from official.vision.evaluation import coco_evaluator
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval

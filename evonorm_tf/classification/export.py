@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.training import saved_models
-from evonorm_tf.training.trained_model import trained_model
+from evonorm_tf.training.checkpoints import trained_model
 
 OUTPUTS = ('logits', 'probabilities', 'classes')
 

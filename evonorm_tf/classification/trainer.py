@@ -15,7 +15,6 @@ from evonorm_tf.classification.export import export
 from evonorm_tf.classification.task import ClassificationTask
 from evonorm_tf.models import backbones
 from evonorm_tf.models import scaling
-from evonorm_tf.training import arguments
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import log as training_log
 from evonorm_tf.training.checkpoints import latest_checkpoint
@@ -75,7 +74,7 @@ def run_classification(
   started = time.monotonic()
   norm_act_options = dict(norm_act_options or {})
   eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-  arguments.check_training(
+  training_config.check_training(
       mode, MODES, precision, strategy, seed,
       dict(batch_size=batch_size, eval_batch_size=eval_batch_size, steps_per_loop=steps_per_loop,
            checkpoints_to_keep=checkpoints_to_keep),
@@ -83,8 +82,8 @@ def run_classification(
            epochs_between_checkpoints=epochs_between_checkpoints))
   scaling.check_rate(label_smoothing=label_smoothing, dropout=dropout, weight_decay=weight_decay)
   backbone_config = backbones.make_config(backbone, norm_act, norm_act_options)
-  arguments.check_norm_act(norm_act, norm_act_options)
-  arguments.check_jit_compile(jit_compile, norm_act_options, strategy)
+  training_config.check_norm_act(norm_act, norm_act_options)
+  training_config.check_jit_compile(jit_compile, norm_act_options, strategy)
   if 'train' not in mode:
     latest_checkpoint(model_dir)
   strategy_object = training_config.make_strategy(strategy, tpu, batch_size, mode)

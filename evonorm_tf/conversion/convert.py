@@ -11,7 +11,6 @@ from absl import logging
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.conversion import model_garden_blocks
 from evonorm_tf.conversion.block_registry import is_assembly
 from evonorm_tf.conversion.block_registry import is_registered
 from evonorm_tf.conversion.block_registry import replace_registered

@@ -7,7 +7,7 @@ import tf_keras
 from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
 from evonorm_tf.conversion.replacement import function_name
 from evonorm_tf.layers.baselines import BaselineLayer
-from evonorm_tf.layers.keras2_norm_act_layer import NormActLayer
+from evonorm_tf.layers.keras2 import NormActLayer
 
 _NORMALIZATIONS = (
     *BATCH_NORMALIZATIONS, tf_keras.layers.LayerNormalization, tf_keras.layers.GroupNormalization,

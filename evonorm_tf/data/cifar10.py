@@ -6,6 +6,7 @@ results only. As in the paper, training reads random crops and flips and validat
 departs from it: smaller images make a proxy task for a workstation.
 """
 
+import dataclasses
 import functools
 import pathlib
 
@@ -275,3 +276,54 @@ def _check_images(images, labels, batch_size):
   if batch_size <= 0:
     raise ValueError(f'`batch_size` must be positive, received {batch_size}.')
   return shape[1:3]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cifar10:
+  """CIFAR-10, the bundled subset or the whole.
+
+  Attributes:
+    data_dir: None for the bundled subset (5,000 training and 1,000 test images), or the TFDS folder of the whole
+      (50,000 and 10,000).
+    padding: pixels of the mean colour around a training image, of which a random window of the image's size is cropped.
+  """
+  data_dir: str | None = None
+  padding: int = 4
+
+  num_classes = len(LABEL_NAMES)
+  image_size = 32
+  class_names = LABEL_NAMES
+
+  def check(self) -> None:
+    """Raises ValueError if the data cannot be read."""
+    if self.padding < 0:
+      raise ValueError(f'`padding` must not be negative, received {self.padding}.')
+    load_split('train', self.data_dir)
+    load_split('test', self.data_dir)
+
+  @property
+  def train_images(self) -> int:
+    return len(load_split('train', self.data_dir)[1])
+
+  @property
+  def validation_images(self) -> int:
+    return len(load_split('test', self.data_dir)[1])
+
+  def skipped_records(self) -> int:
+    """Returns how many images could not be read so far: none, for all are in memory."""
+    return 0
+
+  def training_batches(self, batch_size: int, seed: int, first_step: int = 0, input_context=None) -> tf.data.Dataset:
+    """An infinite dataset; see `cifar10.training_batches`."""
+    images, labels = load_split('train', self.data_dir)
+    return training_batches(
+        pad(images, self.padding), labels, batch_size, self.image_size, seed, first_step, input_context)
+
+  def evaluation_batches(self, batch_size: int, input_context=None) -> tf.data.Dataset:
+    """The test images, each once; see `cifar10.evaluation_batches`."""
+    return evaluation_batches(*load_split('test', self.data_dir), batch_size, input_context)
+
+  def preprocess(self, image: tf.Tensor) -> tf.Tensor:
+    """uint8 `[h, w, 3]` of any size -> float32 `[32, 32, 3]`, as in evaluation; other sizes are resized by area."""
+    size = [self.image_size, self.image_size]
+    return normalize(tf.image.resize(image, size, method='area'))

@@ -13,7 +13,7 @@ import tf_keras
 
 from evonorm_tf.graph import primitives
 from evonorm_tf.layers import addons
-from evonorm_tf.layers.keras2_norm_act_layer import NormActLayer
+from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act_body import check_input_shape
 
 

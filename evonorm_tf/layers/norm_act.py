@@ -10,7 +10,7 @@ import tf_keras
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import baselines
 from evonorm_tf.layers import keras2
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 
 # Name -> the layer's class and the arguments that make it that layer.
 NORM_ACTS = {

@@ -2,8 +2,11 @@
 
 from official.core import train_utils
 import tensorflow as tf
+import tf_keras
 
 from evonorm_tf.output.model_dir import write_json
+from evonorm_tf.training.moving_average import MovingAverage
+from evonorm_tf.training.resumable import ResumableTrainer
 
 
 def latest_checkpoint(folder: str) -> str:
@@ -55,3 +58,22 @@ class BestCheckpoint(train_utils.BestCheckpointExporter):
       write_json(self.best_ckpt_logs_path, {**results, 'best_ckpt_global_step': int(global_step), **self._notes},
                  indent=1)
     return is_better
+
+
+def trained_model(task, config, model_dir: str) -> tf_keras.Model:
+  """Returns the model of the newest checkpoint, with the moving average of its weights where there is one.
+
+  Args:
+    task: a `ResumableTask`.
+    config: the ExperimentConfig of the training.
+    model_dir: the folder of the checkpoints.
+
+  Raises:
+    ValueError: if there is no checkpoint, or one of another model.
+  """
+  path = latest_checkpoint(model_dir)
+  trainer = train_utils.create_trainer(config, task, train=False, evaluate=False, trainer_cls=ResumableTrainer)
+  restore(trainer.checkpoint, path)
+  if isinstance(trainer.optimizer, MovingAverage):
+    trainer.optimizer.swap_weights()
+  return trainer.model

@@ -14,7 +14,7 @@ from evonorm_tf.training import log as training_log
 from evonorm_tf.training.checkpoints import BestCheckpoint
 from evonorm_tf.training.checkpoints import CheckpointManager
 from evonorm_tf.training.finite_guard import FiniteGuard
-from evonorm_tf.training.resumable_trainer import ResumableTrainer
+from evonorm_tf.training.resumable import ResumableTrainer
 
 
 class ExperimentRunner(train_lib.OrbitExperimentRunner):

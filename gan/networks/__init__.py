@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from evonorm_tf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-  from gan.networks.networks import BigGAN as BigGAN
+  from gan.networks.biggan import BigGAN as BigGAN
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    'networks': ('BigGAN',),
+    'biggan': ('BigGAN',),
 })

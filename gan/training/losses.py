@@ -5,6 +5,7 @@ reference such as `@losses.hinge`. Both take float32 logits `[N]` and return a s
 """
 
 import tensorflow as tf
+import tf_keras
 
 
 class hinge:  # pylint: disable=invalid-name
@@ -50,3 +51,26 @@ class wasserstein:  # pylint: disable=invalid-name
   @staticmethod
   def g_loss(fake_logits: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_mean(fake_logits)
+
+
+def orthogonal_penalty(model: tf.Module, strength: float) -> tf.Tensor:
+  """Returns R_β, a float32 scalar, summed over the kernels of all 2-D convolutions and dense layers of a built model.
+
+  Args:
+    model: whose layers to look for.
+    strength: β (BigGAN: 1e-4).
+  """
+  layers = [m for m in model.submodules if isinstance(m, (tf_keras.layers.Conv2D, tf_keras.layers.Dense))]
+  return strength * tf.add_n([_squared_products(layer.kernel) for layer in layers])
+
+
+def _squared_products(kernel: tf.Variable) -> tf.Tensor:
+  """Returns ‖WᵀW ⊙ (1 − I)‖²_F."""
+  rows, columns = kernel.shape[:-1].num_elements(), kernel.shape[-1]
+  matrix = tf.reshape(tf.cast(kernel, tf.float32), [rows, columns])
+  if columns > rows:
+    # WWᵀ has the norm of WᵀW and is smaller: 20² instead of 24,576² numbers for the first layer at 128×128.
+    gram = tf.matmul(matrix, matrix, transpose_b=True)
+    return tf.reduce_sum(tf.square(gram)) - tf.reduce_sum(tf.square(tf.reduce_sum(tf.square(matrix), 0)))
+  gram = tf.matmul(matrix, matrix, transpose_a=True)
+  return tf.reduce_sum(tf.square(tf.linalg.set_diag(gram, tf.zeros(columns))))

@@ -13,12 +13,12 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.models import scaling
-from evonorm_tf.training import arguments
+from evonorm_tf.training import config
 from gan.networks import latents
 from gan.training import losses
+from gan.training.losses import orthogonal_penalty
 from gan.training.optimizer import apply
 from gan.training.optimizer import scaled
-from gan.training.orthogonal import orthogonal_penalty
 
 FIGURES = ('d_loss', 'g_loss', 'd_real', 'd_fake')
 
@@ -48,8 +48,8 @@ class StepSettings:
   ema_start: int = 0
 
   def __post_init__(self):
-    arguments.check_integers(1, batch_size=self.batch_size, d_steps=self.d_steps, accumulations=self.accumulations)
-    arguments.check_integers(0, ema_start=self.ema_start)
+    config.check_integers(1, batch_size=self.batch_size, d_steps=self.d_steps, accumulations=self.accumulations)
+    config.check_integers(0, ema_start=self.ema_start)
     scaling.check_rate(ema_decay=self.ema_decay)
     if not 0 <= self.orthogonal < math.inf:
       raise ValueError(f'`orthogonal` must not be negative, received {self.orthogonal}.')

@@ -8,7 +8,7 @@ import tf_keras
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import graph_layer
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 
 FORWARD, BACKWARD, INFERENCE = 'forward', 'backward', 'inference'
 

@@ -13,7 +13,7 @@ import gc
 import tensorflow as tf
 
 from evonorm_tf.devices.strategy import get_strategy
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 from evonorm_tf.layers.norm_act import NormActFactory
 from search.evaluation.architecture import Architecture
 from search.evaluation.function_exchange import ExchangeableFunction

@@ -24,8 +24,8 @@ from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.baselines import BatchNormAct
 from evonorm_tf.layers.keras2 import EvoNormB0
 from evonorm_tf.layers.keras2 import EvoNormS0
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
-from evonorm_tf.layers.keras2_norm_act_layer import NormActLayer
+from evonorm_tf.layers.keras2 import GraphLayer
+from evonorm_tf.layers.keras2 import NormActLayer
 from tests.detection import tiny_models
 from tests.detection.tiny_models import build
 from tests.detection.tiny_models import call

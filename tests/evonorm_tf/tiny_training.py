@@ -15,11 +15,11 @@ import tf_keras
 from evonorm_tf.classification import trainer as classification
 from evonorm_tf.classification.task import ClassificationTask
 from evonorm_tf.data import cifar10
-from evonorm_tf.data.classification_data import Cifar10
+from evonorm_tf.data.cifar10 import Cifar10
 from evonorm_tf.models import backbones
 from evonorm_tf.models.backbones import ResNet
 from evonorm_tf.training.optimization import Optimization
-from evonorm_tf.training.resumable_trainer import ResumableTrainer
+from evonorm_tf.training.resumable import ResumableTrainer
 
 BACKBONE = ResNet(depth=8, width_multiplier=.25, small_images=True)
 

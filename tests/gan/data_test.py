@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from evonorm_tf.data import cifar10
 from gan.data import Cifar10

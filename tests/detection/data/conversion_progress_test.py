@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from detection.data.conversion_progress import ConversionProgress
+from detection.data.conversion_report import ConversionProgress
 
 
 def test_lines_and_time_left():

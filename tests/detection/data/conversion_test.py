@@ -13,7 +13,7 @@ from rich.console import Console
 import tensorflow as tf
 
 from detection.data import conversion
-from detection.data.conversion_progress import ConversionProgress
+from detection.data.conversion_report import ConversionProgress
 from evonorm_tf.output.model_dir import lock
 from tests.detection.tiny_coco import decode_records
 from tests.detection.tiny_coco import PROBLEMS

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from detection.data.data_folder import claim
-from detection.data.data_folder import has_settings
-from detection.data.data_folder import LOCK
+from detection.data.prepared import claim
+from detection.data.prepared import has_settings
+from detection.data.prepared import LOCK
 
 WORK = 'preparation of shapes', 'folder'
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.classification.full_batches import full_batches
+from evonorm_tf.classification.task import full_batches
 
 IMAGES = np.arange(5 * 2 * 3 * 1, dtype=np.float32).reshape(5, 2, 3, 1) + 1
 

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf.data import imagenet
-from evonorm_tf.data import record_streams
 from tests.evonorm_tf import tiny_imagenet
 
 TRAIN, VALIDATION, CLASSES = 20, 11, 50

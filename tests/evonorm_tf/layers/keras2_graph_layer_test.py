@@ -12,7 +12,7 @@ from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS

@@ -12,7 +12,7 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.layers import keras2
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 
 # BN-SiLU, then over v1 times its own second moment: three moments over the batch, the later ones of the earlier.
 BATCH_MOMENTS = LayerGraph((

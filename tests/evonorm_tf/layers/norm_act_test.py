@@ -11,7 +11,7 @@ import evonorm_tf
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import LayerGraphError
 from evonorm_tf.layers.keras2 import EvoNormS0
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
 from search.graphs.known_graphs import known_graph

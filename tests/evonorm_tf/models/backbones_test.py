@@ -25,7 +25,7 @@ from evonorm_tf import build_resnet
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.keras2 import EvoNormB0
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.models import backbones
 from evonorm_tf.models.efficientnet import build_efficientnet_backbone

@@ -3,7 +3,7 @@
 import pytest
 
 from evonorm_tf.layers.norm_act import get_norm_act
-from gan.networks.networks import BigGAN
+from gan.networks.biggan import BigGAN
 
 
 def test_settings_reach_both_networks():

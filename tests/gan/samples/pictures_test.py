@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan.networks import latents
 from gan.samples import pictures
 from gan.samples.pictures import COLUMNS
 from gan.samples.pictures import Pictures

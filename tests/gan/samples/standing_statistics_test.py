@@ -8,7 +8,7 @@ import tf_keras
 from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.layers.norm_act import get_norm_act
 from gan.networks import latents
-from gan.networks.networks import BigGAN
+from gan.networks.biggan import BigGAN
 from gan.samples.standing_statistics import standing_statistics
 from tests.gan.tiny_gan import SIZE
 from tests.gan.tiny_gan import TinyNetworks

@@ -8,7 +8,7 @@ import tf_keras
 from gan.networks.spectral_norm import SpectralConv2D
 from gan.networks.spectral_norm import SpectralDense
 from gan.networks.spectral_norm import SpectralEmbedding
-from gan.training.orthogonal import orthogonal_penalty
+from gan.training.losses import orthogonal_penalty
 
 
 def penalty_of(kernel):

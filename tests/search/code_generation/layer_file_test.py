@@ -18,7 +18,7 @@ from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 from search.code_generation.layer_file import WIDTH
 from search.code_generation.layer_file import write_layer
 from search.graphs.known_graphs import known_graph

@@ -7,7 +7,7 @@ import tensorflow as tf
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import EPSILON
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 from search.equivalence import fingerprint as fingerprint_lib
 from search.equivalence.fingerprint import fingerprint
 from search.equivalence.fingerprint import make_probes

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
-from evonorm_tf.layers.keras2_graph_layer import GraphLayer
+from evonorm_tf.layers.keras2 import GraphLayer
 from search.evaluation.layer_functions import BACKWARD
 from search.evaluation.layer_functions import FORWARD
 from search.evaluation.layer_functions import INFERENCE
