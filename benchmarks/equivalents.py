@@ -21,7 +21,7 @@ from search.equivalence.equivalents import Equivalents
 from search.graphs.random_graph import SearchSpace
 from search.journal import journal
 from search.journal import records as records_lib
-from search.selection.population import Candidate
+from search.journal.candidate import Candidate
 from search.selection.population import Population
 from search.selection.proposal import propose
 from search.selection.proposal import RandomSearch

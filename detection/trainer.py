@@ -17,7 +17,7 @@ from detection.results.export import Detector
 from detection.results.export import export
 from detection.results.predict import predict
 from detection.task import MaskRCNNTask
-from evonorm_tf.models import scaling
+from evonorm_tf import checks
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.checkpoints import latest_checkpoint
 from evonorm_tf.training.checkpoints import trained_model
@@ -92,7 +92,7 @@ def run_mask_rcnn(
            shuffle_buffer=shuffle_buffer, steps_per_loop=steps_per_loop, checkpoints_to_keep=checkpoints_to_keep),
       dict(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
            epochs_between_checkpoints=epochs_between_checkpoints))
-  scaling.check_rate(weight_decay=weight_decay)
+  checks.check_rate(weight_decay=weight_decay)
   training_config.check_norm_act(norm_act, norm_act_options)
   network = model.config(2, image_size)  # to see whether it can be; the data will tell the classes
   training_config.check_jit_compile(

@@ -13,8 +13,8 @@ import time
 from official.core import config_definitions
 from rich.console import Console
 
+from evonorm_tf import checks
 from evonorm_tf.layers.norm_act import get_norm_act
-from evonorm_tf.models import scaling
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.checkpoints import latest_checkpoint
 from evonorm_tf.training.checkpoints import trained_model
@@ -92,8 +92,8 @@ def run_gan(
       dict(steps=steps, eval_batch_size=eval_batch_size, max_fid_evaluations=max_fid_evaluations,
            steps_per_loop=steps_per_loop, steps_between_evaluations=steps_between_evaluations,
            steps_between_checkpoints=steps_between_checkpoints, checkpoints_to_keep=checkpoints_to_keep), {})
-  training_config.check_integers(0, standing_batches=standing_batches)
-  scaling.check_positive(**({} if max_fid is None else {'max_fid': max_fid}))
+  checks.check_integers(0, standing_batches=standing_batches)
+  checks.check_positive(**({} if max_fid is None else {'max_fid': max_fid}))
   _check_pictures(mode, truncation, classes, from_best, data.num_classes)
   training_config.check_norm_act(norm_act, norm_act_options)
   training_config.check_jit_compile(jit_compile, norm_act_options, strategy)
@@ -146,7 +146,7 @@ def _check_pictures(mode: str, truncation, classes, from_best: bool, num_classes
       if value is not None:
         raise ValueError(f"`{name}` is for mode 'sample' alone, received {value!r} for {mode!r}.")
   if truncation is not None:
-    scaling.check_positive(truncation=truncation)
+    checks.check_positive(truncation=truncation)
   if classes is not None and (not classes or any(label not in range(num_classes) for label in classes)):
     raise ValueError(f'`classes` must be labels from 0 to {num_classes - 1}, received {classes!r}.')
 

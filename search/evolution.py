@@ -29,11 +29,11 @@ from search.graphs.random_graph import SearchSpace
 from search.journal import records as records_lib
 from search.journal.identity import identity_of
 from search.journal.journal import Journal
+from search.journal.outcomes import EVOLUTION
+from search.journal.outcomes import FAILED
+from search.journal.outcomes import REFERENCE
+from search.journal.outcomes import RERANKING
 from search.journal.record_checks import check_records
-from search.journal.records import EVOLUTION
-from search.journal.records import FAILED
-from search.journal.records import REFERENCE
-from search.journal.records import RERANKING
 from search.journal.saved_search import JOURNAL
 from search.reporting import report
 from search.reporting.progress import Progress

@@ -11,10 +11,10 @@ from official.core import config_definitions
 from official.vision.configs import image_classification
 from rich.console import Console
 
+from evonorm_tf import checks
 from evonorm_tf.classification.export import export
 from evonorm_tf.classification.task import ClassificationTask
 from evonorm_tf.models import backbones
-from evonorm_tf.models import scaling
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import log as training_log
 from evonorm_tf.training.checkpoints import latest_checkpoint
@@ -80,7 +80,7 @@ def run_classification(
            checkpoints_to_keep=checkpoints_to_keep),
       dict(epochs=epochs, epochs_between_evaluations=epochs_between_evaluations,
            epochs_between_checkpoints=epochs_between_checkpoints))
-  scaling.check_rate(label_smoothing=label_smoothing, dropout=dropout, weight_decay=weight_decay)
+  checks.check_rate(label_smoothing=label_smoothing, dropout=dropout, weight_decay=weight_decay)
   backbone_config = backbones.make_config(backbone, norm_act, norm_act_options)
   training_config.check_norm_act(norm_act, norm_act_options)
   training_config.check_jit_compile(jit_compile, norm_act_options, strategy)

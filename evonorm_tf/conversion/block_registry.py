@@ -5,10 +5,10 @@
 
 import tensorflow as tf
 
+from evonorm_tf.conversion.activations import function_name
+from evonorm_tf.conversion.activations import FUSIBLE_FUNCTIONS
 from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
 from evonorm_tf.conversion.replacement import clone_layer
-from evonorm_tf.conversion.replacement import function_name
-from evonorm_tf.conversion.replacement import FUSIBLE_FUNCTIONS
 from evonorm_tf.conversion.replacement import has_batch_norm
 from evonorm_tf.conversion.replacement import pair_parts
 from evonorm_tf.conversion.replacement import replace_norm

@@ -11,6 +11,7 @@ from absl import logging
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.block_registry import is_assembly
 from evonorm_tf.conversion.block_registry import is_registered
 from evonorm_tf.conversion.block_registry import replace_registered
@@ -24,7 +25,6 @@ from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
 from evonorm_tf.conversion.replacement import carry_weights
 from evonorm_tf.conversion.replacement import check_channels_last
 from evonorm_tf.conversion.replacement import clone_layer
-from evonorm_tf.conversion.replacement import function_name
 from evonorm_tf.conversion.replacement import has_batch_norm
 from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.layers.norm_act import get_norm_act

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.conversion.replacement import function_name
+from evonorm_tf.conversion.activations import function_name
 
 # The products of x and a gate; the other functions are written as a layer or an op of their own.
 _FUNCTIONS = {

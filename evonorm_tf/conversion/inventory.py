@@ -4,8 +4,8 @@ import typing
 
 import tf_keras
 
+from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
-from evonorm_tf.conversion.replacement import function_name
 from evonorm_tf.layers.baselines import BaselineLayer
 from evonorm_tf.layers.keras2 import NormActLayer
 

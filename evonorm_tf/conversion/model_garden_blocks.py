@@ -6,6 +6,8 @@ They are known by their dotted names, so that Model Garden is not imported where
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.conversion.activations import function_name
+from evonorm_tf.conversion.activations import FUSIBLE_FUNCTIONS
 from evonorm_tf.conversion.block_registry import built_copy
 from evonorm_tf.conversion.block_registry import register_assembly
 from evonorm_tf.conversion.block_registry import register_block
@@ -13,8 +15,6 @@ from evonorm_tf.conversion.block_registry import run_build
 from evonorm_tf.conversion.block_registry import swap_attributes
 from evonorm_tf.conversion.block_registry import swap_norms
 from evonorm_tf.conversion.replacement import clone_layer
-from evonorm_tf.conversion.replacement import function_name
-from evonorm_tf.conversion.replacement import FUSIBLE_FUNCTIONS
 
 
 def _register_parts(dotted_name: str, fused: dict, affine=(), lacking=()) -> None:

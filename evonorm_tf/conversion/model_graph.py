@@ -4,11 +4,11 @@ import dataclasses
 
 import tf_keras
 
+from evonorm_tf.conversion.activations import function_name
+from evonorm_tf.conversion.activations import FUSIBLE_FUNCTIONS
 from evonorm_tf.conversion.block_registry import is_assembly
 from evonorm_tf.conversion.expressions import find_expressions
 from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
-from evonorm_tf.conversion.replacement import function_name
-from evonorm_tf.conversion.replacement import FUSIBLE_FUNCTIONS
 
 
 @dataclasses.dataclass(frozen=True)

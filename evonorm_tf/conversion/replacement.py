@@ -12,22 +12,6 @@ from evonorm_tf.layers.norm_act import NormActFactory
 
 BATCH_NORMALIZATIONS = (tf_keras.layers.BatchNormalization, tf_keras.layers.experimental.SyncBatchNormalization)
 
-# The rectifiers and their smooth kin. A bounded function (sigmoid, tanh, softmax) is a gate or an output and stays: a
-# norm-activation layer in its place would leave the range that the model counts on.
-FUSIBLE_FUNCTIONS = frozenset((
-    'relu', 'relu6', 'leaky_relu', 'prelu', 'elu', 'selu', 'gelu', 'silu', 'hard_swish', 'mish', 'softplus',
-    'softsign', 'thresholded_relu'))
-_OTHER_NAMES = {'swish': 'silu', 'simple_swish': 'silu'}
-_ACTIVATION_LAYERS = {
-    tf_keras.layers.ReLU: 'relu',
-    tf_keras.layers.LeakyReLU: 'leaky_relu',
-    tf_keras.layers.PReLU: 'prelu',
-    tf_keras.layers.ELU: 'elu',
-    tf_keras.layers.ThresholdedReLU: 'thresholded_relu',
-    tf_keras.layers.Softmax: 'softmax',
-}
-_ACTIVATION_OPS = frozenset((*FUSIBLE_FUNCTIONS, 'sigmoid', 'tanh', 'softmax', 'log_softmax'))
-
 _VECTOR_OPTIONS = tuple(f'{vector}_{option}' for vector in ('gamma', 'beta')
                         for option in ('initializer', 'regularizer', 'constraint'))
 _BATCH_NORM_OPTIONS = ('epsilon', 'momentum', 'center', 'scale')
@@ -38,29 +22,6 @@ def has_batch_norm(layer: tf_keras.layers.Layer) -> bool:
   """Whether the layer holds a batch normalization in itself, at any depth, other than that of a `BatchNormAct`."""
   parts = () if isinstance(layer, BatchNormAct) else layer._flatten_layers(recursive=False, include_self=False)
   return any(isinstance(part, BATCH_NORMALIZATIONS) or has_batch_norm(part) for part in parts)
-
-
-def function_name(activation) -> str | None:
-  """Returns the name of an activation function, or of the one that a layer applies and nothing else; else None.
-
-  One function has one name: "silu" for swish, "relu6" for `ReLU(6.)`. The identity is no activation: None.
-  """
-  if isinstance(activation, tf_keras.layers.Activation):
-    return function_name(activation.activation)
-  if isinstance(activation, tf_keras.layers.ReLU) and activation.max_value == 6:
-    return 'relu6'
-  if isinstance(activation, tf_keras.layers.Layer):
-    name = _ACTIVATION_LAYERS.get(type(activation)) or _op_name(activation)
-  else:
-    name = getattr(getattr(activation, 'func', activation), '__name__', None)  # `func` of a functools.partial
-  name = _OTHER_NAMES.get(name, name)
-  return None if name in ('linear', 'identity') else name
-
-
-def _op_name(layer: tf_keras.layers.Layer) -> str | None:
-  """The activation's name, where the layer is the call of an op such as tf.nn.relu on a symbolic tensor."""
-  name = (getattr(layer, 'symbol', None) or '').rpartition('.')[-1]
-  return name if _OTHER_NAMES.get(name, name) in _ACTIVATION_OPS else None
 
 
 def check_channels_last(bn: tf_keras.layers.Layer) -> None:

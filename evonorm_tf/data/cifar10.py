@@ -13,6 +13,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from evonorm_tf.data.tfds import import_tfds
+
 LABEL_NAMES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 SUBSET_NAME, SUBSET_VERSION = 'cifar10_subset', '1.0.0'
 BUNDLED_DATA_DIR = pathlib.Path(__file__).parent
@@ -60,16 +62,6 @@ def load_split(split, data_dir=None):
   for array in (images, labels):
     array.setflags(write=False)  # every caller gets these same arrays
   return images, labels
-
-
-def import_tfds():
-  """Returns the module tensorflow_datasets, an optional extra; the error says how to install it."""
-  try:
-    import tensorflow_datasets as tfds  # here, because pipelines over one's own arrays do without it
-  except ImportError as e:
-    raise ModuleNotFoundError(
-        f"TFDS folders are read by tensorflow-datasets: pip install 'evonorm-tf[data]' ({e}).") from e
-  return tfds
 
 
 def _read(tfds, builder, split):

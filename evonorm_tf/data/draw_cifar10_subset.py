@@ -14,6 +14,7 @@ from absl import flags
 import numpy as np
 
 from evonorm_tf.data import cifar10
+from evonorm_tf.data.tfds import import_tfds
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('data_dir', None, 'TFDS folder in which the whole of cifar10 is prepared.', required=True)
@@ -73,7 +74,7 @@ def write_subset(tfds, builder, output, sizes, seed):
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments {argv[1:]}.')
-  tfds = cifar10.import_tfds()
+  tfds = import_tfds()
   builder = tfds.builder('cifar10', data_dir=FLAGS.data_dir)
   write_subset(tfds, builder, FLAGS.output, {'train': FLAGS.train_images, 'test': FLAGS.test_images}, FLAGS.seed)
 

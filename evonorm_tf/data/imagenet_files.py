@@ -5,7 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
-from evonorm_tf.data.cifar10 import import_tfds
+from evonorm_tf.data.tfds import import_tfds
 
 _ARCHIVES = {'train': 'ILSVRC2012_img_train.tar', 'validation': 'ILSVRC2012_img_val.tar'}
 _SHARDS = {'train': 'train-00000-of-01024', 'validation': 'validation-00000-of-00128'}

@@ -7,6 +7,7 @@ BN-SiLU; the activation here is `norm_act`'s, except inside squeeze-and-excite.
 
 import dataclasses
 
+from evonorm_tf import checks
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
@@ -84,7 +85,7 @@ def build_efficientnet_backbone(norm_act, variant='b0', width_multiplier=None, d
   published = get_variant(variant)
   width_multiplier = published.width_multiplier if width_multiplier is None else width_multiplier
   depth_multiplier = published.depth_multiplier if depth_multiplier is None else depth_multiplier
-  scaling.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
+  checks.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
   return build_inverted_bottleneck_backbone(
       norm_act,
       stages=scale_stages(STAGES, width_multiplier, depth_multiplier),

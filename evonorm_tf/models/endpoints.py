@@ -10,7 +10,7 @@ on such a backbone carries the head along, without gradients, as it does with Mo
 
 import tf_keras
 
-from evonorm_tf.models import scaling
+from evonorm_tf import checks
 
 FEATURES = 'features'
 
@@ -43,8 +43,8 @@ def build_classifier(build_backbone, num_classes, dropout=None, **options):
   Raises:
     ValueError: if `num_classes` is not positive or `dropout` is not in [0, 1).
   """
-  scaling.check_positive(num_classes=num_classes)
-  scaling.check_rate(dropout=dropout or 0.)
+  checks.check_positive(num_classes=num_classes)
+  checks.check_rate(dropout=dropout or 0.)
   backbone = build_backbone(**options)
   x = backbone.output[max(backbone.output)]
   x = tf_keras.layers.GlobalAveragePooling2D(name='pool')(x)

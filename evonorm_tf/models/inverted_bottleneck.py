@@ -12,6 +12,7 @@ import dataclasses
 
 import tf_keras
 
+from evonorm_tf import checks
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import FEATURES
@@ -134,7 +135,7 @@ def build_inverted_bottleneck_backbone(norm_act, stages, stem_channels, head_cha
     input_shape: (height, width, channels) of the images; sizes may be None.
     name: the model's name.
   """
-  scaling.check_rate(drop_connect=drop_connect)
+  checks.check_rate(drop_connect=drop_connect)
   if small_images:
     stages = (stages[0], dataclasses.replace(stages[1], stride=1), *stages[2:])
   images = tf_keras.Input(input_shape, name='images')

@@ -5,6 +5,7 @@ https://arxiv.org/abs/1807.11626; the table of B1 stands in the authors' code (t
 `models/official/mnasnet/mnasnet_models.py`). The published network is BN-ReLU; the activation here is `norm_act`'s.
 """
 
+from evonorm_tf import checks
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
@@ -41,7 +42,7 @@ def build_mnasnet_b1_backbone(norm_act, width_multiplier=1.0, depth_multiplier=1
   Raises:
     ValueError: if a multiplier or `head_channels` is not positive.
   """
-  scaling.check_positive(
+  checks.check_positive(
       width_multiplier=width_multiplier, depth_multiplier=depth_multiplier, head_channels=head_channels)
   return build_inverted_bottleneck_backbone(
       norm_act,

@@ -4,6 +4,7 @@ Reference: Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottleneck
 https://arxiv.org/abs/1801.04381, table 2. The published network is BN-ReLU6; the activation here is `norm_act`'s.
 """
 
+from evonorm_tf import checks
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
@@ -40,7 +41,7 @@ def build_mobilenet_v2_backbone(norm_act, width_multiplier=1.0, depth_multiplier
   Raises:
     ValueError: if a multiplier or `head_channels` is not positive.
   """
-  scaling.check_positive(
+  checks.check_positive(
       width_multiplier=width_multiplier, depth_multiplier=depth_multiplier, head_channels=head_channels)
   if width_multiplier > 1:
     head_channels = scaling.scale_channels(head_channels, width_multiplier)

@@ -20,6 +20,7 @@ import dataclasses
 
 import tf_keras
 
+from evonorm_tf import checks
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
@@ -156,7 +157,7 @@ def build_resnet_backbone(norm_act, depth=50, width_multiplier=1.0, depth_multip
   Raises:
     ValueError: if `depth` is not known, or a multiplier is not positive.
   """
-  scaling.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
+  checks.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
   form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
   form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
   images = tf_keras.Input(input_shape, name='images')

@@ -1,4 +1,4 @@
-"""Width and depth multipliers: how the models of this package grow and shrink, and the checks of their arguments.
+"""Width and depth multipliers: how the models of this package grow and shrink.
 
 Channels are rounded as in MobileNetV2 (Sandler et al., 2018, https://arxiv.org/abs/1801.04381) and blocks as in
 EfficientNet (Tan and Le, 2019, https://arxiv.org/abs/1905.11946). ResNet has no published rule and takes the same one.
@@ -20,17 +20,3 @@ def scale_blocks(blocks: int, multiplier: float) -> int:
   """Returns ceil(blocks·multiplier), so that a stage keeps at least one block."""
   # 10 * 1.1 is 11.000000000000002 in floating point: that must be 11 blocks, not 12.
   return max(1, math.ceil(round(blocks * multiplier, 6)))
-
-
-def check_positive(**arguments: float) -> None:
-  """Raises ValueError unless every argument, named by its keyword, is a finite number above zero."""
-  for name, value in arguments.items():
-    if not 0 < value < math.inf:
-      raise ValueError(f'`{name}` must be positive, received {value!r}.')
-
-
-def check_rate(**arguments: float) -> None:
-  """Raises ValueError unless every argument, named by its keyword, is a rate in [0, 1)."""
-  for name, value in arguments.items():
-    if not 0 <= value < 1:
-      raise ValueError(f'`{name}` must be at least 0 and below 1, received {value!r}.')

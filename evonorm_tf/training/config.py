@@ -1,15 +1,14 @@
 """Model Garden's configuration of the loop and the precision of a training, and what of it a checkpoint depends on."""
 
 import math
-import numbers
 
 from official.core import config_definitions
 
+from evonorm_tf import checks
 from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.devices.strategy import STRATEGIES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
-from evonorm_tf.models import scaling
 from evonorm_tf.training.optimization import Optimization
 
 PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
@@ -115,24 +114,10 @@ def check_training(mode: str, modes: tuple[str, ...], precision: str, strategy: 
     sizes: integers from 1 on, by name.
     epochs: positive numbers, by name.
   """
-  check_choices(mode=(mode, modes), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
-  check_integers(1, **sizes)
-  check_integers(0, seed=seed)
-  scaling.check_positive(**epochs)
-
-
-def check_choices(**arguments) -> None:
-  """Raises ValueError unless every value, in a pair with the known ones, is one of them."""
-  for name, (value, known) in arguments.items():
-    if value not in known:
-      raise ValueError(f'`{name}` must be one of {known}, received {value!r}.')
-
-
-def check_integers(least: int, **arguments) -> None:
-  """Raises ValueError unless every argument is an integer from `least` on that NumPy takes for a seed."""
-  for name, value in arguments.items():
-    if not isinstance(value, numbers.Integral) or not least <= value < 2**32:
-      raise ValueError(f'`{name}` must be an integer of at least {least} and below 2³², received {value!r}.')
+  checks.check_choices(mode=(mode, modes), precision=(precision, PRECISIONS), strategy=(strategy, STRATEGIES))
+  checks.check_integers(1, **sizes)
+  checks.check_integers(0, seed=seed)
+  checks.check_positive(**epochs)
 
 
 def check_norm_act(norm_act, norm_act_options: dict) -> None:

@@ -11,7 +11,7 @@ from official.modeling import optimization
 from official.modeling.optimization import optimizer_factory
 import tf_keras
 
-from evonorm_tf.models import scaling
+from evonorm_tf import checks
 
 REFERENCE_BATCH = 256  # images
 DECAYS = ('constant', 'cosine', 'stepwise', 'exponential')
@@ -54,7 +54,7 @@ class Optimization:
     boundaries = list(self.boundaries)
     if self.decay == 'stepwise' and (not boundaries or boundaries != sorted(set(boundaries)) or boundaries[0] <= 0):
       raise ValueError(f"`boundaries` must be rising epochs for decay='stepwise', received {self.boundaries}.")
-    scaling.check_positive(
+    checks.check_positive(
         learning_rate=self.learning_rate, decay_epochs=self.decay_epochs, decay_rate=self.decay_rate)
     if not 0 <= self.warmup_epochs < math.inf:
       raise ValueError(f'`warmup_epochs` must not be negative, received {self.warmup_epochs}.')

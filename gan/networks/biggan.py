@@ -13,7 +13,7 @@ import dataclasses
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.models import scaling
+from evonorm_tf import checks
 from gan.networks.blocks import DiscriminatorBlock
 from gan.networks.blocks import GeneratorBlock
 from gan.networks.conditional import ConditionalNormAct
@@ -70,7 +70,7 @@ class Generator(tf_keras.Model):
                hierarchical: bool = True, shared_size: int | None = 128, attention_resolution: int | None = 64,
                spectral_norm: bool = True, initializer: str = 'orthogonal', name: str = 'generator', **kwargs):
     super().__init__(autocast=False, name=name, **kwargs)
-    scaling.check_positive(channels=channels, num_classes=num_classes, z_size=z_size,
+    checks.check_positive(channels=channels, num_classes=num_classes, z_size=z_size,
                            shared_size=1 if shared_size is None else shared_size)
     widths = [channels * width for width in _look_up(GENERATOR_WIDTHS, resolution)]
     self.resolution = resolution
@@ -145,7 +145,7 @@ class Discriminator(tf_keras.Model):
   def __init__(self, resolution: int, channels: int, num_classes: int, attention_resolution: int | None = 64,
                initializer: str = 'orthogonal', name: str = 'discriminator', **kwargs):
     super().__init__(name=name, **kwargs)
-    scaling.check_positive(channels=channels, num_classes=num_classes)
+    checks.check_positive(channels=channels, num_classes=num_classes)
     widths, num_halving = _look_up(DISCRIMINATOR_WIDTHS, resolution)
     self.resolution = resolution
     self.num_classes = num_classes

@@ -6,7 +6,7 @@ from official.modeling import performance
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.models import scaling
+from evonorm_tf import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Adams:
   epsilon: float = 1e-8
 
   def __post_init__(self):
-    scaling.check_positive(generator_rate=self.generator_rate, discriminator_rate=self.discriminator_rate,
+    checks.check_positive(generator_rate=self.generator_rate, discriminator_rate=self.discriminator_rate,
                            epsilon=self.epsilon)
-    scaling.check_rate(beta_1=self.beta_1, beta_2=self.beta_2)
+    checks.check_rate(beta_1=self.beta_1, beta_2=self.beta_2)
 
   def settings(self) -> dict:
     """What is restored from a checkpoint, whatever the configuration says: all but the rates."""

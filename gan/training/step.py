@@ -12,8 +12,7 @@ from official.core import base_task
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.models import scaling
-from evonorm_tf.training import config
+from evonorm_tf import checks
 from gan.networks import latents
 from gan.training import losses
 from gan.training.losses import orthogonal_penalty
@@ -48,9 +47,9 @@ class StepSettings:
   ema_start: int = 0
 
   def __post_init__(self):
-    config.check_integers(1, batch_size=self.batch_size, d_steps=self.d_steps, accumulations=self.accumulations)
-    config.check_integers(0, ema_start=self.ema_start)
-    scaling.check_rate(ema_decay=self.ema_decay)
+    checks.check_integers(1, batch_size=self.batch_size, d_steps=self.d_steps, accumulations=self.accumulations)
+    checks.check_integers(0, ema_start=self.ema_start)
+    checks.check_rate(ema_decay=self.ema_decay)
     if not 0 <= self.orthogonal < math.inf:
       raise ValueError(f'`orthogonal` must not be negative, received {self.orthogonal}.')
     if not all(callable(getattr(self.loss, name, None)) for name in ('d_loss', 'g_loss')):

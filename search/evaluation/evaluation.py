@@ -25,8 +25,8 @@ from search.evaluation.reused_training import start_training
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
 from search.execution.interrupts import interrupted_at_once
-from search.journal.records import ACCEPTED
-from search.journal.records import FAILED
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import FAILED
 
 # 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines; Keras's preamble.
 _TRACE = re.compile(r'.*:$|\s*File "|\s{5}|Exception encountered when calling ')

@@ -26,6 +26,9 @@ from collections.abc import Sequence
 import dataclasses
 import statistics
 
+from search.journal.outcomes import EVOLUTION
+from search.journal.outcomes import is_complete
+
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
@@ -67,7 +70,7 @@ class SuccessiveHalving:
 
   def bars(self, records: Sequence[Mapping]) -> tuple[Bar, ...]:
     """The bar of each rung, from the accepted candidates of a journal's evolution."""
-    accepted = [r for r in records if r['stage'] == 'evolution' and r['scores'] and r.get('rungs')]
+    accepted = [r for r in records if r['stage'] == EVOLUTION and r['scores'] and r.get('rungs')]
     return tuple(self._bar([r for r in accepted if len(r['rungs']) > i], i) for i in range(len(self.rungs)))
 
   def _bar(self, records, i) -> Bar:
@@ -77,8 +80,3 @@ class SuccessiveHalving:
     gains = {name: statistics.fmean(r['scores'][name] - r['rungs'][i]['accuracies'][name] for r in complete)
              for name in (complete[0]['scores'] if complete else ())}
     return Bar(scores[int(len(scores) / self.eta) - 1] if len(scores) >= self.eta else None, gains)
-
-
-def is_complete(record: Mapping) -> bool:
-  """Whether a record's scores are of the whole training, and not projected from a rung."""
-  return not any(rung['stopped'] for rung in record.get('rungs') or ())

@@ -14,13 +14,13 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.markdown import one_line
 from evonorm_tf.output.model_dir import ModelDirError
 from search.graphs.known_graphs import KNOWN_GRAPHS
-from search.journal.records import ACCEPTED
-from search.journal.records import ELSEWHERE
-from search.journal.records import EVOLUTION
-from search.journal.records import OUTCOMES
-from search.journal.records import REFERENCE
-from search.journal.records import RERANKING
-from search.journal.records import STAGES
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import ELSEWHERE
+from search.journal.outcomes import EVOLUTION
+from search.journal.outcomes import OUTCOMES
+from search.journal.outcomes import REFERENCE
+from search.journal.outcomes import RERANKING
+from search.journal.outcomes import STAGES
 
 
 def _is_index(value) -> bool:

@@ -16,18 +16,16 @@ import heapq
 import statistics
 
 from evonorm_tf.graph.layer_graph import LayerGraph
-from search.evaluation.successive_halving import is_complete
 from search.graphs.equation import equation_text
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
-from search.selection.population import Candidate
+from search.journal.candidate import Candidate
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import EVOLUTION
+from search.journal.outcomes import is_complete
+from search.journal.outcomes import OUTCOMES
 
 TOP = 10  # candidates in the mean that the paper's plots show
-REFERENCE, EVOLUTION, RERANKING = STAGES = ('reference', 'evolution', 'reranking')
-ELSEWHERE = 'of another search'  # ends the `origin` of a candidate that another search has found
-ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 'rejected: stability', 'failed')
-
-
 def of_stage(records: Sequence[dict], stage: str) -> list[dict]:
   """The records of one stage, in their order."""
   return [r for r in records if r['stage'] == stage]

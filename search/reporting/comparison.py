@@ -17,10 +17,10 @@ from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
 from search.journal import records as records_lib
-from search.journal.records import ACCEPTED
-from search.journal.records import EVOLUTION
-from search.journal.records import REFERENCE
-from search.journal.records import RERANKING
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import EVOLUTION
+from search.journal.outcomes import REFERENCE
+from search.journal.outcomes import RERANKING
 from search.selection.proposal import SEEN_BEFORE
 
 CHANCE_GRAPHS = 500

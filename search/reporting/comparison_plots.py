@@ -16,9 +16,9 @@ from evonorm_tf.output.figures import INK
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import style
-from search.evaluation.successive_halving import is_complete
 from search.journal import records as records_lib
-from search.journal.records import OUTCOMES
+from search.journal.outcomes import is_complete
+from search.journal.outcomes import OUTCOMES
 from search.journal.records import TOP
 from search.reporting import comparison
 from search.reporting.plots import curves

@@ -13,10 +13,10 @@ from evonorm_tf.output.figures import figure_to_png
 from evonorm_tf.output.markdown import NO_VALUE
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
-from search.evaluation.successive_halving import is_complete
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
-from search.journal.records import ACCEPTED
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import is_complete
 from search.journal.records import TOP
 from search.journal.saved_search import load_search
 from search.journal.saved_search import SavedSearch

@@ -20,14 +20,14 @@ from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import style
 from search.journal import records as records_lib
-from search.journal.records import ACCEPTED
-from search.journal.records import FAILED
-from search.journal.records import OUTCOMES
-from search.journal.records import POOR
-from search.journal.records import REFERENCE
+from search.journal.candidate import Candidate
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import FAILED
+from search.journal.outcomes import OUTCOMES
+from search.journal.outcomes import POOR
+from search.journal.outcomes import REFERENCE
+from search.journal.outcomes import UNSTABLE
 from search.journal.records import TOP
-from search.journal.records import UNSTABLE
-from search.selection.population import Candidate
 from search.selection.tournament import pareto_frontier
 
 ACCEPTED_LABEL, BEST_LABEL, TOP_LABEL = 'accepted candidate', 'best so far', f'mean of the {TOP} best so far'

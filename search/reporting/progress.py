@@ -14,9 +14,9 @@ from rich.text import Text
 
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
-from search.journal.records import EVOLUTION
-from search.journal.records import REFERENCE
-from search.journal.records import RERANKING
+from search.journal.outcomes import EVOLUTION
+from search.journal.outcomes import REFERENCE
+from search.journal.outcomes import RERANKING
 
 PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-ranking'}
 

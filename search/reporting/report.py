@@ -25,10 +25,10 @@ from search.graphs.drawing import save_drawing
 from search.graphs.equation import equation_latex
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
-from search.journal.records import ACCEPTED
-from search.journal.records import OUTCOMES
-from search.journal.records import REFERENCE
-from search.journal.records import RERANKING
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import OUTCOMES
+from search.journal.outcomes import REFERENCE
+from search.journal.outcomes import RERANKING
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
 

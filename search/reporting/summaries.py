@@ -13,8 +13,8 @@ import tensorflow as tf
 from search.graphs.drawing import draw_graph
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
-from search.journal.records import ACCEPTED
-from search.journal.records import EVOLUTION
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import EVOLUTION
 from search.journal.records import TOP
 from search.reporting.plots import progress_plot
 

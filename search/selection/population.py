@@ -1,28 +1,9 @@
-"""Candidates and the ageing population: a sliding window of the most recent ones (paper section 6)."""
+"""The ageing population: a sliding window of the most recent candidates (paper section 6)."""
 
 import collections
 from collections.abc import Iterator
-import dataclasses
 
-from evonorm_tf.graph.layer_graph import LayerGraph
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-  """A layer graph that has passed every test.
-
-  Attributes:
-    index: its number in the search, from 0 in the order of proposal.
-    graph: the layer graph, dead nodes included.
-    scores: one validation accuracy an architecture, in [0, 1], always in the same order.
-  """
-  index: int
-  graph: LayerGraph
-  scores: tuple[float, ...]
-
-  @property
-  def mean_score(self) -> float:
-    return sum(self.scores) / len(self.scores)
+from search.journal.candidate import Candidate
 
 
 class Population:

@@ -12,7 +12,7 @@ from search.graphs.mutation import mutate
 from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
-from search.selection.population import Candidate
+from search.journal.candidate import Candidate
 from search.selection.population import Population
 from search.selection.tournament import draw_tournament
 from search.selection.tournament import pareto_winner

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from search.selection.population import Candidate
+from search.journal.candidate import Candidate
 from search.selection.population import Population
 
 

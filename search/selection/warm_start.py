@@ -23,6 +23,7 @@ from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import random_node
 from search.graphs.random_graph import SearchSpace
 from search.journal import journal
+from search.journal import outcomes
 from search.journal import records as records_lib
 from search.journal.identity import identity_of
 from search.journal.record_checks import check_records
@@ -88,7 +89,7 @@ def _earlier(model_dir: str, evaluation, window: int) -> list[InitialCandidate]:
   check_records(path, records)
   evaluates_alike = config.get('evaluation') == json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
   return [InitialCandidate(records_lib.layer_graph(record).without_dead_nodes(),
-                           f'{records_lib.name(record)} {records_lib.ELSEWHERE}', record if evaluates_alike else None)
+                           f'{records_lib.name(record)} {outcomes.ELSEWHERE}', record if evaluates_alike else None)
           for record in reversed(records_lib.finalists(records, window))]
 
 

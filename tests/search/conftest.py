@@ -6,8 +6,8 @@ import pytest
 
 from search import evolution
 from search.graphs.known_graphs import known_graph
-from search.journal.records import ACCEPTED
-from search.journal.records import EVOLUTION
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import EVOLUTION
 from tests.search import fake_search
 
 ARCHITECTURES = ('resnet', 'mobilenet_v2', 'efficientnet')

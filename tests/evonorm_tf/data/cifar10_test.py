@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from evonorm_tf.data import cifar10
 from evonorm_tf.data import draw_cifar10_subset
+from evonorm_tf.data.tfds import import_tfds
 
 FULL_DATA_DIR = pathlib.Path(__file__).parents[3].parent / 'shared' / 'data' / 'tfds'
 needs_full_set = pytest.mark.skipif(not FULL_DATA_DIR.is_dir(), reason='needs the whole of CIFAR-10')
@@ -121,7 +122,7 @@ def test_load_split_errors(tmp_path, monkeypatch):
 def test_without_tensorflow_datasets_the_error_says_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
   with pytest.raises(ModuleNotFoundError, match=r"pip install 'evonorm-tf\[data\]'"):
-    cifar10.import_tfds()
+    import_tfds()
 
 
 def test_validation_split_is_disjoint_balanced_and_seeded():

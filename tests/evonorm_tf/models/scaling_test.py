@@ -2,6 +2,7 @@
 
 import pytest
 
+from evonorm_tf import checks
 from evonorm_tf.models import scaling
 
 
@@ -37,13 +38,13 @@ def test_blocks_are_rounded_up(blocks, multiplier, expected):
 
 @pytest.mark.parametrize('value', [0, -1, float('nan'), float('inf')])
 def test_positive_names_the_argument(value):
-  scaling.check_positive(width=1, depth=0.1)
+  checks.check_positive(width=1, depth=0.1)
   with pytest.raises(ValueError, match=rf'`depth` must be positive, received {value}\.'):
-    scaling.check_positive(width=1, depth=value)
+    checks.check_positive(width=1, depth=value)
 
 
 @pytest.mark.parametrize('value', [-0.1, 1.0, float('nan')])
 def test_rate_names_the_argument(value):
-  scaling.check_rate(dropout=0, drop_connect=0.999)
+  checks.check_rate(dropout=0, drop_connect=0.999)
   with pytest.raises(ValueError, match=rf'`dropout` must be at least 0 and below 1, received {value}\.'):
-    scaling.check_rate(dropout=value)
+    checks.check_rate(dropout=value)

@@ -3,20 +3,21 @@
 import numpy as np
 import pytest
 
+from evonorm_tf import checks
 from evonorm_tf.training import config
 
 
 def test_choices():
-  config.check_choices(mode=('a', ('a', 'b')), precision=('c', ('c',)))
+  checks.check_choices(mode=('a', ('a', 'b')), precision=('c', ('c',)))
   with pytest.raises(ValueError, match=r"`precision` must be one of \('c',\), received 'd'"):
-    config.check_choices(mode=('a', ('a', 'b')), precision=('d', ('c',)))
+    checks.check_choices(mode=('a', ('a', 'b')), precision=('d', ('c',)))
 
 
 @pytest.mark.parametrize('least, value', [(1, 0), (1, 1.), (1, '1'), (0, -1), (0, 2**32), (0, None)])
 def test_integers(least, value):
-  config.check_integers(least, first=least, second=np.int64(7), last=2**32 - 1)
+  checks.check_integers(least, first=least, second=np.int64(7), last=2**32 - 1)
   with pytest.raises(ValueError, match=f'`number` must be an integer of at least {least} and below 2³², received'):
-    config.check_integers(least, first=least, number=value)
+    checks.check_integers(least, first=least, number=value)
 
 
 def test_layers_and_their_options():

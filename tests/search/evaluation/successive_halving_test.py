@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from search.evaluation.successive_halving import Bar
-from search.evaluation.successive_halving import is_complete
 from search.evaluation.successive_halving import SuccessiveHalving
 from search.evolution import Reranking
+from search.journal.outcomes import is_complete
 from search.journal.records import candidates
 from tests.search import fake_search
 

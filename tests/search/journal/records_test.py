@@ -4,7 +4,7 @@ import pytest
 
 from search.graphs.known_graphs import known_graph
 from search.journal import records as records_lib
-from search.selection.population import Candidate
+from search.journal.candidate import Candidate
 
 
 def test_candidates_are_the_accepted_ones_in_order_of_completion(make_record):

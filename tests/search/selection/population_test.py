@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from search.graphs.known_graphs import known_graph
-from search.selection.population import Candidate
+from search.journal.candidate import Candidate
 from search.selection.population import Population
 
 

@@ -14,8 +14,8 @@ from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import CONSTANT
 from search.graphs.static_filter import INDEPENDENT
 from search.graphs.static_filter import static_rejection
+from search.journal.candidate import Candidate
 from search.selection import proposal as proposal_lib
-from search.selection.population import Candidate
 from search.selection.population import Population
 from search.selection.proposal import propose
 from search.selection.proposal import RandomSearch

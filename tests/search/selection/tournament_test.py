@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search.graphs.known_graphs import known_graph
-from search.selection.population import Candidate
+from search.journal.candidate import Candidate
 from search.selection.population import Population
 from search.selection.tournament import average_winner
 from search.selection.tournament import dominates
