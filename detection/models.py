@@ -21,6 +21,7 @@ from official.vision.modeling.backbones.factory import build_backbone
 import tf_keras
 
 from evonorm_tf.conversion.convert import convert_norm_act
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.models import backbones
 from evonorm_tf.models.endpoints import BackboneModel
@@ -86,10 +87,10 @@ class _Family:
     """
     stride = 2**self.max_level
     if num_classes < 2:
-      raise ValueError(f'`num_classes` must be 2 at least, one being the background, received {num_classes}.')
+      raise ArgumentError(f'`num_classes` must be 2 at least, one being the background, received {num_classes}.')
     if image_size < 1 or image_size % stride:
-      raise ValueError(f'`image_size` must be a multiple of {stride}, the stride of level {self.max_level}, received '
-                       f'{image_size}.')
+      raise ArgumentError(f'`image_size` must be a multiple of {stride}, the stride of level {self.max_level}, received '
+                          f'{image_size}.')
     return MaskRCNN(
         num_classes=num_classes, input_size=[image_size, image_size, 3], min_level=self.min_level,
         max_level=self.max_level, anchor=maskrcnn.Anchor(anchor_size=self.anchor_size), backbone=self._backbone(),

@@ -7,6 +7,7 @@ import pathlib
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.baselines import BaselineLayer
 from evonorm_tf.layers.keras2 import NormActLayer
@@ -42,14 +43,14 @@ def initialize_backbone(model: tf_keras.Model, checkpoint_folder) -> str:
   """
   path = tf.train.latest_checkpoint(str(checkpoint_folder))
   if not path:
-    raise ValueError(f"`checkpoint_folder` must hold a classifier's checkpoint, found none in '{checkpoint_folder}'.")
+    raise ArgumentError(f"`checkpoint_folder` must hold a classifier's checkpoint, found none in '{checkpoint_folder}'.")
   _check_norm_act(model.backbone, pathlib.Path(checkpoint_folder))
   _check_variables(model.backbone, path)
   try:
     status = tf.train.Checkpoint(backbone=model.backbone).read(path)
     status.expect_partial().assert_existing_objects_matched()
   except (AssertionError, ValueError) as e:  # a variable is missing, or has another shape
-    raise ValueError(f"The checkpoint '{path}' is of another backbone: {e}") from e
+    raise ArgumentError(f"The checkpoint '{path}' is of another backbone: {e}") from e
   return path
 
 
@@ -65,8 +66,8 @@ def _check_norm_act(backbone, folder: pathlib.Path) -> None:
       found = [_function_of(layer) for layer in backbone._flatten_layers()
                if isinstance(layer, (NormActLayer, BaselineLayer)) and layer.nonlinearity]
       if any(function != trained for function in found):
-        raise ValueError(f"The classifier in '{folder}' was trained with the layer {trained}, the backbone "
-                         f'{backbone.name!r} has {found[0]}.')
+        raise ArgumentError(f"The classifier in '{folder}' was trained with the layer {trained}, the backbone "
+                            f'{backbone.name!r} has {found[0]}.')
 
 
 def _function_of(layer: tf_keras.layers.Layer) -> tuple[str, dict]:
@@ -86,9 +87,9 @@ def _check_variables(backbone, path: str) -> None:
   for i, layer in enumerate(layers):
     count = saved[f'layer_with_weights-{i}']
     if count != len(layer.weights):
-      raise ValueError(f"The checkpoint '{path}' is of another backbone: it has {count} variables for layer "
-                       f'{layer.name!r}, which has {len(layer.weights)}.')
+      raise ArgumentError(f"The checkpoint '{path}' is of another backbone: it has {count} variables for layer "
+                          f'{layer.name!r}, which has {len(layer.weights)}.')
   found = sum(count > 0 for count in saved.values())
   if found - len(layers) not in (0, _HEAD_LAYERS):
-    raise ValueError(f"The checkpoint '{path}' is of another backbone: it has {found} layers with weights, "
-                     f'{backbone.name!r} has {len(layers)}.')
+    raise ArgumentError(f"The checkpoint '{path}' is of another backbone: it has {found} layers with weights, "
+                        f'{backbone.name!r} has {len(layers)}.')

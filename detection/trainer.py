@@ -18,6 +18,7 @@ from detection.results.export import export
 from detection.results.predict import predict
 from detection.task import MaskRCNNTask
 from evonorm_tf import checks
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.checkpoints import latest_checkpoint
 from evonorm_tf.training.checkpoints import trained_model
@@ -102,7 +103,7 @@ def run_mask_rcnn(
   if 'train' not in mode:
     latest_checkpoint(model_dir)
   elif init_checkpoint is not None and not os.path.exists(os.path.join(init_checkpoint, 'checkpoint')):
-    raise ValueError(f"`init_checkpoint` must be a folder of checkpoints, received '{init_checkpoint}'.")
+    raise ArgumentError(f"`init_checkpoint` must be a folder of checkpoints, received '{init_checkpoint}'.")
   strategy_object = training_config.make_strategy(strategy, tpu, batch_size, mode)
   eval_batch_size = training_config.whole_batch(eval_batch_size, strategy_object)
   console = console or Console(stderr=True)
@@ -135,16 +136,16 @@ def run_mask_rcnn(
 
 def _check_scale_jitter(scale_jitter) -> None:
   if len(scale_jitter) != 2 or not 0 < scale_jitter[0] <= scale_jitter[1] < math.inf:
-    raise ValueError(f'`scale_jitter` must be (least, greatest) factor above 0, received {scale_jitter}.')
+    raise ArgumentError(f'`scale_jitter` must be (least, greatest) factor above 0, received {scale_jitter}.')
 
 
 def _image_files(mode: str, images: str | None) -> list[str]:
   """Returns the files of a glob; ValueError unless it is given in mode 'predict' alone and matches some."""
   if (images is not None) != (mode == 'predict'):
-    raise ValueError(f"`images` must be given for mode 'predict' and for no other, received {images!r} for {mode!r}.")
+    raise ArgumentError(f"`images` must be given for mode 'predict' and for no other, received {images!r} for {mode!r}.")
   files = sorted(glob.glob(images, recursive=True)) if images else []
   if images and not files:
-    raise ValueError(f"`images` must match image files, received '{images}', which matches none.")
+    raise ArgumentError(f"`images` must match image files, received '{images}', which matches none.")
   return files
 
 

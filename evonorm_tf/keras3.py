@@ -13,6 +13,7 @@ files, which tf_keras writes by `save_weights`, Keras 3 by `save`.
 
 import keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers import evonorm
 from evonorm_tf.layers import graph_layer
 from evonorm_tf.layers.baselines import BASELINES
@@ -99,7 +100,7 @@ def get_norm_act(spec, **options) -> NormActFactory:
     TypeError: for an option that the layer does not have.
   """
   if isinstance(spec, str) and spec in BASELINES:
-    raise ValueError(
+    raise ArgumentError(
         f'`spec` must be one of {", ".join(NORM_ACTS)}, or a layer graph, received {spec!r}: the baselines are layers '
         'of tf_keras only, which `evonorm_tf.get_norm_act` returns.')
   return make_factory(spec, options, NORM_ACTS, GraphLayer)

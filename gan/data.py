@@ -14,6 +14,7 @@ import tensorflow as tf
 from evonorm_tf.data import cifar10
 from evonorm_tf.data import imagenet
 from evonorm_tf.data import imagenet_augmentation
+from evonorm_tf.errors import ArgumentError
 
 
 @tf.function(autograph=False)
@@ -114,7 +115,7 @@ class ImageNet:
 
   def __post_init__(self):
     if self.random_crops is not None and not 0 < self.random_crops < 1:
-      raise ValueError(f'`random_crops` must be a part of the area in (0, 1) or None, received {self.random_crops}.')
+      raise ArgumentError(f'`random_crops` must be a part of the area in (0, 1) or None, received {self.random_crops}.')
     self._images  # pylint: disable=pointless-statement  # it checks the others
 
   @property

@@ -14,6 +14,7 @@ from official.core import config_definitions
 from rich.console import Console
 
 from evonorm_tf import checks
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.checkpoints import latest_checkpoint
@@ -144,11 +145,11 @@ def _check_pictures(mode: str, truncation, classes, from_best: bool, num_classes
   if mode != 'sample':
     for name, value in (('truncation', truncation), ('classes', classes), ('from_best', from_best or None)):
       if value is not None:
-        raise ValueError(f"`{name}` is for mode 'sample' alone, received {value!r} for {mode!r}.")
+        raise ArgumentError(f"`{name}` is for mode 'sample' alone, received {value!r} for {mode!r}.")
   if truncation is not None:
     checks.check_positive(truncation=truncation)
   if classes is not None and (not classes or any(label not in range(num_classes) for label in classes)):
-    raise ValueError(f'`classes` must be labels from 0 to {num_classes - 1}, received {classes!r}.')
+    raise ArgumentError(f'`classes` must be labels from 0 to {num_classes - 1}, received {classes!r}.')
 
 
 def _evaluation_figures(protocol) -> dict:

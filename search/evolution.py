@@ -15,6 +15,7 @@ import time
 
 from rich.console import Console
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import NORM_ACTS
 from search.equivalence.equivalents import REDRAW
 from search.evaluation.evaluation import Evaluation
@@ -130,13 +131,13 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking,
 
 def _check(candidates: int, references: Sequence[str], begun_with: Sequence) -> None:
   if candidates < 1:
-    raise ValueError(f'`candidates` must be at least 1, received {candidates}.')
+    raise ArgumentError(f'`candidates` must be at least 1, received {candidates}.')
   if candidates < len(begun_with):
-    raise ValueError(f'`candidates` must be at least the {len(begun_with)} that the search begins with by `initial`, '
-                     f'received {candidates}.')
+    raise ArgumentError(f'`candidates` must be at least the {len(begun_with)} that the search begins with by `initial`, '
+                        f'received {candidates}.')
   unknown = sorted(set(references) - set(NORM_ACTS))
   if unknown:
-    raise ValueError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
+    raise ArgumentError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
 
 
 class _Search:

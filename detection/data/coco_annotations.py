@@ -16,6 +16,7 @@ from detection.data.conversion_report import OUTSIDE_BOX
 from detection.data.conversion_report import Problem
 from detection.data.conversion_report import UNKNOWN_CATEGORY
 from detection.data.conversion_report import UNKNOWN_IMAGE
+from evonorm_tf.errors import ArgumentError
 
 _TOLERANCE = .02  # pixels. COCO's numbers have two decimals; what lies outside by less is rounding, and not reported
 
@@ -39,7 +40,7 @@ class CocoFile:
 
   def __post_init__(self):
     if not self.images:
-      raise ValueError('it lists no images')
+      raise ArgumentError('it lists no images')
 
   @property
   def num_annotations(self) -> int:
@@ -57,23 +58,23 @@ def read_coco(path) -> CocoFile:
     content = pathlib.Path(path).read_bytes()
     return _parse(json.loads(content), hashlib.sha256(content).hexdigest())
   except (OSError, ValueError) as e:
-    raise ValueError(f'`annotations` must be a JSON file in the form of COCO\'s instances_val2017.json, received '
-                     f"'{path}': {e}") from e
+    raise ArgumentError(f'`annotations` must be a JSON file in the form of COCO\'s instances_val2017.json, received '
+                        f"'{path}': {e}") from e
 
 
 def _parse(data, sha256: str) -> CocoFile:
   if not isinstance(data, dict):
-    raise ValueError(f'it holds no object with `images`, `annotations` and `categories`, but a {type(data).__name__}')
+    raise ArgumentError(f'it holds no object with `images`, `annotations` and `categories`, but a {type(data).__name__}')
   images = _entries(data, 'images', {'id': int, 'file_name': str, 'height': int, 'width': int}, unique=True)
   annotations = _entries(data, 'annotations', {'image_id': int, 'category_id': int, 'bbox': list})
   categories = _entries(data, 'categories', {'id': int, 'name': str}, unique=True)
   empty = next((image for image in images if image['height'] < 1 or image['width'] < 1), None)
   if empty:
-    raise ValueError(f"image {empty['id']} is {empty['width']}x{empty['height']} pixels")
+    raise ArgumentError(f"image {empty['id']} is {empty['width']}x{empty['height']} pixels")
   background = next((category for category in categories if category['id'] < 1), None)
   if background:
-    raise ValueError(f"category ids must be from 1 on, since Mask R-CNN's background is 0; '{background['name']}' has "
-                     f"{background['id']}")
+    raise ArgumentError(f"category ids must be from 1 on, since Mask R-CNN's background is 0; '{background['name']}' has "
+                        f"{background['id']}")
   by_image, problems = {image['id']: [] for image in images}, []
   for annotation in annotations:
     if annotation['image_id'] in by_image:
@@ -88,14 +89,14 @@ def _entries(data: dict, key: str, types: dict[str, type], unique: bool = False)
   """Returns a list of the file; raises ValueError unless each entry has the fields, and its own id if `unique`."""
   entries = data.get(key)
   if not isinstance(entries, list):
-    raise ValueError(f'`{key}` is missing or no list')
+    raise ArgumentError(f'`{key}` is missing or no list')
   for number, entry in enumerate(entries):
     for field, kind in types.items():
       if not isinstance(entry, dict) or not isinstance(entry.get(field), kind):
         received = repr(entry.get(field)) if isinstance(entry, dict) else repr(entry)
-        raise ValueError(f'`{key}[{number}].{field}` must be {kind.__name__}, received {received[:60]}')
+        raise ArgumentError(f'`{key}[{number}].{field}` must be {kind.__name__}, received {received[:60]}')
   if unique and len({entry['id'] for entry in entries}) < len(entries):
-    raise ValueError(f'`{key}` has the same `id` twice')
+    raise ArgumentError(f'`{key}` has the same `id` twice')
   return entries
 
 

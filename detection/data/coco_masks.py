@@ -9,6 +9,8 @@ import math
 import numpy as np
 from pycocotools import mask as mask_api
 
+from evonorm_tf.errors import ArgumentError
+
 _FURTHEST = 10 ** 5  # pixels
 
 
@@ -44,7 +46,7 @@ def decode_mask(segmentation: list | dict, height: int, width: int) -> np.ndarra
     counts = _decompress(counts.encode('ascii'))
   lengths = isinstance(counts, list) and all(isinstance(count, int) and count >= 0 for count in counts)
   if segmentation.get('size') != [height, width] or not lengths or sum(counts) != height * width:
-    raise ValueError(f'`segmentation` must have run lengths of an image of {height}x{width} pixels.')
+    raise ArgumentError(f'`segmentation` must have run lengths of an image of {height}x{width} pixels.')
   columns = np.repeat(np.arange(len(counts)) % 2, counts).astype(np.uint8)
   return columns.reshape(width, height).T
 

@@ -44,6 +44,8 @@ from evonorm_tf.output.model_dir import write_json
 _level = tf.get_logger().level
 from official.vision.data import create_coco_tf_record  # pylint: disable=g-import-not-at-top
 
+from evonorm_tf.errors import ArgumentError
+
 tf.get_logger().setLevel(_level)  # its import sets another one
 
 _ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.json'
@@ -68,7 +70,7 @@ def convert_coco(images, annotations, output, images_per_shard: int = 500, conso
   """
   images, output = pathlib.Path(images), pathlib.Path(output)
   if not isinstance(images_per_shard, int) or images_per_shard < 1:
-    raise ValueError(f'`images_per_shard` must be an integer from 1 on, received {images_per_shard!r}.')
+    raise ArgumentError(f'`images_per_shard` must be an integer from 1 on, received {images_per_shard!r}.')
   coco = read_coco(annotations)
   _check_images(images, coco)
   console = console or Console()
@@ -88,10 +90,10 @@ def convert_coco(images, annotations, output, images_per_shard: int = 500, conso
 
 def _check_images(images: pathlib.Path, coco: CocoFile) -> None:
   if not images.is_dir():
-    raise ValueError(f"`images` must be a folder, received '{images}'.")
+    raise ArgumentError(f"`images` must be a folder, received '{images}'.")
   if not any((images / image['file_name']).is_file() for image in coco.images):
-    raise ValueError(f"`images` must be the folder of the images that `annotations` lists, received '{images}': of "
-                     f"{len(coco.images)} it has none, such as '{coco.images[0]['file_name']}'.")
+    raise ArgumentError(f"`images` must be the folder of the images that `annotations` lists, received '{images}': of "
+                        f"{len(coco.images)} it has none, such as '{coco.images[0]['file_name']}'.")
 
 
 class _Shard:
@@ -180,7 +182,7 @@ def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
   report = make_report(len(coco.images), coco.num_annotations, [kept for _, kept in converted], problems)
   write_json(output / _REPORT, report, end='\n')
   if not converted:
-    raise ValueError(f'No image could be converted. Mend the data and remove {output}.\n{report_text(report)}')
+    raise ArgumentError(f'No image could be converted. Mend the data and remove {output}.\n{report_text(report)}')
   write_json(output / _ANNOTATIONS, {
       'images': [image for image, _ in converted], 'annotations': list(_numbered(converted)),
       'categories': [{'id': number, 'name': name} for number, name in coco.category_names.items()]}, end='\n')

@@ -22,6 +22,7 @@ from detection.data.coco_files import make_annotation
 from detection.data.coco_files import Split
 from detection.data.coco_files import write_coco
 from detection.data.prepared import DataInfo
+from evonorm_tf.errors import ArgumentError
 
 PACKAGE, FILE = 'ndev-sampledata', 'ndev_sampledata/samples/scratch-assay-labeled-10T-2Ch.tiff'
 CLASSES = {1: 'nucleus', 2: 'cell'}
@@ -67,7 +68,7 @@ def write_nuclei(folder, crop: int = 105, console: Console | None = None) -> tup
     ImportError: if ndev-sampledata is needed and not installed.
   """
   if not isinstance(crop, int) or not _LEAST_CROP <= crop <= HEIGHT:
-    raise ValueError(f'`crop` must be an integer from {_LEAST_CROP} to {HEIGHT}, received {crop!r}.')
+    raise ArgumentError(f'`crop` must be an integer from {_LEAST_CROP} to {HEIGHT}, received {crop!r}.')
   recording = functools.cache(lambda: read_recording(find_recording()))  # only if images have to be made
 
   def split(crops: list[Crop]) -> Split:
@@ -97,8 +98,8 @@ def read_recording(path) -> Recording:
   with Image.open(path) as file:
     pages = np.stack([np.asarray(page) for page in ImageSequence.Iterator(file)])
   if pages.shape != (4 * FRAMES, HEIGHT, WIDTH):
-    raise ValueError(f"'{path}' must hold {4 * FRAMES} pages of {HEIGHT}x{WIDTH} pixels, as in {PACKAGE} 0.0.3, "
-                     f'received {list(pages.shape)}.')
+    raise ArgumentError(f"'{path}' must hold {4 * FRAMES} pages of {HEIGHT}x{WIDTH} pixels, as in {PACKAGE} 0.0.3, "
+                        f'received {list(pages.shape)}.')
   stain, oblique, nuclei, cells = pages.reshape(4, FRAMES, HEIGHT, WIDTH)
   grey = _to_bytes(oblique)
   return Recording(np.stack([grey, grey, _to_bytes(stain)], axis=-1), dict(zip(CLASSES, (nuclei, cells))))

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import check_settings
 from evonorm_tf.output.model_dir import write_json
 
@@ -49,12 +50,12 @@ def read_data_info(folder) -> DataInfo:
     names = {int(number): name for number, name in data['category_names'].items()}
     info = DataInfo(str(folder / data['pattern']), str(files[-1]), data['num_examples'], names)
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-    raise ValueError(f"'{folder}' must be a folder that `python -m detection.prepare` has prepared to the end: "
-                     f'{type(e).__name__}: {e}') from e
+    raise ArgumentError(f"'{folder}' must be a folder that `python -m detection.prepare` has prepared to the end: "
+                        f'{type(e).__name__}: {e}') from e
   absent = [path for path in files if not path.exists()]
   if absent:
-    raise ValueError(f"'{folder}' is not complete: '{absent[0]}' is missing, {len(absent)} files in all. Remove the "
-                     'folder and prepare it again.')
+    raise ArgumentError(f"'{folder}' is not complete: '{absent[0]}' is missing, {len(absent)} files in all. Remove the "
+                        'folder and prepare it again.')
   return info
 
 
@@ -107,6 +108,6 @@ def claim(folder, name: str, settings: dict, work: str, argument: str) -> None:
     return
   others = sorted(entry.name for entry in folder.iterdir() if entry.name not in (LOCK, f'.{name}.tmp'))
   if others:
-    raise ValueError(f"`{argument}` must be a new or empty folder, or that of the same {work}; '{folder}' holds "
-                     f"'{others[0]}'.")
+    raise ArgumentError(f"`{argument}` must be a new or empty folder, or that of the same {work}; '{folder}' holds "
+                        f"'{others[0]}'.")
   write_json(folder / name, settings, end='\n')

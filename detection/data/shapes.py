@@ -8,6 +8,7 @@ from detection.data.coco_files import write_coco
 from detection.data.prepared import DataInfo
 from detection.data.shape_scenes import CLASSES
 from detection.data.shape_scenes import draw_scene
+from evonorm_tf.errors import ArgumentError
 
 _FIRST_VALIDATION = 10 ** 6  # index of a scene: no image is in both sets
 _SMALLEST_SIZE = 64  # the smallest shapes have 10 pixels then
@@ -35,7 +36,7 @@ def write_shapes(folder, train: int = 800, validation: int = 100, size: int = 25
             'seed': (seed, 0, 2 ** 32 - 1)}
   for name, (value, least, most) in ranges.items():
     if not isinstance(value, int) or not least <= value <= most:
-      raise ValueError(f'`{name}` must be an integer from {least} to {most}, received {value!r}.')
+      raise ArgumentError(f'`{name}` must be an integer from {least} to {most}, received {value!r}.')
   settings = {'version': 1, 'train': train, 'validation': validation, 'size': size, 'seed': seed}
 
   def split(number: int, first: int) -> Split:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from detection.data.prepared import DataInfo
 from detection.data.prepared import read_data_info
+from evonorm_tf.errors import ArgumentError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +28,8 @@ class CocoData:
     del console  # nothing takes time
     train, validation = read_data_info(self.train), read_data_info(self.validation)
     if train.category_names != validation.category_names:
-      raise ValueError(f"`validation` must have the categories of `train`, '{self.train}', received "
-                       f"'{self.validation}' with {_difference(train.category_names, validation.category_names)}.")
+      raise ArgumentError(f"`validation` must have the categories of `train`, '{self.train}', received "
+                          f"'{self.validation}' with {_difference(train.category_names, validation.category_names)}.")
     return train, validation
 
 

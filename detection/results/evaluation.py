@@ -19,6 +19,7 @@ from detection.data.coco_masks import compress_mask
 from detection.results.instances import category_names
 from detection.results.instances import detected_in_batch
 from detection.results.instances import Instances
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import write_json
 
 # The 12 numbers in the order of pycocotools. AR1 is the average recall of 1 detection an image.
@@ -65,7 +66,7 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     del groundtruths
     for image_id, instances in detected_in_batch(self._convert_to_numpy(None, predictions)[1]):
       if image_id not in self._coco_gt.imgs:
-        raise ValueError(f'`predictions` must be of images of {self._annotation_file}; received image id {image_id}.')
+        raise ArgumentError(f'`predictions` must be of images of {self._annotation_file}; received image id {image_id}.')
       if image_id not in self._image_ids:
         self._image_ids.add(image_id)
         self._add(image_id, instances)

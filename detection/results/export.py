@@ -8,6 +8,7 @@ from official.vision.serving import detection
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.training import saved_models
 
 
@@ -42,8 +43,8 @@ class Detector(tf.Module):
     super().__init__()
     version = config.task.model.detection_generator.nms_version
     if version not in ('v2', 'batched'):
-      raise ValueError('`config.task.model.detection_generator.nms_version` must be v2 or batched, which take batches '
-                       f'of any size; received {version}.')
+      raise ArgumentError('`config.task.model.detection_generator.nms_version` must be v2 or batched, which take batches '
+                          f'of any size; received {version}.')
     names = [class_names.get(i, '') for i in range(config.task.model.num_classes)]
     self.class_names = tf.Variable(tf.constant(names, tf.string), trainable=False)
     # The SavedModel holds the variables and our functions. The model and Model Garden's module are out of its sight:

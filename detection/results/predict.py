@@ -15,6 +15,7 @@ from detection.results.instances import detected
 from detection.results.instances import Instances
 from detection.results.visualize import draw
 from detection.results.visualize import MIN_SCORE
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import write_json
 
 
@@ -38,7 +39,7 @@ def predict(detect: Callable, paths: Iterable, folder, names: Mapping[int, str],
   """
   paths = [pathlib.Path(path) for path in paths]
   if not paths:
-    raise ValueError('`paths` must name at least one image; received none.')
+    raise ArgumentError('`paths` must name at least one image; received none.')
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   result = {'images': [], 'unreadable': []}

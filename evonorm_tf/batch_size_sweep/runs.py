@@ -14,6 +14,7 @@ import traceback
 
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import NORM_ACTS
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import write_json
@@ -111,13 +112,13 @@ def execute(run: Run, train: Callable[..., Mapping[str, float]], model_dir: path
 def _checked(metrics: Mapping[str, float]) -> dict[str, float]:
   """The metrics that are kept, as floats."""
   if not isinstance(metrics, Mapping) or 'accuracy' not in metrics:
-    raise ValueError(f'`train` must return a dict with `accuracy`, received {metrics!r}.')
+    raise ArgumentError(f'`train` must return a dict with `accuracy`, received {metrics!r}.')
   kept = {name: float(metrics[name]) for name in METRICS if name in metrics}
   for name, value in kept.items():
     if not math.isfinite(value):
-      raise ValueError(f'`{name}` must be finite, `train` returned {value}.')
+      raise ArgumentError(f'`{name}` must be finite, `train` returned {value}.')
   if not 0 <= kept['accuracy'] <= 1:
-    raise ValueError(f'`accuracy` must be a fraction, `train` returned {kept["accuracy"]}.')
+    raise ArgumentError(f'`accuracy` must be a fraction, `train` returned {kept["accuracy"]}.')
   return kept
 
 
@@ -136,7 +137,7 @@ def read_result(run: Run, model_dir: pathlib.Path) -> Result:
     data = json.loads(path.read_text())
     result = Result(**{field.name: data[field.name] for field in dataclasses.fields(Result)})
     if result.status not in (DONE, FAILED):
-      raise ValueError(f'`status` is {result.status!r}')
+      raise ArgumentError(f'`status` is {result.status!r}')
     if result.status == DONE:
       _checked(result.metrics)
     return result

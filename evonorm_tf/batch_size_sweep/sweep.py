@@ -25,6 +25,7 @@ from evonorm_tf.batch_size_sweep.runs import read_result
 from evonorm_tf.batch_size_sweep.runs import Result
 from evonorm_tf.batch_size_sweep.runs import Run
 from evonorm_tf.batch_size_sweep.runs import write_result
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
@@ -104,7 +105,7 @@ def _run_all(runs, results, train, model_dir, operative_config) -> None:
 def _check_numbers(name: str, numbers: Sequence[int], least: int) -> None:
   is_right = isinstance(numbers, (list, tuple)) and all(type(n) is int and n >= least for n in numbers)
   if not is_right or not numbers or len(set(numbers)) < len(numbers):
-    raise ValueError(f'`{name}` must be different integers from {least} on, at least one, received {numbers!r}.')
+    raise ArgumentError(f'`{name}` must be different integers from {least} on, at least one, received {numbers!r}.')
 
 
 def _check_train(train) -> None:
@@ -112,18 +113,18 @@ def _check_train(train) -> None:
   try:
     inspect.signature(train).bind_partial(**dict.fromkeys(arguments))
   except TypeError as e:
-    raise ValueError(f'`train` must be a function of {", ".join(arguments)}, received {train!r}: {e}.') from e
+    raise ArgumentError(f'`train` must be a function of {", ".join(arguments)}, received {train!r}: {e}.') from e
 
 
 def _check_norm_acts(norm_acts: Sequence[str]) -> dict:
   """Returns what each label stands for: the name, or the layer graph as JSON data."""
   if not isinstance(norm_acts, (list, tuple)) or not norm_acts or len(set(map(str, norm_acts))) < len(norm_acts):
-    raise ValueError(f'`norm_acts` must be different names or paths, at least one, received {norm_acts!r}.')
+    raise ArgumentError(f'`norm_acts` must be different names or paths, at least one, received {norm_acts!r}.')
   for spec in norm_acts:
     try:
       get_norm_act(spec)
     except (ValueError, ImportError, RuntimeError) as e:
-      raise ValueError(f'`norm_acts` must be what get_norm_act takes, received {spec!r}: {e}') from e
+      raise ArgumentError(f'`norm_acts` must be what get_norm_act takes, received {spec!r}: {e}') from e
   return {label: spec if spec in NORM_ACTS else LayerGraph.load(spec).to_dict()
           for label, spec in label_norm_acts(norm_acts).items()}
 

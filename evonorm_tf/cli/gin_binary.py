@@ -17,6 +17,7 @@ import gin
 from evonorm_tf.cli.interrupt_watch import EXIT_CODE
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
+from evonorm_tf.errors import ArgumentError
 
 # Baselines of tensorflow-addons need Keras 2, and TensorFlow's start-up messages help nobody.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
@@ -98,7 +99,7 @@ def _bound(function) -> dict:
     raise ConfigurationError(str(e)) from e
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(ArgumentError):
   """A configuration that cannot be parsed, or does not say all."""
 
 

@@ -12,6 +12,7 @@ from evonorm_tf.conversion.replacement import clone_layer
 from evonorm_tf.conversion.replacement import has_batch_norm
 from evonorm_tf.conversion.replacement import pair_parts
 from evonorm_tf.conversion.replacement import replace_norm
+from evonorm_tf.errors import ArgumentError
 
 # Class, or its dotted name -> the function that replaces a layer of that class.
 _BLOCKS = {}
@@ -75,11 +76,11 @@ def replace_registered(layer, norm_act, convert):
   function = _entry(_ASSEMBLIES, layer)
   replacement = function(layer, convert) if function else _entry(_BLOCKS, layer)(layer, norm_act)
   if has_batch_norm(replacement):
-    raise ValueError(f'The registered replacement of {layer.name!r} ({type(layer).__name__}) still has a batch '
-                     'normalization.')
+    raise ArgumentError(f'The registered replacement of {layer.name!r} ({type(layer).__name__}) still has a batch '
+                        'normalization.')
   if replacement.name != layer.name:
-    raise ValueError(f'The registered replacement of {layer.name!r} ({type(layer).__name__}) must keep its name, '
-                     f'received {replacement.name!r}.')
+    raise ArgumentError(f'The registered replacement of {layer.name!r} ({type(layer).__name__}) must keep its name, '
+                        f'received {replacement.name!r}.')
   if not function:
     # `save_weights` to .weights.h5 finds layers in lists, but not in lists of lists, such as a head's norms by level.
     replacement._all_parts = list(replacement._flatten_layers(recursive=False, include_self=False))
@@ -160,6 +161,6 @@ def run_build(block, copy) -> None:
   except (TypeError, ValueError) as error:
     if build_config:
       raise
-    raise ValueError(f'Layer {block.name!r} ({type(block).__name__}) must be called before it is converted: it cannot '
-                     'make its parts without the shape of its input.') from error
+    raise ArgumentError(f'Layer {block.name!r} ({type(block).__name__}) must be called before it is converted: it cannot '
+                        'make its parts without the shape of its input.') from error
   copy.built = True  # a `build` that does not say so would be run again, and make all parts anew, at the first call

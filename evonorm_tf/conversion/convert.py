@@ -27,6 +27,7 @@ from evonorm_tf.conversion.replacement import check_channels_last
 from evonorm_tf.conversion.replacement import clone_layer
 from evonorm_tf.conversion.replacement import has_batch_norm
 from evonorm_tf.conversion.replacement import replace_norm
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 
 
@@ -102,8 +103,8 @@ def plan_conversion(model: tf_keras.layers.Layer) -> ConversionPlan:
       loss or a metric was added to the graph.
   """
   if not is_graph(model) and not is_registered(model):
-    raise ValueError('`model` must be a built functional model, or a layer of a class that `register_block` or '
-                     f'`register_assembly` knows, received {type(model).__name__} {model.name!r}.')
+    raise ArgumentError('`model` must be a built functional model, or a layer of a class that `register_block` or '
+                        f'`register_assembly` knows, received {type(model).__name__} {model.name!r}.')
   if not is_graph(model) and not is_assembly(model):
     return ConversionPlan({}, affine=(), blocks=(model.name,), left=())
   paths = dict(layer_paths(model))
@@ -132,14 +133,14 @@ def _check_layer(layer: tf_keras.layers.Layer, path: str, readers: dict) -> None
     check_channels_last(layer)
     if len({reader.function for reader in readers[layer]}) > 1:
       kinds = ', '.join(sorted(set(map(str, readers[layer]))))
-      raise ValueError(f'Layer {path!r} is read by consumers of different kinds ({kinds}): neither the fused layer nor '
-                       'the affine form would keep its meaning.')
+      raise ArgumentError(f'Layer {path!r} is read by consumers of different kinds ({kinds}): neither the fused layer nor '
+                          'the affine form would keep its meaning.')
   elif type(layer).__name__ in ('AddLoss', 'AddMetric'):
-    raise ValueError(f'Layer {path!r} comes from `add_loss` or `add_metric`, which a conversion would lose: add the '
-                     'loss or metric after the conversion.')
+    raise ArgumentError(f'Layer {path!r} comes from `add_loss` or `add_metric`, which a conversion would lose: add the '
+                        'loss or metric after the conversion.')
   elif has_batch_norm(layer) and not is_graph(layer) and not is_registered(layer):
-    raise ValueError(f'Layer {path!r} of class {type(layer).__name__} hides a batch normalization: register how to '
-                     'replace it by `evonorm_tf.register_block`.')
+    raise ArgumentError(f'Layer {path!r} of class {type(layer).__name__} hides a batch normalization: register how to '
+                        'replace it by `evonorm_tf.register_block`.')
 
 
 class _Conversion:

@@ -7,6 +7,7 @@ Every other layer is another function: it starts fresh, from the replaced layer'
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.baselines import BatchNormAct
 from evonorm_tf.layers.norm_act import NormActFactory
 
@@ -28,7 +29,7 @@ def check_channels_last(bn: tf_keras.layers.Layer) -> None:
   """Raises ValueError, naming the layer, unless it normalizes the last axis."""
   axes = list(bn.axis) if isinstance(bn.axis, (list, tuple)) else [bn.axis]
   if axes not in ([-1], [bn.input_spec.ndim - 1 if bn.built else -1]):
-    raise ValueError(f'Layer {bn.name!r} must normalize the last axis (channels last), received axis {axes}.')
+    raise ArgumentError(f'Layer {bn.name!r} must normalize the last axis (channels last), received axis {axes}.')
 
 
 def replace_norm(bn: tf_keras.layers.Layer, norm_act, nonlinearity: bool) -> tf_keras.layers.Layer:

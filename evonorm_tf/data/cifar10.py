@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from evonorm_tf.data.tfds import import_tfds
+from evonorm_tf.errors import ArgumentError
 
 LABEL_NAMES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 SUBSET_NAME, SUBSET_VERSION = 'cifar10_subset', '1.0.0'
@@ -46,14 +47,14 @@ def load_split(split, data_dir=None):
     ModuleNotFoundError: without tensorflow-datasets.
   """
   if split not in ('train', 'test'):
-    raise ValueError(f"`split` must be 'train' or 'test', received {split!r}.")
+    raise ArgumentError(f"`split` must be 'train' or 'test', received {split!r}.")
   tfds = import_tfds()
   if data_dir is None:
     builder = tfds.builder_from_directory(BUNDLED_DATA_DIR / SUBSET_NAME / SUBSET_VERSION)
     examples = _read(tfds, builder, split)
   elif not tf.io.gfile.isdir(data_dir):  # a misspelt folder would begin a download
-    raise ValueError(f"`data_dir` must be an existing folder, received '{data_dir}'. "
-                     'The default, data_dir=None, is the subset bundled with the package.')
+    raise ArgumentError(f"`data_dir` must be an existing folder, received '{data_dir}'. "
+                        'The default, data_dir=None, is the subset bundled with the package.')
   else:
     examples = _read_full(tfds, split, data_dir)
   # TFDS shuffles while preparing, so that only the ids give every copy of the set the same order.
@@ -74,7 +75,7 @@ def _read_full(tfds, split, data_dir):
     builder.download_and_prepare()
     return _read(tfds, builder, split)
   except Exception as e:  # of TFDS, TensorFlow, JSON, the network or the file system
-    raise ValueError(
+    raise ArgumentError(
         f"`data_dir` must be a TFDS folder that holds cifar10 or can receive its download, received '{data_dir}'. "
         f"Looked for '{pathlib.Path(data_dir) / 'cifar10'}'; reading or downloading it failed with "
         f'{type(e).__name__}: {e}. The default, data_dir=None, is the subset bundled with the package.') from e
@@ -95,12 +96,12 @@ def train_validation_split(images, labels, validation_images, seed):
   """
   classes, counts = np.unique(labels, return_counts=True)
   if validation_images <= 0 or validation_images % len(classes):
-    raise ValueError(f'`validation_images` must be a positive multiple of the {len(classes)} classes, '
-                     f'received {validation_images}.')
+    raise ArgumentError(f'`validation_images` must be a positive multiple of the {len(classes)} classes, '
+                        f'received {validation_images}.')
   per_class = validation_images // len(classes)
   if per_class >= counts.min():
-    raise ValueError(f'`validation_images` must leave training images of every class, received {validation_images}, '
-                     f'{per_class} a class, of which the smallest has {counts.min()}.')
+    raise ArgumentError(f'`validation_images` must leave training images of every class, received {validation_images}, '
+                        f'{per_class} a class, of which the smallest has {counts.min()}.')
   rng = np.random.default_rng(seed)
   held_out = np.zeros(len(labels), bool)
   for c in classes:
@@ -117,7 +118,7 @@ def downscale(images, size):
   """
   height = images.shape[1]
   if size <= 0 or height % size:
-    raise ValueError(f"`size` must divide the images' height {height}, received {size}.")
+    raise ArgumentError(f"`size` must divide the images' height {height}, received {size}.")
   factor = height // size
   # A sum of strided slices is several times faster than the mean over a reshaped array.
   total = np.zeros(images[:, ::factor, ::factor].shape, np.uint32)
@@ -153,8 +154,8 @@ def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, 
   """
   height, width = _check_images(images, labels, batch_size)
   if not 0 < crop_size <= min(height, width):
-    raise ValueError(f'`crop_size` must be from 1 to {min(height, width)}, the size of the images, '
-                     f'received {crop_size}.')
+    raise ArgumentError(f'`crop_size` must be from 1 to {min(height, width)}, the size of the images, '
+                        f'received {crop_size}.')
   with tf.device('CPU:0'):  # where tf.data runs; on a GPU they would be copied back for each dataset
     pixels = tf.reshape(tf.convert_to_tensor(images), [-1, images.shape[-1]])
     labels = tf.convert_to_tensor(labels)
@@ -262,11 +263,11 @@ def _check_images(images, labels, batch_size):
   """Returns the images' height and width; ValueError for wrong shapes or sizes."""
   shape = tuple(images.shape)
   if len(shape) != 4 or shape[-1] != 3 or not shape[0]:
-    raise ValueError(f'`images` must be [N, H, W, 3], received {list(shape)}.')
+    raise ArgumentError(f'`images` must be [N, H, W, 3], received {list(shape)}.')
   if tuple(labels.shape) != shape[:1]:
-    raise ValueError(f'`labels` must be [{shape[0]}] as the images, received {list(labels.shape)}.')
+    raise ArgumentError(f'`labels` must be [{shape[0]}] as the images, received {list(labels.shape)}.')
   if batch_size <= 0:
-    raise ValueError(f'`batch_size` must be positive, received {batch_size}.')
+    raise ArgumentError(f'`batch_size` must be positive, received {batch_size}.')
   return shape[1:3]
 
 
@@ -289,7 +290,7 @@ class Cifar10:
   def check(self) -> None:
     """Raises ValueError if the data cannot be read."""
     if self.padding < 0:
-      raise ValueError(f'`padding` must not be negative, received {self.padding}.')
+      raise ArgumentError(f'`padding` must not be negative, received {self.padding}.')
     load_split('train', self.data_dir)
     load_split('test', self.data_dir)
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from evonorm_tf.data import imagenet_augmentation
 from evonorm_tf.data import imagenet_files
 from evonorm_tf.data import record_streams
+from evonorm_tf.errors import ArgumentError
 
 _RESIZE_METHODS = ('area', 'bicubic', 'bilinear', 'gaussian', 'lanczos3', 'lanczos5', 'mitchellcubic', 'nearest')
 _SPARES = 64  # the first records; those that can be read take the places of unreadable ones
@@ -64,17 +65,17 @@ class ImageNet:
   def __post_init__(self):
     for name in ('num_classes', 'train_images', 'validation_images', 'image_size', 'shuffle_buffer'):
       if getattr(self, name) <= 0:
-        raise ValueError(f'`{name}` must be positive, received {getattr(self, name)}.')
+        raise ArgumentError(f'`{name}` must be positive, received {getattr(self, name)}.')
     if not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
-      raise ValueError(f'`crop_area` must be (least, greatest) part above 0 and up to 1, received {self.crop_area}.')
+      raise ArgumentError(f'`crop_area` must be (least, greatest) part above 0 and up to 1, received {self.crop_area}.')
     if self.randaugment_layers < 0:
-      raise ValueError(f'`randaugment_layers` must not be negative, received {self.randaugment_layers}.')
+      raise ArgumentError(f'`randaugment_layers` must not be negative, received {self.randaugment_layers}.')
     if not 0 <= self.randaugment_magnitude <= 10:
-      raise ValueError(f'`randaugment_magnitude` must be from 0 to 10, received {self.randaugment_magnitude}.')
+      raise ArgumentError(f'`randaugment_magnitude` must be from 0 to 10, received {self.randaugment_magnitude}.')
     if not 0 < self.center_crop_fraction <= 1:
-      raise ValueError(f'`center_crop_fraction` must be above 0 and up to 1, received {self.center_crop_fraction}.')
+      raise ArgumentError(f'`center_crop_fraction` must be above 0 and up to 1, received {self.center_crop_fraction}.')
     if self.resize_method not in _RESIZE_METHODS:
-      raise ValueError(f'`resize_method` must be one of {_RESIZE_METHODS}, received {self.resize_method!r}.')
+      raise ArgumentError(f'`resize_method` must be one of {_RESIZE_METHODS}, received {self.resize_method!r}.')
 
   def check(self):
     """Raises ValueError where images are missing or none can be read; it says what to prepare, where and how."""
@@ -215,9 +216,9 @@ class ImageNet:
     pattern = getattr(self, f'{split}_files')
     images = getattr(self, f'{split}_images')
     if (self.data_dir is None) == (pattern is None):
-      raise ValueError(f'ImageNet needs either `data_dir`, the TFDS folder of imagenet2012, or `train_files` and '
-                       f'`validation_files`, globs of TFRecords, received {self.data_dir!r} and {self.train_files!r}, '
-                       f'{self.validation_files!r}.')
+      raise ArgumentError(f'ImageNet needs either `data_dir`, the TFDS folder of imagenet2012, or `train_files` and '
+                          f'`validation_files`, globs of TFRecords, received {self.data_dir!r} and {self.train_files!r}, '
+                          f'{self.validation_files!r}.')
     if self.data_dir is not None:
       files = imagenet_files.find_tfds(self.data_dir, split, f'{split}_images', images)
     else:
@@ -231,13 +232,13 @@ class ImageNet:
       return files, record_streams.readable_records(
           record_streams.ordered_records(files.paths, images), _SPARES, decode)
     except ValueError as e:
-      raise ValueError(f"The {split} images in '{self.data_dir or pattern}' cannot be used. {e}") from e
+      raise ArgumentError(f"The {split} images in '{self.data_dir or pattern}' cannot be used. {e}") from e
 
 
 def _pipeline(batch_size, input_context):
   """Returns the context, by default that of one pipeline for one replica, and the batch size of a replica."""
   if batch_size <= 0:
-    raise ValueError(f'`batch_size` must be positive, received {batch_size}.')
+    raise ArgumentError(f'`batch_size` must be positive, received {batch_size}.')
   context = input_context or tf.distribute.InputContext()
   return context, context.get_per_replica_batch_size(batch_size)
 

@@ -6,6 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from evonorm_tf.data.tfds import import_tfds
+from evonorm_tf.errors import ArgumentError
 
 _ARCHIVES = {'train': 'ILSVRC2012_img_train.tar', 'validation': 'ILSVRC2012_img_val.tar'}
 _SHARDS = {'train': 'train-00000-of-01024', 'validation': 'validation-00000-of-00128'}
@@ -60,16 +61,16 @@ def find_tfds(data_dir, split, images_field, images):
     split_info = info.splits[split]
     paths = tuple(str(path) for path in split_info.filepaths)
   except Exception as e:  # of TFDS, JSON or the file system
-    raise ValueError(_tfds_advice(data_dir, split, f'Reading it failed with {type(e).__name__}: {e}')) from e
+    raise ArgumentError(_tfds_advice(data_dir, split, f'Reading it failed with {type(e).__name__}: {e}')) from e
   absent = [path for path in paths if not tf.io.gfile.exists(path)]
   if absent:
-    raise ValueError(_tfds_advice(data_dir, split, f"{len(absent)} of {len(paths)} files are missing: '{absent[0]}'."))
+    raise ArgumentError(_tfds_advice(data_dir, split, f"{len(absent)} of {len(paths)} files are missing: '{absent[0]}'."))
   if info.file_format != tfds.core.FileFormat.TFRECORD:
-    raise ValueError(f"`data_dir` must hold imagenet2012 as tfrecord files, received '{data_dir}' with "
-                     f'{info.file_format.value} files.')
+    raise ArgumentError(f"`data_dir` must hold imagenet2012 as tfrecord files, received '{data_dir}' with "
+                        f'{info.file_format.value} files.')
   if split_info.num_examples != images:
-    raise ValueError(f'`{images_field}` must be {split_info.num_examples}, for so many are in '
-                     f"'{data_dir}', received {images}.")
+    raise ArgumentError(f'`{images_field}` must be {split_info.num_examples}, for so many are in '
+                        f"'{data_dir}', received {images}.")
   return RecordFiles(paths, 'image', 'label', first_label=0)
 
 
@@ -100,7 +101,7 @@ def find_files(field, pattern, split, first_label, images_field, images):
   """
   paths = tuple(sorted(tf.io.gfile.glob(pattern)))
   if not paths:
-    raise ValueError(
+    raise ArgumentError(
         f"`{field}` must match TFRecord files of ImageNet's {split} images, received '{pattern}', which matches none. "
         f'They are usually called {_SHARDS[split]} and so on; each record is a tf.Example with the features '
         f'image/encoded (a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare '
@@ -108,10 +109,10 @@ def find_files(field, pattern, split, first_label, images_field, images):
   try:
     in_first = sum(1 for _ in tf.data.TFRecordDataset(paths[0]))
   except tf.errors.OpError as e:
-    raise ValueError(f"`{field}` must match TFRecord files, received '{pattern}'; reading '{paths[0]}' failed with "
-                     f'{type(e).__name__}: {e}') from e
+    raise ArgumentError(f"`{field}` must match TFRecord files, received '{pattern}'; reading '{paths[0]}' failed with "
+                        f'{type(e).__name__}: {e}') from e
   estimate = in_first * len(paths)
   if not estimate / 2 <= images <= estimate * 2:
-    raise ValueError(f"`{images_field}` must be the number of records in '{pattern}', received {images}: {len(paths)} "
-                     f'files, of which the first has {in_first} records, hold about {estimate}.')
+    raise ArgumentError(f"`{images_field}` must be the number of records in '{pattern}', received {images}: {len(paths)} "
+                        f'files, of which the first has {in_first} records, hold about {estimate}.')
   return RecordFiles(paths, 'image/encoded', 'image/class/label', first_label)

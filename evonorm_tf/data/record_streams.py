@@ -10,6 +10,8 @@ import threading
 from absl import logging
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
+
 _FILES_AT_ONCE = 16
 _RECORDS_OF_A_FILE = 16  # in a row
 _FIRST_VERDICT = 1000  # records
@@ -144,7 +146,7 @@ def _report(split, seen, skipped, decode, position, record):
     message = (f'{skipped} of the first {seen} {split} records cannot be read. The latest: '
                f'{_cause(decode, position, record)}')
     if too_many:
-      raise ValueError(message)
+      raise ArgumentError(message)
     logging.warning('%s', message)
 
 
@@ -173,5 +175,5 @@ def readable_records(records, count, decode):
     except tf.errors.OpError as e:
       cause = f'{type(e).__name__}: {e}'
   if not readable:
-    raise ValueError(f'None of the first {count} records can be read. The latest: {cause}')
+    raise ArgumentError(f'None of the first {count} records can be read. The latest: {cause}')
   return readable

@@ -9,6 +9,8 @@ import os
 
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
+
 STRATEGIES = ('one_device', 'mirrored', 'multi_worker_mirrored', 'tpu')
 _TF_CONFIG = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -34,9 +36,9 @@ def get_strategy(strategy: str = 'one_device', tpu: str | None = None) -> tf.dis
 @functools.lru_cache(maxsize=None)  # not on `get_strategy`: a default that is left out or given would make two
 def _make_strategy(strategy: str, tpu: str | None) -> tf.distribute.Strategy:
   if strategy not in STRATEGIES:
-    raise ValueError(f'`strategy` must be one of {STRATEGIES}, received {strategy!r}.')
+    raise ArgumentError(f'`strategy` must be one of {STRATEGIES}, received {strategy!r}.')
   if tpu is not None and strategy != 'tpu':
-    raise ValueError(f"`tpu` is for strategy='tpu', received {tpu!r} for {strategy!r}.")
+    raise ArgumentError(f"`tpu` is for strategy='tpu', received {tpu!r} for {strategy!r}.")
   if strategy == 'multi_worker_mirrored':
     _check_hosts()
     gpus = len(tf.config.list_physical_devices('GPU'))  # to count the logical ones is to use TensorFlow
@@ -59,5 +61,5 @@ def _check_hosts() -> None:
   except (ValueError, KeyError, TypeError, IndexError):
     is_right = False
   if not is_right:
-    raise ValueError("`strategy='multi_worker_mirrored'` needs an environment variable TF_CONFIG such as "
-                     f'{_TF_CONFIG}, received {text!r}.')
+    raise ArgumentError("`strategy='multi_worker_mirrored'` needs an environment variable TF_CONFIG such as "
+                        f'{_TF_CONFIG}, received {text!r}.')

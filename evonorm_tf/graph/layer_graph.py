@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.output.markdown import one_line
 
@@ -18,7 +19,7 @@ FORMAT, VERSION = 'evonorm_tf.graph.layer_graph', 1
 MAX_NODES = 1000  # a bound on files, far above the paper's 10 intermediate nodes
 
 
-class LayerGraphError(ValueError):
+class LayerGraphError(ArgumentError):
   """A graph or graph file that is not valid. The message names the node and what is wrong with it."""
 
 

@@ -11,6 +11,7 @@ others, and not learned.
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.layers import addons
 from evonorm_tf.layers.keras2 import NormActLayer
@@ -42,7 +43,7 @@ class BaselineLayer(tf_keras.layers.Layer):
                beta_constraint=None, gamma_constraint=None, **kwargs):
     super().__init__(**kwargs)
     if not epsilon > 0:
-      raise ValueError(f'`epsilon` must be positive, received {epsilon}.')
+      raise ArgumentError(f'`epsilon` must be positive, received {epsilon}.')
     self.activation = tf_keras.activations.get(activation)
     self.nonlinearity = nonlinearity
     self.epsilon = epsilon
@@ -148,7 +149,7 @@ class BatchNormAct(BaselineLayer):
   def __init__(self, activation='relu', momentum=0.9, synchronized=False, **kwargs):
     super().__init__(activation=activation, **kwargs)
     if not 0 <= momentum <= 1:
-      raise ValueError(f'`momentum` must lie in [0, 1], received {momentum}.')
+      raise ArgumentError(f'`momentum` must lie in [0, 1], received {momentum}.')
     self.momentum = momentum
     self.synchronized = synchronized
 
@@ -180,7 +181,7 @@ class GroupNormAct(BaselineLayer):
   def __init__(self, activation='relu', groups=32, **kwargs):
     super().__init__(activation=activation, **kwargs)
     if groups < 1 and groups != -1:
-      raise ValueError(f'`groups` must be at least 1, or -1 for one channel a group, received {groups}.')
+      raise ArgumentError(f'`groups` must be at least 1, or -1 for one channel a group, received {groups}.')
     self.groups = groups
 
   def get_config(self):

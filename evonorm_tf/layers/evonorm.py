@@ -10,6 +10,7 @@ How they are computed is told by `fused`. The classes are bodies of layers, as i
 
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers import fused
 from evonorm_tf.layers import moments
 from evonorm_tf.layers.norm_act_body import check_groups
@@ -72,7 +73,7 @@ class BatchSeries(MovingAverages, EvoNorm):
     super().__init__(**kwargs)
     self._set_momentum(momentum)
     if synchronized and self.jit_compile:
-      raise ValueError('`jit_compile=True` is not available with `synchronized=True`.')
+      raise ArgumentError('`jit_compile=True` is not available with `synchronized=True`.')
     self.synchronized = synchronized
 
   @property

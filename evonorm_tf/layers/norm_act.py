@@ -7,6 +7,7 @@ import typing
 
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import baselines
 from evonorm_tf.layers import keras2
@@ -76,5 +77,5 @@ def _resolve(spec, norm_acts, graph_layer) -> tuple[type, dict]:
     return graph_layer, {'graph': LayerGraph.load(spec)}
   if spec not in norm_acts:
     known = ', '.join(sorted(norm_acts))
-    raise ValueError(f'`spec` must be one of {known}, or the path of a layer graph (.json), received {spec!r}.')
+    raise ArgumentError(f'`spec` must be one of {known}, or the path of a layer graph (.json), received {spec!r}.')
   return norm_acts[spec]

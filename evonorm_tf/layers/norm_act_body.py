@@ -6,6 +6,8 @@ Keras 3.
 
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
+
 RANKS = (2, 5)
 
 
@@ -40,7 +42,7 @@ class NormActBody:
                gamma_constraint=None, beta_constraint=None, v1_constraint=None, **kwargs):
     super().__init__(**kwargs)
     if not epsilon > 0:
-      raise ValueError(f'`epsilon` must be positive, received {epsilon}.')
+      raise ArgumentError(f'`epsilon` must be positive, received {epsilon}.')
     self.nonlinearity = nonlinearity
     self.epsilon = epsilon
     self.center = center
@@ -114,16 +116,16 @@ def check_input_shape(input_shape) -> tf.TensorShape:
   """Returns the shape; raises ValueError unless it is [N, ..., C] of rank 2 to 5 with C known."""
   shape = tf.TensorShape(input_shape)
   if shape.rank is None or not RANKS[0] <= shape.rank <= RANKS[1]:
-    raise ValueError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape {shape}.')
+    raise ArgumentError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape {shape}.')
   if shape[-1] is None:
-    raise ValueError(f'The channel axis of the input must be known, received shape {shape}.')
+    raise ArgumentError(f'The channel axis of the input must be known, received shape {shape}.')
   return shape
 
 
 def check_groups(groups: int) -> None:
   """Raises ValueError unless `groups`, the number of channel groups, is a positive integer."""
   if not isinstance(groups, int) or groups < 1:
-    raise ValueError(f'`groups` must be a positive integer, received {groups!r}.')
+    raise ArgumentError(f'`groups` must be a positive integer, received {groups!r}.')
 
 
 def _get_each(module, **identifiers) -> dict:
@@ -141,7 +143,7 @@ class MovingAverages:
 
   def _set_momentum(self, momentum: float) -> None:
     if not 0 <= momentum <= 1:
-      raise ValueError(f'`momentum` must lie in [0, 1], received {momentum}.')
+      raise ArgumentError(f'`momentum` must lie in [0, 1], received {momentum}.')
     self.momentum = momentum
 
   def _add_moving_average(self, name: str, shape, initializer) -> tf.Variable:

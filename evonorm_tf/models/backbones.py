@@ -25,6 +25,7 @@ from official.vision.configs import backbones
 from official.vision.modeling.backbones.factory import register_backbone_builder
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.models.efficientnet import build_efficientnet_backbone
 from evonorm_tf.models.mnasnet import build_mnasnet_b1_backbone
@@ -105,7 +106,7 @@ def make_config(backbone: NormActBackbone, norm_act, norm_act_options: dict) -> 
   """
   types = [f.name for f in dataclasses.fields(Backbone) if f.default_factory is type(backbone)]
   if not types:
-    raise ValueError(f'`backbone` must be a configuration of `evonorm_tf.models.backbones`, received {backbone!r}.')
+    raise ArgumentError(f'`backbone` must be a configuration of `evonorm_tf.models.backbones`, received {backbone!r}.')
   settings = {**backbone.as_dict(), 'norm_act': str(norm_act), 'norm_act_options': dict(norm_act_options)}
   config = Backbone(type=types[0])
   config.override({types[0]: settings})

@@ -8,6 +8,7 @@ BN-SiLU; the activation here is `norm_act`'s, except inside squeeze-and-excite.
 import dataclasses
 
 from evonorm_tf import checks
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
@@ -58,7 +59,7 @@ STAGES = (
 def get_variant(variant: str) -> Variant:
   """Returns the coefficients of 'b0' to 'b7'."""
   if variant not in VARIANTS:
-    raise ValueError(f'`variant` must be one of {list(VARIANTS)}, received {variant!r}.')
+    raise ArgumentError(f'`variant` must be one of {list(VARIANTS)}, received {variant!r}.')
   return VARIANTS[variant]
 
 

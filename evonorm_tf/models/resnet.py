@@ -21,6 +21,7 @@ import dataclasses
 import tf_keras
 
 from evonorm_tf import checks
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
@@ -59,8 +60,8 @@ def get_form(depth: int) -> Form:
     return _IMAGENET_FORMS[depth]
   if isinstance(depth, int) and depth >= 8 and depth % 6 == 2:
     return Form((depth // 6,) * 3, _CIFAR_WIDTHS, bottleneck=False, imagenet_stem=False)
-  raise ValueError(f'`depth` must be one of {sorted(_IMAGENET_FORMS)} (ImageNet form) or 6n+2 (CIFAR form: 8, 14, 20, '
-                   f'32, 44, 56, 110, ...), received {depth!r}.')
+  raise ArgumentError(f'`depth` must be one of {sorted(_IMAGENET_FORMS)} (ImageNet form) or 6n+2 (CIFAR form: 8, 14, 20, '
+                      f'32, 44, 56, 110, ...), received {depth!r}.')
 
 
 def scale_form(form: Form, width_multiplier: float, depth_multiplier: float) -> Form:

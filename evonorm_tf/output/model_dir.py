@@ -8,8 +8,10 @@ import os
 import pathlib
 from typing import IO
 
+from evonorm_tf.errors import ArgumentError
 
-class ModelDirError(ValueError):
+
+class ModelDirError(ArgumentError):
   """A `model_dir` that cannot be used. The message names the file and what is wrong."""
 
 

@@ -4,6 +4,7 @@ from official.core import train_utils
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import write_json
 from evonorm_tf.training.moving_average import MovingAverage
 from evonorm_tf.training.resumable import ResumableTrainer
@@ -13,7 +14,7 @@ def latest_checkpoint(folder: str) -> str:
   """Returns the path of the newest checkpoint in a folder; ValueError if there is none."""
   checkpoint = tf.train.latest_checkpoint(folder)
   if not checkpoint:
-    raise ValueError(f"`model_dir` must hold a checkpoint, found none in '{folder}'. Train first (--mode=train).")
+    raise ArgumentError(f"`model_dir` must hold a checkpoint, found none in '{folder}'. Train first (--mode=train).")
   return checkpoint
 
 
@@ -22,7 +23,7 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
   try:
     checkpoint.restore(path).expect_partial().assert_existing_objects_matched()
   except AssertionError as e:
-    raise ValueError(f"The checkpoint '{path}' is of another model or optimizer: {e}") from e
+    raise ArgumentError(f"The checkpoint '{path}' is of another model or optimizer: {e}") from e
 
 
 class CheckpointManager(tf.train.CheckpointManager):

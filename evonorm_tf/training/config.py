@@ -7,6 +7,7 @@ from official.core import config_definitions
 from evonorm_tf import checks
 from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.devices.strategy import STRATEGIES
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.training.optimization import Optimization
@@ -23,8 +24,8 @@ def make_strategy(strategy: str, tpu: str | None, batch_size: int, mode: str):
     return get_strategy('one_device')  # an export is one device's work
   result = get_strategy(strategy, tpu)
   if batch_size % result.num_replicas_in_sync:
-    raise ValueError(f'`batch_size` must be a multiple of the {result.num_replicas_in_sync} replicas, received '
-                     f'{batch_size}.')
+    raise ArgumentError(f'`batch_size` must be a multiple of the {result.num_replicas_in_sync} replicas, received '
+                        f'{batch_size}.')
   return result
 
 
@@ -60,8 +61,8 @@ def trainer_config(train_images: int, optimization: Optimization, batch_size: in
   steps_per_epoch = train_images / batch_size
   steps = round(epochs * steps_per_epoch)
   if not steps:
-    raise ValueError(f'`epochs` must amount to one step of {batch_size} images, received {epochs} of '
-                     f'{train_images} images.')
+    raise ArgumentError(f'`epochs` must amount to one step of {batch_size} images, received {epochs} of '
+                        f'{train_images} images.')
   evaluations = max(1, round(epochs / epochs_between_evaluations))
   config = loop_config(
       steps, steps_per_loop, math.ceil(steps / evaluations),
@@ -125,14 +126,14 @@ def check_norm_act(norm_act, norm_act_options: dict) -> None:
   try:
     get_norm_act(norm_act, **norm_act_options)
   except TypeError as e:
-    raise ValueError(f'`norm_act_options` must be arguments of {norm_act!r}, received {norm_act_options}: {e}') from e
+    raise ArgumentError(f'`norm_act_options` must be arguments of {norm_act!r}, received {norm_act_options}: {e}') from e
 
 
 def check_jit_compile(jit_compile: bool, norm_act_options: dict, strategy: str) -> None:
   """Raises ValueError where XLA would compile what replicas do together."""
   if jit_compile and strategy != 'one_device':
-    raise ValueError(f"`jit_compile=True` needs strategy='one_device', received {strategy!r}: replicas do not meet "
-                     'inside XLA.')
+    raise ArgumentError(f"`jit_compile=True` needs strategy='one_device', received {strategy!r}: replicas do not meet "
+                        'inside XLA.')
   if jit_compile and norm_act_options.get('synchronized'):
-    raise ValueError("`jit_compile=True` needs statistics that are not synchronized, received `norm_act_options` "
-                     f'{norm_act_options}.')
+    raise ArgumentError("`jit_compile=True` needs statistics that are not synchronized, received `norm_act_options` "
+                        f'{norm_act_options}.')

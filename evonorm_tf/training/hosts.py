@@ -9,6 +9,8 @@ import os
 
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
+
 _IN_MEMORY = 'ram://evonorm_tf'  # TensorFlow's own file system, gone with the process
 
 
@@ -36,4 +38,4 @@ def check_same_step(strategy: tf.distribute.Strategy, global_step: tf.Variable) 
   replicas = strategy.run(lambda: tf.reshape(global_step, [1]))
   steps = sorted(set(strategy.gather(replicas, axis=0).numpy().tolist()))
   if len(steps) > 1:
-    raise ValueError(f'`model_dir` must be a folder that all hosts share, but their checkpoints are of steps {steps}.')
+    raise ArgumentError(f'`model_dir` must be a folder that all hosts share, but their checkpoints are of steps {steps}.')

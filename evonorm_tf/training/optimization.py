@@ -12,6 +12,7 @@ from official.modeling.optimization import optimizer_factory
 import tf_keras
 
 from evonorm_tf import checks
+from evonorm_tf.errors import ArgumentError
 
 REFERENCE_BATCH = 256  # images
 DECAYS = ('constant', 'cosine', 'stepwise', 'exponential')
@@ -50,25 +51,25 @@ class Optimization:
 
   def __post_init__(self):
     if self.decay not in DECAYS:
-      raise ValueError(f'`decay` must be one of {DECAYS}, received {self.decay!r}.')
+      raise ArgumentError(f'`decay` must be one of {DECAYS}, received {self.decay!r}.')
     boundaries = list(self.boundaries)
     if self.decay == 'stepwise' and (not boundaries or boundaries != sorted(set(boundaries)) or boundaries[0] <= 0):
-      raise ValueError(f"`boundaries` must be rising epochs for decay='stepwise', received {self.boundaries}.")
+      raise ArgumentError(f"`boundaries` must be rising epochs for decay='stepwise', received {self.boundaries}.")
     checks.check_positive(
         learning_rate=self.learning_rate, decay_epochs=self.decay_epochs, decay_rate=self.decay_rate)
     if not 0 <= self.warmup_epochs < math.inf:
-      raise ValueError(f'`warmup_epochs` must not be negative, received {self.warmup_epochs}.')
+      raise ArgumentError(f'`warmup_epochs` must not be negative, received {self.warmup_epochs}.')
     if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-      raise ValueError(f'`ema_decay` must lie in (0, 1) or be None, received {self.ema_decay}.')
+      raise ArgumentError(f'`ema_decay` must lie in (0, 1) or be None, received {self.ema_decay}.')
     self._check_optimizer()
 
   def _check_optimizer(self) -> None:
     if self.optimizer not in OPTIMIZERS:
-      raise ValueError(f'`optimizer` must be one of {OPTIMIZERS}, received {self.optimizer!r}.')
+      raise ArgumentError(f'`optimizer` must be one of {OPTIMIZERS}, received {self.optimizer!r}.')
     is_legacy = issubclass(
         optimizer_factory.LEGACY_OPTIMIZERS_CLS[self.optimizer], tf_keras.optimizers.legacy.Optimizer)
     if self.ema_decay is not None and not is_legacy:
-      raise ValueError(f'`ema_decay` must be None for optimizer={self.optimizer!r}, received {self.ema_decay}.')
+      raise ArgumentError(f'`ema_decay` must be None for optimizer={self.optimizer!r}, received {self.ema_decay}.')
     self.config(REFERENCE_BATCH, steps_per_epoch=1., steps=math.ceil(self.warmup_epochs) + 1)
 
   def config(self, batch_size: int, steps_per_epoch: float, steps: int) -> optimization.OptimizationConfig:
@@ -84,8 +85,8 @@ class Optimization:
         'learning_rate': {'type': decay, decay: schedule}}
     warmup_steps = round(self.warmup_epochs * steps_per_epoch)
     if warmup_steps >= steps and self.decay == 'cosine':
-      raise ValueError(f"`warmup_epochs` must be fewer than those of training for decay='cosine', received "
-                       f'{self.warmup_epochs}, which are {warmup_steps} of {steps} steps: the rate would always be 0.')
+      raise ArgumentError(f"`warmup_epochs` must be fewer than those of training for decay='cosine', received "
+                          f'{self.warmup_epochs}, which are {warmup_steps} of {steps} steps: the rate would always be 0.')
     if warmup_steps:
       config['warmup'] = {'type': 'linear', 'linear': {'warmup_steps': warmup_steps, 'warmup_learning_rate': 0.}}
     if self.ema_decay is not None:
@@ -94,8 +95,8 @@ class Optimization:
     try:
       result.override(config, is_strict=True)
     except (KeyError, TypeError) as e:
-      raise ValueError(f'`options` must be those of Model Garden for {self.optimizer!r}, received {self.options}: '
-                       f'{e.args[0]}') from e
+      raise ArgumentError(f'`options` must be those of Model Garden for {self.optimizer!r}, received {self.options}: '
+                          f'{e.args[0]}') from e
     return result
 
   def _schedule(self, rate: float, steps_per_epoch: float, steps: int) -> tuple[str, dict]:

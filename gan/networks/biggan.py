@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import checks
+from evonorm_tf.errors import ArgumentError
 from gan.networks.blocks import DiscriminatorBlock
 from gan.networks.blocks import GeneratorBlock
 from gan.networks.conditional import ConditionalNormAct
@@ -101,7 +102,7 @@ class Generator(tf_keras.Model):
     del training  # the layers find it in Keras's context
     z, labels = inputs
     if z.shape[-1] != self.z_size:
-      raise ValueError(f'`z` must be [N, {self.z_size}], received shape {z.shape}.')
+      raise ArgumentError(f'`z` must be [N, {self.z_size}], received shape {z.shape}.')
     first, *chunks = tf.split(z, self.num_chunks, -1)
     label_condition = self.embed(labels)
     x = self.first(first)
@@ -167,7 +168,7 @@ class Discriminator(tf_keras.Model):
     del training  # the layers find it in Keras's context
     x, labels = inputs
     if x.shape[1:3] != (self.resolution, self.resolution):
-      raise ValueError(f'`images` must be [N, {self.resolution}, {self.resolution}, 3], received shape {x.shape}.')
+      raise ArgumentError(f'`images` must be [N, {self.resolution}, {self.resolution}, 3], received shape {x.shape}.')
     for block, attention in zip(self.blocks, self.attentions):
       x = block(x)
       if attention is not None:
@@ -178,18 +179,18 @@ class Discriminator(tf_keras.Model):
 
 def _look_up(widths: dict, resolution: int):
   if resolution not in widths:
-    raise ValueError(f'`resolution` must be one of {list(widths)}, received {resolution!r}.')
+    raise ArgumentError(f'`resolution` must be one of {list(widths)}, received {resolution!r}.')
   return widths[resolution]
 
 
 def _count_chunks(z_size: int, num_blocks: int, shared_size: int | None) -> int:
   """Returns the number of chunks of a hierarchical z; raises ValueError where there is none."""
   if shared_size is None:
-    raise ValueError('`hierarchical=True` needs a `shared_size`, received None: without a shared embedding a condition '
-                     'is a label alone.')
+    raise ArgumentError('`hierarchical=True` needs a `shared_size`, received None: without a shared embedding a condition '
+                        'is a label alone.')
   if z_size % (num_blocks + 1):
-    raise ValueError(f'`z_size` must be a multiple of {num_blocks + 1}, one chunk for the first map and each of the '
-                     f'{num_blocks} blocks, received {z_size}.')
+    raise ArgumentError(f'`z_size` must be a multiple of {num_blocks + 1}, one chunk for the first map and each of the '
+                        f'{num_blocks} blocks, received {z_size}.')
   return num_blocks + 1
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from gan.networks import spectral_norm
 
 # By name, for Keras draws the same values again from an initializer object that is used twice.
@@ -31,7 +32,7 @@ class WeightLayers:
 
   def __post_init__(self):
     if self.initializer not in INITIALIZERS:
-      raise ValueError(f'`initializer` must be one of {list(INITIALIZERS)}, received {self.initializer!r}.')
+      raise ArgumentError(f'`initializer` must be one of {list(INITIALIZERS)}, received {self.initializer!r}.')
 
   def convolution(self, channels: int, size: int, name: str, use_bias: bool = True) -> tf_keras.layers.Layer:
     """Returns a convolution by size×size, of stride 1, that keeps the size of the maps."""

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
+
 
 def check_samples(name: str, values, least: int, reason: str, columns: int | None = None) -> np.ndarray:
   """Returns samples as float64 `[N, D]`.
@@ -18,11 +20,11 @@ def check_samples(name: str, values, least: int, reason: str, columns: int | Non
   """
   values = np.asarray(values)
   if values.ndim != 2 or 0 in values.shape[1:] or columns not in (None, values.shape[1]):
-    raise ValueError(f'`{name}` must be [N, {columns or "D"}], received {list(values.shape)}.')
+    raise ArgumentError(f'`{name}` must be [N, {columns or "D"}], received {list(values.shape)}.')
   if len(values) < least:
-    raise ValueError(f'`{name}` must hold at least {least} samples, {reason}; received {len(values)}.')
+    raise ArgumentError(f'`{name}` must hold at least {least} samples, {reason}; received {len(values)}.')
   bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
   if bad.size:
-    raise ValueError(f'`{name}` must be finite; {bad.size} of {len(values)} samples are not, sample {bad[0]} is the '
-                     'first.')
+    raise ArgumentError(f'`{name}` must be finite; {bad.size} of {len(values)} samples are not, sample {bad[0]} is the '
+                        'first.')
   return values.astype(np.float64, copy=False)

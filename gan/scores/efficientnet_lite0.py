@@ -11,6 +11,7 @@ pixels the larger part at the lower right), and were stored under the names of a
 import numpy as np
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.models.efficientnet import HEAD_CHANNELS
 from evonorm_tf.models.efficientnet import STAGES
 from evonorm_tf.models.efficientnet import STEM_CHANNELS
@@ -57,14 +58,14 @@ class _Tensors:
     tensor = self._left.pop(name, None)
     if tensor is None or tensor.shape != shape:
       found = 'nothing' if tensor is None else f'shape {list(tensor.shape)}'
-      raise ValueError(f"`weights` must be those of EfficientNet-Lite0 with '{name}' of shape {list(shape)}; "
-                       f"'{self._path}' has {found} there.")
+      raise ArgumentError(f"`weights` must be those of EfficientNet-Lite0 with '{name}' of shape {list(shape)}; "
+                          f"'{self._path}' has {found} there.")
     return tensor
 
   def check_all_taken(self):
     if self._left:
-      raise ValueError(f"`weights` must be those of EfficientNet-Lite0 and nothing else; '{self._path}' has "
-                       f'{sorted(self._left)} besides.')
+      raise ArgumentError(f"`weights` must be those of EfficientNet-Lite0 and nothing else; '{self._path}' has "
+                          f'{sorted(self._left)} besides.')
 
 
 def _features(x, tensors):

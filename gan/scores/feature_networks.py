@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from gan.scores import efficientnet_lite0
 
 
@@ -59,7 +60,7 @@ class FeatureNetwork:
   def __call__(self, images):
     images = tf.cast(images, tf.float32)
     if images.shape.rank != 4 or images.shape[-1] != 3 or None in images.shape[1:].as_list():
-      raise ValueError(f'`images` must be [N, H, W, 3] of a known size, received {images.shape}.')
+      raise ArgumentError(f'`images` must be [N, H, W, 3] of a known size, received {images.shape}.')
     features, logits = self._model(self._scale(resize(images, self.image_size)), training=False)
     return features, logits
 
@@ -129,7 +130,7 @@ def _digest(path: str) -> str:
   try:
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()[:8]
   except OSError as e:
-    raise ValueError(f"`weights` must be the path of a file that can be read, received '{path}': {e}.") from e
+    raise ArgumentError(f"`weights` must be the path of a file that can be read, received '{path}': {e}.") from e
 
 
 def _build_inception_v3(weights):
@@ -137,7 +138,7 @@ def _build_inception_v3(weights):
     model = tf_keras.applications.InceptionV3(weights=weights or 'imagenet', classifier_activation=None)
   except Exception as e:  # of the network, HDF5 or a layer's shape
     source = f"'{weights}'" if weights else 'the download (None)'
-    raise ValueError(
+    raise ArgumentError(
         f"`weights` must be the path of keras.applications' Inception-v3 with its classifier, an .h5 file, received "
         f'{source}, which failed with {type(e).__name__}: {e}. Without a network use '
         "`feature_network='efficientnet_lite0'`, whose weights come with a package.") from e
@@ -166,5 +167,5 @@ _KINDS = {
 
 def _get_kind(name):
   if name not in _KINDS:
-    raise ValueError(f'`feature_network` must be one of {list(_KINDS)}, received {name!r}.')
+    raise ArgumentError(f'`feature_network` must be one of {list(_KINDS)}, received {name!r}.')
   return _KINDS[name]

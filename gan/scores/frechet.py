@@ -7,6 +7,8 @@ https://arxiv.org/abs/1706.08500, equation 6.
 import numpy as np
 import scipy.linalg
 
+from evonorm_tf.errors import ArgumentError
+
 
 class RunningMoments:
   """Mean and covariance of samples that come in batches, in float64.
@@ -36,7 +38,7 @@ class RunningMoments:
   def covariance(self) -> np.ndarray:
     """Returns the unbiased covariance `[D, D]`; it takes two samples."""
     if self.count < 2:
-      raise ValueError(f'A covariance takes at least 2 samples, received {self.count}.')
+      raise ArgumentError(f'A covariance takes at least 2 samples, received {self.count}.')
     return self._scatter / (self.count - 1)
 
 
@@ -59,9 +61,9 @@ def frechet_distance(mean_1, covariance_1, mean_2, covariance_2) -> float:
     arrays[name] = array = np.asarray(array, np.float64)
     shape = (dimensions,) if name.startswith('mean') else (dimensions, dimensions)
     if array.shape != shape:
-      raise ValueError(f'`{name}` must be {list(shape)}, received {list(array.shape)}.')
+      raise ArgumentError(f'`{name}` must be {list(shape)}, received {list(array.shape)}.')
     if not np.isfinite(array).all():
-      raise ValueError(f'`{name}` must be finite.')
+      raise ArgumentError(f'`{name}` must be finite.')
   mean_1, covariance_1, mean_2, covariance_2 = arrays.values()
   roots = scipy.linalg.svdvals(_factor(covariance_1).T @ _factor(covariance_2))
   distance = np.sum((mean_1 - mean_2)**2) + np.trace(covariance_1) + np.trace(covariance_2) - 2. * roots.sum()

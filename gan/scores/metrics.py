@@ -11,6 +11,7 @@ They ask for the statistics of real images and for features and logits of genera
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
 from gan.scores.checks import check_samples
 from gan.scores.frechet import frechet_distance
 from gan.scores.frechet import RunningMoments
@@ -41,12 +42,12 @@ def scores(protocol: Protocol, real: RealStatistics, features, logits) -> dict[s
     ValueError: if shapes, or the protocols, do not fit each other, or a value is not finite.
   """
   if real.settings != protocol.statistics_settings():
-    raise ValueError(f'`real` must be statistics by {protocol.statistics_settings()}, received {real.settings}.')
+    raise ArgumentError(f'`real` must be statistics by {protocol.statistics_settings()}, received {real.settings}.')
   features = check_samples('features', features, 2, 'for a covariance', columns=real.mean.size)
   logits = check_samples('logits', logits, 2, 'as features')
   if not len(features) == len(logits) == protocol.samples:
-    raise ValueError(f'`features` and `logits` must hold {protocol.samples} samples, as the protocol has it, received '
-                     f'{len(features)} and {len(logits)}.')
+    raise ArgumentError(f'`features` and `logits` must hold {protocol.samples} samples, as the protocol has it, received '
+                        f'{len(features)} and {len(logits)}.')
   moments = RunningMoments(features.shape[1])
   moments.update(features)
   score, score_std = inception_score(logits, protocol.splits)

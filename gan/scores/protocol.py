@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from evonorm_tf.errors import ArgumentError
 from gan.scores import feature_networks
 
 
@@ -37,12 +38,12 @@ class Protocol:
     for name, minimum in least.items():
       value = getattr(self, name)
       if not isinstance(value, int) or value < minimum:
-        raise ValueError(f'`{name}` must be an integer from {minimum} on, received {value!r}.')
+        raise ArgumentError(f'`{name}` must be an integer from {minimum} on, received {value!r}.')
     for name, needed in (('splits', self.splits), ('neighbours', self.neighbours + 1),
                          ('kid_subset_size', self.kid_subset_size)):
       if self.samples < needed:
-        raise ValueError(f'`samples` must be at least {needed} for `{name}` = {getattr(self, name)}, '
-                         f'received {self.samples}.')
+        raise ArgumentError(f'`samples` must be at least {needed} for `{name}` = {getattr(self, name)}, '
+                            f'received {self.samples}.')
 
   @property
   def network_name(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import replacing
 from gan.scores.feature_networks import FeatureNetwork
 from gan.scores.frechet import RunningMoments
@@ -72,8 +73,8 @@ def real_statistics(protocol: Protocol, images, data_name: str, cache_dir=None,
       _save(path, made_of, statistics)
   least = max(protocol.kid_subset_size, protocol.neighbours + 1)
   if len(statistics.features) < least:
-    raise ValueError(f'`images` must hold at least {least} images, for `kid_subset_size` = {protocol.kid_subset_size} '
-                     f'and `neighbours` = {protocol.neighbours}; {data_name} holds {statistics.images}.')
+    raise ArgumentError(f'`images` must hold at least {least} images, for `kid_subset_size` = {protocol.kid_subset_size} '
+                        f'and `neighbours` = {protocol.neighbours}; {data_name} holds {statistics.images}.')
   return statistics
 
 
@@ -81,10 +82,10 @@ def _iterator_of(images):
   """Returns a function that begins again with the first batch."""
   if isinstance(images, tf.data.Dataset):
     if images.cardinality() == tf.data.INFINITE_CARDINALITY:
-      raise ValueError('`images` must be a finite dataset, received an infinite one.')
+      raise ArgumentError('`images` must be a finite dataset, received an infinite one.')
     return lambda: iter(images)
   if not callable(images):
-    raise ValueError(f'`images` must be a tf.data.Dataset or a function that returns an iterator, received {images!r}.')
+    raise ArgumentError(f'`images` must be a tf.data.Dataset or a function that returns an iterator, received {images!r}.')
   return images
 
 
@@ -92,19 +93,19 @@ def _first_batch(batches):
   """Returns the first batch; ValueError unless it is as real images must be."""
   batch = next(iter(batches), np.zeros(0))
   if isinstance(batch, (tuple, list, dict)):
-    raise ValueError(f'`images` must give batches of images alone, received a {type(batch).__name__} of {len(batch)}.')
+    raise ArgumentError(f'`images` must give batches of images alone, received a {type(batch).__name__} of {len(batch)}.')
   batch = np.asarray(batch)
   if batch.ndim != 4 or batch.shape[-1] != 3 or not len(batch):
-    raise ValueError(f'`images` must give batches [N, H, W, 3], received {list(batch.shape)}.')
+    raise ArgumentError(f'`images` must give batches [N, H, W, 3], received {list(batch.shape)}.')
   if not (batch.min() >= -1 and batch.max() <= 1):
-    raise ValueError(f'`images` must be in [-1, 1], received values from {batch.min()} to {batch.max()}.')
+    raise ArgumentError(f'`images` must be in [-1, 1], received values from {batch.min()} to {batch.max()}.')
   return batch
 
 
 def _checked(network, protocol):
   network = network or protocol.network()
   if network.name != protocol.network_name:
-    raise ValueError(f'`network` must be {protocol.network_name}, as the protocol has it, received {network.name}.')
+    raise ArgumentError(f'`network` must be {protocol.network_name}, as the protocol has it, received {network.name}.')
   return network
 
 
@@ -118,8 +119,8 @@ def _measure(protocol, batches, data_name, network, image_size):
   for batch in batches:
     features = extract(tf.cast(batch, tf.float32)).numpy()
     if not np.isfinite(features).all():
-      raise ValueError(f'`images` must have finite features; of {data_name} image {moments.count} or one of the next '
-                       f'{len(features) - 1} has not.')
+      raise ArgumentError(f'`images` must have finite features; of {data_name} image {moments.count} or one of the next '
+                          f'{len(features) - 1} has not.')
     moments.update(features)
     kept.update(features)
     now = time.monotonic()
@@ -169,7 +170,7 @@ def _load(path, made_of, protocol, data_name) -> RealStatistics | None:
     with np.load(path, allow_pickle=False) as file:
       there = json.loads(str(file['made_of']))
       if there != made_of:
-        raise ValueError(f'it was made of {there}, not of {made_of}')
+        raise ArgumentError(f'it was made of {there}, not of {made_of}')
       return RealStatistics(protocol.statistics_settings(), data_name, int(file['images']), file['mean'],
                             file['covariance'], file['features'])
   except FileNotFoundError:

@@ -11,6 +11,8 @@ import zipfile
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
+
 _MAGIC = 0x1950a86a20f9469cfc6c
 _VERSION = 1001
 _COUNT = np.dtype('<i8')  # of what precedes each storage
@@ -32,28 +34,28 @@ def read_tensors(path) -> dict[str, np.ndarray]:
   """
   try:
     if zipfile.is_zipfile(path):
-      raise ValueError('it is in the zip format of newer versions of PyTorch; torch.save with '
-                       '`_use_new_zipfile_serialization=False` writes the one that is read here')
+      raise ArgumentError('it is in the zip format of newer versions of PyTorch; torch.save with '
+                          '`_use_new_zipfile_serialization=False` writes the one that is read here')
     with open(path, 'rb') as file:
       return _read(file)
   except OSError:
     raise
   except Exception as e:  # a damaged pickle can end in nearly any error
-    raise ValueError(f"'{path}' cannot be read as tensors of PyTorch: {type(e).__name__}: {e}.") from e
+    raise ArgumentError(f"'{path}' cannot be read as tensors of PyTorch: {type(e).__name__}: {e}.") from e
 
 
 def _read(file):
   unpickler = lambda: _TensorUnpickler(file)  # the file holds several pickles
   magic, version, system = (unpickler().load() for _ in range(3))
   if (magic, version) != (_MAGIC, _VERSION) or not system['little_endian']:
-    raise ValueError(f'magic number {magic!r}, version {version!r}, written on {system!r}')
+    raise ArgumentError(f'magic number {magic!r}, version {version!r}, written on {system!r}')
   views = unpickler().load()
   if not isinstance(views, dict) or not all(isinstance(view, _View) for view in views.values()):
-    raise ValueError('it does not hold a dict of tensors')
+    raise ArgumentError('it does not hold a dict of tensors')
   dtypes = {view.storage.key: view.storage.dtype for view in views.values()}
   storages = {key: _read_storage(file, dtypes[key]) for key in unpickler().load()}
   if rest := file.read(1):
-    raise ValueError(f'there is more behind the last tensor, beginning with {rest!r}')
+    raise ArgumentError(f'there is more behind the last tensor, beginning with {rest!r}')
   return {name: _array(storages[view.storage.key], view) for name, view in views.items()}
 
 
@@ -61,7 +63,7 @@ def _read_storage(file, dtype):
   size = int(np.frombuffer(file.read(_COUNT.itemsize), _COUNT)[0])
   data = file.read(size * dtype.itemsize)
   if size < 0 or len(data) != size * dtype.itemsize:
-    raise ValueError(f'a tensor of {size} elements is cut off after {len(data)} bytes')
+    raise ArgumentError(f'a tensor of {size} elements is cut off after {len(data)} bytes')
   return np.frombuffer(data, dtype)
 
 
@@ -69,7 +71,7 @@ def _array(storage, view):
   """Returns a copy of a view, whose strides count elements, in C order."""
   last = view.offset + sum((length - 1) * stride for length, stride in zip(view.shape, view.strides, strict=True))
   if min(view.shape, default=1) < 1 or min((view.offset, *view.strides)) < 0 or last >= len(storage):
-    raise ValueError(f'a tensor of shape {view.shape} reaches beyond its {len(storage)} elements')
+    raise ArgumentError(f'a tensor of shape {view.shape} reaches beyond its {len(storage)} elements')
   strides = [storage.itemsize * stride for stride in view.strides]
   return np.lib.stride_tricks.as_strided(storage[view.offset:], view.shape, strides).copy()
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import checks
+from evonorm_tf.errors import ArgumentError
 from gan.networks import latents
 from gan.training import losses
 from gan.training.losses import orthogonal_penalty
@@ -51,9 +52,9 @@ class StepSettings:
     checks.check_integers(0, ema_start=self.ema_start)
     checks.check_rate(ema_decay=self.ema_decay)
     if not 0 <= self.orthogonal < math.inf:
-      raise ValueError(f'`orthogonal` must not be negative, received {self.orthogonal}.')
+      raise ArgumentError(f'`orthogonal` must not be negative, received {self.orthogonal}.')
     if not all(callable(getattr(self.loss, name, None)) for name in ('d_loss', 'g_loss')):
-      raise ValueError(f'`loss` must have `d_loss` and `g_loss`, such as @losses.hinge, received {self.loss!r}.')
+      raise ArgumentError(f'`loss` must have `d_loss` and `g_loss`, such as @losses.hinge, received {self.loss!r}.')
 
   @property
   def images(self) -> int:

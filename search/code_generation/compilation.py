@@ -3,6 +3,7 @@
 import keyword
 import pathlib
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
@@ -31,8 +32,8 @@ def find_graph(layer: str) -> LayerGraph:
       raise ModelDirError(f'{path}: the search has accepted no candidate yet.')
     return LayerGraph.from_dict(best[0]['graph'])
   if not path.exists():
-    raise ValueError(f'`layer` must be a JSON file, the folder of a search, or one of {sorted(KNOWN_GRAPHS)}, '
-                     f'received {layer!r}, which does not exist.')
+    raise ArgumentError(f'`layer` must be a JSON file, the folder of a search, or one of {sorted(KNOWN_GRAPHS)}, '
+                        f'received {layer!r}, which does not exist.')
   return LayerGraph.load(path)
 
 
@@ -52,19 +53,19 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
     ValueError: for an argument that cannot work; then nothing is written.
   """
   if not class_name.isidentifier() or keyword.iskeyword(class_name):
-    raise ValueError(f'`class_name` must be a name in Python, received {class_name!r}.')
+    raise ArgumentError(f'`class_name` must be a name in Python, received {class_name!r}.')
   path = pathlib.Path(output)
   if not path.parent.is_dir():
-    raise ValueError(f'`output` must lie in a folder that exists, received {output!r}.')
+    raise ArgumentError(f'`output` must lie in a folder that exists, received {output!r}.')
   if path.is_dir():
-    raise ValueError(f'`output` must be a file, received the folder {output!r}.')
+    raise ArgumentError(f'`output` must be a file, received the folder {output!r}.')
   if path.exists() and not overwrite:
-    raise ValueError(f'`output` {output!r} exists already; `overwrite` replaces it.')
+    raise ArgumentError(f'`output` {output!r} exists already; `overwrite` replaces it.')
   graph = find_graph(layer)
   code = write_layer(graph, class_name)
   try:
     with replacing(path) as temporary:
       temporary.write_text(code, encoding='utf-8')
   except OSError as e:
-    raise ValueError(f'`output` {output!r} cannot be written: {e.strerror}.') from e
+    raise ArgumentError(f'`output` {output!r} cannot be written: {e.strerror}.') from e
   return graph

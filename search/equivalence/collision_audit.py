@@ -15,6 +15,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.primitives import EPSILON
 from search.equivalence.canonical import canonical
@@ -78,7 +79,7 @@ def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is
     track: shows how far the graphs are.
   """
   if graphs < 1:
-    raise ValueError(f'`graphs` must be at least 1, received {graphs}.')
+    raise ArgumentError(f'`graphs` must be at least 1, received {graphs}.')
   rng = np.random.default_rng(seed)
   fresh = make_probes([seed, 1], _SETTINGS)
   audit, equivalents, first, members = Audit(graphs=graphs), Equivalents(), {}, set()

@@ -7,6 +7,7 @@ import typing
 
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.models.efficientnet import build_efficientnet
 from evonorm_tf.models.mnasnet import build_mnasnet_b1
 from evonorm_tf.models.mobilenet import build_mobilenet_v2
@@ -29,11 +30,11 @@ class Architecture:
 
   def __post_init__(self):
     if self.family not in FAMILIES:
-      raise ValueError(f'`family` must be one of {sorted(FAMILIES)}, received {self.family!r}.')
+      raise ArgumentError(f'`family` must be one of {sorted(FAMILIES)}, received {self.family!r}.')
     try:
       inspect.signature(FAMILIES[self.family]).bind(None, **self.options)
     except TypeError as e:
-      raise ValueError(f'`options` of {self.family}: {e}.') from e
+      raise ArgumentError(f'`options` of {self.family}: {e}.') from e
 
   def build(self, norm_act: Callable[..., tf_keras.layers.Layer], num_classes: int) -> tf_keras.Model:
     """Returns a fresh network of this architecture, with `norm_act` in every place."""

@@ -11,6 +11,7 @@ import statistics
 import tf_keras
 
 from evonorm_tf.devices.graph_memory import released_gradients
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NormActFactory
@@ -85,8 +86,8 @@ class Evaluation:
 
   def __post_init__(self):
     if self.halving and self.halving.rungs[-1] >= self.task.steps:
-      raise ValueError(f"`halving` must have its rungs before the task's {self.task.steps} steps, "
-                       f'received {self.halving.rungs}.')
+      raise ArgumentError(f"`halving` must have its rungs before the task's {self.task.steps} steps, "
+                          f'received {self.halving.rungs}.')
 
   def informed_by(self, records: Sequence[Mapping]) -> 'Evaluation':
     """Returns the evaluation that holds a candidate against a journal's records, if there is successive halving.

@@ -15,6 +15,7 @@ import tf_keras
 
 from evonorm_tf.data import cifar10
 from evonorm_tf.devices.strategy import get_strategy
+from evonorm_tf.errors import ArgumentError
 from search.evaluation.architecture import Architecture
 from search.execution.interrupts import raise_if_interrupted
 
@@ -65,9 +66,9 @@ class ProxyTask:
   def __post_init__(self):
     families = [a.family for a in self.architectures]
     if not families or len(set(families)) < len(families):
-      raise ValueError(f'`architectures` must be different families, received {families}.')
+      raise ArgumentError(f'`architectures` must be different families, received {families}.')
     if self.steps < 1:
-      raise ValueError(f'`steps` must be at least 1, received {self.steps}.')
+      raise ArgumentError(f'`steps` must be at least 1, received {self.steps}.')
 
   def load(self) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
     """Returns the images and labels of the splits 'train', 'validation' and 'test', once a process."""

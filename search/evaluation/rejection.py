@@ -8,6 +8,7 @@ import math
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from search.evaluation.proxy_task import kernels
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import STEPS_PER_CALL
@@ -46,7 +47,7 @@ class LossTest:
 
   def __post_init__(self):
     if not 0 < self.window <= self.steps:
-      raise ValueError(f'`window` must be from 1 to `steps`, {self.steps}, received {self.window}.')
+      raise ArgumentError(f'`window` must be from 1 to `steps`, {self.steps}, received {self.window}.')
 
   def check(self, loss: float) -> None:
     """Raises QualityRejected if the mean loss of the window is too large."""
@@ -69,8 +70,8 @@ class QualityTest:
 
   def __post_init__(self):
     if self.loss_test and self.loss_test.steps >= self.steps:
-      raise ValueError(f'`loss_test` must come before the quality test at {self.steps} steps, '
-                       f'received {self.loss_test}.')
+      raise ArgumentError(f'`loss_test` must come before the quality test at {self.steps} steps, '
+                          f'received {self.loss_test}.')
 
   def check(self, accuracy: float) -> None:
     """Raises QualityRejected if the accuracy after `steps` is too low."""

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 import dataclasses
 import statistics
 
+from evonorm_tf.errors import ArgumentError
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import is_complete
 
@@ -64,9 +65,9 @@ class SuccessiveHalving:
   def __post_init__(self):
     rungs = list(self.rungs)
     if not rungs or rungs != sorted(set(rungs)) or rungs[0] < 1:
-      raise ValueError(f'`rungs` must be increasing positive numbers of steps, received {self.rungs}.')
+      raise ArgumentError(f'`rungs` must be increasing positive numbers of steps, received {self.rungs}.')
     if not self.eta > 1:
-      raise ValueError(f'`eta` must be greater than 1, received {self.eta}.')
+      raise ArgumentError(f'`eta` must be greater than 1, received {self.eta}.')
 
   def bars(self, records: Sequence[Mapping]) -> tuple[Bar, ...]:
     """The bar of each rung, from the accepted candidates of a journal's evolution."""

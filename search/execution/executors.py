@@ -17,6 +17,7 @@ from typing import Protocol
 
 from absl import logging
 
+from evonorm_tf.errors import ArgumentError
 from search.execution.interrupts import interrupted_at_once
 
 
@@ -181,7 +182,7 @@ def check_at_least_one(**arguments) -> None:
   """Raises ValueError for an argument that is neither None nor at least 1."""
   for name, value in arguments.items():
     if value is not None and value < 1:
-      raise ValueError(f'`{name}` must be at least 1, received {value}.')
+      raise ArgumentError(f'`{name}` must be at least 1, received {value}.')
 
 
 def _initialize_worker(prepare: Callable[[int], object], threads: int) -> None:

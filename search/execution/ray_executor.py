@@ -20,6 +20,7 @@ import time
 from absl import logging
 
 import evonorm_tf
+from evonorm_tf.errors import ArgumentError
 import search
 from search.execution.executors import check_at_least_one
 from search.execution.executors import prepare_tensorflow
@@ -67,7 +68,7 @@ class RayExecutor:
                candidates_per_process: int | None = 1, runtime_env: dict | None = None):
     check_at_least_one(tasks=tasks, candidates_per_process=candidates_per_process)
     if num_cpus <= 0 or num_gpus < 0:
-      raise ValueError(f'`num_cpus` must be positive and `num_gpus` not negative, received {num_cpus} and {num_gpus}.')
+      raise ArgumentError(f'`num_cpus` must be positive and `num_gpus` not negative, received {num_cpus} and {num_gpus}.')
     if ray is None:
       raise ImportError('Ray is not installed: pip install "evonorm-tf[ray]".')
     self._needs = {'CPU': num_cpus, 'GPU': num_gpus}
@@ -126,8 +127,8 @@ class RayExecutor:
   def _check_room(self) -> None:
     if not self._room():
       nodes = [{kind: n['Resources'].get(kind, 0) for kind in self._needs} for n in ray.nodes() if n['Alive']]
-      raise ValueError(f'`num_cpus` and `num_gpus` ask for {self._needs} a task, and no node has them: {nodes}. For a '
-                       'cluster that grows when there is work, say by `tasks` how many may run.')
+      raise ArgumentError(f'`num_cpus` and `num_gpus` ask for {self._needs} a task, and no node has them: {nodes}. For a '
+                          'cluster that grows when there is work, say by `tasks` how many may run.')
 
 
 def _run(prepare: Callable[[int], object], threads: int, function: Callable, args: tuple):

@@ -5,6 +5,7 @@ import dataclasses
 
 from absl import logging
 
+from evonorm_tf.errors import ArgumentError
 from search.execution.executors import Executor
 from search.execution.executors import WorkerDied
 from search.journal.journal import Journal
@@ -38,7 +39,7 @@ class Retrying:
 
   def __init__(self, executor: Executor, retries: int, journal: Journal):
     if retries < 0:
-      raise ValueError(f'`retries` must be at least 0, received {retries}.')
+      raise ArgumentError(f'`retries` must be at least 0, received {retries}.')
     self._executor = executor
     self._retries = retries
     self._journal = journal

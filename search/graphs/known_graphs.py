@@ -6,6 +6,7 @@ its gain and bias, so each of these graphs is the known layer exactly, and the Î
 
 from collections.abc import Callable
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
@@ -85,5 +86,5 @@ def known_graph(name: str) -> LayerGraph:
     ValueError: for another name.
   """
   if name not in KNOWN_GRAPHS:
-    raise ValueError(f'`name` must be one of {sorted(KNOWN_GRAPHS)}, received {name!r}.')
+    raise ArgumentError(f'`name` must be one of {sorted(KNOWN_GRAPHS)}, received {name!r}.')
   return KNOWN_GRAPHS[name]()

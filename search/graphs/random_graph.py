@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
@@ -24,10 +25,10 @@ class SearchSpace:
 
   def __post_init__(self):
     if self.nodes < 1:
-      raise ValueError(f'`nodes` must be at least 1, received {self.nodes}.')
+      raise ArgumentError(f'`nodes` must be at least 1, received {self.nodes}.')
     unknown = set(self.index_sets) - set(primitives.INDEX_SETS)
     if unknown or not self.index_sets:
-      raise ValueError(f'`index_sets` must be some of {primitives.INDEX_SETS}, received {self.index_sets}.')
+      raise ArgumentError(f'`index_sets` must be some of {primitives.INDEX_SETS}, received {self.index_sets}.')
 
   @functools.cached_property
   def operations(self) -> tuple[tuple[primitives.Primitive, str], ...]:

@@ -10,6 +10,7 @@ import math
 import numbers
 import re
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.markdown import one_line
 from evonorm_tf.output.model_dir import ModelDirError
@@ -96,14 +97,14 @@ def check_records(path, records: Sequence[dict]) -> None:
     try:
       key = _check_record(record)
       if key in met:
-        raise ValueError(f'{key[0]} {one_line(repr(key[1]))} is there already, as record {met[key][0]}.')
+        raise ArgumentError(f'{key[0]} {one_line(repr(key[1]))} is there already, as record {met[key][0]}.')
       if record['stage'] == EVOLUTION and 'same_as' in record:
         _check_copy(record, met.get((EVOLUTION, record['same_as']), (None, None))[1])
       for scores in (record['scores'], record.get('test_scores'), *(r['accuracies'] for r in record.get('rungs', ()))):
         families = families or set(scores or ())
         if scores and set(scores) != families:
           expected, received = (one_line(str(sorted(names))) for names in (families, scores))
-          raise ValueError(f'scores must be of {expected}, received {received}.')
+          raise ArgumentError(f'scores must be of {expected}, received {received}.')
     except (ValueError, RecursionError) as e:
       raise ModelDirError(f'{path}, record {number}: {e}') from e
     met[key] = number, record
@@ -122,30 +123,30 @@ def _check_record(record: dict) -> tuple:
   optional = _OPTIONAL | (_OPTIONAL_OF_EVOLUTION if stage == EVOLUTION else {})
   _check_fields(record, {key: field for key, field in optional.items() if key in record})
   if is_accepted != bool(record['scores']):
-    raise ValueError(f'`scores` must be there if `outcome` is {ACCEPTED!r}, and only then.')
+    raise ArgumentError(f'`scores` must be there if `outcome` is {ACCEPTED!r}, and only then.')
   if stage == REFERENCE or stage != EVOLUTION and record['index'] is None:
     if record['graph'] is not None:
-      raise ValueError('`graph` must be null for a known layer.')
+      raise ArgumentError('`graph` must be null for a known layer.')
   else:
     LayerGraph.from_dict(record['graph'])
   if stage == EVOLUTION and 'origin' in record and record['parent'] is not None:
-    raise ValueError('`parent` must be null for what a search begins with, which has an `origin`.')
+    raise ArgumentError('`parent` must be null for what a search begins with, which has an `origin`.')
   return stage, record['index'] if stage == EVOLUTION else record['name']
 
 
 def _check_copy(record: dict, original: dict | None) -> None:
   """Raises ValueError unless the record has the outcome of the one that its `same_as` names: None if there is none."""
   if original is None or 'same_as' in original:
-    raise ValueError('`same_as` must be the index of an evaluated candidate on record before this one, received '
-                     f'{record["same_as"]}.')
+    raise ArgumentError('`same_as` must be the index of an evaluated candidate on record before this one, received '
+                        f'{record["same_as"]}.')
   for key in ('outcome', 'scores', 'rungs'):
     if record.get(key) != original.get(key):
-      raise ValueError(f'`{key}` must be that of candidate {record["same_as"]}, which this one is the `same_as`.')
+      raise ArgumentError(f'`{key}` must be that of candidate {record["same_as"]}, which this one is the `same_as`.')
 
 
 def _check_fields(record: dict, fields: dict) -> None:
   for key, (expected, is_valid) in fields.items():
     if key not in record:
-      raise ValueError(f'`{key}` is missing.')
+      raise ArgumentError(f'`{key}` is missing.')
     if not is_valid(record[key]):
-      raise ValueError(f'`{key}` must be {expected}, received {one_line(repr(record[key]))}.')
+      raise ArgumentError(f'`{key}` must be {expected}, received {one_line(repr(record[key]))}.')

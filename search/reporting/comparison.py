@@ -10,6 +10,7 @@ import statistics
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.primitives import INDEX_SETS
@@ -140,7 +141,7 @@ def _space(config: dict) -> SearchSpace:
   try:
     return SearchSpace(int(given.get('nodes', SearchSpace.nodes)), tuple(given.get('index_sets', INDEX_SETS)))
   except (AttributeError, TypeError) as e:
-    raise ValueError(f'`space` must be that of a search, received {given!r}.') from e
+    raise ArgumentError(f'`space` must be that of a search, received {given!r}.') from e
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import shutil
 from matplotlib.figure import Figure
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output import markdown
 from evonorm_tf.output.figures import figure_to_png
 from evonorm_tf.output.markdown import NO_VALUE
@@ -57,17 +58,17 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
       path.write_text('\n\n'.join(part for parts in sections.values() for part in parts) + '\n', encoding='utf-8')
     _write_tensorboard(folder / 'tensorboard', searches, figures, sections)
   except OSError as e:
-    raise ValueError(f'`output` {str(folder)!r} cannot be written: {e.strerror}.') from e
+    raise ArgumentError(f'`output` {str(folder)!r} cannot be written: {e.strerror}.') from e
   return folder / PAGE
 
 
 def _load(model_dirs: Sequence[str]) -> dict[str, SavedSearch]:
   """The searches by name: that of the folder, or its whole path where two folders have one name."""
   if not model_dirs:
-    raise ValueError('`model_dirs` must hold at least one folder, received none.')
+    raise ArgumentError('`model_dirs` must hold at least one folder, received none.')
   paths = [pathlib.Path(m) for m in model_dirs]
   if len({p.resolve() for p in paths}) < len(paths):
-    raise ValueError(f'`model_dirs` must be different folders, received {list(map(str, paths))}.')
+    raise ArgumentError(f'`model_dirs` must be different folders, received {list(map(str, paths))}.')
   last = [p.resolve().name for p in paths]
   searches = {}
   for path, name in zip(paths, last):

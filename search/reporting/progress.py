@@ -12,6 +12,7 @@ from rich.console import RenderableType
 import rich.progress
 from rich.text import Text
 
+from evonorm_tf.errors import ArgumentError
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION
@@ -38,7 +39,7 @@ class Progress:
                seconds_between_lines: float = 30, clock: Callable[[], float] = time.monotonic):
     unknown = sorted(set(total_by_phase) - set(PHASES))
     if unknown:
-      raise ValueError(f'`total_by_phase` must have keys of {sorted(PHASES)}, received {unknown}.')
+      raise ArgumentError(f'`total_by_phase` must have keys of {sorted(PHASES)}, received {unknown}.')
     self._total_by_phase = total_by_phase
     self._console = console or Console()
     self._bars = _Bars(self._console, clock)
@@ -77,7 +78,7 @@ class Progress:
 
   def _begin_phase(self, phase: str, earlier: int, seconds_allowed: float) -> None:
     if phase not in self._total_by_phase:
-      raise ValueError(f'`phase` must be one of {sorted(self._total_by_phase)}, received {phase!r}.')
+      raise ArgumentError(f'`phase` must be one of {sorted(self._total_by_phase)}, received {phase!r}.')
     self._end_phase()
     task_id = self._bars.add_task(PHASES[phase], total=self._total_by_phase[phase], earlier=earlier,
                                   seconds_allowed=seconds_allowed, updated_at=0., outcomes=_outcomes(phase, ()))

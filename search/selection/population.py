@@ -3,6 +3,7 @@
 import collections
 from collections.abc import Iterator
 
+from evonorm_tf.errors import ArgumentError
 from search.journal.candidate import Candidate
 
 
@@ -15,7 +16,7 @@ class Population:
 
   def __init__(self, window: int):
     if window < 1:
-      raise ValueError(f'`window` must be at least 1, received {window}.')
+      raise ArgumentError(f'`window` must be at least 1, received {window}.')
     self._members = collections.deque(maxlen=window)
 
   def append(self, candidate: Candidate) -> None:

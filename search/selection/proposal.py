@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.equivalence.equivalents import Equivalents
 from search.graphs.mutation import mutate
@@ -46,7 +47,7 @@ class TournamentEvolution:
 
   def __post_init__(self):
     if not 0 < self.fraction <= 1:
-      raise ValueError(f'`fraction` must lie in (0, 1], received {self.fraction}.')
+      raise ArgumentError(f'`fraction` must lie in (0, 1], received {self.fraction}.')
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
@@ -105,4 +106,4 @@ def propose(index: int, strategy, space: SearchSpace, population: Population, eq
     if reason is None:
       return Proposal(index, graph, parent, dict(filtered), same_as)
     filtered[reason] += 1
-  raise ValueError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.')
+  raise ArgumentError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.')

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Sequence
 
+from evonorm_tf.errors import ArgumentError
 from search.equivalence.equivalents import Equivalents
 from search.equivalence.equivalents import EVALUATE
 from search.equivalence.equivalents import MODES
@@ -30,7 +31,7 @@ class Proposer:
   def __init__(self, strategy, space: SearchSpace, population: Population, initial: Sequence[InitialCandidate],
                equivalents: str, seed: int):
     if equivalents not in MODES:
-      raise ValueError(f'`equivalents` must be one of {MODES}, received {equivalents!r}.')
+      raise ArgumentError(f'`equivalents` must be one of {MODES}, received {equivalents!r}.')
     self._strategy, self._space, self._population, self._seed = strategy, space, population, seed
     self._initial = initial
     self._equivalents = None if equivalents == EVALUATE else Equivalents()

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
 from search.journal.candidate import Candidate
 from search.selection.population import Population
 
@@ -16,9 +17,9 @@ def draw_tournament(population: Population, fraction: float, rng: np.random.Gene
     ValueError: unless `fraction` lies in (0, 1] and the population has members.
   """
   if not 0 < fraction <= 1:
-    raise ValueError(f'`fraction` must lie in (0, 1], received {fraction}.')
+    raise ArgumentError(f'`fraction` must lie in (0, 1], received {fraction}.')
   if not population:
-    raise ValueError('`population` must have members to draw a tournament from, received an empty one.')
+    raise ArgumentError('`population` must have members to draw a tournament from, received an empty one.')
   members = list(population)
   size = math.ceil(fraction * len(members))
   return [members[i] for i in rng.choice(len(members), size, replace=False)]

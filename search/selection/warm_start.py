@@ -17,6 +17,7 @@ import zlib
 
 import numpy as np
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.graphs.known_graphs import KNOWN_GRAPHS
@@ -66,9 +67,9 @@ def initial_candidates(initial: str, space: SearchSpace, evaluation, window: int
   rng = np.random.default_rng([seed, zlib.crc32(b'dead nodes')])
   fitting = [dataclasses.replace(c, graph=_filled(c.graph, space, rng)) for c in found if _fits(c.graph, space)]
   if not fitting:
-    raise ValueError(f'`initial` must be {RANDOM!r}, {KNOWN!r} or the `model_dir` of an earlier search with accepted '
-                     f'candidates that fit into the search space, received {initial!r}, of which none of {len(found)} '
-                     f'fits {space}.')
+    raise ArgumentError(f'`initial` must be {RANDOM!r}, {KNOWN!r} or the `model_dir` of an earlier search with accepted '
+                        f'candidates that fit into the search space, received {initial!r}, of which none of {len(found)} '
+                        f'fits {space}.')
   return fitting
 
 
