@@ -1,6 +1,7 @@
-"""Who may import what, read from the source by `ast`: the rules of style.md's section on imports."""
+"""Who may import what, read from the source by `ast`: a rule for each folder, and none for a name it does not know."""
 
 import ast
+import graphlib
 import pathlib
 import subprocess
 import sys
@@ -9,22 +10,46 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
-# Graphs and selection, without TensorFlow. Modules of the search that do not exist yet are skipped.
-TENSORFLOW_FREE = ('evonorm_tf.graph.layer_graph', 'evonorm_tf.graph.primitives') + tuple(f'search.{name}' for name in (
-    'random_graph', 'mutation', 'known_graphs', 'static_filter', 'canonical', 'tangents', 'fingerprint', 'equivalence',
-    'collision_audit', 'population', 'tournament', 'proposal', 'journal', 'record_checks', 'equation', 'drawing',
-    'simplification', 'layer_statements', 'layer_code'))
 HEAVY = ('tensorflow', 'tf_keras', 'keras', 'tensorflow_addons', 'tensorflow_datasets', 'orbit', 'official')
+# What a folder, or a module beside the folders, may do with TensorFlow: nothing at all, import it when a function runs,
+# or whatever it likes.
+NEVER, LATE, FREELY = 'never', 'late', 'freely'
+RULES = {
+    'evonorm_tf': LATE, 'evonorm_tf.errors': NEVER, 'evonorm_tf.checks': NEVER, 'evonorm_tf.former_names': LATE,
+    'evonorm_tf.lazy_names': LATE, 'evonorm_tf.train': LATE, 'evonorm_tf.sweep': LATE, 'evonorm_tf.keras3': FREELY,
+    'evonorm_tf.cli': LATE, 'evonorm_tf.output': NEVER, 'evonorm_tf.graph': NEVER,
+    'evonorm_tf.devices': FREELY, 'evonorm_tf.layers': FREELY, 'evonorm_tf.models': FREELY,
+    'evonorm_tf.conversion': FREELY, 'evonorm_tf.data': FREELY, 'evonorm_tf.training': FREELY,
+    'evonorm_tf.classification': FREELY, 'evonorm_tf.batch_size_sweep': FREELY,
+    'search': LATE, 'search.run_search': LATE, 'search.analyze': LATE, 'search.compile_layer': LATE,
+    'search.audit_equivalence': LATE, 'search.evolution': FREELY,
+    'search.graphs': NEVER, 'search.equivalence': NEVER, 'search.journal': NEVER, 'search.selection': NEVER,
+    'search.execution': LATE, 'search.evaluation': FREELY, 'search.reporting': FREELY,
+    'search.code_generation': FREELY,
+    'detection': LATE, 'detection.train': LATE, 'detection.prepare': LATE, 'detection.trainer': FREELY,
+    'detection.task': FREELY, 'detection.models': FREELY, 'detection.pretrained': FREELY,
+    'detection.data': FREELY, 'detection.results': FREELY,
+    'gan': LATE, 'gan.train': LATE, 'gan.trainer': FREELY, 'gan.data': FREELY,
+    'gan.networks': FREELY, 'gan.training': FREELY, 'gan.samples': FREELY, 'gan.scores': FREELY,
+}
+# Modules that may define flags and read gin, beside those with a block `if __name__ == '__main__':`.
+FLAGS_AND_GIN = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags')
 
 
 def module_name(path):
-  """search/known_graphs.py -> search.graphs.known_graphs; a package's __init__.py -> the package."""
+  """search/graphs/mutation.py -> search.graphs.mutation; a package's __init__.py -> the package."""
   return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
 
 
 SOURCES = {module_name(path): path.read_text()
            for package in PACKAGES for path in sorted((ROOT / package).rglob('*.py'))}
+FOLDERS = {module_name(path) for package in PACKAGES for path in (ROOT / package).rglob('__init__.py')}
 TESTS = {module_name(path): path.read_text() for path in sorted((ROOT / 'tests').rglob('*.py'))}
+
+
+def ruled_by(module):
+  """What the rules know a module by: its folder, or itself where it lies beside the folders."""
+  return module if module in FOLDERS or module.count('.') == 1 else module.rpartition('.')[0]
 
 
 def imports_of(source):
@@ -56,14 +81,43 @@ def is_binary(source):
   return any(ast.unparse(block.test) == "__name__ == '__main__'" for block in blocks)
 
 
+def folder_imports(sources, folders):
+  """For each folder the folders whose modules it imports, itself left out; those of __init__.py are none of a face."""
+  graph = {folder: set() for folder in folders if '.' in folder}
+  for module, source in sources.items():
+    folder = module.rpartition('.')[0]
+    if module in folders or folder not in graph:
+      continue
+    for name in imports_of(source):
+      for other in graph:
+        if name.startswith(f'{other}.') and other != folder:
+          graph[folder].add(other)
+  return graph
+
+
 def test_the_rules_see_offences():
-  source = 'def f():\n  from absl import flags\nimport gin.tf as g\nfrom . import a\nfrom evonorm_tf import evonorm'
-  assert imports_of(source) == {'absl.flags', 'gin.tf', '..a', 'evonorm_tf.layers.keras2'}
-  assert imports_any(source, 'gin', 'evonorm') == ['gin.tf']
+  source = 'def f():\n  from absl import flags\nimport gin.tf as g\nfrom . import a\nfrom evonorm_tf import layers'
+  assert imports_of(source) == {'absl.flags', 'gin.tf', '..a', 'evonorm_tf.layers'}
+  assert imports_any(source, 'gin', 'layers') == ['gin.tf']
   assert uses_tf_keras_attribute('x = tf.keras.layers') and uses_tf_keras_attribute('from tensorflow import keras')
   assert not uses_tf_keras_attribute('import tf_keras\ny = tf_keras.layers')
   assert is_binary("if __name__ == '__main__':\n  pass") and not is_binary("name = '__main__'")
-  assert {'evonorm_tf', 'evonorm_tf.layers.keras2', 'search.graphs.known_graphs'} <= SOURCES.keys()
+  assert ruled_by('search.graphs.mutation') == 'search.graphs' and ruled_by('search.evolution') == 'search.evolution'
+  sources = {'p.a.x': 'from p.b.y import z', 'p.b.y': 'import p.a.x', 'p.b': 'from p.a.x import z'}
+  assert folder_imports(sources, {'p', 'p.a', 'p.b'}) == {'p.a': {'p.b'}, 'p.b': {'p.a'}}
+
+
+def test_each_module_has_a_rule_and_each_rule_a_module():
+  assert {ruled_by(module) for module in SOURCES} == RULES.keys()
+
+
+def test_folders_import_each_other_one_way():
+  graphlib.TopologicalSorter(folder_imports(SOURCES, FOLDERS)).prepare()  # raises CycleError, which names the folders
+
+
+def test_no_folder_is_a_hall():
+  for folder in FOLDERS:
+    assert len(list((ROOT / folder.replace('.', '/')).glob('*.py'))) <= 14, folder
 
 
 @pytest.mark.parametrize('module', SOURCES)
@@ -78,9 +132,9 @@ def test_packages(module):
 @pytest.mark.parametrize('module', SOURCES)
 def test_gin_flags_and_keras(module):
   source = SOURCES[module]
-  if module.split('.')[-1] != 'experiment':
+  if module != 'evonorm_tf.cli.gin_binary':
     assert not imports_any(source, 'gin')
-  if not is_binary(source) and module not in ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags'):
+  if not is_binary(source) and module not in FLAGS_AND_GIN:
     assert not imports_any(source, 'absl.flags') and 'FLAGS' not in source
   if module != 'evonorm_tf.layers.addons':
     assert not uses_tf_keras_attribute(source)
@@ -93,16 +147,28 @@ def test_tests_use_tf_keras(module):
     assert not uses_tf_keras_attribute(TESTS[module]) and not imports_any(TESTS[module], 'tensorflow_addons')
 
 
-@pytest.mark.parametrize('module', [m for m in TENSORFLOW_FREE if m in SOURCES])
-def test_graphs_and_selection_name_no_tensorflow(module):
+@pytest.mark.parametrize('module', [m for m in SOURCES if RULES.get(ruled_by(m)) == NEVER])
+def test_names_no_tensorflow(module):
   assert not imports_any(SOURCES[module], *HEAVY)
 
 
-def test_graphs_and_selection_load_no_tensorflow():
-  modules = ', '.join(m for m in TENSORFLOW_FREE if m in SOURCES)
-  check = f'import sys, {modules}; print(sorted(set(sys.modules) & {set(HEAVY)}))'
+def loaded_by(*modules):
+  """What a fresh process prints after it has imported the modules: the heavy ones among all that were loaded."""
+  check = f'import sys, {", ".join(modules)}; print(sorted(set(sys.modules) & {set(HEAVY)}))'
   run = subprocess.run([sys.executable, '-c', check], cwd=ROOT, capture_output=True, text=True, check=False)
-  assert (run.stdout, run.returncode) == ('[]\n', 0), run.stderr
+  return run.stdout or run.stderr
+
+
+LIGHT = [m for m in SOURCES if RULES.get(ruled_by(m)) in (NEVER, LATE)]
+
+
+def test_loads_no_tensorflow():
+  assert loaded_by(*(m for m in LIGHT if not is_binary(SOURCES[m]))) == '[]\n'
+
+
+@pytest.mark.parametrize('module', [m for m in LIGHT if is_binary(SOURCES[m])])
+def test_binary_loads_no_tensorflow(module):
+  assert loaded_by(module) == '[]\n'
 
 
 def test_gin_folder_is_no_package():

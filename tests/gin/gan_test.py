@@ -12,7 +12,7 @@ from gan import trainer as adversarial_training
 from gan.training import losses
 from tests.evonorm_tf import tiny_imagenet
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 FILES = {file.stem: file for file in sorted((ROOT / 'gin' / 'gan').glob('*.gin'))}
 pytestmark = pytest.mark.usefixtures('no_configuration')
 by_name = pytest.mark.parametrize('name', FILES)

@@ -19,7 +19,7 @@ from evonorm_tf.models import backbones
 from evonorm_tf.models.efficientnet import get_variant
 from evonorm_tf.training.moving_average import MovingAverage
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # Sweeps over batch sizes have another root; see sweep_test.
 FILES = {file.stem: file for file in sorted((ROOT / 'gin' / 'classification').glob('*.gin'))
          if not file.stem.endswith('batch_size')}

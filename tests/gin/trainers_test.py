@@ -10,7 +10,7 @@ from detection import trainer as mask_rcnn
 from evonorm_tf.classification import trainer as classification
 from gan import trainer as adversarial_training
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # Folder -> binary, root function, misspelt bindings and the words that are wrong in them.
 TRAINERS = {
     'classification': (

@@ -14,7 +14,7 @@ from detection import trainer as mask_rcnn
 from detection.data import sources
 from evonorm_tf.training.moving_average import make_optimizer
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 FILES = {file.stem: file for file in sorted((ROOT / 'gin' / 'detection').glob('*.gin'))}
 COCO_IMAGES = 118_287
 pytestmark = pytest.mark.usefixtures('no_configuration')

@@ -17,7 +17,7 @@ from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
 from search.execution import ray_executor
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 RAY = ROOT / 'gin' / 'search' / 'ray.gin'  # no search of its own: it is given after another file
 FILES = sorted(set((ROOT / 'gin' / 'search').glob('*.gin')) - {RAY})
 pytestmark = pytest.mark.usefixtures('no_configuration')
