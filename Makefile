@@ -1,4 +1,4 @@
-# Targets: search, tensorboard, test, test-slow, benchmark, clean. Each sets up .venv from the pinned constraints first.
+# Targets: search, tensorboard, lint, test, test-slow, benchmark, clean. Each sets up .venv from the pinned constraints first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL_DIR ?= runs/quickstart
 VENV := .venv
@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install search tensorboard test test-slow benchmark clean
+.PHONY: install search tensorboard lint test test-slow benchmark clean
 
 install: $(INSTALLED)
 
@@ -21,6 +21,10 @@ search: $(INSTALLED)
 
 tensorboard: $(INSTALLED)
 	$(VENV)/bin/tensorboard --logdir=$(MODEL_DIR)
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -q --numprocesses=2 --dist=worksteal

@@ -29,7 +29,7 @@ CHANNEL_STDS = 255. * np.array([0.24703223, 0.24348513, 0.26158784])
 _SHUFFLE_ROUNDS = 16
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_split(split, data_dir=None):
   """Reads a split of CIFAR-10 into memory, once a process.
 

@@ -33,7 +33,7 @@ def get_strategy(strategy: str = 'one_device', tpu: str | None = None) -> tf.dis
   return _make_strategy(strategy, tpu)
 
 
-@functools.lru_cache(maxsize=None)  # not on `get_strategy`: a default that is left out or given would make two
+@functools.cache  # not on `get_strategy`: a default that is left out or given would make two
 def _make_strategy(strategy: str, tpu: str | None) -> tf.distribute.Strategy:
   if strategy not in STRATEGIES:
     raise ArgumentError(f'`strategy` must be one of {STRATEGIES}, received {strategy!r}.')

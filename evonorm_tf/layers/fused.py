@@ -196,7 +196,7 @@ def _moment(equation, mean, variance, given_moment):
   return equation.moment(mean, variance) if given_moment is None else _shared(given_moment)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compiled(function, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
   """`_forward` or `_backward` compiled by XLA, once for all layers of an equation."""
   if isinstance(equation, SampleEquation) and moments.on_cpu():

@@ -84,8 +84,8 @@ class MnasNetB1(NormActBackbone):
 class EfficientNet(NormActBackbone):
   """Arguments of `build_efficientnet_backbone`."""
   variant: str = 'b0'
-  width_multiplier: Optional[float] = None
-  depth_multiplier: Optional[float] = None
+  width_multiplier: float | None = None
+  depth_multiplier: float | None = None
   drop_connect: float = 0.2
 
 

@@ -125,7 +125,7 @@ def _interpolation(length: int, size: int) -> np.ndarray:
   return weights / weights.sum(axis=1, keepdims=True)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _digest(path: str) -> str:
   try:
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()[:8]

@@ -55,7 +55,7 @@ def test_no_binding_is_idle(file):
   assert bound <= used | {''}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def parameters(family, options):
   """The number of parameters of a network, which is built once for all files; `options` as pairs."""
   return Architecture(family, dict(options)).build(get_norm_act('evonorm_s0'), 10).count_params()
