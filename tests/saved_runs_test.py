@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from detection.data.sources import ShapesData
 import detection.train
-from detection.training_data import ShapesData
-import evonorm_tf.train
 from evonorm_tf import sweep
+import evonorm_tf.train
 import gan.train
-from search import records
 from search import run_search
-from search.comparison_report import compare_searches
-from search.evaluation import Evaluation
-from search.saved_search import load_search
+from search.evaluation.evaluation import Evaluation
+from search.journal import records
+from search.journal.saved_search import load_search
+from search.reporting.comparison_report import compare_searches
 from tests.gan import tiny_network
 from tests.saved import folders
 from tests.saved import networks
@@ -143,7 +143,7 @@ def test_statistics_of_real_images_are_not_made_again(tmp_path, monkeypatch):
 
 
 def test_a_sweep_s_runs_are_not_made_again(go_on, monkeypatch):
-  monkeypatch.setattr('evonorm_tf.batch_size_sweep.execute', None)
+  monkeypatch.setattr('evonorm_tf.batch_size_sweep.sweep.execute', None)
   model_dir = go_on(sweep.main, 'sweep')
   for name in ('results.csv', 'sweep.json'):
     assert (model_dir / name).read_text() == (folders.FOLDER / 'sweep' / name).read_text()
