@@ -18,7 +18,7 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
 
   Args:
     params: Model Garden's ImageClassificationTask configuration.
-    data: has `training_batches`, `evaluation_batches` and `validation_images`, as `classification_data.Cifar10`.
+    data: has `training_batches`, `evaluation_batches` and `validation_images`, as `cifar10.Cifar10`.
     seed: of the weights' initial values and the order and augmentation of the images.
     jit_compile: whether XLA compiles the training step.
   """

@@ -41,7 +41,7 @@ def run_classification(
     mode: one of `MODES`. 'eval' writes nothing but events in validation/.
     norm_act: the layer in every norm-act place: a name or the path of a layer graph, as `get_norm_act` takes it.
     backbone: a configuration of `evonorm_tf.models.backbones`; its `norm_act` is overridden.
-    data: the images: a `classification_data.Cifar10` or an `imagenet.ImageNet`.
+    data: the images: a `cifar10.Cifar10` or an `imagenet.ImageNet`.
     optimization: an `optimization.Optimization`.
     batch_size: images a step, of all replicas together.
     epochs: passes over the training images.
