@@ -165,7 +165,7 @@ class Fingerprint:
 
   @property
   def tolerance(self) -> np.ndarray:
-    """How far the elements of an equal fingerprint may be from these: [tensors, elements]."""
+    """The largest difference from the elements of an equal fingerprint: [tensors, elements]."""
     magnitudes = np.abs(self.values)
     return RELATIVE * magnitudes + ABSOLUTE * np.median(magnitudes, 1, keepdims=True)
 

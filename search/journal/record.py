@@ -1,4 +1,4 @@
-"""Record: what became of one layer in one stage of a search; one line of its journal."""
+"""Record: the result of one layer in one stage of a search; one line of the journal."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from search.journal.record_fields import split_fields
 
 
 class EvaluationOutcome(Protocol):
-  """What a record takes from an evaluation: `search.evaluation.Outcome` has these fields, and so has a `Record`."""
+  """The fields that a record takes from an evaluation's outcome; `search.evaluation.Outcome` and `Record` have them."""
 
   @property
   def outcome(self) -> str: ...
@@ -45,7 +45,7 @@ class EvaluationOutcome(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-  """What became of one layer in one stage of a search. All accuracies are in [0, 1], by architecture.
+  """The result of one layer in one stage of a search. All accuracies are in [0, 1], by architecture.
 
   Attributes:
     stage: 'reference' for a known layer that is evaluated before the evolution, 'evolution' for a candidate,

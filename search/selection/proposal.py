@@ -25,7 +25,7 @@ MAX_DRAWS = 1_000_000
 
 
 class Strategy(Protocol):
-  """How the next graph is drawn: a `TournamentEvolution`, a `RandomSearch`, or one of the user's own."""
+  """Draws the next graph: a `TournamentEvolution`, a `RandomSearch`, or a strategy of the user's own."""
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
