@@ -4,6 +4,7 @@ Writes a report in Markdown, its plots and TensorBoard events to --output, by de
 folder. The searches may be running.
 """
 
+from collections.abc import Sequence
 import os
 import sys
 
@@ -14,7 +15,7 @@ _MODEL_DIRS = flags.DEFINE_multi_string('model_dir', None, "A search's folder; o
 _OUTPUT = flags.DEFINE_string('output', None, "Folder for the results. Default: 'analysis' in the first --model_dir.")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

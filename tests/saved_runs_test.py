@@ -60,9 +60,9 @@ def go_on(call_binary, tmp_path, monkeypatch):
 
 def test_a_search_is_read_and_compared(tmp_path):
   saved = load_search(folders.FOLDER / 'search')
-  assert [r['stage'] for r in saved.records] == ['reference'] + ['evolution'] * 4 + ['reranking'] * 2
+  assert [r.stage for r in saved.records] == ['reference'] + ['evolution'] * 4 + ['reranking'] * 2
   best = records.best(saved.records)
-  assert (best['index'], best['scores']) == (3, {'resnet': .1, 'mobilenet_v2': .11})
+  assert (best.index, best.scores) == (3, {'resnet': .1, 'mobilenet_v2': .11})
   report = pathlib.Path(compare_searches([str(folders.copied('search', tmp_path))], str(tmp_path / 'report')))
   assert 'y = max(x, s[w,h](x)) · γ + β' in report.read_text()
 
