@@ -47,6 +47,7 @@ class TensorFlowError(EvoNormError, RuntimeError):
   """TensorFlow cannot go on for a reason outside the program: no memory, a host that is gone, a damaged file."""
 
 
+_OUR_PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
 # Errors of TensorFlow that tell of the machine. The others (InvalidArgumentError, InternalError, ...) are mostly bugs.
 _OF_THE_MACHINE = (
     'AbortedError', 'AlreadyExistsError', 'CancelledError', 'DataLossError', 'DeadlineExceededError', 'NotFoundError',
@@ -57,9 +58,9 @@ _OF_THE_MACHINE = (
 def wrap_system_errors() -> Iterator[None]:
   """Turns errors of the operating system and of TensorFlow within into errors of this module; also a decorator.
 
-  An error that tells of the machine becomes a `MachineError` or a `TensorFlowError`, and an `ArgumentError` that was
-  raised in a graph, which TensorFlow reports as an InvalidArgumentError, becomes one again. The original error is the
-  `__cause__`. Every other error passes.
+  An error that tells of the machine becomes a `MachineError` or a `TensorFlowError`, and one about a missing module of
+  another project a `MissingDependencyError`. An `ArgumentError` that was raised in a graph, which TensorFlow reports as
+  an InvalidArgumentError, becomes one again. The original error is the `__cause__`. Every other error passes.
   """
   try:
     yield
@@ -67,7 +68,7 @@ def wrap_system_errors() -> Iterator[None]:
     wrapped = None if isinstance(e, EvoNormError) else _wrapped(e)
     if wrapped is None:
       raise
-    raise wrapped from e
+    raise wrapped.with_traceback(e.__traceback__) from e
 
 
 def _wrapped(error: Exception) -> EvoNormError | None:
@@ -76,6 +77,9 @@ def _wrapped(error: Exception) -> EvoNormError | None:
     if error.errno is None:
       return kind(str(error))
     return kind(error.errno, error.strerror, error.filename, None, error.filename2)
+  if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition('.')[0] not in _OUR_PACKAGES:
+    return MissingDependencyError(f"{error}. The extra `all` has all optional packages: pip install 'evonorm-tf[all]'.",
+                                  name=error.name)
   if isinstance(error, MemoryError):
     return MachineError(f'There is not enough memory. {error}'.rstrip())
   tensorflow = sys.modules.get('tensorflow')

@@ -1,10 +1,12 @@
 """The one import of TensorFlow Datasets, which is an optional dependency."""
 
+import types
+
 from evonorm_tf.errors import MissingDependencyError
 
 
-def import_tfds():
-  """Returns the module tensorflow_datasets, an optional extra; the error says how to install it."""
+def import_tfds() -> types.ModuleType:
+  """Returns the module tensorflow_datasets; MissingDependencyError, which says how to install it, if there is none."""
   try:
     import tensorflow_datasets as tfds  # here, because pipelines over one's own arrays do without it
   except ImportError as e:
