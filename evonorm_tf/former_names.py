@@ -80,6 +80,12 @@ FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'
 # The short names, as gin bindings use them, of modules whose last part has changed.
 _FORMER_PREFIXES = {former.rpartition('.')[2]: present.rpartition('.')[2] for former, present in FORMER_MODULES.items()
                     if former.rpartition('.')[2] != present.rpartition('.')[2]}
+# In a binding: a string, which stays as it is, or the name of a module. That is followed by a class, or by a function
+# that is the root of a configuration.
+_STRING_OR_MODULE = re.compile(r'''
+    " (?: \\. | [^"\\] )* " | ' (?: \\. | [^'\\] )* '
+    | (?<! [\w.] ) (?P<module> [a-z_]\w* (?: \. [a-z_]\w* )*? ) (?= \. (?: [A-Z]\w* | run_\w+ ) )
+    ''', re.VERBOSE)
 
 
 class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -88,7 +94,11 @@ class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoade
   def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
                 ) -> importlib.machinery.ModuleSpec | None:
     """Returns a spec with this loader for a former name, None for any other."""
-    return importlib.machinery.ModuleSpec(fullname, self) if fullname in FORMER_MODULES else None
+    if fullname not in FORMER_MODULES:
+      return None
+    present = importlib.util.find_spec(FORMER_MODULES[fullname])
+    # `python -m` takes sys.argv[0] from the origin.
+    return importlib.machinery.ModuleSpec(fullname, self, origin=present.origin if present else None)
 
   def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
     """Lets Python make an empty module, which `exec_module` replaces."""
@@ -130,14 +140,13 @@ def present_binding(binding: str) -> str:
     binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()".
   """
   def replace(match: re.Match) -> str:
-    former = match[0]
+    former = match['module']
     present = FORMER_MODULES.get(former) or _FORMER_PREFIXES.get(former)
     if not present:
-      return former
+      return match[0]
     _warn(former, present)
     return present
-  # A module's name is followed by the name of a class or function and, of a bound one, its argument.
-  return re.sub(r'''(?<![\w.'"])[a-z_]\w*(?:\.[a-z_]\w*)*?(?=\.(?:[A-Z]\w*|run_\w+))''', replace, binding)
+  return _STRING_OR_MODULE.sub(replace, binding)
 
 
 def _warn(former: str, present: str) -> None:
