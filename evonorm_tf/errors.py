@@ -1,4 +1,4 @@
-"""The errors that evonorm-tf raises on purpose: one base class, so that a program can tell them from bugs.
+"""The errors that evonorm-tf raises on purpose: one base class, so that a program can distinguish them from bugs.
 
 Each also derives from the built-in error that fits, so that `except ValueError` or `except OSError` works as usual.
 """
@@ -48,7 +48,8 @@ class TensorFlowError(EvoNormError, RuntimeError):
 
 
 _OUR_PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
-# Errors of TensorFlow that tell of the machine. The others (InvalidArgumentError, InternalError, ...) are mostly bugs.
+# Errors of TensorFlow for which the machine is to blame. The others (InvalidArgumentError, InternalError, ...) are
+# mostly bugs.
 _OF_THE_MACHINE = (
     'AbortedError', 'AlreadyExistsError', 'CancelledError', 'DataLossError', 'DeadlineExceededError', 'NotFoundError',
     'PermissionDeniedError', 'ResourceExhaustedError', 'UnavailableError')
@@ -58,8 +59,8 @@ _OF_THE_MACHINE = (
 def wrap_system_errors() -> Iterator[None]:
   """Turns errors of the operating system and of TensorFlow within into errors of this module; also a decorator.
 
-  An error that tells of the machine becomes a `MachineError` or a `TensorFlowError`, and one about a missing module of
-  another project a `MissingDependencyError`. An `ArgumentError` that was raised in a graph, which TensorFlow reports as
+  An error of the machine becomes a `MachineError` or a `TensorFlowError`, and the error for a missing module of another
+  project a `MissingDependencyError`. An `ArgumentError` that was raised in a graph, which TensorFlow reports as
   an InvalidArgumentError, becomes one again. The original error is the `__cause__`. Every other error passes.
   """
   try:

@@ -1,6 +1,4 @@
-"""Sweeps of accuracy against batch size: norm-acts × batch sizes × seeds, as in the paper's figure.
-
-The figure shows the accuracy against the number of images per worker.
+"""Sweeps of accuracy against batch size, over norm-acts × batch sizes × seeds (paper: figure over images per worker).
 
 The whole state of a sweep is its `model_dir`: the same call goes on where it stopped. The directory has a folder for
 each run, which receives the result when the run ends; `sweep.json` holds the settings on which the results depend.

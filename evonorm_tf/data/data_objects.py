@@ -1,6 +1,6 @@
-"""What a trainer asks of its data: the protocols of data objects, which a gin file names, such as `@cifar10.Cifar10()`.
+"""Protocols of data objects, the images of a trainer, which a gin file names, such as `@cifar10.Cifar10()`.
 
-The road of a training batch: the trainer's root checks the data object and passes it to the task; once the newest
+The path of a training batch: the trainer's root checks the data object and passes it to the task; once the newest
 checkpoint has been restored, `ResumableTrainer` asks the task for batches from the restored step on, and the task calls
 `training_batches` here. Global batches are a function of (seed, step), whatever the number of replicas and hosts.
 """

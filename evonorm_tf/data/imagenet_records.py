@@ -1,6 +1,6 @@
-"""The records of ImageNet as batches; what happens to an image is passed as functions.
+"""Batches of ImageNet's records, with functions that crop, augment and scale an image.
 
-A classifier and a GAN read the same records and crop, augment and scale the images each in its own way.
+The classifier and the GAN read the same records; each passes functions of its own.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The one import of TensorFlow Datasets, which is an optional dependency."""
+"""The only import of TensorFlow Datasets, an optional dependency."""
 
 import types
 
