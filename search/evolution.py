@@ -15,6 +15,7 @@ import time
 from rich.console import Console
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.layers.norm_act import NORM_ACTS
 from search.equivalence.equivalents import REDRAW
 from search.evaluation.evaluation import Evaluation
@@ -65,6 +66,7 @@ class Reranking:
   best: int = 3
 
 
+@wrap_system_errors()
 def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, strategy: Strategy, space: SearchSpace,
                window: int, candidates: int, references: Sequence[str] = (), seed: int = 0, workers: int = 1,
                executor: Callable[[], Executor] | None = None, retries: int = 2, max_minutes: float | None = None,

@@ -1,4 +1,4 @@
-"""Every gin file of a trainer is parsed, and binds what its root function takes, no more; its head tells the command."""
+"""Every gin file of a trainer is parsed and binds what its root function takes, no more; its head has the command."""
 
 import inspect
 import pathlib
