@@ -161,4 +161,5 @@ def _read_header(path: pathlib.Path) -> dict:
 def _write_config(model_dir: pathlib.Path, config: str) -> None:
   with replacing(model_dir / 'operative_config.gin') as path:
     path.write_text(config)
-  hparams.write_text(model_dir, 'operative_config', textwrap.indent(config, '    '))  # indented, Markdown leaves it as it is
+  indented = textwrap.indent(config, '    ')  # which Markdown leaves as it is
+  hparams.write_text(model_dir, 'operative_config', indented)

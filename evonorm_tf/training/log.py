@@ -35,8 +35,9 @@ class TrainingLog:
   """
 
   def __init__(self, steps: int, model: tf_keras.Model, global_step: tf.Variable,
-               writer: tf.summary.SummaryWriter | None, console: Console, training: Mapping[str, str], evaluation: Mapping[str, str],
-               seconds_between_lines: float = 10., clock: Callable[[], float] = time.monotonic):
+               writer: tf.summary.SummaryWriter | None, console: Console, training: Mapping[str, str],
+               evaluation: Mapping[str, str], seconds_between_lines: float = 10.,
+               clock: Callable[[], float] = time.monotonic):
     self._steps = steps
     self._model = model
     self._global_step = global_step

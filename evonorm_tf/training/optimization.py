@@ -28,7 +28,7 @@ class Optimization:
   Attributes:
     learning_rate: the highest rate, for 256 images; a batch of b images gets learning_rate·b/256.
     optimizer: Model Garden's name, one of `OPTIMIZERS`: 'sgd', 'rmsprop', 'adam', 'adamw', 'lamb', 'lars', ...
-    options: the arguments of Model Garden's configuration of the optimizer, such as {'momentum': 0.9, 'nesterov': True}.
+    options: the arguments of Model Garden's configuration of it, such as {'momentum': 0.9, 'nesterov': True}.
     decay: one of `DECAYS`. 'cosine' falls to 0 at the end.
     boundaries: epochs at which 'stepwise' multiplies the rate by `decay_rate`.
     decay_epochs: epochs after which 'exponential' multiplies it by `decay_rate`, in one step.

@@ -28,7 +28,8 @@ def test_each_class_is_a_built_in_one_as_well(kind):
      "No module named 'a'. The extra `all` has all optional packages: pip install 'evonorm-tf[all]'."),
     (tf.errors.ResourceExhaustedError(None, None, 'no memory'), errors.TensorFlowError, 'no memory'),
     (tf.errors.UnavailableError(None, None, (
-        'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n  File "a.py", line 1, in b\n'
+        'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n'
+        '  File "a.py", line 1, in b\n'
         '\n  File "c.py", line 2, in d\n\nHost 1 is gone.\nRestart.\n\t [[{{node A}}]]')), errors.TensorFlowError,
      'Host 1 is gone.\nRestart.\n\t [[{{node A}}]]')])
 def test_errors_of_the_machine(error, kind, text):
