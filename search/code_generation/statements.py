@@ -20,6 +20,8 @@ from search.graphs.equation import Moment
 
 WIDTH = 116  # characters of a statement; with its indentation, 120
 SCOPES = {BATCH: 'batch', LAYER: 'layer', INSTANCE: 'instance', GROUP: 'group'}
+# Index set other than the batch -> the function or method of `layer_template` that averages over it.
+_MEANS = {LAYER: '_layer_mean', INSTANCE: '_spatial_mean', GROUP: 'self._group_mean'}
 # Class of moment -> its name, that of the average that it is a function of, and that of the average's moving average.
 _MOMENTS = {
     simplification.Mean: ('mean', 'mean', 'moving_mean'),
@@ -199,7 +201,8 @@ class _Writer:
     if len(self._longest_line(name, moment)) > WIDTH:  # though it has no parts that could stand alone
       argument = self._append('argument', argument)
     self.statements.averages.add((axes, average))
-    self._ranked.add(name)
+    if axes != BATCH:  # of an average over the batch the moving average has no other axes than that of the channels
+      self._ranked.add(name)
     if has_channels:
       self._channelled.add(name)
     if axes == BATCH:
@@ -227,14 +230,14 @@ class _Writer:
 
 def _average(axes: str, average: str, argument: str) -> str:
   """Code of an average over another index set than the batch."""
-  mean = 'self._group_mean' if axes == GROUP else f'_{SCOPES[axes]}_mean'
+  mean = _MEANS[axes]
   return {'mean': f'{mean}({argument})', 'mean_square': f'{mean}(tf.square({argument}))',
           'variance': f'_variance({argument}, {mean})'}[average]
 
 
 def _batch_average(average: str, argument: str, moving: str) -> str:
   """Code of an average over the batch, or its moving average."""
-  return f'self._tracked(self._batch_{average}, {argument}, self.{moving}, training)'
+  return f'self._tracked_{average}({argument}, self.{moving}, training)'
 
 
 def _name_of(value: sympy.Expr) -> str:
