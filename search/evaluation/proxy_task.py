@@ -4,6 +4,7 @@ Validation images are held out of the training images; the test images are for a
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import functools
@@ -112,6 +113,57 @@ def _training_batches(data_dir, image_size, validation_images, seed, batch_size,
   return cifar10.training_batches(*train, batch_size, crop_size, seed)
 
 
+class Network:
+  """A network of the proxy task with its optimizer and the two functions of its training.
+
+  Args:
+    task: the proxy task.
+    architecture: one of its architectures.
+    norm_act: factory of the norm-activation layer.
+
+  Attributes:
+    model: the network.
+    optimizer: its optimizer.
+    train_steps: the traced function (iterator of batches, number of steps) -> sum of the steps' losses.
+    count_correct: the traced function (images, labels) -> number of right answers.
+  """
+
+  def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]):
+    self._task = task
+    self._strategy = get_strategy(task.strategy)
+    with self._strategy.scope():
+      self.model = task.build(architecture, norm_act)
+      self._kernels = kernels(self.model)
+      self.optimizer = _optimizer(task)
+      # A step that made the optimizer's variables would be traced twice.
+      self.optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001  nothing public makes them
+    self.train_steps = tf.function(self._train_steps)
+    self.count_correct = tf.function(self._count_correct, reduce_retracing=True)
+
+  def _train_steps(self, batches, steps):
+    total = 0.
+    for _ in tf.range(steps):
+      losses = self._strategy.run(self._train_step, args=next(batches))
+      total += self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+    return total
+
+  def _train_step(self, images, labels):
+    variables = self.model.trainable_variables
+    with tf.GradientTape() as tape:
+      loss = self._task.loss(self.model, images, labels)
+      decay = self._task.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._kernels])
+      total = loss + decay / self._strategy.num_replicas_in_sync
+    self.optimizer.apply_gradients(zip(tape.gradient(total, variables), variables))
+    return loss
+
+  def _count_correct(self, images, labels):
+    def count(images, labels):
+      predictions = tf.argmax(self.model(images, training=False), -1, labels.dtype)
+      return tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
+    return self._strategy.reduce(
+        tf.distribute.ReduceOp.SUM, self._strategy.run(count, args=(images, labels)), axis=None)
+
+
 class Training:
   """One network in training.
 
@@ -132,15 +184,11 @@ class Training:
     self._seconds = seconds
     self._task = task
     self._strategy = get_strategy(task.strategy)
-    with timed(seconds, 'build'), self._strategy.scope():
-      self.model = task.build(architecture, norm_act)
-      self._kernels = kernels(self.model)
-      self._optimizer = _optimizer(task)
-      # A step that made the optimizer's variables would be traced twice.
-      self._optimizer._create_all_weights(self.model.trainable_variables)  # pylint: disable=protected-access
-      self._batches = iter(self._distribute(task.training_batches()))
-    self._train = tf.function(self._train_steps)
-    self._predict = tf.function(self._count_correct, reduce_retracing=True)
+    with timed(seconds, 'build'):
+      self._network = self._make_network(architecture, norm_act)
+      self.model = self._network.model
+      with self._strategy.scope():
+        self._batches = iter(self._distribute(task.training_batches()))
 
   def train(self, steps: int) -> float:
     """Trains on for a number of steps and returns the mean of their losses, NaN of no step.
@@ -148,32 +196,35 @@ class Training:
     Raises:
       NonFiniteLoss: if a loss is not finite.
     """
-    end, total = self.steps_done + steps, 0.
+    train_steps, end, total = self._network.train_steps, self.steps_done + steps, 0.
     while self.steps_done < end:
       raise_if_interrupted()
       # The first step stands alone, so that the time to trace can be told from the time to train.
       count = min(STEPS_PER_CALL, end - self.steps_done) if self.steps_done else 1
       with timed(self._seconds, 'train' if self.steps_done else 'trace'):
-        loss = float(self._train(self._batches, tf.constant(count)))
+        loss = float(train_steps(self._batches, tf.constant(count)))
       self.steps_done += count
       if not math.isfinite(loss):
         raise NonFiniteLoss(f'loss is not finite after {self.steps_done} steps')
       total += loss
     return total / steps if steps else math.nan
 
-  def close(self) -> None:
-    """Ends the training; what else holds on to the network may be used by another one."""
-
   def accuracy(self, split: str) -> float:
     """Returns the share of right answers on the images of 'validation' or 'test', in [0, 1]."""
     images, labels = self._task.load()[split]
     dataset = self._distribute(cifar10.evaluation_batches(images, labels, self._task.evaluation_batch_size))
-    correct = 0.
+    count_correct, correct = self._network.count_correct, 0.
     with timed(self._seconds, 'evaluate'):
       for batch in dataset:
         raise_if_interrupted()
-        correct += float(self._predict(*batch))
+        correct += float(count_correct(*batch))
     return correct / len(labels)
+
+  def close(self) -> None:
+    """Ends the training. A network that is kept may serve another training from now on."""
+
+  def _make_network(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> Network:
+    return Network(self._task, architecture, norm_act)
 
   def _distribute(self, dataset: tf.data.Dataset):
     """The dataset for the strategy's replicas; a single one takes it as it is.
@@ -183,30 +234,6 @@ class Training:
     if self._strategy.num_replicas_in_sync == 1:
       return dataset
     return self._strategy.experimental_distribute_dataset(dataset)
-
-  def _train_steps(self, batches, steps):
-    """Returns the sum of the steps' losses."""
-    total = 0.
-    for _ in tf.range(steps):
-      losses = self._strategy.run(self._train_step, args=next(batches))
-      total += self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-    return total
-
-  def _train_step(self, images, labels):
-    variables = self.model.trainable_variables
-    with tf.GradientTape() as tape:
-      loss = self._task.loss(self.model, images, labels)
-      decay = self._task.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._kernels])
-      total = loss + decay / self._strategy.num_replicas_in_sync
-    self._optimizer.apply_gradients(zip(tape.gradient(total, variables), variables))
-    return loss
-
-  def _count_correct(self, images, labels):
-    def count(images, labels):
-      predictions = tf.argmax(self.model(images, training=False), -1, labels.dtype)
-      return tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
-    return self._strategy.reduce(
-        tf.distribute.ReduceOp.SUM, self._strategy.run(count, args=(images, labels)), axis=None)
 
 
 def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
@@ -218,7 +245,7 @@ def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
 
 
 @contextlib.contextmanager
-def timed(seconds: dict[str, float], activity: str):
+def timed(seconds: dict[str, float], activity: str) -> Iterator[None]:
   """Adds the time that passes inside to `seconds[activity]`, also when an exception ends it."""
   start = time.perf_counter()
   try:
