@@ -25,7 +25,7 @@ from search.evaluation.rejection import StabilityTest
 from search.evaluation.reused_training import start_training
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
-from search.execution.interrupts import interrupted_at_once
+from search.execution.deferred_interrupts import interrupted_at_once
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
 

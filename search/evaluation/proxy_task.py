@@ -18,7 +18,7 @@ from evonorm_tf.data import cifar10
 from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.errors import ArgumentError
 from search.evaluation.architecture import Architecture
-from search.execution.interrupts import raise_if_interrupted
+from search.execution.deferred_interrupts import raise_if_interrupted
 
 NUM_CLASSES = len(cifar10.LABEL_NAMES)
 STEPS_PER_CALL = 25  # between two looks at the loss

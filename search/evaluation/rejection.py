@@ -12,7 +12,7 @@ from evonorm_tf.errors import ArgumentError
 from search.evaluation.proxy_task import kernels
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import STEPS_PER_CALL
-from search.execution.interrupts import raise_if_interrupted
+from search.execution.deferred_interrupts import raise_if_interrupted
 
 
 class Rejected(Exception):
