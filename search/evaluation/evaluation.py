@@ -1,4 +1,4 @@
-"""Evaluation of a norm-activation layer: its scores, or why it was rejected, with the cheapest test first (section 5)."""
+"""Evaluation of a norm-activation layer: its scores or why it was rejected, the cheapest test first (section 5)."""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -29,6 +29,8 @@ from search.evaluation.successive_halving import SuccessiveHalving
 from search.execution.deferred_interrupts import interrupted_at_once
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
+from search.journal.outcomes import Rung
+from search.journal.record import Record
 
 # Lines of a stack trace: 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines;
 # Keras's preamble.
@@ -57,7 +59,7 @@ class Outcome:
   gradient_norm: float | None = None
   scores: dict[str, float] = dataclasses.field(default_factory=dict)
   test_scores: dict[str, float] = dataclasses.field(default_factory=dict)
-  rungs: list[dict] = dataclasses.field(default_factory=list)
+  rungs: list[Rung] = dataclasses.field(default_factory=list)
   seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -95,7 +97,7 @@ class Evaluation:
       raise ArgumentError(f"`halving` must have its rungs before the task's {self.task.steps} steps, "
                           f'received {self.halving.rungs}.')
 
-  def informed_by(self, records: Sequence[Mapping]) -> 'Evaluation':
+  def informed_by(self, records: Sequence[Record]) -> 'Evaluation':
     """Returns this evaluation with the bars of successive halving, if there is any, taken from a journal's records.
 
     The bars travel with it to other processes, and its outcomes repeat them.
@@ -114,7 +116,7 @@ class Evaluation:
     """Evaluates a layer graph, or a known layer by its name.
 
     Returns:
-      The outcome. An exception that the layer causes does not leave this method; the outcome then says 'failed' and why.
+      The outcome. It also says why a layer failed: whatever exception the layer causes is caught.
     """
     outcome = Outcome()
     try:

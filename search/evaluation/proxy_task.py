@@ -35,7 +35,7 @@ class ProxyTask:
   Attributes:
     architectures: the networks, of different families. Put the cheapest first: a rejected candidate needs no other.
     steps: training steps of a full evaluation (default 2,000).
-    cosine: whether the learning rate falls to 0 by a cosine over a training's steps; otherwise it is constant (default).
+    cosine: whether the learning rate falls to 0 by a cosine over a training's steps; it is constant by default.
     learning_rate: the learning rate at the start (default 0.1).
     momentum: Nesterov momentum (default 0.9).
     weight_decay: factor of ½‖w‖² of convolution and dense kernels (default 1e-4); γ, β, v0 and v1 do not decay.
