@@ -50,7 +50,7 @@ _FORMER = {
         **_in('journal', 'records record_checks saved_search identity'),
         **_in('selection', 'population tournament proposal proposer warm_start'),
         **_in('evaluation', 'architecture proxy_task rejection successive_halving reused_training layer_functions'),
-        **_in('execution', 'executors ray_executor retries interrupts'),
+        **_in('execution', 'executors ray_executor retries'), 'interrupts': 'execution.deferred_interrupts',
         **_in('reporting', 'progress summaries plots report comparison comparison_plots comparison_report'),
         **_in('code_generation', 'compilation simplification'),
         'exchange': 'evaluation.function_exchange', 'layer_statements': 'code_generation.statements',

@@ -20,10 +20,10 @@ from evonorm_tf.layers.norm_act import NORM_ACTS
 from search.equivalence.equivalents import REDRAW
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.evaluation import Outcome
+from search.execution.deferred_interrupts import interrupts_noted
 from search.execution.executors import Executor
 from search.execution.executors import make_executor
 from search.execution.executors import WorkerDied
-from search.execution.interrupts import interrupts_noted
 from search.execution.retries import Retrying
 from search.graphs.random_graph import SearchSpace
 from search.journal import records as records_lib

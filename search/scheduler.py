@@ -13,8 +13,8 @@ import math
 from typing import Protocol
 
 from evonorm_tf.graph.layer_graph import LayerGraph
+from search.execution.deferred_interrupts import raise_if_interrupted
 from search.execution.executors import WorkerDied
-from search.execution.interrupts import raise_if_interrupted
 from search.execution.retries import Retrying
 from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION

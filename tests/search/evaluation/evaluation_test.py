@@ -21,7 +21,7 @@ from search.evaluation.rejection import StabilityRejected
 from search.evaluation.rejection import StabilityTest
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
-from search.execution.interrupts import interrupts_noted
+from search.execution.deferred_interrupts import interrupts_noted
 from search.graphs.known_graphs import known_graph
 from search.journal.record import Record
 
