@@ -26,7 +26,8 @@ def documented(layer_class: _Layer) -> _Layer:
   package = __name__.partition('.')[0]
   classes = [c for c in layer_class.__mro__ if c.__module__.partition('.')[0] == package]
   in_keras_3 = any(c.__module__.partition('.')[0] == 'keras' for c in layer_class.__mro__)
-  layer_class.__doc__ = _join_docstrings([inspect.cleandoc(c.__dict__.get('__doc__') or '') for c in classes], in_keras_3)
+  docstrings = [inspect.cleandoc(c.__dict__.get('__doc__') or '') for c in classes]
+  layer_class.__doc__ = _join_docstrings(docstrings, in_keras_3)
   layer_class.__signature__ = _join_signatures(classes)
   return layer_class
 
