@@ -1,4 +1,4 @@
-"""The six EvoNorm layers and the layer of layer graphs for Keras 3 with the TensorFlow backend.
+"""The six EvoNorms and the layer of layer graphs for Keras 3 with the TensorFlow backend: the twin of `layers.keras2`.
 
 Bodies, equations and arguments are those of the tf_keras layers, and so are names, order and values of the weights. Use
 them in models made with `import keras`. The two Keras do not mix in one model.
@@ -11,15 +11,18 @@ files, which tf_keras writes by `save_weights`, Keras 3 by `save`.
   from evonorm_tf.keras3 import EvoNormS0, get_norm_act
 """
 
+import os
 from typing import Any
 
 import keras
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import evonorm
 from evonorm_tf.layers import graph_layer
 from evonorm_tf.layers.baselines import BASELINES
 from evonorm_tf.layers.documentation import documented
+from evonorm_tf.layers.norm_act import add_evonorms
 from evonorm_tf.layers.norm_act import make_factory
 from evonorm_tf.layers.norm_act import NormActFactory
 from evonorm_tf.layers.norm_act_body import Identifier
@@ -91,18 +94,11 @@ class GraphLayer(graph_layer.Graph, NormActLayer):
   pass
 
 
-NORM_ACTS = {
-    'evonorm_b0': (EvoNormB0, {}),
-    'evonorm_b1': (EvoNormB1, {}),
-    'evonorm_b2': (EvoNormB2, {}),
-    'evonorm_s0': (EvoNormS0, {}),
-    'evonorm_s1': (EvoNormS1, {}),
-    'evonorm_s2': (EvoNormS2, {}),
-}
+NORM_ACTS = add_evonorms('keras', globals())
 
 
-def get_norm_act(spec, **options) -> NormActFactory:
-  """Returns a factory of Keras 3 layers, as `evonorm_tf.get_norm_act` does of tf_keras layers.
+def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFactory:
+  """Returns a factory of Keras 3 layers, as `evonorm_tf.get_norm_act` returns one of tf_keras layers.
 
   Args:
     spec: a name of `NORM_ACTS`, the path of a layer graph's JSON file, or a `LayerGraph`. The baselines are layers of
@@ -110,8 +106,8 @@ def get_norm_act(spec, **options) -> NormActFactory:
     **options: arguments of the layer.
 
   Raises:
-    ValueError: for an unknown name, a baseline's, an unreadable file, or an option's bad value.
-    TypeError: for an option that the layer does not have.
+    ValueError: for an unknown name, the name of a baseline, an unreadable file, a bad value of an option, or an option
+      that the layer does not have.
   """
   if isinstance(spec, str) and spec in BASELINES:
     raise ArgumentError(

@@ -293,7 +293,7 @@ def _on_maps(layer: tf_keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
   return tf.ensure_shape(tf.reshape(layer(maps), shape), x.shape)
 
 
-# The baselines by name: the class, and the arguments that make it this baseline.
+# The baselines by the name that `get_norm_act` takes: the class, and the arguments that make it this baseline.
 BASELINES = {
     'bn_relu': (BatchNormAct, {'activation': 'relu'}),
     'bn_silu': (BatchNormAct, {'activation': 'silu'}),
