@@ -1,7 +1,7 @@
 """EvoNorm layers, their baselines, and models that take any norm-activation layer, for TensorFlow and tf_keras.
 
-Names are imported on first use, so that modules without TensorFlow (layer graphs and the search's logic)
-import in milliseconds.
+Names are imported on first use, so that modules without TensorFlow (layer graphs and the logic of the search) import in
+milliseconds. The layers for Keras 3 are in `evonorm_tf.keras3`.
 """
 
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
   from evonorm_tf.layers.keras2 import EvoNormS2 as EvoNormS2
   from evonorm_tf.layers.keras2 import GraphLayer as GraphLayer
   from evonorm_tf.layers.norm_act import get_norm_act as get_norm_act
+  from evonorm_tf.layers.norm_act import register_norm_act as register_norm_act
   from evonorm_tf.models.efficientnet import build_efficientnet as build_efficientnet
   from evonorm_tf.models.efficientnet import build_efficientnet_backbone as build_efficientnet_backbone
   from evonorm_tf.models.mnasnet import build_mnasnet_b1 as build_mnasnet_b1
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'layers.keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2', 'GraphLayer'),
     'graph.layer_graph': ('LayerGraph',),
-    'layers.norm_act': ('get_norm_act',),
+    'layers.norm_act': ('get_norm_act', 'register_norm_act'),
     'conversion.convert': ('convert_norm_act', 'plan_conversion'),
     'conversion.block_registry': ('register_assembly', 'register_block', 'swap_norms'),
     'conversion.inventory': ('list_norm_acts',),

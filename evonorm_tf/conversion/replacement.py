@@ -55,7 +55,7 @@ def _options(bn: tf_keras.layers.Layer, norm_act) -> dict:
   if not isinstance(norm_act, NormActFactory):
     return options
   config = bn.get_config()
-  options.update({option: config[option] for option in _VECTOR_OPTIONS})
+  options.update({option: config[option] for option in _VECTOR_OPTIONS if norm_act.leaves_open(option)})
   if issubclass(norm_act.layer_class, BatchNormAct):
     options.update({option: config[option] for option in _BATCH_NORM_OPTIONS})
   if norm_act.leaves_open('synchronized'):

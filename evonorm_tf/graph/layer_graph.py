@@ -1,12 +1,14 @@
 """LayerGraph: a norm-activation layer as a directed acyclic graph of primitives (paper section 3).
 
-Frozen data without TensorFlow. `keras2_graph_layer.GraphLayer` runs it; `search` makes and judges graphs.
+Frozen data without TensorFlow. `GraphLayer` runs a graph; `search` makes and evaluates graphs.
 """
 
 import dataclasses
 import functools
 import json
+import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ MAX_NODES = 1000  # a bound on files, far above the paper's 10 intermediate node
 
 
 class LayerGraphError(ArgumentError):
-  """A graph or graph file that is not valid. The message names the node and what is wrong with it."""
+  """A layer graph, or its file, is not valid; the message names the node and the fault."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +31,14 @@ class Node:
 
   Attributes:
     primitive: a name of `primitives.PRIMITIVES`.
-    inputs: the indices of its arguments; 0 to 3 are x, the zero tensor, v0 and v1, the first intermediate node is 4.
-    axes: a moment's index set, one of `primitives.INDEX_SETS`; empty for every other primitive.
+    inputs: the indices of its arguments; 0 to 3 are x, the zero tensor, v0 and v1, and intermediate nodes begin at 4.
+    axes: a moment's index set, one of `primitives.INDEX_SETS`; empty (default) for every other primitive.
   """
   primitive: str
   inputs: tuple[int, ...]
   axes: str = ''
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     object.__setattr__(self, 'inputs', tuple(self.inputs))  # a list would make the graph unhashable
 
 
@@ -45,14 +47,14 @@ class LayerGraph:
   """A norm-activation layer: its last node is the output, to which the layer applies γ and β.
 
   Attributes:
-    nodes: the intermediate nodes, each reading the initial ones (`INITIAL_NODES`) or earlier ones.
+    nodes: the intermediate nodes, each of which reads initial nodes (`INITIAL_NODES`) or earlier ones.
 
   Raises:
     LayerGraphError: if a node is not valid.
   """
   nodes: tuple[Node, ...]
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     object.__setattr__(self, 'nodes', tuple(self.nodes))
     if not self.nodes:
       raise LayerGraphError('A layer graph needs at least one intermediate node, received none.')
@@ -70,7 +72,7 @@ class LayerGraph:
 
   @functools.cached_property
   def live(self) -> frozenset[int]:
-    """The indices of the nodes that the output depends on, initial ones and itself included."""
+    """The indices of the nodes that the output depends on, including initial nodes and the output itself."""
     live = {self.output}
     for index in range(self.output, len(INITIAL_NODES) - 1, -1):
       if index in live:
@@ -78,26 +80,26 @@ class LayerGraph:
     return frozenset(live)
 
   def without_dead_nodes(self) -> 'LayerGraph':
-    """The same function with the intermediate nodes removed that the output does not depend on."""
+    """Returns a graph of the same function, without the intermediate nodes that the output does not depend on."""
     kept = [i for i in range(len(INITIAL_NODES), self.output + 1) if i in self.live]
     index_of = {i: i for i in range(len(INITIAL_NODES))}
     index_of.update({old: new for new, old in enumerate(kept, len(INITIAL_NODES))})
     return LayerGraph(tuple(
         dataclasses.replace(self.node(i), inputs=tuple(index_of[j] for j in self.node(i).inputs)) for i in kept))
 
-  def evaluate(self, x, v0, v1, groups: int = 32) -> np.ndarray:
+  def evaluate(self, x: np.ndarray, v0: np.ndarray, v1: np.ndarray, groups: int = 32) -> np.ndarray:
     """Runs the graph in NumPy, with batch moments of the batch itself, as in training.
 
     Args:
       x: [N, ..., C].
       v0, v1: [C].
-      groups: the number of channel groups; where it does not divide C, the largest divisor below.
+      groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
 
     Returns:
       The output node's value, which broadcasts against x.
     """
     unit = (1,) * (x.ndim - 1)
-    values = [x, np.zeros(unit + (1,), x.dtype), v0.reshape(unit + (-1,)), v1.reshape(unit + (-1,))]
+    values: list[Any] = [x, np.zeros(unit + (1,), x.dtype), v0.reshape(unit + (-1,)), v1.reshape(unit + (-1,))]
     for index, node in enumerate(self.nodes, len(INITIAL_NODES)):
       primitive = primitives.PRIMITIVES[node.primitive]
       moment_arguments = (node.axes, groups) if primitive.is_moment else ()
@@ -105,19 +107,19 @@ class LayerGraph:
           primitive.numpy_form(*(values[i] for i in node.inputs), *moment_arguments) if index in self.live else None)
     return values[-1]
 
-  def to_dict(self) -> dict:
-    """The graph as JSON data, in the versioned form that `from_dict` reads."""
+  def to_dict(self) -> dict[str, Any]:
+    """Returns the graph as JSON data, in the versioned form that `from_dict` reads."""
     nodes = [{'primitive': n.primitive, **({'axes': n.axes} if n.axes else {}), 'inputs': list(n.inputs)}
              for n in self.nodes]
     return {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES), 'nodes': nodes}
 
   @classmethod
-  def from_dict(cls, data) -> 'LayerGraph':
-    """Reads what `to_dict` wrote; raises LayerGraphError for anything else."""
+  def from_dict(cls, data: Any) -> 'LayerGraph':
+    """Returns the graph whose `to_dict` gave `data`; raises LayerGraphError for any other data."""
     _check_header(data)
     return cls(tuple(_parse_node(i, n) for i, n in enumerate(data['nodes'], len(INITIAL_NODES))))
 
-  def save(self, path) -> None:
+  def save(self, path: str | os.PathLike) -> None:
     """Writes the graph to a JSON file, one node a line."""
     data = self.to_dict()
     nodes = ',\n'.join('    ' + json.dumps(n) for n in data.pop('nodes'))
@@ -125,8 +127,8 @@ class LayerGraph:
     pathlib.Path(path).write_text(f'{{{header},\n  "nodes": [\n{nodes}\n  ]\n}}\n')
 
   @classmethod
-  def load(cls, path) -> 'LayerGraph':
-    """Reads a JSON file; raises LayerGraphError, naming the file, if it holds no valid graph."""
+  def load(cls, path: str | os.PathLike) -> 'LayerGraph':
+    """Reads a JSON file; raises LayerGraphError, which names the file, if it holds no valid graph."""
     try:
       return cls.from_dict(json.loads(pathlib.Path(path).read_bytes()))
     except OSError as e:
@@ -137,8 +139,8 @@ class LayerGraph:
       raise LayerGraphError(f'{path}: not JSON: {e}') from e
 
 
-def _shown(value) -> str:
-  """What a message says of a value that may be anything, and of any length."""
+def _shown(value: Any) -> str:
+  """Returns a value as messages show it: on one line, and shortened."""
   return one_line(repr(value))
 
 
@@ -155,14 +157,14 @@ def _check_node(index: int, node: Node) -> None:
     if not 0 <= i < index:
       raise LayerGraphError(f'Node {index}: `inputs` must be earlier nodes, 0 to {index - 1}, received {_shown(i)}.')
   if primitive.is_moment and node.axes not in primitives.INDEX_SETS:
-    raise LayerGraphError(
-        f'Node {index}: `axes` of {node.primitive} must be one of {primitives.INDEX_SETS}, received {_shown(node.axes)}.')
+    raise LayerGraphError(f'Node {index}: `axes` of {node.primitive} must be one of {primitives.INDEX_SETS}, '
+                          f'received {_shown(node.axes)}.')
   if node.axes and not primitive.is_moment:
     raise LayerGraphError(f'Node {index}: {node.primitive} takes no `axes`, received {_shown(node.axes)}.')
 
 
-def _check_header(data) -> None:
-  """Raises LayerGraphError unless `data` is a JSON object of a format and version that is known here."""
+def _check_header(data: Any) -> None:
+  """Raises LayerGraphError unless `data` is a JSON object of the format and version known here."""
   if not isinstance(data, dict):
     raise LayerGraphError(f'A layer graph must be a JSON object, received {type(data).__name__}.')
   expected = {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES)}
@@ -178,8 +180,8 @@ def _check_header(data) -> None:
     raise LayerGraphError(f'`nodes` holds {len(data["nodes"])} nodes; at most {MAX_NODES} are read.')
 
 
-def _parse_node(index: int, data) -> Node:
-  """Returns the node that JSON data describes; LayerGraphError for wrong keys or types."""
+def _parse_node(index: int, data: Any) -> Node:
+  """Returns the node that JSON data describes; raises LayerGraphError for wrong keys or types."""
   if not isinstance(data, dict):
     raise LayerGraphError(f'Node {index}: must be a JSON object, received {type(data).__name__}.')
   unknown = sorted(set(data) - {'primitive', 'inputs', 'axes'})

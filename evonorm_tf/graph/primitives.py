@@ -2,12 +2,12 @@
 
 No TensorFlow here: `elementwise` and `moments` hold the TensorFlow forms.
 
-All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1:
-v0 and v1 are [1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].
+All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1: v0 and v1 are
+[1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].
 
-One guard rule, "magnitude clamp", keeps values and gradients finite: where a primitive divides by,
-takes the logarithm of, or the root of a tensor t, |t| is replaced by max(|t|, EPSILON), the sign kept.
-The two second moments add `epsilon` inside the root instead, as the EvoNorm layers do.
+One guard rule, the magnitude clamp, keeps values and gradients finite: where a primitive divides by a tensor t, or
+takes its logarithm or root, max(|t|, EPSILON) replaces |t|, and the sign is kept. The two second moments add `epsilon`
+inside the root instead, as the EvoNorm layers do.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ import numpy as np
 
 EPSILON = 1e-5
 
-# Index sets of the moments: what is averaged over.
+# Index sets of the moments, over which they average.
 BATCH, LAYER, INSTANCE, GROUP = 'b,w,h', 'w,h,c', 'w,h', 'w,h,c/g'
 INDEX_SETS = (BATCH, LAYER, INSTANCE, GROUP)
 
@@ -26,8 +26,13 @@ INDEX_SETS = (BATCH, LAYER, INSTANCE, GROUP)
 class Primitive:
   """One operation.
 
-  `numpy_form` takes `arity` arrays; that of a moment takes the index set and the groups too. Where `is_guarded`, it
-  takes `epsilon` by name, to show what the guard does at another value than the layers'.
+  Attributes:
+    name: its name in layer graphs.
+    arity: the number of its arguments.
+    numpy_form: a function of `arity` arrays; that of a moment takes the index set and the number of groups, too. If
+      `is_guarded`, it takes `epsilon` by name, to show the effect of the guard at another value than the layers'.
+    is_moment: whether it averages over an index set (default False).
+    is_guarded: whether the magnitude clamp, or ε in the root, guards it (default False).
   """
   name: str
   arity: int
@@ -42,12 +47,21 @@ def largest_divisor(channels: int, groups: int) -> int:
 
 
 def clamp_magnitude(x: np.ndarray, epsilon: float = EPSILON) -> np.ndarray:
-  """sign(x)·max(|x|, epsilon), where zero counts as positive."""
+  """Returns sign(x)·max(|x|, epsilon), where zero counts as positive."""
   return np.copysign(np.maximum(np.abs(x), epsilon), x + 0.)  # + 0. turns -0. into 0.
 
 
 def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
-  """The mean of x over the index set `axes`, every averaged axis kept (at size 1, or C where x varies by group)."""
+  """Returns the mean of x over an index set.
+
+  Args:
+    x: [N, ..., C].
+    axes: one of `INDEX_SETS`.
+    groups: number of channel groups, for `GROUP`; where it does not divide C, the largest number below that does.
+
+  Returns:
+    Every averaged axis has size 1, but the channel axis has size C over `GROUP`.
+  """
   spatial = tuple(range(1, x.ndim - 1))
   if axes == BATCH:
     return x.mean((0,) + spatial, keepdims=True)
@@ -63,19 +77,22 @@ def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
 
 
 def second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
+  """Returns √(μ(x²) + epsilon) over an index set; arguments and shape as `average`."""
   return np.sqrt(average(np.square(x), axes, groups) + epsilon)
 
 
 def centered_second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
+  """Returns √(s²(x) + epsilon) over an index set; arguments and shape as `average`."""
   return second_moment(x - average(x, axes, groups), axes, groups, epsilon)
 
 
 def _signed(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
-  """x ↦ sign(x)·function(max(|x|, epsilon))."""
+  """Returns x ↦ sign(x)·function(max(|x|, epsilon))."""
   return lambda x, epsilon=EPSILON: np.sign(x) * function(np.maximum(np.abs(x), epsilon))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
+  """Returns σ(x), without overflow at any x."""
   return 0.5 * (1. + np.tanh(0.5 * x))
 
 

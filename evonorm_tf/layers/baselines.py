@@ -1,12 +1,16 @@
-"""The paper's baselines as layers that, like EvoNorm's, normalize and activate: y = activation(norm(x)·γ + β).
+"""The paper's baselines as layers that, like EvoNorms, normalize and activate: y = activation(norm(x)·γ + β).
 
-BN, GN, LN, IN with ReLU or SiLU, FRN-TLU (Singh & Krishnan, 2019, arXiv 1911.09737) and PixelNorm (Karras et al., 2017,
-arXiv 1710.10196). The normalizations are tf_keras's, those of FRN-TLU tensorflow-addons'; PixelNorm is ours.
+BN, GN, LN and IN with ReLU or SiLU, FRN-TLU (Singh & Krishnan, 2019, arXiv 1911.09737) and PixelNorm (Karras et al.,
+2017, arXiv 1710.10196). The normalizations are those of tf_keras, that of FRN-TLU comes from tensorflow-addons, and
+PixelNorm is our own.
 
 Departures: LN is GN with one group (over all values of a sample, γ and β by channel), as in the paper on GN. IN is GN
-with one channel a group. PixelNorm has γ and β, which that of GANs has not. FRN's ε is a constant, 1e-5 as for all
-others, and not learned.
+with one channel a group. PixelNorm has γ and β, unlike the original in GANs. FRN's ε is not learned but a constant,
+1e-5 as in all other layers.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -14,33 +18,43 @@ import tf_keras
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.layers import addons
+from evonorm_tf.layers.documentation import documented
 from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act_body import check_input_shape
+from evonorm_tf.layers.norm_act_body import Identifier
+from evonorm_tf.layers.norm_act_body import Shape
+from evonorm_tf.layers.norm_act_body import Training
 
 
 class BaselineLayer(tf_keras.layers.Layer):
   """y = activate(normalize(x)), where a subclass gives the normalization, with γ and β in it.
 
+  γ and β are vectors over channels. With `nonlinearity=False` the layer normalizes and does not activate.
+
   Args:
     activation: name of a Keras activation, or a function (default 'relu').
-    nonlinearity: whether to activate (default True); False leaves the normalization alone.
-    epsilon: ε, added to a variance or mean of squares inside the root (default 1e-5).
+    nonlinearity: whether to activate (default True).
+    epsilon: ε > 0, added to a variance or a mean of squares inside the root (default 1e-5).
     center: whether to add β (default True).
     scale: whether to multiply by γ (default True).
-    beta_initializer, gamma_initializer: default 'zeros', 'ones'.
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: default None.
+    beta_initializer, gamma_initializer: initializers of β and γ (default 'zeros', 'ones').
+    beta_regularizer, gamma_regularizer: their regularizers (default None).
+    beta_constraint, gamma_constraint: their constraints (default None).
     **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
 
   Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
-  Output: the shape of the input, in the layer's compute dtype. γ, β and statistics are float32 at least.
+
+  Output: the input's shape, in the layer's compute dtype. Statistics, γ and β are float32 at least.
 
   Raises:
-    ValueError: for an argument, or an input shape, out of range.
+    ValueError: for an argument out of range, or an input shape of another rank or without a known C.
   """
 
-  def __init__(self, activation='relu', nonlinearity=True, epsilon=1e-5, center=True, scale=True,
-               beta_initializer='zeros', gamma_initializer='ones', beta_regularizer=None, gamma_regularizer=None,
-               beta_constraint=None, gamma_constraint=None, **kwargs):
+  def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', nonlinearity: bool = True,
+               epsilon: float = 1e-5, center: bool = True, scale: bool = True, beta_initializer: Identifier = 'zeros',
+               gamma_initializer: Identifier = 'ones', beta_regularizer: Identifier = None,
+               gamma_regularizer: Identifier = None, beta_constraint: Identifier = None,
+               gamma_constraint: Identifier = None, **kwargs):
     super().__init__(**kwargs)
     if not epsilon > 0:
       raise ArgumentError(f'`epsilon` must be positive, received {epsilon}.')
@@ -57,19 +71,19 @@ class BaselineLayer(tf_keras.layers.Layer):
     self.gamma_constraint = tf_keras.constraints.get(gamma_constraint)
     self.supports_masking = True
 
-  def build(self, input_shape):
+  def build(self, input_shape: Shape) -> None:
     shape = check_input_shape(input_shape)
     self.norm = self._make_norm(shape)
     self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: shape[-1]})
     super().build(input_shape)
 
-  def call(self, inputs, training=None):
+  def call(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
     return tf.cast(self.activate(self.normalize(inputs, training)), self.compute_dtype)
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(self, input_shape: Shape) -> tf.TensorShape:
     return tf.TensorShape(input_shape)
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {
         **super().get_config(),
         'activation': tf_keras.activations.serialize(self.activation),
@@ -86,16 +100,16 @@ class BaselineLayer(tf_keras.layers.Layer):
     }
 
   @property
-  def gamma(self):
+  def gamma(self) -> tf.Variable | None:
     """The weight γ of the built layer; None with `scale=False`."""
     return self.norm.gamma if self.scale else None
 
   @property
-  def beta(self):
+  def beta(self) -> tf.Variable | None:
     """The weight β of the built layer; None with `center=False`."""
     return self.norm.beta if self.center else None
 
-  def normalize(self, inputs: tf.Tensor, training=None) -> tf.Tensor:
+  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
     """Returns norm(inputs)·γ + β of the built layer, in its compute dtype or float32."""
     return self.norm(inputs)
 
@@ -109,11 +123,11 @@ class BaselineLayer(tf_keras.layers.Layer):
 
   @property
   def _statistics_dtype(self) -> str:
-    """float32 also where the layer's compute dtype is float16 or bfloat16; float64 where it is float64."""
+    """float64 where the layer's compute dtype is float64; else float32, also for float16 and bfloat16."""
     return 'float64' if self.compute_dtype == 'float64' else 'float32'
 
   def _vector_options(self) -> dict:
-    """The initializers, regularizers and constraints of γ and β; no penalty on a vector that is left out."""
+    """The initializers, regularizers and constraints of γ and β; a vector that is left out has no regularizer."""
     return {
         'beta_initializer': self.beta_initializer,
         'gamma_initializer': self.gamma_initializer,
@@ -124,97 +138,95 @@ class BaselineLayer(tf_keras.layers.Layer):
     }
 
   def _norm_options(self) -> dict:
-    """The options that every normalization of tf_keras takes."""
+    """The options that all normalizations of tf_keras share."""
     return {'epsilon': self.epsilon, 'center': self.center, 'scale': self.scale, 'trainable': self.trainable,
             **self._vector_options()}
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
+@documented
 class BatchNormAct(BaselineLayer):
   """BN-ReLU, BN-SiLU: y = activation((x − μ_{b,w,h}(x)) / √(s²_{b,w,h}(x) + ε) · γ + β).
 
-  In inference, and where the layer is frozen by `trainable=False`, the moving averages stand for μ and s².
+  In inference, and where the layer is frozen by `trainable=False`, moving averages take the place of μ and s².
 
-  tf_keras's fused kernel (rank 4 and 5) keeps a moving average of the unbiased variance, n/(n − 1) times that which
-  normalizes the batch; rank 2 and 3, `synchronized=True` and EvoNorm keep that of the biased one.
+  tf_keras's fused kernel (rank 4 and 5) keeps a moving average of the unbiased variance, n/(n − 1) times the one that
+  normalizes the batch; rank 2 and 3, `synchronized=True` and the EvoNorms keep that of the biased one.
 
   Args:
-    activation: name of a Keras activation, or a function (default 'relu').
-    momentum: decay of the moving averages (default 0.9).
-    synchronized: whether the batch is the global one over all replicas of a tf.distribute strategy (default False:
-      each replica's own). tf_keras then takes the variance as μ(x²) − μ(x)².
-    **kwargs: the arguments of `BaselineLayer`.
+    momentum: decay of the moving averages, in [0, 1] (default 0.9).
+    synchronized: whether the batch is the global one, over all replicas of a tf.distribute strategy (default False:
+      each replica's own). If so, tf_keras computes the variance as μ(x²) − μ(x)².
   """
 
-  def __init__(self, activation='relu', momentum=0.9, synchronized=False, **kwargs):
+  def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', momentum: float = 0.9,
+               synchronized: bool = False, **kwargs):
     super().__init__(activation=activation, **kwargs)
     if not 0 <= momentum <= 1:
       raise ArgumentError(f'`momentum` must lie in [0, 1], received {momentum}.')
     self.momentum = momentum
     self.synchronized = synchronized
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'momentum': self.momentum, 'synchronized': self.synchronized}
 
-  def _make_norm(self, shape):
-    # It takes its statistics in float32 whatever the dtype, so the fused kernel may read float16 and bfloat16.
+  def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
+    # Its statistics are float32 at every dtype, so the fused kernel may read float16 and bfloat16.
     norm = tf_keras.layers.BatchNormalization(
         momentum=self.momentum, synchronized=self.synchronized, dtype=self.dtype_policy, **self._norm_options())
     norm.build(shape)
     return norm
 
-  def normalize(self, inputs, training=None):
+  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
     return self.norm(inputs, training=training, mask=None)
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
+@documented
 class GroupNormAct(BaselineLayer):
   """GN-ReLU, GN-SiLU: y = activation((x − μ_{w,h,c/g}(x)) / √(s²_{w,h,c/g}(x) + ε) · γ + β).
 
   Args:
-    activation: name of a Keras activation, or a function (default 'relu').
     groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
       1 gives LN, -1 gives IN (one channel a group).
-    **kwargs: the arguments of `BaselineLayer`.
   """
 
-  def __init__(self, activation='relu', groups=32, **kwargs):
+  def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', groups: int = 32, **kwargs):
     super().__init__(activation=activation, **kwargs)
     if groups < 1 and groups != -1:
       raise ArgumentError(f'`groups` must be at least 1, or -1 for one channel a group, received {groups}.')
     self.groups = groups
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'groups': self.groups}
 
-  def _make_norm(self, shape):
+  def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
     channels = shape[-1]
     groups = channels if self.groups == -1 else primitives.largest_divisor(channels, self.groups)
-    # tf_keras's own takes statistics in bfloat16 and rounds them to float16: mean 50 and deviation 2 lose a digit.
+    # tf_keras's layer takes statistics in bfloat16 and rounds them to float16: mean 50 and deviation 2 lose a digit.
     norm = tf_keras.layers.GroupNormalization(groups=groups, dtype=self._statistics_dtype, **self._norm_options())
     norm.build(shape)
     return norm
 
-  def normalize(self, inputs, training=None):
-    return self.norm(inputs, mask=None)  # it would broadcast a mask of [N, T] against [N, T, C]
+  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
+    return self.norm(inputs, mask=None)  # it would broadcast a mask [N, T] against [N, T, C]
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
+@documented
 class PixelNormalization(NormActLayer):
-  """y = x / √(μ_c(x²) + ε) · γ + β: each pixel over the root mean square of its channels. Arguments: `NormActLayer`."""
+  """PixelNorm: y = x / √(μ_c(x²) + ε) · γ + β, each pixel over the root mean square of its channels."""
 
-  def _normalize_activate(self, x, training):
+  def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
     return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), -1, keepdims=True) + self.epsilon)
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
+@documented
 class PixelNormAct(BaselineLayer):
-  """PixelNorm-ReLU: y = activation(x / √(μ_c(x²) + ε) · γ + β).
+  """PixelNorm-ReLU: y = activation(x / √(μ_c(x²) + ε) · γ + β)."""
 
-  Arguments: those of `BaselineLayer`.
-  """
-
-  def _make_norm(self, shape):
+  def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
     norm = PixelNormalization(dtype=self.dtype_policy, **self._norm_options())
     norm.build(shape)
     return norm
@@ -224,11 +236,11 @@ class PixelNormAct(BaselineLayer):
 class FRNTLU(BaselineLayer):
   """FRN-TLU: y = max(x / √(μ_{w,h}(x²) + ε) · γ + β, τ), where τ is a vector over channels that starts at 0.
 
-  With `nonlinearity=False` FRN alone, without τ. tensorflow-addons is imported when the layer is built; it shapes γ and
-  β [1, 1, 1, C] and τ [1, 1, C].
+  With `nonlinearity=False` the layer is FRN alone, without τ. tensorflow-addons is imported when the layer is built; it
+  makes γ and β of shape [1, 1, 1, C] and τ of shape [1, 1, C].
 
   Args:
-    **kwargs: the arguments of `BaselineLayer` but for `activation`.
+    **kwargs: the arguments of `BaselineLayer` except `activation`.
 
   Raises:
     ImportError, RuntimeError: if tensorflow-addons cannot be used; see `addons`.
@@ -237,25 +249,25 @@ class FRNTLU(BaselineLayer):
   def __init__(self, **kwargs):
     super().__init__(activation=None, **kwargs)
 
-  def build(self, input_shape):
+  def build(self, input_shape: Shape) -> None:
     super().build(input_shape)
     if self.nonlinearity:
       tlu = addons.import_addons().layers.TLU(dtype=self._statistics_dtype, trainable=self.trainable)
       self.tlu = _build_for_any_size(tlu, self.input_spec.axes[-1])
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     config = super().get_config()
     del config['activation']
     return config
 
-  def normalize(self, inputs, training=None):
+  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
     return _on_maps(self.norm, inputs)
 
-  def activate(self, y):
+  def activate(self, y: tf.Tensor) -> tf.Tensor:
     return _on_maps(self.tlu, y) if self.nonlinearity else y
 
-  def _make_norm(self, shape):
-    # tensorflow-addons' own overflows in float16 and raises InvalidArgumentError under the mixed policies.
+  def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
+    # tensorflow-addons' layer overflows in float16 and raises InvalidArgumentError under the mixed policies.
     norm = addons.import_addons().layers.FilterResponseNormalization(
         epsilon=self.epsilon, dtype=self._statistics_dtype, trainable=self.trainable, **self._vector_options())
     _build_for_any_size(norm, shape[-1])
@@ -268,20 +280,20 @@ class FRNTLU(BaselineLayer):
 
 
 def _build_for_any_size(layer: tf_keras.layers.Layer, channels: int) -> tf_keras.layers.Layer:
-  """Builds a layer of tensorflow-addons for [N, spatial, 1, C], which it would bind to one known spatial size."""
+  """Builds a layer of tensorflow-addons for [N, spatial, 1, C]; by itself it would take one spatial size only."""
   layer.build(tf.TensorShape([None, 1, 1, channels]))
   layer.input_spec = tf_keras.layers.InputSpec(ndim=4, axes={-1: channels})
   return layer
 
 
 def _on_maps(layer: tf_keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
-  """Returns layer(x) in x's shape for a layer of [N, spatial, 1, C]."""
+  """Returns layer(x) in x's shape, for a layer that takes [N, spatial, 1, C]."""
   shape = tf.shape(x)
   maps = tf.reshape(x, [shape[0], tf.reduce_prod(shape[1:-1]), 1, x.shape[-1]])
   return tf.ensure_shape(tf.reshape(layer(maps), shape), x.shape)
 
 
-# The baselines by name: the class, and the arguments that make it this baseline.
+# The baselines by the name that `get_norm_act` takes: the class, and the arguments that make it this baseline.
 BASELINES = {
     'bn_relu': (BatchNormAct, {'activation': 'relu'}),
     'bn_silu': (BatchNormAct, {'activation': 'silu'}),

@@ -1,11 +1,12 @@
 """The elementwise primitives of layer graphs in TensorFlow (paper section 3, table of primitives).
 
-The values are those of the NumPy forms in `primitives`. Where a primitive selects, its gradient is our own, the same as
-TensorFlow's but in the operation `Select`: on a CPU that takes a quarter of the time of the `SelectV2` behind `tf.where`
-and behind the gradient of `tf.maximum`, which is a fifth of the training step of a layer that has a maximum.
+The values are those of the NumPy forms in `primitives`. Where a primitive selects, its gradient is our own: it equals
+TensorFlow's but uses the operation `Select`. On a CPU that takes a quarter of the time of the `SelectV2` in `tf.where`
+and in the gradient of `tf.maximum`, which is a fifth of the training step of a layer that has a maximum.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -13,15 +14,15 @@ from evonorm_tf.graph.primitives import EPSILON
 
 
 def _zero_unless(condition: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-  """x where the condition holds, 0 elsewhere; of one shape."""
+  """Returns x where the condition holds and 0 elsewhere; both have one shape."""
   return tf.raw_ops.Select(condition=condition, x=x, y=tf.zeros_like(x))
 
 
 @tf.custom_gradient
 def maximum(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-  """max(x, y), which broadcast; where they are equal, the gradient is x's."""
+  """Returns max(x, y) of tensors that broadcast; where they are equal, the gradient goes to x."""
 
-  def gradient(dy):
+  def gradient(dy: tf.Tensor) -> Sequence[tf.Tensor]:
     is_x = x >= y
     gradients = _zero_unless(is_x, dy), _zero_unless(tf.logical_not(is_x), dy)
     if x.shape == y.shape:
@@ -35,18 +36,18 @@ def maximum(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def clamp_magnitude(x: tf.Tensor) -> tf.Tensor:
-  """sign(x)·max(|x|, EPSILON), where zero counts as positive; in between the gradient is 0."""
+  """Returns sign(x)·max(|x|, EPSILON), where zero counts as positive; where |x| < EPSILON the gradient is 0."""
   clamped = tf.raw_ops.Select(condition=x < 0., x=tf.minimum(x, -EPSILON), y=tf.maximum(x, EPSILON))
   return clamped, lambda dy: _zero_unless(tf.abs(x) >= EPSILON, dy)
 
 
 def _signed(function: Callable, derivative: Callable) -> Callable:
-  """x ↦ sign(x)·function(max(|x|, EPSILON)). The clamp keeps the gradient at 0 finite, and zero."""
+  """Returns x ↦ sign(x)·function(max(|x|, EPSILON)); the clamp makes the gradient at 0 finite, namely zero."""
 
   @tf.custom_gradient
-  def signed(x):
+  def signed(x: tf.Tensor):
     magnitude = tf.maximum(tf.abs(x), EPSILON)
-    # In the gradient the magnitude anew, as a function of x: so it can be differentiated in turn.
+    # The gradient computes the magnitude again, as a function of x, so that it can be differentiated in turn.
     return tf.sign(x) * function(magnitude), lambda dy: _zero_unless(
         tf.abs(x) >= EPSILON, dy * derivative(tf.maximum(tf.abs(x), EPSILON)))
 

@@ -4,9 +4,11 @@ Source: Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", Ne
 authors' own code is in tensorflow/tpu, models/official/resnet/resnet_model.py. As there, the moving variance starts
 at 1, is biased, and decays by 0.9, and the number of groups falls to the next divisor of C.
 
-Indices of the moments say what is averaged over: b = batch, w,h = all spatial axes, c/g = the channels of one group.
-How they are computed is told by `fused`. The classes are bodies of layers, as in `norm_act_body`.
+See `fused` for the computation. The classes are bodies of layers, as in `norm_act_body`; `documented` joins their
+docstrings in those of the public layers.
 """
+
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,29 +18,46 @@ from evonorm_tf.layers import moments
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
+from evonorm_tf.layers.norm_act_body import Training
+
+# The six by the name that `get_norm_act` takes, with the name of the class in both Keras.
+EVONORMS = {
+    'evonorm_b0': 'EvoNormB0',
+    'evonorm_b1': 'EvoNormB1',
+    'evonorm_b2': 'EvoNormB2',
+    'evonorm_s0': 'EvoNormS0',
+    'evonorm_s1': 'EvoNormS1',
+    'evonorm_s2': 'EvoNormS2',
+}
 
 
 class EvoNorm(NormActBody):
-  """What the two series share.
+  """The part that the two series share.
+
+  μ is a mean and s² a biased variance, over the axes in the index: b = the batch, w,h = all spatial axes, c/g = the
+  channels of one group.
 
   Args:
     jit_compile: whether XLA compiles the layer's core, forward and backward, also where the model is not compiled.
       The default, None, compiles where that was measured to be faster (benchmarks/layers.py): in training on a CPU,
       unless several replicas take part. Compiling takes some tenths of a second for every new shape of input.
-    **kwargs: the arguments of `NormActBody`.
+
+  Reference:
+    Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 2.
   """
 
   _has_v1 = False
 
-  def __init__(self, jit_compile=None, **kwargs):
+  def __init__(self, jit_compile: bool | None = None, **kwargs):
     super().__init__(**kwargs)
     self.jit_compile = jit_compile
 
-  def _build_nonlinearity(self, channels):
+  def _build_nonlinearity(self, channels: int) -> None:
     if self._has_v1:
       self.v1 = self._add_vector('v1', channels)
 
-  def _evaluate(self, inputs, training, given_moment=None):
+  def _evaluate(self, inputs: tf.Tensor, training: Training, given_moment: tf.Tensor | None = None
+                ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns y and the equation's moment."""
     channels = [inputs.shape[-1]]
     weights = [tf.ones(channels, self._weight_dtype) if self.gamma is None else tf.convert_to_tensor(self.gamma),
@@ -47,44 +66,38 @@ class EvoNorm(NormActBody):
       weights.append(tf.convert_to_tensor(self.v1))
     return fused.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
 
-  def _compiles(self, training) -> bool:
+  def _compiles(self, training: Training) -> bool:
     if self.jit_compile is not None:
       return self.jit_compile
     return training is True and moments.on_cpu() and tf.distribute.get_strategy().num_replicas_in_sync == 1
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'jit_compile': self.jit_compile}
 
 
 class BatchSeries(MovingAverages, EvoNorm):
   """The B series: y = x / max(√(s²_{b,w,h}(x) + ε), instance term) · γ + β.
 
-  Args:
-    momentum: decay of the moving variance, which replaces s²_{b,w,h} in inference (default 0.9).
-    synchronized: whether the batch is the global one over all replicas of a tf.distribute strategy (default False:
-      each replica's own).
-    **kwargs: the arguments of `EvoNorm` and `NormActBody`.
+  The moving average is that of s²_{b,w,h}(x).
 
   Raises:
     ValueError: for `jit_compile=True` with `synchronized=True`: replicas do not meet inside XLA here.
   """
 
-  def __init__(self, momentum=0.9, synchronized=False, **kwargs):
-    super().__init__(**kwargs)
-    self._set_momentum(momentum)
+  def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
+    super().__init__(momentum, synchronized, **kwargs)
     if synchronized and self.jit_compile:
       raise ArgumentError('`jit_compile=True` is not available with `synchronized=True`.')
-    self.synchronized = synchronized
 
   @property
-  def _equation(self):
+  def _equation(self) -> fused.BatchEquation:
     return fused.BatchEquation(self.epsilon, self._series, self.synchronized)
 
-  def _build_nonlinearity(self, channels):
+  def _build_nonlinearity(self, channels: int) -> None:
     self.moving_variance = self._add_moving_average('moving_variance', (channels,), 'ones')
     super()._build_nonlinearity(channels)
 
-  def _call_nonlinear(self, inputs, training):
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
     def in_training():
       y, variance = self._evaluate(inputs, training)
       self._update(self.moving_variance, tf.reshape(variance, [-1]), tf.shape(inputs)[0])
@@ -93,18 +106,25 @@ class BatchSeries(MovingAverages, EvoNorm):
         training, in_training,
         lambda: self._evaluate(inputs, training=False, given_moment=tf.identity(self.moving_variance))[0])
 
-  def _compiles(self, training):
+  def _compiles(self, training: Training) -> bool:
     return super()._compiles(training) and not self.synchronized
-
-  def get_config(self):
-    return {**super().get_config(), 'momentum': self.momentum, 'synchronized': self.synchronized}
 
 
 class B0(BatchSeries):
   """EvoNorm-B0: y = x / max(√(s²_{b,w,h}(x) + ε), v1·x + √(s²_{w,h}(x) + ε)) · γ + β.
 
-  Args: `momentum` and `synchronized` of `BatchSeries`, `jit_compile` of `EvoNorm`, and those of `NormActBody`.
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf import EvoNormB0
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])  # two samples of two positions, one channel
+    >>> layer = EvoNormB0(epsilon=8.)
+    >>> y = layer(x, training=True)  # √(s² + ε) is 5 over the batch and 3 over each sample
+    >>> np.round(np.ravel(y), 2)
+    array([-0.2 ,  0.2 ,  0.7 ,  0.75], dtype=float32)
+    >>> np.round(layer.get_weights()[-1], 2)  # the moving variance: 0.9·1 + 0.1·17
+    array([2.6], dtype=float32)
   """
+
   _series = 'b0'
   _has_v1 = True
 
@@ -112,63 +132,101 @@ class B0(BatchSeries):
 class B1(BatchSeries):
   """EvoNorm-B1: y = x / max(√(s²_{b,w,h}(x) + ε), (x + 1)·√(μ_{w,h}(x²) + ε)) · γ + β.
 
-  Args: `momentum` and `synchronized` of `BatchSeries`, `jit_compile` of `EvoNorm`, and those of `NormActBody`.
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf import EvoNormB1
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])  # two samples of two positions, one channel
+    >>> y = EvoNormB1(epsilon=8.)(x, training=True)  # √(s² + ε) is 5, √(μ(x²) + ε) is 3 and √73
+    >>> np.round(np.ravel(y), 3)
+    array([-0.2  ,  0.167,  0.102,  0.105], dtype=float32)
   """
+
   _series = 'b1'
 
 
 class B2(BatchSeries):
   """EvoNorm-B2: y = x / max(√(s²_{b,w,h}(x) + ε), √(μ_{w,h}(x²) + ε) − x) · γ + β.
 
-  Args: `momentum` and `synchronized` of `BatchSeries`, `jit_compile` of `EvoNorm`, and those of `NormActBody`.
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf import EvoNormB2
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])  # two samples of two positions, one channel
+    >>> y = EvoNormB2(epsilon=8.)(x, training=True)  # √(s² + ε) is 5, √(μ(x²) + ε) is 3 and √73
+    >>> np.round(np.ravel(y), 2)
+    array([-0.2,  0.2,  1.4,  1.8], dtype=float32)
   """
+
   _series = 'b2'
 
 
 class SampleSeries(EvoNorm):
   """The S series: a gated x over a moment of its channel group.
 
+  σ is the logistic sigmoid. No sample depends on another, so the layer computes the same in training and inference.
+
   Args:
     groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
-    **kwargs: the arguments of `EvoNorm` and `NormActBody`.
   """
 
   _centered = True
 
-  def __init__(self, groups=32, **kwargs):
+  def __init__(self, groups: int = 32, **kwargs):
     super().__init__(**kwargs)
     check_groups(groups)
     self.groups = groups
 
   @property
-  def _equation(self):
+  def _equation(self) -> fused.SampleEquation:
     return fused.SampleEquation(self.epsilon, self.groups, self._centered, self._has_v1)
 
-  def _call_nonlinear(self, inputs, training):
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
     return self._evaluate(inputs, training)[0]
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'groups': self.groups}
 
 
 class S0(SampleSeries):
   """EvoNorm-S0: y = x·σ(v1·x) / √(s²_{w,h,c/g}(x) + ε) · γ + β.
 
-  Args: `groups` of `SampleSeries`, `jit_compile` of `EvoNorm`, and those of `NormActBody`.
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf import EvoNormS0
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])  # two samples of two positions, one channel
+    >>> y = EvoNormS0(epsilon=8.)(x)  # √(s² + ε) is 3 over each sample
+    >>> np.round(np.ravel(y), 3)
+    array([-0.09 ,  0.244,  2.331,  3.   ], dtype=float32)
+    >>> affine = EvoNormS0(nonlinearity=False)  # where no activation follows the normalization: x·γ + β
+    >>> np.ravel(affine(x))
+    array([-1.,  1.,  7.,  9.], dtype=float32)
   """
+
   _has_v1 = True
 
 
 class S1(SampleSeries):
   """EvoNorm-S1: y = x·σ(x) / √(s²_{w,h,c/g}(x) + ε) · γ + β.
 
-  Args: `groups` of `SampleSeries`, `jit_compile` of `EvoNorm`, and those of `NormActBody`.
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf import EvoNormS1
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])  # two samples of two positions, one channel
+    >>> y = EvoNormS1(epsilon=8.)(x)  # √(s² + ε) is 3 over each sample
+    >>> np.round(np.ravel(y), 3)
+    array([-0.09 ,  0.244,  2.331,  3.   ], dtype=float32)
   """
 
 
 class S2(SampleSeries):
   """EvoNorm-S2: y = x·σ(x) / √(μ_{w,h,c/g}(x²) + ε) · γ + β.
 
-  Args: `groups` of `SampleSeries`, `jit_compile` of `EvoNorm`, and those of `NormActBody`.
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf import EvoNormS2
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])  # two samples of two positions, one channel
+    >>> y = EvoNormS2(epsilon=8.)(x)  # √(μ(x²) + ε) is 3 and √73
+    >>> np.round(np.ravel(y), 3)
+    array([-0.09 ,  0.244,  0.819,  1.053], dtype=float32)
   """
+
   _centered = False

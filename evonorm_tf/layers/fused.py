@@ -43,33 +43,36 @@ class SampleEquation:
   has_v1: bool = False
   rational: bool = False
 
-  def moment(self, mean, variance):
+  def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
     """Returns the moment, [N, 1, C]."""
     if self.centered:
       return moments.total_variance(mean, variance, primitives.GROUP, self.groups)
     return moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
 
-  def coefficients(self, mean, variance, moment, gamma, beta, v1=None):
+  def coefficients(self, mean: tf.Tensor, variance: tf.Tensor, moment: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
+                   v1: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
     """Returns v1, γ / √(moment + ε) and β, each [N or 1, 1, C]."""
     del mean, variance
     factor = tf.math.rsqrt(moment + self.epsilon) * gamma
     return _shared(tf.ones_like(gamma) if v1 is None else v1), factor, _shared(beta)
 
-  def output(self, x, v1, factor, beta):
+  def output(self, x: tf.Tensor, v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
     return x * self._sigmoid(v1 * x) * factor + beta
 
-  def terms(self, x, dy, v1, factor, beta):
-    """Returns what is to be summed over positions for `coefficient_gradients`."""
+  def terms(self, x: tf.Tensor, dy: tf.Tensor, v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the terms whose sums over positions `coefficient_gradients` takes, [N, positions, C] each."""
     del factor, beta
     s = self._sigmoid(v1 * x)
     gated = dy * x * s
     return [dy, gated] + ([gated * x * (1. - s)] if self.has_v1 else [])
 
-  def coefficient_gradients(self, sums, v1, factor, beta):
+  def coefficient_gradients(self, sums: Sequence[tf.Tensor], v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor
+                            ) -> tuple[tf.Tensor, ...]:
+    """Returns the gradients of the coefficients, each of its shape, from the sums of `terms`, [N, 1, C]."""
     dy, gated, *by_v1 = sums
     return _reduce_to(v1, factor * by_v1[0] if by_v1 else tf.zeros_like(v1)), gated, _reduce_to(beta, dy)
 
-  def input_gradient(self, x, dy, v1, factor, beta):
+  def input_gradient(self, x: tf.Tensor, dy: tf.Tensor, v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
     """Returns dx as if the coefficients did not depend on x."""
     del beta
     t = v1 * x
@@ -86,18 +89,19 @@ class BatchEquation:
 
   Attributes:
     epsilon: ε.
-    series: tells p and q: 'b0' for v1 and √(s²_{w,h}(x) + ε), 'b1' for √(μ_{w,h}(x²) + ε) twice, 'b2' for −1 and that.
+    series: 'b0' has v1 and √(s²_{w,h}(x) + ε) for p and q, 'b1' √(μ_{w,h}(x²) + ε) for both, 'b2' −1 and the latter.
     synchronized: whether the batch is the global one, over all replicas of the tf.distribute strategy.
   """
   epsilon: float
   series: str
   synchronized: bool = False
 
-  def moment(self, mean, variance):
+  def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
     """Returns s²_{b,w,h}(x), [1, 1, C]."""
     return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
 
-  def coefficients(self, mean, variance, moment, gamma, beta, v1=None):
+  def coefficients(self, mean: tf.Tensor, variance: tf.Tensor, moment: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
+                   v1: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
     """Returns √(s²_{b,w,h}(x) + ε), p, q, γ and β, each [N or 1, 1, C]."""
     if self.series == 'b0':
       p, q = _shared(v1), tf.sqrt(variance + self.epsilon)
@@ -106,11 +110,13 @@ class BatchEquation:
       p = q if self.series == 'b1' else _shared(-tf.ones_like(gamma))
     return tf.sqrt(moment + self.epsilon), p, q, _shared(gamma), _shared(beta)
 
-  def output(self, x, deviation, p, q, gamma, beta):
+  def output(self, x: tf.Tensor, deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+             ) -> tf.Tensor:
     return x / tf.maximum(deviation, p * x + q) * gamma + beta
 
-  def terms(self, x, dy, deviation, p, q, gamma, beta):
-    """Returns what is to be summed over positions for `coefficient_gradients`."""
+  def terms(self, x: tf.Tensor, dy: tf.Tensor, deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor, gamma: tf.Tensor,
+            beta: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the terms whose sums over positions `coefficient_gradients` takes, [N, positions, C] each."""
     del gamma, beta
     instance = p * x + q
     inverse = 1. / tf.maximum(deviation, instance)
@@ -118,14 +124,17 @@ class BatchEquation:
     by_instance = tf.where(instance > deviation, ratio * inverse, 0.)
     return [dy, ratio, by_instance, by_instance * x]
 
-  def coefficient_gradients(self, sums, deviation, p, q, gamma, beta):
+  def coefficient_gradients(self, sums: Sequence[tf.Tensor], deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor,
+                            gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Returns the gradients of the coefficients, each of its shape, from the sums of `terms`, [N, 1, C]."""
     dy, ratio, by_q, by_p = sums
     # ratio = dy·x/d. Where d = p·x + q, it sums up to p·by_p + q·by_q; elsewhere d is the deviation.
     by_deviation = (ratio - p * by_p - q * by_q) / deviation
     return (_reduce_to(deviation, -gamma * by_deviation), _reduce_to(p, -gamma * by_p), -gamma * by_q,
             _reduce_to(gamma, ratio), _reduce_to(beta, dy))
 
-  def input_gradient(self, x, dy, deviation, p, q, gamma, beta):
+  def input_gradient(self, x: tf.Tensor, dy: tf.Tensor, deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor,
+                     gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
     """Returns dx as if the coefficients did not depend on x."""
     del beta
     instance = p * x + q
@@ -141,11 +150,12 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
   """Evaluates an EvoNorm, with a gradient of its own with respect to x and the weights.
 
   Args:
-    equation: which one.
+    equation: the EvoNorm to evaluate.
     x: [N, ..., C] of rank 2 to 5, any floating dtype.
     weights: γ, β, and v1 where there is one, [C] each, float32 or float64: the dtype of all computations.
-    given_moment: [C], to be taken for the equation's moment, a constant; None for that of x.
-    jit_compile: whether XLA compiles the forward and the backward pass, each as a whole. Not for synchronized ones.
+    given_moment: [C], a constant to take for the equation's moment; None takes the moment of x.
+    jit_compile: whether XLA compiles the forward and the backward pass, each as a whole; not possible for a
+      synchronized equation.
 
   Returns:
     y, of x's shape and dtype, and the moment, [N or 1, 1, C]. No gradient flows through the latter.
@@ -167,7 +177,8 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
   return tf.reshape(y, tf.shape(x)), tf.stop_gradient(moment)
 
 
-def _forward(equation, slices, x, given_moment, *weights):
+def _forward(equation: Equation, slices: int, x: tf.Tensor, given_moment: tf.Tensor | None, *weights: tf.Tensor
+             ) -> tuple[tf.Tensor, ...]:
   """Returns y, the mean and the variance of x over its positions, and the equation's moment."""
   wide = tf.cast(x, weights[0].dtype)
   mean, variance = moments.sum_position_moments(wide, slices)
@@ -176,7 +187,8 @@ def _forward(equation, slices, x, given_moment, *weights):
   return tf.cast(equation.output(wide, *coefficients), x.dtype), mean, variance, moment
 
 
-def _backward(equation, slices, x, dy, mean, variance, given_moment, *weights):
+def _backward(equation: Equation, slices: int, x: tf.Tensor, dy: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor,
+              given_moment: tf.Tensor | None, *weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
   """Returns the gradients with respect to x and the weights."""
   wide, wide_dy = (tf.cast(t, weights[0].dtype) for t in (x, dy))
   with tf.GradientTape() as tape:
@@ -192,12 +204,12 @@ def _backward(equation, slices, x, dy, mean, variance, given_moment, *weights):
   return tf.cast(dx, x.dtype), *weight_gradients
 
 
-def _moment(equation, mean, variance, given_moment):
+def _moment(equation: Equation, mean: tf.Tensor, variance: tf.Tensor, given_moment: tf.Tensor | None) -> tf.Tensor:
   return equation.moment(mean, variance) if given_moment is None else _shared(given_moment)
 
 
 @functools.cache
-def _compiled(function, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
+def _compiled(function: Callable, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
   """`_forward` or `_backward` compiled by XLA, once for all layers of an equation."""
   if isinstance(equation, SampleEquation) and moments.on_cpu():
     equation = dataclasses.replace(equation, rational=True)

@@ -3,6 +3,9 @@
 Departure from NumPy forms: none in training; in inference every moment over the batch is its moving average.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 
 from evonorm_tf.graph import primitives
@@ -13,6 +16,7 @@ from evonorm_tf.layers.elementwise import ELEMENTWISE
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
+from evonorm_tf.layers.norm_act_body import Training
 
 # A moment is an average that can have a moving average, then a function of it.
 _AVERAGES = {
@@ -26,30 +30,40 @@ _MOVING_AVERAGE_INITIALIZERS = {'first_moment': 'zeros', 'second_moment': 'ones'
 class Graph(MovingAverages, NormActBody):
   """y = graph(x; v0, v1)·γ + β, for a layer graph of primitives.
 
-  v0 and v1 are vectors over channels, initialised to 0 and 1; they exist where the output depends on them. Every
-  node that is a moment over the batch has a moving average for inference: of μ (from 0), μ(x²) or s² (from 1).
+  v0 and v1 are vectors over channels, initialized to 0 and 1; they exist where the output depends on them. The moving
+  averages are those of μ (from 0), μ(x²) or s² (from 1), one for each node that is a moment over the batch.
 
   Args:
     graph: a `LayerGraph`, or the dictionary of its `to_dict`.
     groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
-    momentum: decay of the moving averages (default 0.9).
-    synchronized: whether the batch is the global one over all replicas of a tf.distribute strategy (default False).
-    **kwargs: the arguments of `NormActBody`.
 
   Raises:
-    LayerGraphError: if `graph` is not valid.
+    LayerGraphError: if `graph` is not valid; a ValueError.
+
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf import GraphLayer
+    >>> from evonorm_tf.graph import INSTANCE, LayerGraph, Node
+    >>> graph = LayerGraph((  # nodes 0 to 3 are x, 0, v0 and v1
+    ...     Node('second_moment', (0,), INSTANCE), Node('sigmoid', (0,)), Node('mul', (0, 5)), Node('div', (6, 4))))
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])  # two samples of two positions, one channel
+    >>> y = GraphLayer(graph, epsilon=8.)(x)  # x·σ(x) / √(μ(x²) + ε); the root is 3 and √73
+    >>> np.round(np.ravel(y), 3)
+    array([-0.09 ,  0.244,  0.819,  1.053], dtype=float32)
+
+  Reference:
+    Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 3.
   """
 
-  def __init__(self, graph, groups=32, momentum=0.9, synchronized=False, **kwargs):
-    super().__init__(**kwargs)
+  def __init__(self, graph: LayerGraph | Mapping[str, Any], groups: int = 32, momentum: float = 0.9,
+               synchronized: bool = False, **kwargs):
+    super().__init__(momentum, synchronized, **kwargs)
     check_groups(groups)
-    self._set_momentum(momentum)
     graph = graph if isinstance(graph, LayerGraph) else LayerGraph.from_dict(graph)
     self.graph = graph.without_dead_nodes()
     self.groups = groups
-    self.synchronized = synchronized
 
-  def _build_nonlinearity(self, channels):
+  def _build_nonlinearity(self, channels: int) -> None:
     live = self.graph.live
     self.v0 = self._add_variable('v0', (channels,), 'zeros') if INITIAL_NODES.index('v0') in live else None
     self.v1 = self._add_vector('v1', channels) if INITIAL_NODES.index('v1') in live else None
@@ -63,7 +77,7 @@ class Graph(MovingAverages, NormActBody):
         initializer = _MOVING_AVERAGE_INITIALIZERS[node.primitive]
         self._moving_averages[str(index)] = self._add_moving_average(f'moving_average_{index}', (size,), initializer)
 
-  def _normalize_activate(self, x, training):
+  def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
     unit = [1] * (x.shape.rank - 1)
     vectors = [None if v is None else tf.reshape(v, unit + [-1]) for v in (self.v0, self.v1)]
     values = [x, tf.zeros([1] + unit, x.dtype), *vectors]
@@ -75,7 +89,7 @@ class Graph(MovingAverages, NormActBody):
         values.append(ELEMENTWISE[node.primitive](*arguments))
     return tf.broadcast_to(values[-1], tf.shape(x))
 
-  def _moment(self, index: int, x: tf.Tensor, training) -> tf.Tensor:
+  def _moment(self, index: int, x: tf.Tensor, training: Training) -> tf.Tensor:
     """The value of the moment node `index` of input x."""
     node = self.graph.node(index)
     average = lambda x: _AVERAGES[node.primitive](x, node.axes, self.groups, self.synchronized)
@@ -87,6 +101,5 @@ class Graph(MovingAverages, NormActBody):
       moment = average(x)
     return moment if node.primitive == 'first_moment' else tf.sqrt(moment + self.epsilon)
 
-  def get_config(self):
-    return {**super().get_config(), 'graph': self.graph.to_dict(), 'groups': self.groups, 'momentum': self.momentum,
-            'synchronized': self.synchronized}
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), 'graph': self.graph.to_dict(), 'groups': self.groups}

@@ -1,10 +1,10 @@
 """Moments over the paper's index sets: the sample alone, its channel groups, or the batch (paper section 2).
 
-Callers pass float32 (or float64): float16 and bfloat16 lose the sums that statistics are made of.
+Callers pass float32 or float64, because sums in float16 or bfloat16 lose most of their digits.
 Every moment keeps its averaged axes, so that it broadcasts against x of shape [N, ..., C]. All axes of x may have
 size 1 (a constant of the layer, or another moment): averaging over such an axis leaves the value as it is.
 
-A position is one place of the spatial axes. Sums over positions come first, and here from [N, positions, C].
+A position is one place of the spatial axes. Sums over positions come first; they are taken of [N, positions, C].
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
   Args:
     x: [N, ..., C], float32 or float64.
     axes: one of `primitives.INDEX_SETS`.
-    groups: the number of channel groups of `primitives.GROUP`; where it does not divide C, the largest divisor below.
+    groups: number of channel groups, for `primitives.GROUP`; where it does not divide C, the largest divisor below it.
     synchronized: whether the batch is the global one, over all replicas of the tf.distribute strategy.
 
   Returns:
@@ -65,7 +65,7 @@ def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool
 
 
 def flatten_positions(x: tf.Tensor) -> tf.Tensor:
-  """[N, ..., C] -> [N, positions, C], as much of the shape static as is known."""
+  """Returns x of [N, ..., C] as [N, positions, C], with all of the static shape that is known."""
   positions = x.shape[1:-1]
   count = math.prod(positions) if positions.is_fully_defined() else tf.reduce_prod(tf.shape(x)[1:-1])
   return tf.reshape(x, [tf.shape(x)[0] if x.shape[0] is None else x.shape[0], count, x.shape[-1]])
@@ -76,11 +76,12 @@ def position_sums(terms: Callable[..., list[tf.Tensor]], tensors: Sequence[tf.Te
   """Returns the sums over positions of each tensor that `terms(*tensors)` returns.
 
   Args:
-    terms: elementwise in tensors of shape [N, positions, C], whatever the number of positions.
-    tensors: [N, positions, C].
-    slices: positions are first added up elementwise from so many slices, and the terms laid side by side. XLA makes
-      that one loop on a CPU, in which one sample's terms find its data in the cache, while it would make one slower
-      loop for each sum over an axis. Fewer slices where the positions do not divide; 1 for none.
+    terms: a function that is elementwise in tensors of [N, positions, C], for any number of positions.
+    tensors: its arguments, [N, positions, C].
+    slices: the number of slices of the positions, which are first added up elementwise, with the terms side by side.
+      XLA makes one loop of that on a CPU, in which a sample's terms find their data in the cache; of sums over an axis
+      it would make one slower loop each. Where it does not divide the positions, the largest divisor below it; 1 for no
+      slices.
 
   Returns:
     [N, 1, C] each.
@@ -96,7 +97,12 @@ def position_sums(terms: Callable[..., list[tf.Tensor]], tensors: Sequence[tf.Te
 
 
 def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the mean and the variance over positions of x [N, positions, C], [N, 1, C] each; `slices` as above."""
+  """Returns the mean and the variance over positions, [N, 1, C] each.
+
+  Args:
+    x: [N, positions, C].
+    slices: see `position_sums`.
+  """
   count = tf.cast(tf.shape(x)[1], x.dtype)
   slices = 1 if x.shape[1] is None else primitives.largest_divisor(x.shape[1], slices)
   if slices == 1:
@@ -104,7 +110,7 @@ def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.T
     mean = _sum_rows(x) / count
     return mean, _sum_rows(tf.math.squared_difference(x, mean)) / count
   # In one pass, as deviations from the mean of the first slice. That is a part of the data, and so at most
-  # √(slices − 1) standard deviations away from the mean: E[d²] − E[d]² stays exact but for a factor of `slices`.
+  # √(slices − 1) standard deviations from the mean, and E[d²] − E[d]² stays exact but for a factor of `slices`.
   part = x.shape[1] // slices
   pilot = _sum_rows(x[:, :part]) / part
   deviation, square = position_sums(lambda x: [x - pilot, tf.math.squared_difference(x, pilot)], [x], slices)
@@ -113,7 +119,7 @@ def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.T
 
 
 def as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns mean and variance as they are, with the gradient that they have as moments of x."""
+  """Returns mean and variance unchanged, [N, 1, C], with the gradient that they have as moments of x."""
 
   @tf.custom_gradient
   def with_gradient(x):
@@ -123,8 +129,9 @@ def as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> t
   return with_gradient(x)
 
 
-def position_moments_gradient(x, mean, mean_gradient, variance_gradient) -> tf.Tensor:
-  """Returns the gradient with respect to x, given those with respect to the mean and the variance over positions."""
+def position_moments_gradient(x: tf.Tensor, mean: tf.Tensor, mean_gradient: tf.Tensor, variance_gradient: tf.Tensor
+                              ) -> tf.Tensor:
+  """Returns the gradient with respect to x, given those with respect to its mean and its variance over positions."""
   count = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
 
@@ -137,7 +144,7 @@ def _sum_rows(x: tf.Tensor) -> tf.Tensor:
 
 
 def on_cpu() -> bool:
-  """Whether there is no accelerator. Then sums are matrix products; elsewhere those may round to fewer digits."""
+  """Whether there is no accelerator. On a CPU, sums are matrix products; an accelerator may round those coarsely."""
   return not (tf.config.list_physical_devices('GPU') or tf.config.list_physical_devices('TPU'))
 
 
@@ -150,7 +157,7 @@ def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
 def _spatial_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns mean and variance over the spatial axes, [N, 1, ..., 1, C], with a gradient that keeps x alone."""
   mean = _spatial_mean(x)
-  # In the gradient the mean anew, as a function of x: so it can be differentiated in turn.
+  # The gradient computes the mean again, as a function of x, so that it can be differentiated in turn.
   return (mean, _spatial_mean(tf.math.squared_difference(x, mean))), lambda *gradients: position_moments_gradient(
       x, _spatial_mean(x), *gradients)
 
@@ -162,7 +169,7 @@ def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
   if groups == channels:
     return spatial_mean
   mean = tf.reduce_mean(tf.reshape(spatial_mean, [-1, groups, channels // groups]), -1)
-  if on_cpu():  # XLA would repeat an indexing of channels wherever it is needed; a product it makes once
+  if on_cpu():  # XLA would repeat an indexing of channels wherever it is needed; it computes a product once
     members = np.repeat(np.eye(groups), channels // groups, axis=1)
     mean = tf.matmul(mean, tf.constant(members, mean.dtype))
   else:
@@ -171,8 +178,8 @@ def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
 
 
 def _batch_mean(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
-  """[N, 1, ..., 1, C] -> [1, ..., 1, C], over the global batch if `synchronized`; 0 of an empty batch."""
-  # Sums and counts, not means: the replicas' shares of a last batch can differ, and be empty.
+  """[N, 1, ..., 1, C] -> [1, ..., 1, C], over the global batch if `synchronized`; 0 for an empty batch."""
+  # Sums and counts, not means: the replicas' shares of the last batch can differ, and some can be empty.
   total = tf.reduce_sum(spatial_mean, 0, keepdims=True)
   count = tf.cast(tf.shape(spatial_mean)[0], total.dtype)
   replica_context = tf.distribute.get_replica_context()

@@ -1,45 +1,54 @@
-"""What all our norm-activation layers share: γ, β, precision, checks and the affine form.
+"""The part that all norm-activation layers share: γ, β, precision, checks and the affine form.
 
-The classes here are bodies of Keras layers, without a Keras: `keras2_norm_act_layer` joins them to tf_keras, `keras3` to
-Keras 3.
+The classes here are bodies of Keras layers, without a Keras: `keras2` joins them to tf_keras, `keras3` to Keras 3. A
+class that joins a body to a Keras has that Keras as `_keras`, and a method `_add_variable`.
 """
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
 
 RANKS = (2, 5)
+Identifier = str | dict | Callable | None  # of an initializer, a regularizer or a constraint, as Keras's `get` takes it
+Shape = tf.TensorShape | Sequence[int | None]
+Training = bool | tf.Tensor | None  # a layer's argument `training`
 
 
 class NormActBody:
   """y = f(x)·γ + β, where a subclass gives f; with `nonlinearity=False` the affine form y = x·γ + β.
 
-  γ and β are vectors over channels. The affine form has neither v1 nor statistics; it stands where a network
-  normalizes without activating.
+  γ, β and, where there is one, v1 are vectors over channels. With `nonlinearity=False` the layer is its affine form
+  y = x·γ + β, which has neither v1 nor statistics; it stands where a network normalizes without activating.
 
   Args:
-    nonlinearity: whether to apply f (default True).
-    epsilon: ε, added to a variance or mean of squares inside the root (default 1e-5).
+    nonlinearity: whether to normalize and activate (default True); False gives the affine form.
+    epsilon: ε > 0, added to a variance or a mean of squares inside the root (default 1e-5).
     center: whether to add β (default True).
     scale: whether to multiply by γ (default True).
-    gamma_initializer, beta_initializer, v1_initializer: default 'ones', 'zeros', 'ones'.
-    gamma_regularizer, beta_regularizer, v1_regularizer: default None.
-    gamma_constraint, beta_constraint, v1_constraint: default None.
+    gamma_initializer, beta_initializer, v1_initializer: initializers of the vectors γ, β and, where the layer has one,
+      v1 (default 'ones', 'zeros', 'ones').
+    gamma_regularizer, beta_regularizer, v1_regularizer: their regularizers (default None).
+    gamma_constraint, beta_constraint, v1_constraint: their constraints (default None).
     **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
 
-  A class that joins it to a Keras has that Keras as `_keras`, and a method `_add_variable`.
-
   Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
-  Output: the input's shape, the layer's compute dtype. Statistics and f are computed in float32 at least.
+
+  Output: the input's shape, in the layer's compute dtype. Statistics, weights and f are float32 at least.
 
   Raises:
-    ValueError: for an argument, or an input shape, out of range.
+    ValueError: for an argument out of range, or an input shape of another rank or without a known C.
   """
 
-  def __init__(self, nonlinearity=True, epsilon=1e-5, center=True, scale=True,
-               gamma_initializer='ones', beta_initializer='zeros', v1_initializer='ones',
-               gamma_regularizer=None, beta_regularizer=None, v1_regularizer=None,
-               gamma_constraint=None, beta_constraint=None, v1_constraint=None, **kwargs):
+  def __init__(self, nonlinearity: bool = True, epsilon: float = 1e-5, center: bool = True, scale: bool = True,
+               gamma_initializer: Identifier = 'ones', beta_initializer: Identifier = 'zeros',
+               v1_initializer: Identifier = 'ones', gamma_regularizer: Identifier = None,
+               beta_regularizer: Identifier = None, v1_regularizer: Identifier = None,
+               gamma_constraint: Identifier = None, beta_constraint: Identifier = None,
+               v1_constraint: Identifier = None, **kwargs):
     super().__init__(**kwargs)
     if not epsilon > 0:
       raise ArgumentError(f'`epsilon` must be positive, received {epsilon}.')
@@ -55,7 +64,7 @@ class NormActBody:
         self._keras.constraints, gamma=gamma_constraint, beta=beta_constraint, v1=v1_constraint)
     self.supports_masking = True
 
-  def build(self, input_shape):
+  def build(self, input_shape: Shape) -> None:
     shape = check_input_shape(input_shape)
     self.gamma = self._add_vector('gamma', shape[-1]) if self.scale else None
     self.beta = self._add_vector('beta', shape[-1]) if self.center else None
@@ -65,12 +74,12 @@ class NormActBody:
     super().build(input_shape)
 
   @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace a layer
-  def call(self, inputs, training=None):
+  def call(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
     if self.nonlinearity:
       return self._call_nonlinear(inputs, training)
     return tf.cast(self._affine(tf.cast(inputs, self._weight_dtype)), self.compute_dtype)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training) -> tf.Tensor:
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
     """Returns f(x)·γ + β."""
     # Statistics in float16 or bfloat16 would lose most of their digits, so f is computed in float32 and cast back.
     y = self._normalize_activate(tf.cast(inputs, self._weight_dtype), training)
@@ -84,7 +93,7 @@ class NormActBody:
       y += self.beta
     return y
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     config = super().get_config()
     config.update(nonlinearity=self.nonlinearity, epsilon=self.epsilon, center=self.center, scale=self.scale)
     for vector in ('gamma', 'beta', 'v1'):
@@ -96,13 +105,13 @@ class NormActBody:
   def _build_nonlinearity(self, channels: int) -> None:
     """Makes the weights of f."""
 
-  def _normalize_activate(self, x: tf.Tensor, training) -> tf.Tensor:
+  def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
     """Returns f(x) for x of float32 or float64."""
     raise NotImplementedError(f'{type(self).__name__} must define `_normalize_activate`.')
 
   @property
-  def _weight_dtype(self):
-    """float32 also where the layer's dtype is float16 or bfloat16; float64 where it is float64."""
+  def _weight_dtype(self) -> tf.DType:
+    """float64 where the layer's dtype is float64; else float32, also for float16 and bfloat16."""
     return tf.float64 if self.dtype == 'float64' else tf.float32
 
   def _add_vector(self, name: str, channels: int) -> tf.Variable:
@@ -112,7 +121,7 @@ class NormActBody:
         constraint=self._constraints[name])
 
 
-def check_input_shape(input_shape) -> tf.TensorShape:
+def check_input_shape(input_shape: Shape | None) -> tf.TensorShape:
   """Returns the shape; raises ValueError unless it is [N, ..., C] of rank 2 to 5 with C known."""
   shape = tf.TensorShape(input_shape)
   if shape.rank is None or not RANKS[0] <= shape.rank <= RANKS[1]:
@@ -134,23 +143,33 @@ def _get_each(module, **identifiers) -> dict:
 
 
 class MovingAverages:
-  """Mixin of layers whose batch moments have moving averages: m ← momentum·m + (1 − momentum)·batch moment.
+  """Mixin of layers with moving averages of batch moments: m ← momentum·m + (1 − momentum)·batch moment.
 
-  In training the batch moment itself is used, and its gradient flows; the moving average stands in for it in
-  inference, and where the layer is frozen by `trainable=False`, as in Keras's BatchNormalization. The layer has an
-  attribute `synchronized`: whether the batch is the global one over all replicas.
+  In training the layer uses the moments of the batch, through which the gradient flows. In inference, and where the
+  layer is frozen by `trainable=False`, their moving averages take their place, as in Keras's BatchNormalization.
+
+  Args:
+    momentum: decay of the moving averages, in [0, 1] (default 0.9).
+    synchronized: whether the batch is the global one, over all replicas of a tf.distribute strategy (default False:
+      each replica's own).
   """
 
-  def _set_momentum(self, momentum: float) -> None:
+  def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
+    super().__init__(**kwargs)
     if not 0 <= momentum <= 1:
       raise ArgumentError(f'`momentum` must lie in [0, 1], received {momentum}.')
     self.momentum = momentum
+    self.synchronized = synchronized
 
-  def _add_moving_average(self, name: str, shape, initializer) -> tf.Variable:
-    """A float32 moving average, each replica its own and saved as their mean, as in Keras's BatchNormalization."""
+  def get_config(self) -> dict[str, Any]:
+    return {**super().get_config(), 'momentum': self.momentum, 'synchronized': self.synchronized}
+
+  def _add_moving_average(self, name: str, shape: Shape, initializer: Identifier) -> tf.Variable:
+    """Adds a moving average; each replica has its own, and their mean is saved, as in Keras's BatchNormalization."""
     return self._add_variable(name, shape, initializer, per_replica=True, trainable=False)
 
-  def _batch_or_moving(self, x: tf.Tensor, batch_moment, moving: tf.Variable, training) -> tf.Tensor:
+  def _batch_or_moving(self, x: tf.Tensor, batch_moment: Callable[[tf.Tensor], tf.Tensor], moving: tf.Variable,
+                       training: Training) -> tf.Tensor:
     """Returns `batch_moment(x)` of moving's shape in training, updating `moving`; else `moving`."""
     def update():
       moment = tf.reshape(batch_moment(x), moving.shape)
@@ -158,17 +177,17 @@ class MovingAverages:
       return moment
     return self._if_training(training, update, lambda: tf.identity(moving))
 
-  def _if_training(self, training, in_training, in_inference):
-    """Returns what one of the functions returns; a layer that is frozen is in inference."""
+  def _if_training(self, training: Training, in_training: Callable, in_inference: Callable) -> tf.Tensor:
+    """Calls one of the two functions; a frozen layer counts as in inference."""
     training = self.trainable and training
     if tf.is_tensor(training):
       return tf.cond(tf.cast(training, tf.bool), in_training, in_inference)
     return in_training() if training else in_inference()
 
   def _update(self, moving: tf.Variable, moment: tf.Tensor, samples: tf.Tensor) -> None:
-    """Moves a moving average towards the moment of a batch of so many samples."""
+    """Moves a moving average towards the moment of a batch of this number of samples."""
     change = (1. - self.momentum) * (moving - tf.stop_gradient(moment))
     if not self.synchronized:
-      # Of a short last batch, tf.distribute gives some replicas no sample.
+      # tf.distribute gives some replicas no sample of a short last batch.
       change = tf.where(samples > 0, change, 0.)
     moving.assign_sub(change)

@@ -1,10 +1,12 @@
 """σ(t) as a rational function, for XLA on CPUs, where tanh and exp cost half as much again.
 
-σ(t) ≈ ½ + t·P(t²)/Q(t²) for |t| ≤ 18, exactly 0 and 1 beyond (as are σ's own roundings to float32, but for 1e-8). The
-coefficients are our own fit: least squares on 4,000 Chebyshev points of (0, 18], the weights raised again and again
-where the error is large (Lawson's method), which leaves an error of 9.2e-9. P is enlarged by 4e-7 and the quotient cut
-at ±½, for saturation that survives any rounding: where x is large, s·(1 − s)·x² would show the last digit of s.
+σ(t) ≈ ½ + t·P(t²)/Q(t²) for |t| ≤ 18, and exactly 0 or 1 beyond (as is σ itself rounded to float32, but for 1e-8). The
+coefficients are our own fit: least squares on 4,000 Chebyshev points of (0, 18], with weights raised repeatedly where
+the error is large (Lawson's method), which leaves an error of 9.2e-9. P is enlarged by 4e-7 and the quotient clipped
+to ±½, so that saturation survives any rounding: where x is large, s·(1 − s)·x² would show the last digit of s.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -22,7 +24,7 @@ def rational_sigmoid(t: tf.Tensor) -> tf.Tensor:
   return .5 + tf.clip_by_value(quotient, -.5, .5)
 
 
-def _polynomial(x: tf.Tensor, coefficients) -> tf.Tensor:
+def _polynomial(x: tf.Tensor, coefficients: Sequence[float]) -> tf.Tensor:
   """Σ coefficients[i]·xⁱ by Horner's rule."""
   result = tf.constant(coefficients[-1], x.dtype)
   for coefficient in coefficients[-2::-1]:

@@ -1,13 +1,13 @@
-"""The models as backbones of the TensorFlow Model Garden: importing this module registers them.
+"""The models as backbones of the TensorFlow Model Garden; importing this module registers them.
 
-Needs the extra `models`. A configuration of Model Garden that has a backbone takes ours in its place:
+This needs the extra `models`. A configuration of Model Garden that has a backbone takes ours in its place:
 
     config.task.model.backbone = Backbone(type='norm_act_resnet')
     config.task.model.backbone.override({
         'norm_act_resnet': {'depth': 50, 'norm_act': 'evonorm_b0', 'norm_act_options': {'synchronized': True}}})
 
-The fields of a backbone are the arguments of its builder. Dropout in front of the logits is not among them, for it is
-the classification model's `dropout_rate`. `norm_activation` of the model's configuration says nothing about these
+The fields of a backbone are the arguments of its builder. Dropout before the logits is not among them, because it is
+the classification model's `dropout_rate`. `norm_activation` of the model's configuration does not concern these
 backbones: it is for the batch normalizations of decoders and heads.
 
 Weight decay applies to the kernels of convolutions alone, squeeze-and-excite's among them; biases, the parameters of
@@ -16,8 +16,11 @@ default (`regularize_depthwise`) for MobileNet and EfficientNet; the authors' co
 them.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import functools
+import os
+from typing import Any
 
 from official.modeling import hyperparams
 from official.vision.configs import backbones
@@ -27,6 +30,7 @@ import tf_keras
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.models.efficientnet import build_efficientnet_backbone
+from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.mnasnet import build_mnasnet_b1_backbone
 from evonorm_tf.models.mobilenet import build_mobilenet_v2_backbone
 from evonorm_tf.models.resnet import build_resnet_backbone
@@ -34,21 +38,21 @@ from evonorm_tf.models.resnet import build_resnet_backbone
 
 @dataclasses.dataclass
 class NormActOptions(hyperparams.Config):
-  """Arguments of a norm-activation layer, such as `groups` or `synchronized`; the layer knows which there are."""
+  """Arguments of a norm-activation layer, such as `groups` or `synchronized`; the layer itself checks them."""
 
-  def _override(self, override_dict, is_strict=True):
-    # Model Garden's strict overrides take known keys alone, and none is known here.
+  def _override(self, override_dict: dict[str, Any], is_strict: bool = True) -> None:
+    # Model Garden's strict overrides accept known keys only, and no key is known here.
     super()._override(override_dict, is_strict=False)
 
 
 @dataclasses.dataclass
 class NormActBackbone(hyperparams.Config):
-  """What the backbones have in common.
+  """The settings that all our backbones have.
 
   Attributes:
-    norm_act: the layer in every norm-act place, as `get_norm_act` takes it: a name or the path of a layer graph's file.
+    norm_act: the norm-activation layer, as `get_norm_act` takes it: a name, or the path of a layer graph's file.
     norm_act_options: arguments of that layer.
-    small_images: whether the network is that for images of 32×32 pixels.
+    small_images: whether the network is the one for images of 32×32 pixels.
   """
   norm_act: str = 'evonorm_s0'
   norm_act_options: NormActOptions = dataclasses.field(default_factory=NormActOptions)
@@ -97,8 +101,14 @@ class Backbone(backbones.Backbone):
   norm_act_efficientnet: EfficientNet = dataclasses.field(default_factory=EfficientNet)
 
 
-def make_config(backbone: NormActBackbone, norm_act, norm_act_options: dict) -> Backbone:
-  """Returns Model Garden's configuration of a backbone with this norm-activation layer in it.
+def make_config(backbone: NormActBackbone, norm_act: str | os.PathLike, norm_act_options: Mapping[str, Any]
+                ) -> Backbone:
+  """Returns Model Garden's configuration of a backbone with a norm-activation layer.
+
+  Args:
+    backbone: the backbone's configuration; its own layer and options do not count.
+    norm_act: the layer, as `get_norm_act` takes it: a name, or the path of a layer graph's file.
+    norm_act_options: arguments of that layer.
 
   Raises:
     ValueError: if `backbone` is none of the classes of this module.
@@ -124,17 +134,19 @@ _BUILDERS = {
 @register_backbone_builder('norm_act_mobilenet_v2')
 @register_backbone_builder('norm_act_mnasnet_b1')
 @register_backbone_builder('norm_act_efficientnet')
-def build_norm_act_backbone(input_specs, backbone_config, norm_activation_config, l2_regularizer=None):
-  """Returns the `BackboneModel` that a configuration describes; the signature is Model Garden's.
+def build_norm_act_backbone(input_specs: tf_keras.layers.InputSpec, backbone_config: Backbone,
+                            norm_activation_config: hyperparams.Config,
+                            l2_regularizer: tf_keras.regularizers.Regularizer | None = None) -> BackboneModel:
+  """Returns the model that a configuration describes; the signature is Model Garden's.
 
   Args:
-    input_specs: an InputSpec of the images, `[batch, height, width, channels]`.
-    backbone_config: a `Backbone`.
+    input_specs: the images, `[batch, height, width, channels]`.
+    backbone_config: the configuration.
     norm_activation_config: not used; see the module.
-    l2_regularizer: a regularizer of kernels, or None.
+    l2_regularizer: a regularizer of kernels, or None (default).
 
   Raises:
-    ValueError, TypeError: as `get_norm_act` and the network's builder.
+    ValueError, TypeError: see `get_norm_act` and the network's builder.
   """
   del norm_activation_config
   options = backbone_config.get().as_dict()
@@ -145,10 +157,10 @@ def build_norm_act_backbone(input_specs, backbone_config, norm_activation_config
   return backbone
 
 
-def _regularize_kernels(model, regularizer):
+def _regularize_kernels(model: tf_keras.Model, regularizer: tf_keras.regularizers.Regularizer) -> None:
   """Adds the regularization loss of every convolution's kernel to a built model, as if it had been built with it."""
   for layer in model.layers:
-    # A depthwise convolution is none of these.
+    # Depthwise convolutions are no Conv2D.
     if isinstance(layer, tf_keras.layers.Conv2D):
       layer.kernel_regularizer = regularizer  # for the layer's configuration
       layer.add_loss(functools.partial(regularizer, layer.kernel))

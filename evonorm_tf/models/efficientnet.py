@@ -1,16 +1,21 @@
-"""EfficientNet-B0 to B7 in which any norm-activation layer can stand (paper section 2).
+"""EfficientNet-B0 to B7 with any norm-activation layer (paper section 2).
 
 Reference: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019),
 https://arxiv.org/abs/1905.11946, table 1 and the authors' code for the coefficients. The published networks are
-BN-SiLU; the activation here is `norm_act`'s, except inside squeeze-and-excite.
+BN-SiLU; the activation here is that of `norm_act`, except inside squeeze-and-excite.
 """
 
 import dataclasses
 
+import tf_keras
+
 from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.models import scaling
+from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
+from evonorm_tf.models.endpoints import ImageShape
+from evonorm_tf.models.endpoints import NormAct
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
 from evonorm_tf.models.inverted_bottleneck import scale_stages
 from evonorm_tf.models.inverted_bottleneck import Stage
@@ -18,12 +23,12 @@ from evonorm_tf.models.inverted_bottleneck import Stage
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-  """Coefficients of one of the published networks.
+  """The coefficients of one of the published networks.
 
   Attributes:
-    width_multiplier, depth_multiplier: by which channels and blocks of B0 are scaled.
-    resolution: the height and width, in pixels, of the images that it was published with. The model takes any size;
-      input pipelines read it.
+    width_multiplier, depth_multiplier: the factors of the channels and blocks of B0.
+    resolution: the height and width, in pixels, of the images that the network was published with. The model takes any
+      size; input pipelines read this one.
     dropout: the rate before the last layer.
   """
   width_multiplier: float
@@ -57,28 +62,30 @@ STAGES = (
 
 
 def get_variant(variant: str) -> Variant:
-  """Returns the coefficients of 'b0' to 'b7'."""
+  """Returns the coefficients of `variant`, 'b0' to 'b7'; raises ValueError for any other."""
   if variant not in VARIANTS:
     raise ArgumentError(f'`variant` must be one of {list(VARIANTS)}, received {variant!r}.')
   return VARIANTS[variant]
 
 
-def build_efficientnet_backbone(norm_act, variant='b0', width_multiplier=None, depth_multiplier=None,
-                                small_images=False, drop_connect=0.2, input_shape=(None, None, 3)):
+def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_multiplier: float | None = None,
+                                depth_multiplier: float | None = None, small_images: bool = False,
+                                drop_connect: float = 0.2, input_shape: ImageShape = (None, None, 3)
+                                ) -> BackboneModel:
   """Returns an EfficientNet from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel`.
 
   Args:
     norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
-      `norm_act(nonlinearity=False, name=...)`, which stands behind the projections.
-    variant: 'b0' to 'b7'.
-    width_multiplier: scales all channels, rounded to multiples of 8; None takes that of the variant.
-    depth_multiplier: scales the number of blocks of each stage, rounded up; None takes that of the variant. From 0.25
-      down each stage has one block.
+      `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+    variant: 'b0' to 'b7' (default 'b0').
+    width_multiplier: scales all channels, rounded to multiples of 8; None (default) takes that of the variant.
+    depth_multiplier: scales the number of blocks of each stage, rounded up; None (default) takes that of the variant.
+      From 0.25 down each stage has one block.
     small_images: for images of 32×32 pixels, the stem and the second stage (24 channels) have stride 1 instead of 2, so
-      that the last feature map is 4×4. The levels are '0' to '3' then, and '1' to '5' otherwise.
-    drop_connect: stochastic depth: the rate that grows linearly with the depth, 0 at the first of n blocks and
-      `drop_connect`·(n−1)/n at the last.
-    input_shape: (height, width, channels) of the images; sizes may be None.
+      that the last feature map is 4×4 (default False). The levels are '0' to '3' then, and '1' to '5' otherwise.
+    drop_connect: stochastic depth: the rate grows linearly with the depth, from 0 at the first of n blocks to
+      `drop_connect`·(n−1)/n at the last (default 0.2).
+    input_shape: (height, width, channels) of the images; sizes may be None (default (None, None, 3)).
 
   Raises:
     ValueError: if `variant` is not known, a multiplier is not positive, or `drop_connect` is not in [0, 1).
@@ -98,18 +105,20 @@ def build_efficientnet_backbone(norm_act, variant='b0', width_multiplier=None, d
       name=f'efficientnet_{variant}')
 
 
-def build_efficientnet(norm_act, variant='b0', num_classes=1000, width_multiplier=None, depth_multiplier=None,
-                       small_images=False, dropout=None, drop_connect=0.2, input_shape=(None, None, 3)):
+def build_efficientnet(norm_act: NormAct, variant: str = 'b0', num_classes: int = 1000,
+                       width_multiplier: float | None = None, depth_multiplier: float | None = None,
+                       small_images: bool = False, dropout: float | None = None, drop_connect: float = 0.2,
+                       input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
   """Returns an EfficientNet from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
 
   Args:
-    num_classes: the number of logits.
-    dropout: the rate before the last layer; None takes that of the variant.
     norm_act, variant, width_multiplier, depth_multiplier, small_images, drop_connect, input_shape: see
       `build_efficientnet_backbone`.
+    num_classes: the number of logits (default 1000).
+    dropout: the rate before the last layer; None (default) takes that of the variant.
 
   Raises:
-    ValueError: as `build_efficientnet_backbone`; if `num_classes` is not positive or `dropout` not in [0, 1).
+    ValueError: see `build_efficientnet_backbone`; or if `num_classes` is not positive or `dropout` not in [0, 1).
   """
   return build_classifier(
       build_efficientnet_backbone, num_classes, get_variant(variant).dropout if dropout is None else dropout,

@@ -1,18 +1,23 @@
-"""Backbones, which return their feature maps by level, and the classifier behind a backbone.
+"""Backbones, which return their feature maps by level, and the classifier on top of a backbone.
 
 Levels and `output_specs` are those of the TensorFlow Model Garden, whose models and decoders can read them: level l has
-stride 2^l. A network with a head convolution (1280 channels in MobileNetV2, MnasNet and EfficientNet) has that for
+stride 2^l. A network with a head convolution (1280 channels in MobileNetV2, MnasNet and EfficientNet) has it for
 classification alone. As in Model Garden's MobileNet, the head's output is therefore one more output, which
-`output_specs` leaves out: decoders read the last level in front of the head, classifiers the greatest key. Model Garden
-names that output like a further level; here it has a name of its own, which sorts behind every level. A detector built
+`output_specs` leaves out: decoders read the last level before the head, classifiers the greatest key. Model Garden
+names that output like a further level; here it has a name of its own, which sorts after every level. A detector built
 on such a backbone carries the head along, without gradients, as it does with Model Garden's own.
 """
 
+from collections.abc import Callable
+
+import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import checks
 
 FEATURES = 'features'
+NormAct = Callable[..., tf_keras.layers.Layer]  # returns a fresh norm-activation layer, such as `get_norm_act` gives
+ImageShape = tuple[int | None, int | None, int]  # height, width and channels
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
@@ -24,20 +29,21 @@ class BackboneModel(tf_keras.Model):
   """
 
   @property
-  def output_specs(self):
-    """Level -> the static shape of its feature map, a TensorShape; without `FEATURES`."""
+  def output_specs(self) -> dict[str, tf.TensorShape]:
+    """The static shape of each level's feature map, by level; without `FEATURES`."""
     return {level: x.shape for level, x in self.output.items() if level != FEATURES}
 
 
-def build_classifier(build_backbone, num_classes, dropout=None, **options):
+def build_classifier(build_backbone: Callable[..., BackboneModel], num_classes: int, dropout: float | None = None,
+                     **options) -> tf_keras.Model:
   """Returns a model from images `[batch, height, width, channels]` to logits `[batch, num_classes]`, float32.
 
-  It is one graph, which has the backbone's layers and its name.
+  The model is one graph, with the layers and the name of the backbone.
 
   Args:
     build_backbone: a function that returns a `BackboneModel`.
     num_classes: the number of logits.
-    dropout: the rate before the last layer; None is without that layer.
+    dropout: the rate before the last layer; None (default) for no dropout layer.
     **options: the arguments of `build_backbone`.
 
   Raises:

@@ -1,23 +1,27 @@
-"""Networks of inverted bottlenecks: what MobileNetV2, MnasNet and EfficientNet share (paper section 2).
+"""Networks of inverted bottlenecks, such as MobileNetV2, MnasNet and EfficientNet (paper section 2).
 
 References: Sandler et al., MobileNetV2 (2018), https://arxiv.org/abs/1801.04381, for the block; Tan et al., MnasNet
 (2018), https://arxiv.org/abs/1807.11626, and Tan and Le, EfficientNet (2019), https://arxiv.org/abs/1905.11946, for
 squeeze-and-excite, stochastic depth and the initial values, which are the same in all networks here.
 
-The expansion's and the depthwise convolution's norm-act can be any layer; the normalization behind the projection,
-which has no activation, is the layer's affine form; the activations of squeeze-and-excite stay what they are.
+The norm-act of the expansion and of the depthwise convolution can be any layer; the normalization after the projection,
+which has no activation, is the layer's affine form; squeeze-and-excite keeps its own activations.
 """
 
+from collections.abc import Sequence
 import dataclasses
 
+import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import checks
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import FEATURES
+from evonorm_tf.models.endpoints import ImageShape
+from evonorm_tf.models.endpoints import NormAct
 
-# As dicts, each layer makes an object of its own: Keras draws the same values again from one that is used twice.
+# A dict, from which each layer makes an object of its own: Keras draws the same values again from one used twice.
 _KERNEL_INITIALIZER = {
     'class_name': 'VarianceScaling',
     'config': {'scale': 2., 'mode': 'fan_out', 'distribution': 'untruncated_normal'},
@@ -31,11 +35,12 @@ class Stage:
   Attributes:
     blocks: the number of blocks; only the first has a stride other than 1.
     channels: the output channels of each block.
-    stride: that of the first block.
+    stride: the stride of the first block.
     expansion: the channels of the depthwise convolution, in multiples of the block's input channels; at 1 there is no
       expanding convolution.
-    kernel_size: that of the depthwise convolution, in pixels.
-    squeeze_ratio: the channels inside squeeze-and-excite, in multiples of the block's input channels; 0 is without.
+    kernel_size: the size of the depthwise convolution's kernel, in pixels (default 3).
+    squeeze_ratio: the channels inside squeeze-and-excite, in multiples of the block's input channels; 0 (default) for
+      no squeeze-and-excite.
   """
   blocks: int
   channels: int
@@ -45,7 +50,7 @@ class Stage:
   squeeze_ratio: float = 0.
 
 
-def scale_stages(stages, width_multiplier, depth_multiplier):
+def scale_stages(stages: Sequence[Stage], width_multiplier: float, depth_multiplier: float) -> tuple[Stage, ...]:
   """Returns the stages with channels and blocks scaled (see `scaling`)."""
   return tuple(dataclasses.replace(
       stage,
@@ -53,14 +58,20 @@ def scale_stages(stages, width_multiplier, depth_multiplier):
       channels=scaling.scale_channels(stage.channels, width_multiplier)) for stage in stages)
 
 
-def _convolution(x, channels, name, kernel_size=1, stride=1):
+def _convolution(x: tf.Tensor, channels: int, name: str, kernel_size: int = 1, stride: int = 1) -> tf.Tensor:
   return tf_keras.layers.Conv2D(
       channels, kernel_size, stride, padding='same', use_bias=False, kernel_initializer=_KERNEL_INITIALIZER,
       name=name)(x)
 
 
-def squeeze_and_excite(x, squeezed_channels, name):
-  """Returns x·σ(W₂·SiLU(W₁·μ_{w,h}(x) + b₁) + b₂), with `squeezed_channels` rows in W₁; x is `[batch, h, w, C]`."""
+def squeeze_and_excite(x: tf.Tensor, squeezed_channels: int, name: str) -> tf.Tensor:
+  """Returns x·σ(W₂·SiLU(W₁·μ_{w,h}(x) + b₁) + b₂).
+
+  Args:
+    x: `[batch, height, width, C]`.
+    squeezed_channels: the rows of W₁.
+    name: the prefix of the layers' names.
+  """
   gate = tf_keras.layers.GlobalAveragePooling2D(keepdims=True, name=f'{name}_squeeze')(x)
   gate = tf_keras.layers.Conv2D(
       squeezed_channels, 1, activation='swish', kernel_initializer=_KERNEL_INITIALIZER, name=f'{name}_reduce')(gate)
@@ -69,15 +80,16 @@ def squeeze_and_excite(x, squeezed_channels, name):
   return tf_keras.layers.Multiply(name=f'{name}_excite')([x, gate])
 
 
-def inverted_bottleneck(x, norm_act, stage, stride, drop_connect, name):
+def inverted_bottleneck(x: tf.Tensor, norm_act: NormAct, stage: Stage, stride: int, drop_connect: float, name: str
+                        ) -> tf.Tensor:
   """Expands x, convolves each channel, projects; adds x where stride and channels allow.
 
   Args:
     x: `[batch, height, width, C]`.
     norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
     stage: the block's `Stage`.
-    stride: the block's stride, which overrides that of the stage.
-    drop_connect: the probability of leaving out the block's residual of an image in training.
+    stride: the block's stride, instead of that of the stage.
+    drop_connect: the probability that the block leaves out an image's residual in training.
     name: the prefix of the layers' names.
 
   Returns:
@@ -102,10 +114,15 @@ def inverted_bottleneck(x, norm_act, stage, stride, drop_connect, name):
   return tf_keras.layers.Add(name=f'{name}_add')([inputs, x])
 
 
-def inverted_bottleneck_endpoints(images, norm_act, stages, stem_channels, stem_stride, drop_connect):
-  """Returns the last output of each level as a dict: '1' has stride 2, '2' stride 4, and so on.
+def inverted_bottleneck_endpoints(images: tf.Tensor, norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
+                                  stem_stride: int, drop_connect: float) -> dict[str, tf.Tensor]:
+  """Returns the last output of each level: '1' has stride 2, '2' stride 4, and so on.
 
-  `drop_connect` is the rate that the blocks approach linearly, from 0 at the first.
+  Args:
+    images: `[batch, height, width, channels]`.
+    norm_act, stages, stem_channels: see `build_inverted_bottleneck_backbone`.
+    stem_stride: the stride of the first convolution, 1 or 2.
+    drop_connect: the rate that the blocks approach linearly, from 0 at the first.
   """
   x = _convolution(images, stem_channels, 'stem_conv', kernel_size=3, stride=stem_stride)
   x = norm_act(name='stem_norm_act')(x)
@@ -121,19 +138,23 @@ def inverted_bottleneck_endpoints(images, norm_act, stages, stem_channels, stem_
   return endpoints
 
 
-def build_inverted_bottleneck_backbone(norm_act, stages, stem_channels, head_channels, small_images, drop_connect,
-                                       input_shape, name):
+def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
+                                       head_channels: int, small_images: bool, drop_connect: float,
+                                       input_shape: ImageShape, name: str) -> BackboneModel:
   """Returns a network from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel` with `FEATURES`.
 
   Args:
     norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
-    stages: a sequence of `Stage`.
-    stem_channels: of the first convolution, 3×3, stride 2.
-    head_channels: of the last convolution, 1×1.
+    stages: the rows of the network's table.
+    stem_channels: the channels of the first convolution, 3×3, stride 2.
+    head_channels: the channels of the last convolution, 1×1.
     small_images: whether the stem and the second stage have stride 1 instead of 2, for images of 32×32 pixels.
-    drop_connect: stochastic depth's rate, which the blocks approach linearly.
+    drop_connect: the rate of stochastic depth, which the blocks approach linearly, from 0 at the first.
     input_shape: (height, width, channels) of the images; sizes may be None.
     name: the model's name.
+
+  Raises:
+    ValueError: if `drop_connect` is not in [0, 1).
   """
   checks.check_rate(drop_connect=drop_connect)
   if small_images:

@@ -1,7 +1,7 @@
-"""Width and depth multipliers: how the models of this package grow and shrink.
+"""Width and depth multipliers, by which the models of this package grow and shrink.
 
 Channels are rounded as in MobileNetV2 (Sandler et al., 2018, https://arxiv.org/abs/1801.04381) and blocks as in
-EfficientNet (Tan and Le, 2019, https://arxiv.org/abs/1905.11946). ResNet has no published rule and takes the same one.
+EfficientNet (Tan and Le, 2019, https://arxiv.org/abs/1905.11946). ResNet, which has no published rule, follows both.
 """
 
 import math

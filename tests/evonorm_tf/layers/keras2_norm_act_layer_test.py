@@ -91,20 +91,6 @@ def test_initializer_regularizer_and_constraint(make, vector):
   assert layer.get_config() == first.get_config()
 
 
-@pytest.mark.parametrize('make', LAYERS)
-def test_config_holds_every_argument(make):
-  given = {'nonlinearity': False, 'epsilon': .5, 'center': False, 'scale': False, 'dtype': 'float16',
-           'trainable': False}
-  if make in BATCH_LAYERS:
-    given.update(momentum=.5, synchronized=True)
-  if make not in BATCH_LAYERS[:3]:
-    given['groups'] = 3
-  layer = make(name='given', **given)
-  config = layer.get_config()
-  assert {name: config[name] for name in given} == given
-  assert type(layer).from_config(config).get_config() == config
-
-
 @pytest.mark.parametrize('options,message', [
     ({'epsilon': 0.}, r'`epsilon` must be positive, received 0\.0'),
     ({'momentum': 2.}, r'`momentum` must lie in \[0, 1\], received 2\.0'),
@@ -115,21 +101,6 @@ def test_argument_errors(options, message):
   for make in layers[next(iter(options))]:
     with pytest.raises(ValueError, match=message):
       make(**options)
-
-
-@pytest.mark.parametrize('make', LAYERS)
-def test_shape_errors_and_misspelt_arguments(make):
-  for shape in ((6,), (1, 1, 1, 1, 1, 6), None):
-    with pytest.raises(ValueError, match=r'of rank 2 to 5, received shape'):
-      make().build(shape)
-  with pytest.raises(ValueError, match=r'channel axis of the input must be known, received shape \(None, 3, None\)'):
-    make().build([None, 3, None])
-  with pytest.raises(TypeError, match='epsilonn'):
-    make(epsilonn=1e-3)
-  layer = make()
-  layer(images())
-  with pytest.raises(ValueError, match='expected axis -1'):
-    layer(images((4, 3, 3, 5)))
 
 
 def model_of_all_layers(dtype='float32', makes=LAYERS):

@@ -1,0 +1,63 @@
+"""One docstring and one signature for each public layer, put together from the classes that the layer is made of.
+
+An argument is described once, by the class whose `__init__` takes it, and yet `help(EvoNormB0)` shows all arguments and
+`inspect.signature(EvoNormB0)` names them.
+"""
+
+from collections.abc import Sequence
+import inspect
+import re
+from typing import TypeVar
+
+_SECTIONS = ('Args', 'Input', 'Output', 'Raises', 'Example', 'Reference')
+_Layer = TypeVar('_Layer', bound=type)
+
+
+def documented(layer_class: _Layer) -> _Layer:
+  """Class decorator that gives a layer a complete docstring and signature.
+
+  The docstring has the first line of the first class that has a docstring, then what each class of this package, the
+  layer's own first, says after its first line. Sections of one name are joined. Examples are written for tf_keras; the
+  docstring of a Keras 3 layer has them with the imports of Keras 3.
+
+  Args:
+    layer_class: a Keras layer.
+  """
+  package = __name__.partition('.')[0]
+  classes = [c for c in layer_class.__mro__ if c.__module__.partition('.')[0] == package]
+  in_keras_3 = any(c.__module__.partition('.')[0] == 'keras' for c in layer_class.__mro__)
+  docstrings = [inspect.cleandoc(c.__dict__.get('__doc__') or '') for c in classes]
+  layer_class.__doc__ = _join_docstrings(docstrings, in_keras_3)
+  layer_class.__signature__ = _join_signatures(classes)
+  return layer_class
+
+
+def _join_docstrings(docstrings: Sequence[str], in_keras_3: bool) -> str:
+  """Returns one docstring, each section of which holds those of all docstrings."""
+  parts = [_split(docstring) for docstring in docstrings if docstring]
+  summary = parts[0][''].partition('\n\n')[0]
+  prose = [part[''].partition('\n\n')[2] for part in parts]
+  sections = {name: ''.join(part[name] for part in parts if name in part) for name in _SECTIONS}
+  if in_keras_3:
+    sections['Example'] = sections['Example'].replace('tf_keras', 'keras').replace(
+        'from evonorm_tf import', 'from evonorm_tf.keras3 import')
+  shown = [f'{name}:{text}' for name, text in sections.items() if text]
+  return '\n\n'.join([summary, *filter(None, prose), *shown]).replace('\n', '\n  ') + '\n  '
+
+
+def _split(docstring: str) -> dict[str, str]:
+  """Returns the text of each section of a docstring by its name; '' names what stands before them."""
+  before, *rest = re.split(rf'^({"|".join(_SECTIONS)}):', docstring, flags=re.MULTILINE)
+  return {'': before.strip(), **{name: text.rstrip() for name, text in zip(rest[::2], rest[1::2])}}
+
+
+def _join_signatures(classes: Sequence[type]) -> inspect.Signature:
+  """Returns the parameters of all constructors, those beyond the first constructor's by keyword only."""
+  constructors = [inspect.signature(c.__dict__['__init__']) for c in classes if '__init__' in c.__dict__]
+  joined: dict[str, inspect.Parameter] = {}
+  for i, constructor in enumerate(constructors):
+    for parameter in list(constructor.parameters.values())[1:]:
+      if i and parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+        parameter = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+      joined.setdefault(parameter.name, parameter)
+  return inspect.Signature(sorted(joined.values(), key=lambda parameter: parameter.kind))

@@ -1,0 +1,85 @@
+"""The builder of MobileNetV2 and MnasNet-B1: networks of inverted bottlenecks, each given by a table of stages."""
+
+from collections.abc import Sequence
+import dataclasses
+
+import tf_keras
+
+from evonorm_tf import checks
+from evonorm_tf.models import scaling
+from evonorm_tf.models.endpoints import BackboneModel
+from evonorm_tf.models.endpoints import build_classifier
+from evonorm_tf.models.endpoints import ImageShape
+from evonorm_tf.models.endpoints import NormAct
+from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
+from evonorm_tf.models.inverted_bottleneck import scale_stages
+from evonorm_tf.models.inverted_bottleneck import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class MobileNetwork:
+  """A network's table, and what builds the network from it.
+
+  Attributes:
+    name: the models' name.
+    stages: the rows of the table.
+    widens_head: whether a width multiplier above 1 scales the last convolution, too.
+    stem_channels: the channels of the first convolution.
+  """
+  name: str
+  stages: Sequence[Stage]
+  widens_head: bool
+  stem_channels: int = 32
+
+  def build_backbone(self, norm_act: NormAct, width_multiplier: float = 1.0, depth_multiplier: float = 1.0,
+                     small_images: bool = False, head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)
+                     ) -> BackboneModel:
+    """Returns the network from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel`.
+
+    Args:
+      norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
+        `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+      width_multiplier: scales the channels, rounded to multiples of 8 (default 1.0). MnasNet's paper calls it depth
+        multiplier.
+      depth_multiplier: scales the number of blocks of each stage, rounded up (default 1.0); from 0.25 down each stage
+        has one.
+      small_images: for images of 32×32 pixels, the stem and the second stage (24 channels) have stride 1 instead of 2,
+        so that the last feature map is 4×4 (default False). The levels are '0' to '3' then, and '1' to '5' otherwise.
+      head_channels: the channels of the last convolution (default 1280). A width multiplier above 1 scales them in
+        MobileNetV2 and not in MnasNet-B1; one below 1 leaves them, so a mini network sets a small number here.
+      input_shape: (height, width, channels) of the images; sizes may be None (default (None, None, 3)).
+
+    Raises:
+      ValueError: if a multiplier or `head_channels` is not positive.
+    """
+    checks.check_positive(
+        width_multiplier=width_multiplier, depth_multiplier=depth_multiplier, head_channels=head_channels)
+    if self.widens_head and width_multiplier > 1:
+      head_channels = scaling.scale_channels(head_channels, width_multiplier)
+    return build_inverted_bottleneck_backbone(
+        norm_act,
+        stages=scale_stages(self.stages, width_multiplier, depth_multiplier),
+        stem_channels=scaling.scale_channels(self.stem_channels, width_multiplier),
+        head_channels=head_channels,
+        small_images=small_images,
+        drop_connect=0.,
+        input_shape=input_shape,
+        name=self.name)
+
+  def build_model(self, norm_act: NormAct, num_classes: int = 1000, width_multiplier: float = 1.0,
+                  depth_multiplier: float = 1.0, small_images: bool = False, dropout: float | None = 0.2,
+                  head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
+    """Returns the network from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
+
+    Args:
+      norm_act, width_multiplier, depth_multiplier, small_images, head_channels, input_shape: see `build_backbone`.
+      num_classes: the number of logits (default 1000).
+      dropout: the rate before the last layer (default 0.2).
+
+    Raises:
+      ValueError: see `build_backbone`; or if `num_classes` is not positive or `dropout` not in [0, 1).
+    """
+    return build_classifier(
+        self.build_backbone, num_classes, dropout, norm_act=norm_act, width_multiplier=width_multiplier,
+        depth_multiplier=depth_multiplier, small_images=small_images, head_channels=head_channels,
+        input_shape=input_shape)
