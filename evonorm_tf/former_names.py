@@ -133,18 +133,21 @@ def install() -> None:
     sys.meta_path.append(_FormerNameFinder())
 
 
-def present_binding(binding: str) -> str:
+def present_binding(binding: str, warns: bool = True) -> str:
   """Returns a gin binding in which former names of modules are replaced by the present ones.
 
   Args:
-    binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()".
+    binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()";
+      or either side of one.
+    warns: whether a FutureWarning names each former name that is found.
   """
   def replace(match: re.Match) -> str:
     former = match['module']
     present = FORMER_MODULES.get(former) or _FORMER_PREFIXES.get(former)
     if not present:
       return match[0]
-    _warn(former, present)
+    if warns:
+      _warn(former, present)
     return present
   return _STRING_OR_MODULE.sub(replace, binding)
 

@@ -26,7 +26,8 @@ def missing_hints(function):
 
 
 def test_the_rule_sees_what_is_missing():
-  source = 'class A:\n  def __init__(self, a, b: int): pass\n  def f(self): pass\n  def _g(self, x): pass\ndef _h(y): pass'
+  source = ('class A:\n  def __init__(self, a, b: int): pass\n  def f(self): pass\n  def _g(self, x): pass\n'
+            'def _h(y): pass')
   found = {name: missing_hints(function) for name, function in public_functions(ast.parse(source).body)}
   assert found == {'A.__init__': ['a'], 'A.f': ['return']}
 

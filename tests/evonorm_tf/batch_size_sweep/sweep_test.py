@@ -101,6 +101,16 @@ def test_settings_of_a_run_that_was_only_begun_count(tmp_path):
     sweep(tmp_path, FakeTraining(), settings=lambda: {'train.rate': '0.1'})
 
 
+def test_a_sweep_begun_with_former_names_goes_on_with_present_ones(tmp_path):
+  former = {'classification_data.Cifar10.padding': '4', 'run.data': '@classification_data.Cifar10()'}
+  present = {'cifar10.Cifar10.padding': '4', 'run.data': '@cifar10.Cifar10()'}
+  sweep(tmp_path, FakeTraining(), settings=lambda: former)
+  sweep(tmp_path, again := FakeTraining(), settings=lambda: present)
+  assert not again.runs
+  with pytest.raises(ModelDirError, match="`settings.cifar10.Cifar10.padding` is '2' here and '4' there"):
+    sweep(tmp_path, FakeTraining(), settings=lambda: present | {'cifar10.Cifar10.padding': '2'})
+
+
 def test_the_grid_may_grow_and_shrink(tmp_path):
   sweep(tmp_path, FakeTraining(), seeds=(0,))
   sweep(tmp_path, one := FakeTraining(), norm_acts=('evonorm_s0',), batch_sizes=(4, 8), seeds=(0,))
