@@ -48,10 +48,10 @@ _LEGEND = (  # a sign in the equation -> its meaning
     ('[w,h,c]', 'w,h,c are all positions and channels of a sample'),
     ('[w,h,c/g]', 'w,h,c/g are all positions of a sample and the channels of one group'),
 )
-_GUARD_NOTE = ('A divisor, and what a logarithm or root is taken of, has a magnitude of at least GUARD, its sign kept, '
-               'unless it cannot be smaller.')
-_BATCH_NOTE = ('Averages over the batch are those of the batch in training; in inference, and where the layer is '
-               'frozen by `trainable=False`, moving averages stand in for them.')
+_GUARD_NOTE = ('Divisors and the arguments of logarithms and roots keep their sign and a magnitude of at least GUARD, '
+               'where they could be smaller.')
+_BATCH_NOTE = ('Averages over the batch are those of the batch in training; in inference, and if the layer is frozen by '
+               '`trainable=False`, moving averages take their place.')
 
 
 def write_layer(graph: LayerGraph, class_name: str) -> str:
@@ -152,7 +152,7 @@ def _weights(symbols: Collection[sympy.Symbol], statements: Statements) -> list[
 
 
 def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str]) -> str:
-  """The class's docstring: the equation, what its symbols mean, and what applies of the template's docstring."""
+  """The class's docstring: the equation, its symbols, notes, and the parts of the template's docstring that apply."""
   meanings = [f'- {meaning}' for meaning in _meanings(text, symbols)]
   notes = [_GUARD_NOTE] * ('GUARD' in used) + [_BATCH_NOTE] * ('self.momentum' in used)
   _, arguments, shapes = inspect.getdoc(LayerTemplate).split('\n\n')
@@ -168,11 +168,11 @@ def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[st
 
 
 def _meanings(text: str, symbols: Collection[sympy.Symbol]) -> Iterator[str]:
-  """The meanings of what stands in the equation `text`."""
+  """The meanings of the signs in the equation `text`."""
   yield 'x is the input'
   for name, start, symbol in (('v0', 0, equation.V0), ('v1', 1, equation.V1)):
     if symbol in symbols:
-      yield f'{name} is a vector over channels, from {start} on'
+      yield f'{name} is a vector over channels, initialised to {start}'
   for sign, meaning in _LEGEND:
     if sign in f' {text.replace("(", "( ")}':
       yield meaning

@@ -1,11 +1,11 @@
 """The fixed parts of a compiled layer, as a working Keras layer and functions; `layer_file` emits their source.
 
 `LayerTemplate` has every argument and every method that a compiled layer may need. A layer's file holds the source of
-those which its equation uses, and the lines marked GENERATED give way to that equation's weights and statements. What
-the layers of `evonorm_tf` have as functions of their own is taken from there and emitted as it stands.
+those that its equation uses; that equation's weights and statements replace the lines marked GENERATED. The functions
+imported here and the methods of `MovingAverages` are emitted as they are, too.
 
-Everything here must run with TensorFlow and tf_keras alone, and be readable to someone who has never seen this
-repository.
+Emitted code, type hints included, must run with TensorFlow and tf_keras alone, and be readable to someone who has never
+seen this repository.
 """
 
 import tensorflow as tf

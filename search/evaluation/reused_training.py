@@ -74,7 +74,7 @@ class _KeptNetwork:
   Attributes:
     model: the network.
     train_steps, count_correct: those of `Network`.
-    keys: what `LayerFunctions` knows the layer's functions by, for the name of each that these two call.
+    keys: the key in `LayerFunctions` of each of the layer's functions that these two may call, by its name.
   """
 
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: NormActFactory):

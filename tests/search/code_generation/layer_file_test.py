@@ -302,7 +302,7 @@ def test_the_text_is_tidy():
 
 
 def test_the_file_names_nothing_that_it_lacks():
-  """What is emitted of other modules must not begin to use names of theirs, not even in type hints."""
+  """Functions that are emitted from other modules must not use other names of those modules, even in type hints."""
   for graph in [*(known_graph(name) for name in KNOWN_GRAPHS), *DELICATE.values()]:
     source = write_layer(graph, 'Closed')
     module = symtable.symtable(source, 'layer.py', 'exec')

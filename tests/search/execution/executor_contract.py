@@ -1,8 +1,8 @@
-"""What every executor must do, as tests: each executor's test file inherits the class that applies.
+"""The contract of executors, as tests that the test file of each executor inherits.
 
-A subclass defines the fixture `executor`, a running executor without TensorFlow in its workers, of scope 'class', for
-some take seconds to start. Each test leaves it without a task. Tasks are functions of the standard library, or of
-`deadly_tasks`, picklable anywhere.
+A subclass defines the fixture `executor`: a running executor without TensorFlow in its workers, of scope 'class',
+because some take seconds to start. Each test leaves it without tasks. Tasks are functions of the standard library or of
+`deadly_tasks`, which can be pickled anywhere.
 """
 
 import math
