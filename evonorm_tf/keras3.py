@@ -14,6 +14,7 @@ files, which tf_keras writes by `save_weights`, Keras 3 by `save`.
 import keras
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import DependencyError
 from evonorm_tf.layers import evonorm
 from evonorm_tf.layers import graph_layer
 from evonorm_tf.layers.baselines import BASELINES
@@ -22,7 +23,7 @@ from evonorm_tf.layers.norm_act import NormActFactory
 from evonorm_tf.layers.norm_act_body import NormActBody
 
 if keras.backend.backend() != 'tensorflow':
-  raise ImportError(
+  raise DependencyError(
       f'evonorm_tf.keras3 needs the TensorFlow backend of Keras, found {keras.backend.backend()!r}. Set the '
       "environment variable KERAS_BACKEND=tensorflow before Keras is imported.")
 

@@ -4,10 +4,11 @@
 equation is printed, as text and as LaTeX; the file holds one Keras layer that needs TensorFlow and tf_keras only.
 """
 
-import sys
-
 from absl import app
 from absl import flags
+
+from evonorm_tf.cli.user_errors import errors_as_messages
+from evonorm_tf.errors import wrap_system_errors
 
 _LAYER = flags.DEFINE_string('layer', None, 'JSON file of a layer graph, folder of a search, or known name.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Python file to write.')
@@ -22,10 +23,8 @@ def main(argv):
   from search.code_generation.compilation import compile_layer
   from search.graphs.equation import equation_latex
   from search.graphs.equation import equation_text
-  try:
+  with errors_as_messages(), wrap_system_errors():
     graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
-  except ValueError as e:
-    sys.exit(f'error: {e}')
   print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
 
 

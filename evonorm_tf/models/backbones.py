@@ -18,7 +18,6 @@ them.
 
 import dataclasses
 import functools
-from typing import Optional
 
 from official.modeling import hyperparams
 from official.vision.configs import backbones

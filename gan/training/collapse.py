@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import json
 import os
 
+from evonorm_tf.errors import EvoNormError
 from gan.training.model import AdversarialModel
 
 
-class Collapse(FloatingPointError):
+class Collapse(EvoNormError, FloatingPointError):
   """The images of a training run stay bad. Like a loss that is not finite, this ends a command with a message."""
 
 

@@ -7,7 +7,6 @@ Evaluation uses the averaged generator alone.
 from collections.abc import Sequence
 import contextlib
 from typing import Any
-from typing import TYPE_CHECKING
 
 import numpy as np
 from official.core import config_definitions
@@ -16,6 +15,7 @@ import tf_keras
 
 from evonorm_tf.layers.norm_act import NormActFactory
 from evonorm_tf.training.resumable import ResumableTask
+from gan.data import GanData
 from gan.networks.biggan import BigGAN
 from gan.networks.spectral_norm import singular_values
 from gan.samples import pictures
@@ -26,9 +26,6 @@ from gan.training.optimizer import Adams
 from gan.training.optimizer import AdversarialOptimizer
 from gan.training.step import AdversarialStep
 from gan.training.step import StepSettings
-
-if TYPE_CHECKING:
-  from gan.data import GanData
 
 
 class AdversarialTask(ResumableTask, AdversarialStep):
@@ -47,7 +44,7 @@ class AdversarialTask(ResumableTask, AdversarialStep):
     evaluation: makes and measures samples; None if there are no evaluations.
   """
 
-  def __init__(self, params: config_definitions.TaskConfig, networks: BigGAN, norm_act: NormActFactory, data: 'GanData',
+  def __init__(self, params: config_definitions.TaskConfig, networks: BigGAN, norm_act: NormActFactory, data: GanData,
                settings: StepSettings, adams: Adams, seed: int, jit_compile: bool = False, standing: int = 0,
                evaluation: SampleEvaluation | None = None):
     super().__init__(params, seed, jit_compile, settings=settings)

@@ -30,7 +30,7 @@ def find_graph(layer: str) -> LayerGraph:
     best = report.found_layers(load_search(path).records, 1)
     if not best:
       raise ModelDirError(f'{path}: the search has accepted no candidate yet.')
-    return LayerGraph.from_dict(best[0]['graph'])
+    return best[0].graph
   if not path.exists():
     raise ArgumentError(f'`layer` must be a JSON file, the folder of a search, or one of {sorted(KNOWN_GRAPHS)}, '
                         f'received {layer!r}, which does not exist.')

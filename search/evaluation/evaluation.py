@@ -28,6 +28,7 @@ from search.evaluation.successive_halving import SuccessiveHalving
 from search.execution.interrupts import interrupted_at_once
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
+from search.journal.record import Record
 
 # 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines; Keras's preamble.
 _TRACE = re.compile(r'.*:$|\s*File "|\s{5}|Exception encountered when calling ')
@@ -89,7 +90,7 @@ class Evaluation:
       raise ArgumentError(f"`halving` must have its rungs before the task's {self.task.steps} steps, "
                           f'received {self.halving.rungs}.')
 
-  def informed_by(self, records: Sequence[Mapping]) -> 'Evaluation':
+  def informed_by(self, records: Sequence[Record]) -> 'Evaluation':
     """Returns the evaluation that holds a candidate against a journal's records, if there is successive halving.
 
     What it needs to know of them travels with it, to whatever process, and its outcome tells what that was.

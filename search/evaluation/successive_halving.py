@@ -28,7 +28,7 @@ import statistics
 
 from evonorm_tf.errors import ArgumentError
 from search.journal.outcomes import EVOLUTION
-from search.journal.outcomes import is_complete
+from search.journal.record import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,15 +69,15 @@ class SuccessiveHalving:
     if not self.eta > 1:
       raise ArgumentError(f'`eta` must be greater than 1, received {self.eta}.')
 
-  def bars(self, records: Sequence[Mapping]) -> tuple[Bar, ...]:
+  def bars(self, records: Sequence[Record]) -> tuple[Bar, ...]:
     """The bar of each rung, from the accepted candidates of a journal's evolution."""
-    accepted = [r for r in records if r['stage'] == EVOLUTION and r['scores'] and r.get('rungs')]
-    return tuple(self._bar([r for r in accepted if len(r['rungs']) > i], i) for i in range(len(self.rungs)))
+    accepted = [r for r in records if r.stage == EVOLUTION and r.scores and r.rungs]
+    return tuple(self._bar([r for r in accepted if len(r.rungs) > i], i) for i in range(len(self.rungs)))
 
   def _bar(self, records, i) -> Bar:
     """The bar of rung i, from the records that have come to it."""
-    scores = sorted((statistics.fmean(r['rungs'][i]['accuracies'].values()) for r in records), reverse=True)
-    complete = [r for r in records if is_complete(r)]
-    gains = {name: statistics.fmean(r['scores'][name] - r['rungs'][i]['accuracies'][name] for r in complete)
-             for name in (complete[0]['scores'] if complete else ())}
+    scores = sorted((statistics.fmean(r.rungs[i]['accuracies'].values()) for r in records), reverse=True)
+    complete = [r for r in records if r.is_complete]
+    gains = {name: statistics.fmean(r.scores[name] - r.rungs[i]['accuracies'][name] for r in complete)
+             for name in (complete[0].scores if complete else ())}
     return Bar(scores[int(len(scores) / self.eta) - 1] if len(scores) >= self.eta else None, gains)

@@ -21,11 +21,14 @@ from absl import logging
 
 import evonorm_tf
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import MissingDependencyError
+from evonorm_tf.errors import UnreachableError
 import search
 from search.execution.executors import check_at_least_one
 from search.execution.executors import prepare_tensorflow
 from search.execution.executors import WorkerDied
 from search.execution.interrupts import interrupted_at_once
+from search.execution.retries import WorkersCannotStart
 
 try:
   import ray
@@ -70,7 +73,7 @@ class RayExecutor:
     if num_cpus <= 0 or num_gpus < 0:
       raise ArgumentError(f'`num_cpus` must be positive and `num_gpus` not negative, received {num_cpus} and {num_gpus}.')
     if ray is None:
-      raise ImportError('Ray is not installed: pip install "evonorm-tf[ray]".')
+      raise MissingDependencyError('Ray is not installed: pip install "evonorm-tf[ray]".')
     self._needs = {'CPU': num_cpus, 'GPU': num_gpus}
     self._tasks = tasks
     self._threads = max(1, int(num_cpus))
@@ -153,7 +156,7 @@ def _result(reference):
   except ray.exceptions.RayTaskError as e:
     raise e.cause from e
   except ray.exceptions.RuntimeEnvSetupError as e:
-    raise ChildProcessError(f'workers cannot start in `runtime_env`: {e}') from e
+    raise WorkersCannotStart(f'workers cannot start in `runtime_env`: {e}') from e
 
 
 def _connect(address: str, runtime_env: dict | None) -> None:
@@ -175,7 +178,7 @@ def _connect(address: str, runtime_env: dict | None) -> None:
       ray.shutdown()
       if not tries_left:
         reasons = [str(e), *str(e.__cause__ or '').strip().splitlines()[-1:]]
-        raise ConnectionError(f'`address`: no Ray at {address!r}: {" ".join(reasons)}') from e
+        raise UnreachableError(f'`address`: no Ray at {address!r}: {" ".join(reasons)}') from e
     except BaseException:
       ray.shutdown()
       raise
@@ -188,7 +191,7 @@ def _check_answers(address: str) -> None:
     try:
       socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
     except OSError as e:
-      raise ConnectionError(f'`address`: no Ray at {address!r}: {e}') from e
+      raise UnreachableError(f'`address`: no Ray at {address!r}: {e}') from e
 
 
 def _this_environment() -> dict:

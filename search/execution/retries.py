@@ -6,6 +6,7 @@ import dataclasses
 from absl import logging
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import EvoNormError
 from search.execution.executors import Executor
 from search.execution.executors import WorkerDied
 from search.journal.journal import Journal
@@ -13,7 +14,7 @@ from search.journal.journal import Journal
 DEATHS_BEFORE_PROBE = 3
 
 
-class WorkersCannotStart(ChildProcessError):
+class WorkersCannotStart(EvoNormError, ChildProcessError):
   """Workers end before they reach a task: no candidate is to blame."""
 
 

@@ -222,7 +222,7 @@ def test_workers_that_are_starting_do_not_see_ctrl_c(tmp_path):
   """A worker runs the main module before its initializer: here for longer than it takes to press Ctrl-C."""
   (tmp_path / 'parent.py').write_text(textwrap.dedent('''
       import os, signal, time
-      from search import executors
+      from search.execution import executors
       executors.prepare_tensorflow = abs
       if __name__ == '__main__':
         signal.signal(signal.SIGINT, signal.default_int_handler)

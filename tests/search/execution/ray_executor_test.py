@@ -128,7 +128,7 @@ def test_by_default_a_process_has_one_candidate_and_as_many_threads_as_cores(tmp
 
 DRIVER = """
 import os, sys
-from search import ray_executor
+from search.execution import ray_executor
 from search.graphs.equation import equation_text
 from search.graphs.known_graphs import known_graph
 ray_executor.prepare_tensorflow = abs
