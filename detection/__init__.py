@@ -1,4 +1,4 @@
-"""Mask R-CNN on any norm-activation layer."""
+"""Mask R-CNN with any norm-activation layer: data, networks, training, evaluation, export and prediction."""
 
 from evonorm_tf import former_names
 

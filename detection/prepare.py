@@ -1,13 +1,14 @@
-"""Makes TFRecords of COCO's data: python -m detection.prepare --images=DIR --annotations=FILE.json --output=DIR
+"""Converts COCO's data to TFRecords: python -m detection.prepare --images=DIR --annotations=FILE.json --output=DIR
 
 For COCO itself, once for each split: --images=coco/val2017 --annotations=coco/annotations/instances_val2017.json. The
-same command goes on where an interrupted one stopped.
+same command continues where an interrupted one stopped.
 
   python -m detection.prepare --data=nuclei --output=DIR
 
-makes those of the microscope images of `detection.data.nuclei` in DIR/records/train and DIR/records/val.
+converts the microscope images of `detection.data.nuclei`, to DIR/records/train and DIR/records/val.
 """
 
+from collections.abc import Sequence
 import importlib
 import os
 
@@ -24,8 +25,8 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 _DATA = flags.DEFINE_enum('data', 'coco', ['coco', 'nuclei'], "Files in COCO's format, or the nuclei.")
 _IMAGES = flags.DEFINE_string('images', None, 'The folder of the images.')
 _ANNOTATIONS = flags.DEFINE_string('annotations', None, "COCO's annotation file, JSON with masks.")
-_IMAGES_PER_SHARD = flags.DEFINE_integer('images_per_shard', None, 'Images a TFRecord file, at most. Default: 500.')
-_CROP = flags.DEFINE_integer('crop', None, 'Pixels a side of a crop of the nuclei. Default: 105.')
+_IMAGES_PER_SHARD = flags.DEFINE_integer('images_per_shard', None, 'Images in a TFRecord file, at most. Default: 500.')
+_CROP = flags.DEFINE_integer('crop', None, 'Height and width of a crop of the nuclei in pixels. Default: 105.')
 _OUTPUT = flags.DEFINE_string('output', None, 'The folder for the results.', required=True)
 
 
@@ -49,7 +50,7 @@ def _prepare() -> None:
         _IMAGES.value, _ANNOTATIONS.value, _OUTPUT.value, **options)
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   with InterruptWatch(INTERRUPTED):

@@ -1,11 +1,13 @@
 """Trains a detector: python -m detection.train --gin_file=gin/detection/shapes_resnet18_fpn.gin --model_dir=DIR
 
-The same command on the same --model_dir goes on where it stopped. Modes: train, eval (the newest checkpoint, with
-COCO's files of results in DIR), train_and_eval, export (a SavedModel in DIR/export), predict (pictures and JSON of
---images in DIR/predictions).
+The same command with the same --model_dir continues where it stopped. Modes: train, eval (the newest checkpoint; COCO's
+files of results go to DIR), train_and_eval, export (a SavedModel in DIR/export), predict (pictures and JSON for
+--images, in DIR/predictions).
 
-For accelerators and several hosts see evonorm_tf.train, whose flags these are.
+For accelerators and several hosts see evonorm_tf.train, which has the same flags.
 """
+
+from collections.abc import Sequence
 
 from absl import app
 from absl import flags
@@ -18,7 +20,7 @@ flags.adopt_module_key_flags(training_flags)
 _IMAGES = flags.DEFINE_string('images', None, "For --mode=predict: a glob of image files, such as 'photos/*.jpg'.")
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   training_flags.run('detection.trainer.run_mask_rcnn', images=_IMAGES.value)

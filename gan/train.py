@@ -1,11 +1,13 @@
 """Trains a GAN: python -m gan.train --gin_file=gin/gan/cifar10_32_tiny.gin --model_dir=DIR
 
-The same command on the same --model_dir goes on where it stopped. Modes: train, eval (scores of the newest checkpoint),
-train_and_eval, sample (pictures in DIR/samples: samples by class, interpolations, truncations; --from_best for the
-checkpoint of the lowest FID, --truncation=0.5 to bound z, --classes=0,3,7 for the rows).
+The same command with the same --model_dir continues where it stopped. Modes: train, eval (scores of the newest
+checkpoint), train_and_eval, sample (pictures in DIR/samples: samples by class, interpolations, truncations; --from_best
+for the checkpoint with the lowest FID, --truncation=0.5 to bound z, --classes=0,3,7 for the rows).
 
-For accelerators and several hosts see evonorm_tf.train, whose flags these are.
+For accelerators and several hosts see evonorm_tf.train, which has the same flags.
 """
+
+from collections.abc import Sequence
 
 from absl import app
 from absl import flags
@@ -15,12 +17,12 @@ from evonorm_tf.cli import training_flags
 
 flags.adopt_module_key_flags(gin_binary)
 flags.adopt_module_key_flags(training_flags)
-_TRUNCATION = flags.DEFINE_float('truncation', None, 'For --mode=sample: |z| is at most that.')
+_TRUNCATION = flags.DEFINE_float('truncation', None, 'For --mode=sample: the bound of |z|.')
 _CLASSES = flags.DEFINE_list('classes', None, 'For --mode=sample: the labels of the rows, such as 0,3,7.')
-_FROM_BEST = flags.DEFINE_bool('from_best', None, 'For --mode=sample: the best checkpoint in place of the newest.')
+_FROM_BEST = flags.DEFINE_bool('from_best', None, 'For --mode=sample: use the best checkpoint, not the newest.')
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   classes = _CLASSES.value

@@ -1,10 +1,12 @@
-"""COCO's annotation files: reading and checking one, and making of its annotations what can be trained on."""
+"""COCO's annotation files: how they are read and checked, and how annotations are cleaned for training."""
 
 import dataclasses
 import hashlib
 import json
 import math
+import os
 import pathlib
+from typing import Any
 
 from detection.data.coco_masks import decode_mask
 from detection.data.coco_masks import is_number
@@ -18,18 +20,18 @@ from detection.data.conversion_report import UNKNOWN_CATEGORY
 from detection.data.conversion_report import UNKNOWN_IMAGE
 from evonorm_tf.errors import ArgumentError
 
-_TOLERANCE = .02  # pixels. COCO's numbers have two decimals; what lies outside by less is rounding, and not reported
+_TOLERANCE = .02  # pixels. COCO's numbers have two decimals: a smaller excess is rounding, and is not reported
 
 
 @dataclasses.dataclass(frozen=True)
 class CocoFile:
-  """An annotation file.
+  """The content of an annotation file.
 
   Attributes:
-    images: its images: `id`, `file_name`, `height`, `width`.
-    annotations_by_image: its annotations by the image's id.
+    images: with `id`, `file_name`, `height` and `width`.
+    annotations_by_image: the annotations by the id of their image.
     category_names: by id.
-    problems: annotations of images that it does not list.
+    problems: annotations of images that the file does not list.
     sha256: of the file.
   """
   images: tuple[dict, ...]
@@ -44,15 +46,15 @@ class CocoFile:
 
   @property
   def num_annotations(self) -> int:
-    """All that the file has."""
+    """The number of all annotations in the file."""
     return sum(map(len, self.annotations_by_image.values())) + len(self.problems)
 
 
-def read_coco(path) -> CocoFile:
+def read_coco(path: str | os.PathLike) -> CocoFile:
   """Reads an annotation file, such as instances_val2017.json.
 
   Raises:
-    ValueError: if it cannot be read or has not COCO's form.
+    ArgumentError: if it cannot be read or does not have COCO's form.
   """
   try:
     content = pathlib.Path(path).read_bytes()
@@ -62,9 +64,10 @@ def read_coco(path) -> CocoFile:
                         f"'{path}': {e}") from e
 
 
-def _parse(data, sha256: str) -> CocoFile:
+def _parse(data: Any, sha256: str) -> CocoFile:
   if not isinstance(data, dict):
-    raise ArgumentError(f'it holds no object with `images`, `annotations` and `categories`, but a {type(data).__name__}')
+    raise ArgumentError(
+        f'it holds no object with `images`, `annotations` and `categories`, but a {type(data).__name__}')
   images = _entries(data, 'images', {'id': int, 'file_name': str, 'height': int, 'width': int}, unique=True)
   annotations = _entries(data, 'annotations', {'image_id': int, 'category_id': int, 'bbox': list})
   categories = _entries(data, 'categories', {'id': int, 'name': str}, unique=True)
@@ -73,8 +76,8 @@ def _parse(data, sha256: str) -> CocoFile:
     raise ArgumentError(f"image {empty['id']} is {empty['width']}x{empty['height']} pixels")
   background = next((category for category in categories if category['id'] < 1), None)
   if background:
-    raise ArgumentError(f"category ids must be from 1 on, since Mask R-CNN's background is 0; '{background['name']}' has "
-                        f"{background['id']}")
+    raise ArgumentError(f"category ids must be from 1 on, since Mask R-CNN's background is 0; '{background['name']}' "
+                        f"has {background['id']}")
   by_image, problems = {image['id']: [] for image in images}, []
   for annotation in annotations:
     if annotation['image_id'] in by_image:
@@ -86,7 +89,7 @@ def _parse(data, sha256: str) -> CocoFile:
 
 
 def _entries(data: dict, key: str, types: dict[str, type], unique: bool = False) -> list[dict]:
-  """Returns a list of the file; raises ValueError unless each entry has the fields, and its own id if `unique`."""
+  """Returns a list in the file; ArgumentError unless each entry has the fields and, if `unique`, an id of its own."""
   entries = data.get(key)
   if not isinstance(entries, list):
     raise ArgumentError(f'`{key}` is missing or no list')
@@ -100,20 +103,20 @@ def _entries(data: dict, key: str, types: dict[str, type], unique: bool = False)
   return entries
 
 
-def clean_annotations(image: dict, annotations: list[dict], category_names: dict[int, str]
-                      ) -> tuple[list[dict], list[Problem]]:
-  """Drops an image's annotations that cannot be trained on, and mends those that can be mended.
+def clean_annotations(image: dict[str, Any], annotations: list[dict[str, Any]], category_names: dict[int, str]
+                      ) -> tuple[list[dict[str, Any]], list[Problem]]:
+  """Drops an image's annotations that cannot be used for training, and repairs those that can be repaired.
 
-  A box is clipped to the image. `iscrowd` is 0 where it is missing; `area` is the mask's where it is missing or the box
-  was clipped. Polygons of less than three corners go. Everything else stays as it is.
+  Boxes are clipped to the image. `iscrowd` is 0 if it is missing; `area` is that of the mask if it is missing or if the
+  box was clipped. Polygons with fewer than three corners are removed. Everything else stays as it is.
 
   Args:
     image: from a `CocoFile`.
-    annotations: its annotations.
+    annotations: those of the image.
     category_names: by id.
 
   Returns:
-    What is left, and the problems.
+    The annotations that are left, and the problems.
   """
   kept, problems = [], []
   for annotation in annotations:
@@ -126,7 +129,7 @@ def clean_annotations(image: dict, annotations: list[dict], category_names: dict
 
 
 def _clean(annotation: dict, height: int, width: int, category_names: dict[int, str]) -> tuple[dict | None, str | None]:
-  """Returns the mended annotation, None if it is dropped, and the kind of problem, None if there is none."""
+  """Returns the repaired annotation, or None if it is dropped, and the kind of problem, or None if there is none."""
   if annotation['category_id'] not in category_names:
     return None, UNKNOWN_CATEGORY
   box, problem = _clip_box(annotation['bbox'], height, width)
@@ -144,7 +147,7 @@ def _clean(annotation: dict, height: int, width: int, category_names: dict[int, 
 
 
 def _clip_box(box: list, height: int, width: int) -> tuple[list | None, str | None]:
-  """Returns [x, y, width, height] within the image, None if nothing is left, and the kind of problem, if any."""
+  """Returns [x, y, width, height] within the image, or None if nothing is left, and the kind of problem, if any."""
   if len(box) != 4 or not all(map(is_number, box)) or min(box[2:]) <= 0:
     return None, EMPTY_BOX
   (x, w), (y, h) = _clip(box[0], box[2], width), _clip(box[1], box[3], height)
@@ -166,8 +169,8 @@ def _clip(start: float, length: float, end: float) -> tuple[float, float]:
   return start, length
 
 
-def _readable(segmentation) -> list | dict | None:
-  """Returns the polygons that have an area, or the run lengths; None if there are none."""
+def _readable(segmentation: Any) -> list | dict | None:
+  """Returns the polygons that have an area, or the run lengths; None if there are neither."""
   if isinstance(segmentation, dict):
     return segmentation
   if not isinstance(segmentation, list):
@@ -176,7 +179,7 @@ def _readable(segmentation) -> list | dict | None:
 
 
 def _mask_area(segmentation: list | dict, height: int, width: int) -> int:
-  """Returns the mask's number of pixels; 0 if it cannot be read or is of another size than the image."""
+  """Returns the number of pixels of the mask; 0 if it cannot be read or does not have the size of the image."""
   try:
     return int(decode_mask(segmentation, height, width).sum())
   except ValueError:

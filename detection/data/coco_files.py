@@ -1,6 +1,6 @@
-"""Images and masks that are made here -> files in COCO's format, and TFRecords by the conversion that COCO takes.
+"""Images and masks of our own data sets as files in COCO's format, and TFRecords converted from them like COCO's.
 
-Below the folder:
+The folder contains:
 
     images/train/000000.png ...           annotations/instances_train.json
     images/val/000000.png ...             annotations/instances_val.json
@@ -8,7 +8,9 @@ Below the folder:
 """
 
 from collections.abc import Callable
+import os
 import pathlib
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -35,45 +37,45 @@ class Split(NamedTuple):
   """A set of images.
 
   Attributes:
-    number: of images.
-    draw: a function of an index, 0 to number - 1, that returns an image, uint8 `[height, width, 3]`, and what
-      `make_annotation` says of each object on it.
+    number: the number of images.
+    draw: a function of an index, 0 to number - 1, that returns an image, uint8 `[height, width, 3]`, and the
+      annotation of each object in it, as `make_annotation` returns it.
   """
   number: int
-  draw: Callable[[int], tuple[np.ndarray, list[dict]]]
+  draw: Callable[[int], tuple[np.ndarray, list[dict[str, Any]]]]
 
 
-def make_annotation(mask: np.ndarray, class_id: int, is_crowd: bool = False) -> dict:
+def make_annotation(mask: np.ndarray, class_id: int, is_crowd: bool = False) -> dict[str, Any]:
   """Returns COCO's annotation of an object: the box around its mask, its area, compressed run lengths.
 
   Args:
     mask: bool `[height, width]`, not empty.
-    class_id: its category.
-    is_crowd: whether training and evaluation pass over it: what is found there is neither right nor wrong.
+    class_id: the category of the object.
+    is_crowd: whether training and evaluation ignore it: a detection there counts neither as right nor as wrong.
   """
   runs = compress_mask(mask)
   return {'category_id': int(class_id), 'iscrowd': int(is_crowd), 'bbox': mask_api.toBbox(runs).tolist(),
           'area': int(mask_api.area(runs)), 'segmentation': runs}
 
 
-def write_coco(folder, name: str, settings: dict, classes: dict[int, str], train: Split, validation: Split,
-               console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-  """Makes the files, or what is missing of them; what is there is taken if its settings are the same.
+def write_coco(folder: str | os.PathLike, name: str, settings: dict[str, Any], classes: dict[int, str], train: Split,
+               validation: Split, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
+  """Makes the files, or those that are missing; existing ones are kept if their settings are the same.
 
   Args:
-    folder: where to.
+    folder: receives the files.
     name: of the data, such as 'shapes'.
-    settings: what the images depend on, JSON data; they go to `name`.json.
+    settings: everything that the images depend on, JSON data, which is written to `name`.json.
     classes: names of the categories by id.
     train: the training images.
     validation: the validation images.
-    console: where progress goes to; stdout by default.
+    console: receives the progress; stdout by default.
 
   Returns:
-    What is in the training and in the validation folder of records.
+    The descriptions of the training and the validation folder of records.
 
   Raises:
-    ValueError: if the folder holds data of other settings or something else, or is in use.
+    ArgumentError: if the folder holds data of other settings or something else, or is in use.
   """
   folder, console = pathlib.Path(folder), console or Console()
   claimed = f'{name}.json', settings, f'preparation of {name}', 'folder'

@@ -1,19 +1,25 @@
-"""COCO's annotations and images -> TFRecords as Model Garden's Mask R-CNN reads them, by Model Garden's converter.
+"""Conversion of COCO's images and annotations to the TFRecords that Model Garden's Mask R-CNN reads.
 
-What is wrong with the data is reported, and the rest converted. The work is done in shards, each written in one step,
-so that an interrupted conversion goes on with the first shard that is not there. In the output folder:
+Model Garden's converter makes each record. Problems in the data are reported, and the rest is converted. The work is
+done in shards, each written in one step, so that an interrupted conversion continues with the first missing shard. In
+the output folder:
 
     records-00000-of-00003.tfrecord ...  the images with their annotations, tf.Examples
-    annotations.json                     COCO's annotations of exactly these, for the evaluator
-    report.json                          what was wrong
+    annotations.json                     COCO's annotations of exactly these images, for the evaluator
+    report.json                          the problems
     data_info.json                       see `prepared`; written last
-    settings.json                        what another start must agree with
+    settings.json                        the settings that another start must have
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
+import functools
+import importlib
 import json
 import math
+import os
 import pathlib
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -37,36 +43,31 @@ from detection.data.prepared import is_prepared
 from detection.data.prepared import LOCK
 from detection.data.prepared import read_data_info
 from detection.data.prepared import write_data_info
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.model_dir import write_json
 
-_level = tf.get_logger().level
-from official.vision.data import create_coco_tf_record  # pylint: disable=g-import-not-at-top
-
-from evonorm_tf.errors import ArgumentError
-
-tf.get_logger().setLevel(_level)  # its import sets another one
-
 _ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.json'
 
 
-def convert_coco(images, annotations, output, images_per_shard: int = 500, console: Console | None = None) -> DataInfo:
-  """Converts a data set, or goes on with an interrupted conversion; on a finished one only repeats its report.
+def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, output: str | os.PathLike,
+                 images_per_shard: int = 500, console: Console | None = None) -> DataInfo:
+  """Converts a data set or continues an interrupted conversion; for a finished one it only repeats the report.
 
   Args:
-    images: the folder that holds the images.
+    images: the folder that contains the images.
     annotations: COCO's annotation file, with masks.
-    output: the folder for the results, which may move later.
-    images_per_shard: images a TFRecord file, at most.
-    console: where progress and report go to; stdout by default.
+    output: the folder for the results; it may be moved later.
+    images_per_shard: the largest number of images in a TFRecord file (default 500).
+    console: receives progress and report; stdout by default.
 
   Returns:
-    What is in the folder.
+    The description of the folder.
 
   Raises:
-    ValueError: before any work if an argument is wrong, the annotations are not COCO's, or `output` holds something
-      else or is in use; in the end if no image could be converted.
+    ArgumentError: before any work, if an argument is wrong, the annotations are not COCO's, or `output` holds something
+      else or is in use; at the end, if no image could be converted.
   """
   images, output = pathlib.Path(images), pathlib.Path(output)
   if not isinstance(images_per_shard, int) or images_per_shard < 1:
@@ -97,15 +98,15 @@ def _check_images(images: pathlib.Path, coco: CocoFile) -> None:
 
 
 class _Shard:
-  """Every `shards`-th image, and the files of these."""
+  """Every `shards`-th image, and the files that hold them."""
 
   def __init__(self, output: pathlib.Path, number: int, shards: int, coco: CocoFile):
     self.images, self._coco = coco.images[number::shards], coco
     self.records = output / f'records-{number:05d}-of-{shards:05d}.tfrecord'
-    self.outcome = output / f'.{self.records.stem}.json'  # what is in the records; written after them
+    self.outcome = output / f'.{self.records.stem}.json'  # the content of the records; written after them
 
   def is_done(self) -> bool:
-    """Whether an earlier run has converted it."""
+    """Returns whether the shard has been converted."""
     return self.records.exists() and self.outcome.exists()
 
   def convert(self, images: pathlib.Path, progress: ConversionProgress) -> None:
@@ -126,7 +127,7 @@ class _Shard:
     write_json(self.outcome, {'converted': converted, 'problems': problems})
 
   def read_outcome(self) -> tuple[list[tuple[dict, list[dict]]], list[Problem]]:
-    """Returns the images that were converted, each with its annotations, and the problems."""
+    """Returns the converted images, each with its annotations, and the problems."""
     outcome = json.loads(self.outcome.read_text())
     return outcome['converted'], [Problem(*problem) for problem in outcome['problems']]
 
@@ -140,7 +141,7 @@ def _convert_shards(shards: list[_Shard], images: pathlib.Path, console: Console
 
 
 def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
-  """Decodes an image as Model Garden will, and returns what is wrong with it."""
+  """Decodes an image as Model Garden will, and returns the problem with it, if there is one."""
   name = image['file_name']
   if not (images / name).is_file():
     return Problem(MISSING_IMAGE, name)
@@ -148,17 +149,30 @@ def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
     shape = tf.io.decode_image((images / name).read_bytes(), channels=3).shape
   except (tf.errors.OpError, OSError):
     return Problem(BROKEN_IMAGE, name)
-  if len(shape) != 3:  # of a GIF TensorFlow makes a film
+  if len(shape) != 3:  # TensorFlow decodes a GIF as a film
     return Problem(BROKEN_IMAGE, name)
   if shape[:2] != (image['height'], image['width']):
     return Problem(WRONG_SIZE, name)
   return None
 
 
+@functools.cache
+def _create_tf_example() -> Callable[..., tuple[Any, int]]:
+  """Returns Model Garden's converter of one image.
+
+  Its module defines flags and sets the level of TensorFlow's logger, so it is imported only when images are converted,
+  and the level is restored.
+  """
+  level = tf.get_logger().level
+  converter = importlib.import_module('official.vision.data.create_coco_tf_record').create_tf_example
+  tf.get_logger().setLevel(level)
+  return converter
+
+
 def _record(images: pathlib.Path, image: dict, annotations: list[dict], category_names: dict[int, str]) -> bytes:
   """Returns the serialized tf.Example of an image."""
   readable = [annotation | {'segmentation': _for_model_garden(annotation, image)} for annotation in annotations]
-  example, skipped = create_coco_tf_record.create_tf_example(
+  example, skipped = _create_tf_example()(
       image, [str(images)], bbox_annotations=readable, id_to_name_map=category_names, include_masks=True)
   if skipped:
     raise RuntimeError(f"Model Garden's converter refuses {skipped} annotations of {image['file_name']}.")
@@ -166,7 +180,7 @@ def _record(images: pathlib.Path, image: dict, annotations: list[dict], category
 
 
 def _for_model_garden(annotation: dict, image: dict) -> list | dict:
-  """Returns a segmentation as Model Garden's converter reads it: lists, but for crowds run lengths not compressed."""
+  """Returns a segmentation as Model Garden's converter reads it: lists, except that crowds have plain run lengths."""
   segmentation, crowd = annotation['segmentation'], annotation['iscrowd']
   if isinstance(segmentation, list) and not crowd:
     return segmentation
@@ -175,7 +189,7 @@ def _for_model_garden(annotation: dict, image: dict) -> list | dict:
 
 
 def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
-  """Writes what is told of all shards together, and removes what was told of each."""
+  """Writes the files that describe all shards together, and removes those that described one."""
   outcomes = [shard.read_outcome() for shard in shards]
   converted = [entry for entries, _ in outcomes for entry in entries]
   problems = [*coco.problems, *(problem for _, found in outcomes for problem in found)]
@@ -194,7 +208,7 @@ def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
 
 
 def _numbered(converted: list[tuple[dict, list[dict]]]) -> Iterator[dict]:
-  """Yields the annotations, numbered from 1 on: pycocotools takes one whose id is 0 for no match."""
+  """Yields the annotations, numbered from 1 on, because pycocotools takes a match with id 0 for none."""
   annotations = (annotation for _, kept in converted for annotation in kept)
   for number, annotation in enumerate(annotations, start=1):
     yield annotation | {'id': number}

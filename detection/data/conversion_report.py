@@ -1,4 +1,4 @@
-"""What a conversion tells of its data: counts, and the first of those that could not be converted as they are."""
+"""The progress of a conversion while it runs, and its report: counts, and examples of what is wrong with the data."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import datetime
 import math
 import time
+from typing import Any
 from typing import NamedTuple
 
 from rich.console import Console
@@ -24,29 +25,29 @@ PROBLEMS = {
     OUTSIDE_BOX: 'annotations with a box outside the image, left out',
     CLIPPED_BOX: 'annotations with a box partly outside the image, clipped',
     EMPTY_MASK: 'annotations with an empty or unreadable mask, left out'}
-_NAMES = 5  # so many are kept of each kind
+_NAMES = 5  # the examples kept of each kind
 
 
 class Problem(NamedTuple):
-  """What is wrong with an image or an annotation.
+  """A problem with an image or an annotation.
 
   Attributes:
     kind: one of `PROBLEMS`.
-    name: of what it concerns.
+    name: of the image or annotation.
   """
   kind: str
   name: str
 
 
-def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict]],
-                problems: Iterable[Problem]) -> dict:
+def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict[str, Any]]],
+                problems: Iterable[Problem]) -> dict[str, Any]:
   """Returns the report, JSON data.
 
   Args:
-    images: the number in the annotation file.
-    annotations: the number there.
+    images: the number of images in the annotation file.
+    annotations: the number of annotations in it.
     converted: the annotations of each image that was converted.
-    problems: all of them.
+    problems: all problems that were found.
   """
   names = {kind: [] for kind in PROBLEMS}
   for problem in problems:
@@ -59,8 +60,8 @@ def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict
       'problems': {kind: {'count': len(found), 'first': found[:_NAMES]} for kind, found in names.items() if found}}
 
 
-def report_text(report: dict) -> str:
-  """The report in words, a line for each kind of problem."""
+def report_text(report: dict[str, Any]) -> str:
+  """Returns the report as text, with a line for each kind of problem."""
   lines = ['{images_converted} of {images} images converted, {images_without_objects} of them without objects; '
            '{annotations_converted} of {annotations} annotations, {annotations_of_crowds} of them of crowds.'
            .format(**report)]
@@ -71,14 +72,14 @@ def report_text(report: dict) -> str:
 
 
 class ConversionProgress:
-  """Shows how many images are done and the time left.
+  """Shows how many images are done and the time left: a bar on a terminal, otherwise a plain line now and then.
 
   Args:
     total: the number of images.
-    earlier: how many of them an earlier run has done.
-    console: where to; stdout by default.
-    seconds_between_lines: the least time from one plain line to the next, where the output is no terminal.
-    clock: the time in seconds.
+    earlier: how many of them an earlier run has done (default 0).
+    console: receives the output; stdout by default.
+    seconds_between_lines: the least time from one plain line to the next (default 30).
+    clock: returns the time in seconds.
   """
 
   def __init__(self, total: int, earlier: int = 0, console: Console | None = None, seconds_between_lines: float = 30,
@@ -101,7 +102,7 @@ class ConversionProgress:
     self._bar.stop()
 
   def advance(self, images: int = 1) -> None:
-    """Counts images that are done."""
+    """Counts more images as done."""
     self._done += images
     self._bar.update(self._task, completed=self._done, left=self._time_left())
     is_due = self._clock() - self._printed_at >= self._seconds_between_lines or self._done == self._total

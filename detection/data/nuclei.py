@@ -1,16 +1,19 @@
 """The nuclei data: cells under a microscope, with the masks that the package ndev-sampledata ships (BSD-3, Tim Monko).
 
-Ten frames of one place while a scratch in a layer of cells closes: nuclear stain (H3342), oblique illumination, labels
-of nuclei and of cells. The oblique frame becomes red and green of an image, the stain blue. The frames show the same
-cells again and again, so that the sets are two regions of all frames and not sets of frames; between them lies a gap
-wider than the widest object (93 pixels), and no cell of one region reaches the other in time. Each is cut into square
-crops, which a trainer scales to its image size: at 256 pixels a nucleus of a crop of 105 has about 30, a cell about 75.
-Those of training overlap by half a crop, those of validation not at all. The files are those of `coco_files`.
+Ten frames of one place show how a scratch in a layer of cells closes: nuclear stain (H3342), oblique illumination,
+labels of nuclei and of cells. The oblique frame becomes red and green of an image, the stain blue. All frames show the
+same cells, so the two sets are two regions of all frames, not sets of frames; the gap between them is wider than the
+widest object (93 pixels), and no cell of one region reaches the other over time. Each region is cut into square crops,
+which a trainer scales to its image size: in a crop of 105 scaled to 256 pixels, a nucleus measures about 30 pixels and
+a cell about 75. Training crops overlap by half a crop, validation crops not at all. The files are those of
+`coco_files`.
 """
 
 import functools
 import importlib.metadata
+import os
 import pathlib
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +33,7 @@ CLASSES = {1: 'nucleus', 2: 'cell'}
 FRAMES, HEIGHT, WIDTH = 10, 210, 576
 TRAIN_COLUMNS, VALIDATION_COLUMNS = (0, 262), (366, WIDTH)
 _LEAST_CROP = 64
-_VISIBLE = .25  # of an object; what has less in a crop cannot be told to be one
+_VISIBLE = .25  # the part of an object that a crop must show for it to be recognizable
 _SMALLEST = 16  # pixels of a mask; a few labels are specks
 _PERCENTILES = (1, 99.8)  # of a channel: black and white
 
@@ -40,37 +43,40 @@ class Recording(NamedTuple):
 
   Attributes:
     images: uint8 `[10, 210, 576, 3]`.
-    labels: by class, integers `[10, 210, 576]`: the number of the object that a pixel belongs to, 0 for none.
+    labels: by class, integers `[10, 210, 576]`: the number of the object to which a pixel belongs, 0 for none.
   """
   images: np.ndarray
   labels: dict[int, np.ndarray]
 
 
 class Crop(NamedTuple):
-  """A square of a frame, by its first row and column."""
+  """A square crop: the number of its frame, its first row and its first column."""
   frame: int
   top: int
   left: int
 
 
-def write_nuclei(folder, crop: int = 105, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-  """Makes the data, or what is missing of them; what is there is taken if its settings are the same.
+def write_nuclei(folder: str | os.PathLike, crop: int = 105, console: Console | None = None
+                 ) -> tuple[DataInfo, DataInfo]:
+  """Makes the data, or the part that is missing; existing files are kept if their settings are the same.
 
   Args:
-    folder: where to.
-    crop: pixels a side, 64 to 210. With 105 there are 120 training and 40 validation images.
-    console: where progress goes to; stdout by default.
+    folder: receives the files.
+    crop: height and width of the crops in pixels, 64 to 210. With 105 (default) there are 120 training images and 40
+      validation images.
+    console: receives the progress; stdout by default.
 
   Returns:
-    What is in the training and in the validation folder of records.
+    The descriptions of the training and the validation folder of records.
 
   Raises:
-    ValueError: if `crop` is out of range, or the folder holds data of other settings or something else or is in use.
-    ImportError: if ndev-sampledata is needed and not installed.
+    ArgumentError: if `crop` is out of range, or if the folder holds data of other settings or something else, or is in
+      use.
+    MissingDependencyError: if ndev-sampledata is needed and not installed.
   """
   if not isinstance(crop, int) or not _LEAST_CROP <= crop <= HEIGHT:
     raise ArgumentError(f'`crop` must be an integer from {_LEAST_CROP} to {HEIGHT}, received {crop!r}.')
-  recording = functools.cache(lambda: read_recording(find_recording()))  # only if images have to be made
+  recording = functools.cache(lambda: read_recording(find_recording()))  # called only if images have to be made
 
   def split(crops: list[Crop]) -> Split:
     return Split(len(crops), lambda index: cut(recording(), crops[index], crop))
@@ -80,8 +86,8 @@ def write_nuclei(folder, crop: int = 105, console: Console | None = None) -> tup
 
 
 def find_recording() -> pathlib.Path:
-  """Returns the file; ImportError if the package is not installed."""
-  try:  # not by an import of the package, which would load bioio and Dask
+  """Returns the path of the file; MissingDependencyError if the package is not installed."""
+  try:  # without an import of the package, which would load bioio and Dask
     return pathlib.Path(importlib.metadata.distribution(PACKAGE).locate_file(FILE))
   except importlib.metadata.PackageNotFoundError as e:
     raise MissingDependencyError(
@@ -90,11 +96,11 @@ def find_recording() -> pathlib.Path:
         'do not.') from e
 
 
-def read_recording(path) -> Recording:
-  """Reads the file's pages: ten frames of the stain, ten of oblique light, ten of nuclei, ten of cells.
+def read_recording(path: str | os.PathLike) -> Recording:
+  """Reads the pages of the file: ten frames each of the stain, of oblique light, of nuclei and of cells.
 
   Raises:
-    ValueError: if it holds something else.
+    ArgumentError: if the file holds something else.
   """
   with Image.open(path) as file:
     pages = np.stack([np.asarray(page) for page in ImageSequence.Iterator(file)])
@@ -107,13 +113,13 @@ def read_recording(path) -> Recording:
 
 
 def _to_bytes(channel: np.ndarray) -> np.ndarray:
-  """Scales between percentiles, those of the training region."""
+  """Scales a channel to uint8, black and white being percentiles of the training region."""
   black, white = np.percentile(channel[..., slice(*TRAIN_COLUMNS)], _PERCENTILES)
   return np.rint(255 * np.clip((channel - black) / (white - black), 0, 1)).astype(np.uint8)
 
 
 def training_crops(size: int) -> list[Crop]:
-  """Returns crops evenly over the training region, neighbours overlapping by half a crop or more."""
+  """Returns crops spread evenly over the training region; neighbours overlap by half a crop or more."""
   def starts(first: int, end: int) -> list[int]:
     steps = int(np.ceil(2 * (end - first - size) / size))
     return np.linspace(first, end - size, steps + 1, dtype=int).tolist()
@@ -121,7 +127,7 @@ def training_crops(size: int) -> list[Crop]:
 
 
 def validation_crops(size: int) -> list[Crop]:
-  """Returns as many crops side by side as the validation region holds; none overlap."""
+  """Returns as many crops, side by side, as the validation region has room for; none overlap."""
   def starts(first: int, end: int) -> list[int]:
     return list(range(first, end - size + 1, size))
   return _crops(starts(0, HEIGHT), starts(*VALIDATION_COLUMNS))
@@ -131,11 +137,16 @@ def _crops(rows: list[int], columns: list[int]) -> list[Crop]:
   return [Crop(frame, top, left) for frame in range(FRAMES) for top in rows for left in columns]
 
 
-def cut(recording: Recording, crop: Crop, size: int) -> tuple[np.ndarray, list[dict]]:
+def cut(recording: Recording, crop: Crop, size: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
   """Returns a crop's image, uint8 `[size, size, 3]`, and the annotations of all objects in it.
 
-  The mask of an object is every pixel with its label. Where less than a quarter of it is in the crop, or it is a speck,
-  it is annotated as a crowd, which neither training nor evaluation asks for.
+  The mask of an object consists of all pixels with its label. An object of which less than a quarter lies in the crop,
+  or which is a speck, is annotated as a crowd, which training and evaluation ignore.
+
+  Args:
+    recording: the frames.
+    crop: the place of the crop.
+    size: height and width of the crop in pixels.
   """
   window = slice(crop.top, crop.top + size), slice(crop.left, crop.left + size)
   annotations = []

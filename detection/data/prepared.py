@@ -1,19 +1,28 @@
-"""What a trainer has to know of prepared data: where they are, how many, and the names of the categories."""
+"""A folder of prepared data: the claim of one preparation to it, and the description that a trainer reads.
 
+A preparation locks the folder and claims it by its settings, so that nothing else is in the folder and another start
+must have the same settings. Its last act is to write data_info.json, which marks the folder as complete.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import json
+import os
 import pathlib
+from typing import Any
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import check_settings
 from evonorm_tf.output.model_dir import write_json
 
+LOCK = '.lock'
 _FILE = 'data_info.json'
 
 
 @dataclasses.dataclass(frozen=True)
 class DataInfo:
-  """A folder of prepared data.
+  """The description of a folder of prepared data.
 
   Attributes:
     records: a glob of TFRecord files, Model Garden's `input_path`.
@@ -28,20 +37,74 @@ class DataInfo:
 
   @property
   def num_classes(self) -> int:
-    """Model Garden's: the largest id and the background, 0. Ids may have gaps: COCO's 80 categories make 91 classes."""
+    """The largest id and one for the background, 0, as in Model Garden. COCO's 80 categories, with gaps, make 91."""
     return max(self.category_names) + 1
 
 
-def is_prepared(folder) -> bool:
-  """Whether a preparation has come to its end there."""
+def has_settings(folder: str | os.PathLike, name: str, settings: Mapping[str, Any], work: str, argument: str) -> bool:
+  """Returns whether an earlier start has claimed the folder.
+
+  Args:
+    folder: the folder.
+    name: of the file with the settings, such as 'settings.json'.
+    settings: of this start, JSON data.
+    work: what is done, such as 'conversion', for messages.
+    argument: the name under which the user gave the folder, for messages.
+
+  Raises:
+    ArgumentError: if the settings there differ.
+  """
+  path = pathlib.Path(folder) / name
+  if path.exists():
+    check_settings(path, json.loads(path.read_text()), settings, work, argument)
+  return path.exists()
+
+
+def claim(folder: str | os.PathLike, name: str, settings: Mapping[str, Any], work: str, argument: str) -> None:
+  """Writes the settings into a new or empty folder, which may contain only the locked file.
+
+  A folder that is claimed already is checked for the same settings. Arguments as for `has_settings`.
+
+  Raises:
+    ArgumentError: if the settings there differ, or the folder holds anything else.
+  """
+  folder = pathlib.Path(folder)
+  if has_settings(folder, name, settings, work, argument):
+    return
+  others = sorted(entry.name for entry in folder.iterdir() if entry.name not in (LOCK, f'.{name}.tmp'))
+  if others:
+    raise ArgumentError(f"`{argument}` must be a new or empty folder, or that of the same {work}; '{folder}' holds "
+                        f"'{others[0]}'.")
+  write_json(folder / name, settings, end='\n')
+
+
+def is_prepared(folder: str | os.PathLike) -> bool:
+  """Returns whether a preparation of the folder has finished."""
   return (pathlib.Path(folder) / _FILE).exists()
 
 
-def read_data_info(folder) -> DataInfo:
-  """Reads what `write_data_info` has written.
+def write_data_info(folder: str | os.PathLike, records: Sequence[str], pattern: str, annotation_file: str,
+                    num_examples: int, category_names: Mapping[int, str]) -> None:
+  """Writes the description that `read_data_info` reads, which marks the folder as complete.
+
+  Args:
+    folder: contains the data.
+    records: names of the TFRecord files in it.
+    pattern: a glob of these names.
+    annotation_file: name of the annotation file in it.
+    num_examples: the number of images.
+    category_names: by id.
+  """
+  data = {'num_examples': num_examples, 'category_names': category_names, 'annotation_file': annotation_file,
+          'pattern': pattern, 'records': records}
+  write_json(pathlib.Path(folder) / _FILE, data, indent=2, end='\n')
+
+
+def read_data_info(folder: str | os.PathLike) -> DataInfo:
+  """Reads the description of a folder; its paths are those of the folder as it is named now.
 
   Raises:
-    ValueError: if the folder holds no prepared data, or not all of them.
+    ArgumentError: if the folder holds no prepared data, or is not complete.
   """
   folder = pathlib.Path(folder)
   try:
@@ -57,57 +120,3 @@ def read_data_info(folder) -> DataInfo:
     raise ArgumentError(f"'{folder}' is not complete: '{absent[0]}' is missing, {len(absent)} files in all. Remove the "
                         'folder and prepare it again.')
   return info
-
-
-def write_data_info(folder, records: list[str], pattern: str, annotation_file: str, num_examples: int,
-                    category_names: dict[int, str]) -> None:
-  """Writes what `read_data_info` reads, which tells that the folder is complete.
-
-  Args:
-    folder: where the data are.
-    records: names of the TFRecord files in it.
-    pattern: a glob of these names.
-    annotation_file: name of the annotation file in it.
-    num_examples: the number of images.
-    category_names: by id.
-  """
-  data = {'num_examples': num_examples, 'category_names': category_names, 'annotation_file': annotation_file,
-          'pattern': pattern, 'records': records}
-  write_json(pathlib.Path(folder) / _FILE, data, indent=2, end='\n')
-
-
-LOCK = '.lock'
-
-
-def has_settings(folder, name: str, settings: dict, work: str, argument: str) -> bool:
-  """Whether an earlier start has claimed the folder.
-
-  Args:
-    folder: the folder.
-    name: of the file with the settings, such as 'settings.json'.
-    settings: of this start, JSON data.
-    work: what is done, such as 'conversion'.
-    argument: what the user calls the folder.
-
-  Raises:
-    ValueError: if the settings there are others.
-  """
-  path = pathlib.Path(folder) / name
-  if path.exists():
-    check_settings(path, json.loads(path.read_text()), settings, work, argument)
-  return path.exists()
-
-
-def claim(folder, name: str, settings: dict, work: str, argument: str) -> None:
-  """Writes the settings into a new or empty folder, in which only the locked file may be; checks those of another.
-
-  Args and Raises as `has_settings`; ValueError also if the folder holds something else.
-  """
-  folder = pathlib.Path(folder)
-  if has_settings(folder, name, settings, work, argument):
-    return
-  others = sorted(entry.name for entry in folder.iterdir() if entry.name not in (LOCK, f'.{name}.tmp'))
-  if others:
-    raise ArgumentError(f"`{argument}` must be a new or empty folder, or that of the same {work}; '{folder}' holds "
-                        f"'{others[0]}'.")
-  write_json(folder / name, settings, end='\n')

@@ -1,7 +1,7 @@
-"""Generated images for detection: shapes with textures of their own on a textured background, some behind others.
+"""Generated images for detection: textured shapes on a textured background, some of them partly covered by others.
 
-A scene is a pure function of (seed, index). Colours and textures are drawn from the same distributions for all five
-classes, so that only the outline tells the class.
+A scene is a pure function of (seed, index). Colours and textures (noise, stripes, checks and dots) are drawn from the
+same distributions for all five classes, so that only the outline reveals the class.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ import numpy as np
 from PIL import Image
 
 CLASSES = {1: 'circle', 2: 'square', 3: 'triangle', 4: 'star', 5: 'ring'}
-_SMALLEST, _LARGEST = 40 / 256, 120 / 256  # diameters, by the image's size
-_VISIBLE = .25  # of a shape; with less it is left out
-_MOST = 5  # shapes an image
+_SMALLEST, _LARGEST = 40 / 256, 120 / 256  # diameters, as a part of the image's size
+_VISIBLE = .25  # the part of a shape that must be visible; otherwise it is left out
+_MOST = 5  # shapes in an image
 
 
 class Scene(NamedTuple):
-  """An image and what is on it, from the front to the back.
+  """An image and the shapes in it, from front to back.
 
   Attributes:
     image: uint8 `[size, size, 3]`.
-    masks: bool `[shapes, size, size]`, the visible part of each; they do not overlap.
-    class_ids: int `[shapes]`, of `CLASSES`.
+    masks: bool `[shapes, size, size]`, the visible part of each shape; they do not overlap.
+    class_ids: int `[shapes]`, keys of `CLASSES`.
   """
   image: np.ndarray
   masks: np.ndarray
@@ -35,8 +35,8 @@ def draw_scene(seed: int, index: int, size: int = 256) -> Scene:
 
   Args:
     seed: of the data set, from 0 on.
-    index: the image's number, from 0 on.
-    size: pixels a side.
+    index: the number of the image, from 0 on.
+    size: height and width in pixels (default 256).
   """
   rng = np.random.default_rng([seed, index])
   canvas = _background(rng, size)
@@ -55,7 +55,7 @@ class _Shape(NamedTuple):
 
 
 def _place(rng: np.random.Generator, size: int) -> list[_Shape]:
-  """Returns shapes from the front to the back, without those that are nearly covered."""
+  """Returns shapes from front to back, without those that are nearly covered."""
   shapes, covered = [], np.zeros((size, size), bool)
   for _ in range(rng.integers(1, _MOST + 1)):
     class_id, radius = int(rng.integers(1, len(CLASSES) + 1)), size * rng.uniform(_SMALLEST, _LARGEST) / 2
@@ -69,7 +69,7 @@ def _place(rng: np.random.Generator, size: int) -> list[_Shape]:
 
 
 def _coordinates(rng: np.random.Generator, size: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-  """Returns x and y of all pixels seen from a shape's centre, turned; its circle lies within the image."""
+  """Returns x and y of all pixels relative to a shape's centre, rotated; its circle lies within the image."""
   cx, cy = rng.uniform(radius, size - radius, 2)
   angle = rng.uniform(0, 2 * np.pi)
   y, x = np.mgrid[:size, :size] + .5
@@ -77,7 +77,7 @@ def _coordinates(rng: np.random.Generator, size: int, radius: float) -> tuple[np
 
 
 def _paint(rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray) -> np.ndarray:
-  """Returns the canvas `[size, size, 3]` with a shape on it: two tones of a hue, light from a side, a soft border."""
+  """Returns the canvas `[size, size, 3]` with a shape on it: two tones of a hue, lit from one side, with soft edges."""
   size = len(canvas)
   hue, saturation = rng.random(), rng.uniform(.5, .9)
   tones = [_colour(hue + rng.uniform(-.04, .04), saturation, rng.uniform(*values)) for values in ((.8, 1), (.5, .7))]
@@ -88,7 +88,7 @@ def _paint(rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray) -
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-  """Returns a canvas, `[size, size, 3]` of 0 to 1: clouds of two greyish tones, a faint pattern, and light."""
+  """Returns a canvas, `[size, size, 3]` in [0, 1]: clouds of two greyish tones, a faint pattern, light from a side."""
   hue, value = rng.random(), rng.uniform(.25, .6)
   tones = [_colour(hue + shift, rng.uniform(.05, .35), value + change) for shift, change in ((0, -.12), (.2, .12))]
   weights = .7 * noise(rng, size, cells=4, octaves=4) + .3 * pattern(rng, size, (size / 50, size / 8))
@@ -106,8 +106,55 @@ def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
   return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
 
 
-# Signed distances to the outline, at least near it, of shapes around the origin within a circle of radius r.
-_INNER = .45  # radius of a star's inner corners, by that of its tips
+# Textures, which are weights between two colours.
+
+
+def noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 3) -> np.ndarray:
+  """Returns smooth noise, float32 `[size, size]` from 0 to 1.
+
+  It is a sum of interpolated grids of random numbers, each twice as fine and half as strong as the one before.
+
+  Args:
+    rng: the source of random numbers.
+    size: height and width in pixels.
+    cells: of the coarsest grid, along a side.
+    octaves: the number of grids (default 3).
+  """
+  total = np.zeros((size, size), np.float32)
+  for octave in range(octaves):
+    grid = Image.fromarray(rng.random((cells * 2 ** octave + 1,) * 2, np.float32))
+    total += np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC)) / 2 ** octave
+  low, high = total.min(), total.max()
+  return (total - low) / (high - low)
+
+
+def pattern(rng: np.random.Generator, size: int, period: tuple[float, float]) -> np.ndarray:
+  """Returns stripes, checks, dots or noise at a random angle; float32 `[size, size]` in [0, 1].
+
+  Args:
+    rng: the source of random numbers.
+    size: height and width in pixels.
+    period: the smallest and the largest distance from one stripe to the next, in pixels.
+  """
+  kind, angle = rng.integers(4), rng.uniform(0, np.pi)
+  scale, phase = 2 * np.pi / rng.uniform(*period), rng.uniform(0, 2 * np.pi, 2)
+  if kind == 0:
+    return noise(rng, size, cells=max(2, round(size * scale / (4 * np.pi))), octaves=2)
+  line = np.arange(size, dtype=np.float32)
+  along, across = np.float32(scale * np.cos(angle)) * line, np.float32(scale * np.sin(angle)) * line
+  u = np.sin(along + across[:, np.newaxis] + np.float32(phase[0]))
+  v = np.sin(along[:, np.newaxis] - across + np.float32(phase[1]))
+  wave = (u, u * v * 2, (u + v) - .6)[kind - 1]
+  return .5 + .5 * np.clip(3 * wave, -1, 1)  # steep but smooth edges
+
+
+def mix(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+  """Returns `[height, width, 3]`: the first colour where a weight `[height, width]` is 0, the second where it is 1."""
+  return first + weights[..., np.newaxis] * (second - first)
+
+
+# Signed distances to the outlines of shapes around the origin that fit a circle of radius r; exact near the outline.
+_INNER = .45  # radius of a star's inner corners, as a part of that of its tips
 
 
 def _circle(x, y, r):
@@ -128,7 +175,7 @@ def _triangle(x, y, r):
 
 
 def _star(x, y, r):
-  """Folded onto a tenth of the star: the edge from a tip at angle 0 to an inner corner at a fifth of pi."""
+  """Folds the plane onto a tenth of the star: the edge from a tip at angle 0 to an inner corner at a fifth of π."""
   sector = 2 * np.pi / 5
   angle = np.abs((np.arctan2(y, x) + sector / 2) % sector - sector / 2)
   edge = np.array([_INNER * np.cos(sector / 2) - 1, _INNER * np.sin(sector / 2)])
@@ -139,46 +186,3 @@ def _star(x, y, r):
 
 _DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     'circle': _circle, 'square': _square, 'triangle': _triangle, 'star': _star, 'ring': _ring}
-
-
-def noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 3) -> np.ndarray:
-  """Returns smooth noise, float32 `[size, size]` of 0 to 1: grids of random numbers, each twice as fine and half as
-  strong as the one before, interpolated.
-
-  Args:
-    rng: where the random numbers come from.
-    size: pixels.
-    cells: the coarsest grid's, along a side.
-    octaves: grids.
-  """
-  total = np.zeros((size, size), np.float32)
-  for octave in range(octaves):
-    grid = Image.fromarray(rng.random((cells * 2 ** octave + 1,) * 2, np.float32))
-    total += np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC)) / 2 ** octave
-  low, high = total.min(), total.max()
-  return (total - low) / (high - low)
-
-
-def pattern(rng: np.random.Generator, size: int, period: tuple[float, float]) -> np.ndarray:
-  """Returns stripes, checks, dots or noise, turned at random; float32 `[size, size]` of 0 to 1.
-
-  Args:
-    rng: where the random numbers come from.
-    size: pixels.
-    period: least and largest distance from one stripe to the next, pixels.
-  """
-  kind, angle = rng.integers(4), rng.uniform(0, np.pi)
-  scale, phase = 2 * np.pi / rng.uniform(*period), rng.uniform(0, 2 * np.pi, 2)
-  if kind == 0:
-    return noise(rng, size, cells=max(2, round(size * scale / (4 * np.pi))), octaves=2)
-  line = np.arange(size, dtype=np.float32)
-  along, across = np.float32(scale * np.cos(angle)) * line, np.float32(scale * np.sin(angle)) * line
-  u = np.sin(along + across[:, np.newaxis] + np.float32(phase[0]))
-  v = np.sin(along[:, np.newaxis] - across + np.float32(phase[1]))
-  wave = (u, u * v * 2, (u + v) - .6)[kind - 1]
-  return (.5 + .5 * np.clip(3 * wave, -1, 1))  # steep, but smooth, borders
-
-
-def mix(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """Returns `[height, width, 3]`: the first colour where the weight `[height, width]` is 0, the second where 1."""
-  return first + weights[..., np.newaxis] * (second - first)

@@ -1,6 +1,6 @@
-"""Where a detector's training and validation images come from: prepared folders of COCO's format, or generated shapes.
+"""Sources of a detector's training and validation images: prepared folders in COCO's format, and generated shapes.
 
-Both are read by `read`, which is cheap for data that are there and says what to do about data that are not.
+Their method `read` is cheap for data that are there, and its errors say what to do about missing data.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from detection.data.prepared import DataInfo
 from detection.data.prepared import read_data_info
+from detection.data.shapes import write_shapes
 from evonorm_tf.errors import ArgumentError
 
 
@@ -18,14 +19,14 @@ class CocoData:
 
   Attributes:
     train: the folder of the training images.
-    validation: that of the validation images.
+    validation: the folder of the validation images.
   """
   train: str
   validation: str
 
   def read(self, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-    """Returns what is in the two folders; ValueError if they are not complete or their categories differ."""
-    del console  # nothing takes time
+    """Returns the descriptions of both folders; ArgumentError if one is incomplete or their categories differ."""
+    del console  # nothing here takes time
     train, validation = read_data_info(self.train), read_data_info(self.validation)
     if train.category_names != validation.category_names:
       raise ArgumentError(f"`validation` must have the categories of `train`, '{self.train}', received "
@@ -34,7 +35,7 @@ class CocoData:
 
 
 def _difference(expected: dict[int, str], received: dict[int, str]) -> str:
-  """The first id whose names differ."""
+  """Returns the first id whose names differ, with both names."""
   number = min(i for i in {*expected, *received} if expected.get(i) != received.get(i))
   return f'{number}: {received.get(number)!r} for {expected.get(number)!r}'
 
@@ -44,10 +45,10 @@ class ShapesData:
   """The generated shapes of `detection.data.shapes`, which the first use makes; they need no download.
 
   Attributes:
-    folder: where they are or will be. Runs of the same settings can share it.
-    train: training images.
-    validation: validation images.
-    size: pixels a side.
+    folder: contains the images or will receive them. Runs with the same settings can share it.
+    train: the number of training images.
+    validation: the number of validation images.
+    size: height and width of the images in pixels.
     seed: of the scenes.
   """
   folder: str = 'runs/shapes_data'
@@ -57,6 +58,5 @@ class ShapesData:
   seed: int = 0
 
   def read(self, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-    """Makes what is missing; returns what is in the two folders. ValueError as `write_shapes`."""
-    from detection.data.shapes import write_shapes
+    """Makes what is missing and returns the descriptions of both folders; ArgumentError as for `write_shapes`."""
     return write_shapes(self.folder, self.train, self.validation, self.size, self.seed, console)

@@ -1,14 +1,16 @@
-"""COCO's evaluation of boxes and masks, and the files of results that other tools read.
+"""COCO's evaluation of boxes and masks, and result files for other tools.
 
-Model Garden's evaluator, with these differences: it scores exactly what it writes into the files, so that pycocotools
-called on them gives the same numbers (Model Garden measures boxes by the area of their masks, which moves the numbers
-by size); padding counts as nothing; AP of each class needs no modified pycocotools; masks are pasted by subpixels (see
-`instances`) and compressed batch by batch, instead of being kept until the end.
+It is Model Garden's evaluator with these differences: it scores exactly what it writes into the files, so that
+pycocotools computes the same numbers from them (Model Garden takes the areas of boxes from masks, which changes the
+numbers by size); padding does not count; AP of each class needs no modified pycocotools; masks are pasted with subpixel
+accuracy (see `instances`) and compressed batch by batch, instead of being kept until the end.
 """
 
+from collections.abc import Mapping
 import contextlib
 import io
 import os
+from typing import Any
 
 from absl import logging
 from official.vision.evaluation import coco_evaluator
@@ -22,20 +24,20 @@ from detection.results.instances import Instances
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import write_json
 
-# The 12 numbers in the order of pycocotools. AR1 is the average recall of 1 detection an image.
+# The 12 numbers in the order of pycocotools. AR1 is the average recall with 1 detection per image.
 METRICS = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large',
            'AR1', 'AR10', 'AR100', 'AR_small', 'AR_medium', 'AR_large')
 _IOU_TYPES = {'box': 'bbox', 'mask': 'segm'}
 
 
 class Evaluator(coco_evaluator.COCOEvaluator):
-  """Takes the place of a MaskRCNNTask's `coco_metric`.
+  """COCO's evaluation, which takes the place of a MaskRCNNTask's `coco_metric`.
 
   Args:
     annotation_file: COCO's JSON of the evaluated images.
-    include_mask: whether masks are evaluated too.
-    folder: receives results_bbox.json and results_segm.json of each evaluation; None for no files. Boxes there are
-      `[x, y, width, height]` in pixels of the original image and may reach over its border, as the detector's do.
+    include_mask: whether masks are evaluated too (default True).
+    folder: receives results_bbox.json and results_segm.json of each evaluation; None (default) for no files. Boxes in
+      them are `[x, y, width, height]` in pixels of the original image and, like the detector's, may exceed its border.
   """
 
   def __init__(self, annotation_file: str, include_mask: bool = True, folder: str | None = None):
@@ -49,24 +51,26 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     return self._coco_gt
 
   def reset_states(self) -> None:
+    """Forgets all images."""
     self._image_ids = set()
     self._records = {kind: [] for kind in (_IOU_TYPES if self._include_mask else ['box'])}
 
-  def update_state(self, groundtruths, predictions) -> None:
-    """Adds a batch. An image that comes again, as the padding of a last batch does, counts once.
+  def update_state(self, groundtruths: Any, predictions: Mapping[str, Any]) -> None:
+    """Adds a batch. An image that occurs again, such as the padding of the last batch, counts once.
 
     Args:
-      groundtruths: not looked at; what counts is the annotation file.
-      predictions: tensors as `detected_in_batch` describes them, or a tuple of them for each, one a replica. Detections
-        of classes that the annotation file lacks are left out.
+      groundtruths: ignored; the annotation file is the ground truth.
+      predictions: tensors as `detected_in_batch` describes them, or for each a tuple with one tensor per replica.
+        Detections of classes that the annotation file lacks are left out.
 
     Raises:
-      ValueError: for an image that the annotation file lacks.
+      ArgumentError: for an image that the annotation file lacks.
     """
     del groundtruths
     for image_id, instances in detected_in_batch(self._convert_to_numpy(None, predictions)[1]):
       if image_id not in self._coco_gt.imgs:
-        raise ArgumentError(f'`predictions` must be of images of {self._annotation_file}; received image id {image_id}.')
+        raise ArgumentError(
+            f'`predictions` must be of images of {self._annotation_file}; received image id {image_id}.')
       if image_id not in self._image_ids:
         self._image_ids.add(image_id)
         self._add(image_id, instances)
@@ -82,10 +86,10 @@ class Evaluator(coco_evaluator.COCOEvaluator):
           if category in self._coco_gt.cats]
 
   def evaluate(self) -> dict[str, float]:
-    """Returns the results on the images seen since `reset_states`, after writing the files.
+    """Writes the files and returns the results on the images seen since `reset_states`.
 
-    `box/AP` to `box/AR_large`, named by METRICS; `box_AP_by_class/` with the name of each category that has objects in
-    these images; the same with `mask`. As in pycocotools, -1 where there is no object of a size.
+    They are `box/AP` to `box/AR_large`, named by METRICS, and `box_AP_by_class/` with the name of each category that
+    has objects in these images; the same with `mask`. As in pycocotools, -1 means that there is no object of a size.
     """
     missing = len(self._coco_gt.imgs) - len(self._image_ids)
     if missing:
@@ -116,14 +120,14 @@ class Evaluator(coco_evaluator.COCOEvaluator):
 
   def _load(self, records: list[dict]) -> COCO:
     if records:
-      # Of pycocotools' own class: Model Garden's override takes the areas of boxes from masks.
+      # The method of pycocotools' own class, because Model Garden's override takes the areas of boxes from masks.
       return COCO.loadRes(self._coco_gt, [dict(record) for record in records])
-    loaded = COCO()  # which loadRes cannot make of nothing
+    loaded = COCO()  # loadRes fails without records
     loaded.dataset = {**self._coco_gt.dataset, 'annotations': []}
     loaded.createIndex()
     return loaded
 
 
-def _silence():
-  """pycocotools prints what it does."""
+def _silence() -> contextlib.AbstractContextManager:
+  """Returns a context without output on stdout, on which pycocotools reports its progress."""
   return contextlib.redirect_stdout(io.StringIO())

@@ -1,9 +1,9 @@
-"""Instances: the objects of one image in its own pixels, as a detector found them or an annotation file has them.
+"""Instances: the objects of one image in its own pixels, detected or annotated.
 
-Detectors of Model Garden give each mask as a small map over its box. We paste it by `paste_instance_masks_v2`; Model
-Garden's own evaluator uses the first version, which rounds boxes to whole pixels: where masks are cut out of COCO's
-annotations as for training and pasted again, the mean intersection over union of objects under 32² pixels is then .91
-instead of .96.
+Model Garden's detectors return each mask as a small map over its box. It is pasted here by `paste_instance_masks_v2`.
+Model Garden's own evaluator uses the first version, which rounds boxes to whole pixels: when masks are cut out of
+COCO's annotations as for training and pasted again, the mean intersection over union of objects under 32² pixels is
+then .91 instead of .96.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ class Instances:
   """N objects.
 
   Attributes:
-    boxes: float32 `[N, 4]`, `[ymin, xmin, ymax, xmax]` in pixels of the image; may reach over its border.
+    boxes: float32 `[N, 4]`, `[ymin, xmin, ymax, xmax]` in pixels of the image; they may exceed its border.
     classes: integers `[N]`, category ids.
     scores: float32 `[N]`; None for annotated objects.
-    masks: bool `[N, height, width]` over the image; None where there are only boxes.
+    masks: bool `[N, height, width]` over the image; None if there are only boxes.
   """
   boxes: np.ndarray
   classes: np.ndarray
@@ -31,7 +31,7 @@ class Instances:
   masks: np.ndarray | None = None
 
   def boxes_xywh(self) -> np.ndarray:
-    """The boxes as COCO writes them: `[xmin, ymin, width, height]`."""
+    """Returns the boxes in COCO's form, float32 `[N, 4]`: `[xmin, ymin, width, height]`."""
     return _xywh(self.boxes)
 
 
@@ -40,15 +40,15 @@ def _xywh(boxes: np.ndarray) -> np.ndarray:
 
 
 def detected(outputs: Mapping[str, np.ndarray], height: int, width: int, min_score: float = 0.) -> Instances:
-  """Returns what a detector found in one image, without the padding.
+  """Returns a detector's detections in one image, without the padding.
 
   Args:
     outputs: without a batch dimension and in pixels of the image: `detection_boxes` `[K, 4]`, `detection_classes` and
-      `detection_scores` `[K]`, `num_detections`, perhaps `detection_masks` `[K, mask height, mask width]`, and
+      `detection_scores` `[K]`, `num_detections`, optionally `detection_masks` `[K, mask height, mask width]`, and
       `detection_outer_boxes` if the masks refer to larger boxes.
-    height: of the image.
-    width: of the image.
-    min_score: detections below are left out.
+    height: of the image, in pixels.
+    width: of the image, in pixels.
+    min_score: detections with a lower score are left out (default 0).
   """
   real = np.arange(len(outputs['detection_scores'])) < outputs['num_detections']
   kept = real & (outputs['detection_scores'] >= min_score)
@@ -63,10 +63,10 @@ def detected(outputs: Mapping[str, np.ndarray], height: int, width: int, min_sco
   return dataclasses.replace(instances, masks=_paste(outputs['detection_masks'], mask_boxes, height, width))
 
 
-def _paste(masks, boxes, height, width) -> np.ndarray:
+def _paste(masks: np.ndarray, boxes: np.ndarray, height: int, width: int) -> np.ndarray:
   pasted = np.zeros([len(masks), height, width], bool)
   for image, mask, box in zip(pasted, masks, boxes.astype(np.float32)):
-    # Of the image only the part under the box: Model Garden fills all of what it gets, which takes longer.
+    # Only the part of the image under the box, because Model Garden fills all that it is given, which takes longer.
     (top, left), (bottom, right) = (f(corner).astype(int).clip(0, [height, width])
                                     for f, corner in ((np.floor, box[:2]), (np.ceil, box[2:])))
     if bottom > top and right > left and (box[2:] > box[:2]).all():
@@ -78,13 +78,13 @@ def _paste(masks, boxes, height, width) -> np.ndarray:
 
 def detected_in_batch(
     predictions: Mapping[str, np.ndarray], min_score: float = 0.) -> Iterator[tuple[int, Instances]]:
-  """Yields image id and detections of each image of a batch.
+  """Yields image id and detections for each image in a batch.
 
   Args:
-    predictions: what Model Garden's MaskRCNNTask gives its evaluator: as in `detected`, with a batch dimension and in
-      pixels of the scaled image, and `source_id` `[batch]` and `image_info` `[batch, 4, 2]`: original size, size to
-      which the image was fitted, scale, offset.
-    min_score: detections below are left out.
+    predictions: what Model Garden's MaskRCNNTask passes to its evaluator: as in `detected`, with a batch dimension and
+      in pixels of the scaled image, and also `source_id` `[batch]` and `image_info` `[batch, 4, 2]`: original size,
+      size to which the image was fitted, scale, offset.
+    min_score: detections with a lower score are left out (default 0).
   """
   names = [name for name in predictions if name.startswith('detection_')] + ['num_detections']
   for row, (size, _, scale, _) in enumerate(np.asarray(predictions['image_info'], np.float32)):
@@ -96,7 +96,7 @@ def detected_in_batch(
 
 
 def annotated(coco: COCO, image_id: int) -> Instances:
-  """Returns the objects of an image in an annotation file; crowds, which stand for many objects, are left out."""
+  """Returns the annotated objects of an image, without crowds, which stand for many objects."""
   annotations = coco.loadAnns(coco.getAnnIds(image_id, iscrowd=False))
   image = coco.imgs[image_id]
   x, y, width, height = np.array([a['bbox'] for a in annotations], np.float32).reshape(-1, 4).T
@@ -107,5 +107,5 @@ def annotated(coco: COCO, image_id: int) -> Instances:
 
 
 def category_names(coco: COCO) -> dict[int, str]:
-  """Returns the name of each category id; of a category without a name, the id."""
+  """Returns the name of each category by id; a category without a name is named by its id."""
   return {category['id']: category.get('name', str(category['id'])) for category in coco.dataset['categories']}

@@ -1,10 +1,12 @@
-"""What a detector finds in image files, as annotated pictures and as JSON."""
+"""Predictions for image files, as annotated pictures and as JSON."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 import itertools
+import os
 import pathlib
+from typing import Any
 
 from absl import logging
 from PIL import Image
@@ -19,23 +21,24 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import write_json
 
 
-def predict(detect: Callable, paths: Iterable, folder, names: Mapping[int, str], min_score: float = MIN_SCORE) -> dict:
+def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Iterable[str | os.PathLike],
+            folder: str | os.PathLike, names: Mapping[int, str], min_score: float = MIN_SCORE) -> dict[str, Any]:
   """Writes an annotated PNG of each image, and predictions.json; files that cannot be read are reported and skipped.
 
   Args:
-    detect: `from_images` of a `Detector` or of the SavedModel of one.
-    paths: of files of PNG, JPEG, GIF or BMP.
-    folder: receives the files; is made if need be.
-    names: of the category ids.
-    min_score: detections below are neither drawn nor written.
+    detect: `from_images` of a `Detector` or of its SavedModel.
+    paths: of PNG, JPEG, GIF or BMP files.
+    folder: receives the files; it is made if needed.
+    names: of the categories, by id.
+    min_score: detections with a lower score are neither drawn nor written.
 
   Returns:
-    What predictions.json holds. `images`: `image` (the path), `picture` (the name of the PNG), `height`, `width` and
-    `detections`, a list of `category_id`, `category`, `score`, `bbox` (`[x, y, width, height]` in pixels) and, of
+    The content of predictions.json. `images`: `image` (the path), `picture` (the name of the PNG), `height`, `width`
+    and `detections`, a list of `category_id`, `category`, `score`, `bbox` (`[x, y, width, height]` in pixels) and, for
     models with masks, `segmentation` (COCO's run lengths). `unreadable`: `image` and `error`.
 
   Raises:
-    ValueError: if there are no paths.
+    ArgumentError: if there are no paths.
   """
   paths = [pathlib.Path(path) for path in paths]
   if not paths:
@@ -61,7 +64,7 @@ def predict(detect: Callable, paths: Iterable, folder, names: Mapping[int, str],
 
 
 def _pictures(paths: list[pathlib.Path]) -> list[str]:
-  """Names of PNGs, with a number where images of several folders or kinds are called the same."""
+  """Returns the names of the PNGs, numbered where images in several folders or formats have the same name."""
   names = {}
   for path in paths:
     candidates = (f'{path.stem}{number}_detections.png' for number in itertools.chain([''], itertools.count(2)))
@@ -69,7 +72,7 @@ def _pictures(paths: list[pathlib.Path]) -> list[str]:
   return list(names)
 
 
-def _records(instances: Instances, names: Mapping[int, str]) -> list[dict]:
+def _records(instances: Instances, names: Mapping[int, str]) -> list[dict[str, Any]]:
   records = [
       {'category_id': int(category), 'category': names.get(int(category), str(category)), 'score': float(score),
        'bbox': box.tolist()}

@@ -1,6 +1,6 @@
-"""Pictures of detections: boxes, translucent masks, class names and scores over an image, a colour for each class."""
+"""Pictures of detections: boxes, translucent masks, class names and scores over an image, with a colour per class."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 import colorsys
 
@@ -17,15 +17,18 @@ from detection.results.instances import category_names
 from detection.results.instances import detected_in_batch
 from detection.results.instances import Instances
 
-MIN_SIDE = 400  # pixels: of the longer side; smaller images are enlarged, so that the names can be read
+MIN_SIDE = 400  # pixels of the longer side; smaller images are enlarged, so that the names are legible
 MIN_SCORE = .5
 _OPACITY = .45  # of masks
 _GAP = 8  # pixels between two pictures
 
 
 def colour(category: int) -> tuple[int, int, int]:
-  """Returns red, green and blue. Multiples of √2 spread over the circle of hues; where two of
-  them nearly meet, such as 5, 12 or 29 ids apart, the lightness differs."""
+  """Returns red, green and blue, 0 to 255, of a category id.
+
+  Multiples of √2 spread over the circle of hues. Where two of them nearly meet, such as those of ids that are 5, 12 or
+  29 apart, the lightness differs.
+  """
   hue, lightness = category * 2**.5 % 1, (.75, .3, .45)[category % 3]
   return tuple(round(255 * part) for part in colorsys.hls_to_rgb(hue, lightness, .9))
 
@@ -35,11 +38,11 @@ def draw(image: np.ndarray, instances: Instances, names: Mapping[int, str]) -> n
 
   Args:
     image: uint8 `[height, width, 3]`.
-    instances: in pixels of the image. Small ones are drawn over large ones.
-    names: of the category ids; an id without a name is written as a number.
+    instances: the objects, in pixels of the image. Small ones are drawn over large ones.
+    names: of the categories, by id; an id without a name is written as a number.
 
   Returns:
-    uint8 `[height, width, 3]`, or larger by a whole factor if the image has no side of MIN_SIDE.
+    uint8 `[height, width, 3]`, enlarged by an integer factor if the longer side is below MIN_SIDE.
   """
   factor = -(-MIN_SIDE // max(image.shape[:2]))
   colours = [colour(int(category)) for category in instances.classes]
@@ -62,13 +65,13 @@ def draw(image: np.ndarray, instances: Instances, names: Mapping[int, str]) -> n
 class _Labels:
   """Writes each text at the corner of its box where it covers the least of earlier texts."""
 
-  def __init__(self, canvas: ImageDraw.ImageDraw, size):
+  def __init__(self, canvas: ImageDraw.ImageDraw, size: tuple[int, int]):
     self._canvas = canvas
     self._size = size
     self._font = ImageFont.load_default(max(size) // 40)
     self._taken = np.zeros([0, 4])
 
-  def write(self, text: str, box, background) -> None:
+  def write(self, text: str, box: list[int], background: tuple[int, int, int]) -> None:
     left, _, right, _ = self._font.getbbox(text)
     width, height = right - left + 4, sum(self._font.getmetrics())
     x0, y0, x1, y1 = box
@@ -80,14 +83,14 @@ class _Labels:
     self._canvas.rectangle((*place[:2], place[2] - 1, place[3] - 1), fill=background)
     self._canvas.text((place[0] + 2 - left, place[1]), text, fill=_ink(background), font=self._font)
 
-  def _covered(self, place) -> float:
-    """The pixels of earlier texts under a place."""
+  def _covered(self, place: tuple[int, int, int, int]) -> float:
+    """Returns the number of pixels of earlier texts that a place covers."""
     sides = np.minimum(self._taken[:, 2:], place[2:]) - np.maximum(self._taken[:, :2], place[:2])
     return np.prod(sides.clip(0), axis=1).sum()
 
 
-def _ink(background) -> str:
-  """Black or white, whichever stands out more."""
+def _ink(background: tuple[int, int, int]) -> str:
+  """Returns black or white, whichever has more contrast."""
   return 'black' if np.dot(background, (.299, .587, .114)) > 128 else 'white'
 
 
@@ -107,32 +110,34 @@ def beside(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def compare(image: np.ndarray, truth: Instances, found: Instances, names: Mapping[int, str]) -> np.ndarray:
-  """Returns the picture of the ground truth beside that of the predictions."""
+  """Returns a picture of the ground truth beside one of the predictions; arguments as for `draw`."""
   return beside({'ground truth': draw(image, truth, names), 'predictions': draw(image, found, names)})
 
 
-def comparisons(images, predictions, coco: COCO, min_score: float = MIN_SCORE) -> Iterable[tuple[int, np.ndarray]]:
-  """Yields image id and picture of ground truth and predictions of each image of a validation batch.
+def comparisons(images: np.ndarray, predictions: Mapping[str, np.ndarray], coco: COCO, min_score: float = MIN_SCORE
+                ) -> Iterator[tuple[int, np.ndarray]]:
+  """Yields the image id and the picture of `compare` for each image in a validation batch.
 
   Args:
     images: `[batch, height, width, 3]` as the network reads them, normalized and padded.
-    predictions: of these images, as in `detected_in_batch`.
+    predictions: for these images, as in `detected_in_batch`.
     coco: the annotations.
-    min_score: predictions below are not drawn.
+    min_score: predictions with a lower score are not drawn.
   """
   for image, info, (image_id, found) in zip(images, predictions['image_info'],
                                             detected_in_batch(predictions, min_score)):
     yield image_id, compare(_original(image, info), annotated(coco, image_id), found, category_names(coco))
 
 
-def write_comparisons(images, predictions, coco: COCO, step: int, min_score: float = MIN_SCORE) -> None:
-  """Writes `comparisons` to the default summary writer of TensorBoard."""
+def write_comparisons(images: np.ndarray, predictions: Mapping[str, np.ndarray], coco: COCO, step: int | tf.Tensor,
+                      min_score: float = MIN_SCORE) -> None:
+  """Writes the pictures of `comparisons` to the default summary writer, at a step."""
   for image_id, picture in comparisons(images, predictions, coco, min_score):
     tf.summary.image(f'validation/{image_id}', picture[None], step=step)
 
 
-def _original(image, image_info) -> np.ndarray:
-  """Takes back what the data pipeline did to an image, but for the pixels lost by scaling."""
+def _original(image: np.ndarray, image_info: np.ndarray) -> np.ndarray:
+  """Undoes what the data pipeline did to an image, except for the detail lost by scaling."""
   size, _, scale, _ = np.asarray(image_info, np.float64)
   pixels = np.asarray(image, np.float32) * preprocess_ops.STDDEV_RGB + preprocess_ops.MEAN_RGB
   height, width = np.rint(size * scale).astype(int)

@@ -1,8 +1,10 @@
 """The residual blocks of BigGAN (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, appendix B, figure 15).
 
-Departure: the 1×1 convolutions of shortcuts stand where the map is small, before the nearest upsampling and behind the
-average pooling. Both commute with them, so that the function is the same and costs a quarter.
+Departure: the 1×1 convolutions of shortcuts are applied where the map is small, before the nearest-neighbour upsampling
+and after the average pooling. Both commute with them, so that the function is the same at a quarter of the cost.
 """
+
+from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras
@@ -11,25 +13,26 @@ from gan.networks.weight_layers import WeightLayers
 
 
 class GeneratorBlock(tf_keras.layers.Layer):
-  """Doubles a map: norm-act, upsampling, 3×3, norm-act, 3×3; plus the shortcut of a 1×1 convolution and upsampling.
+  """Doubles a map: norm-act, upsampling, 3×3, norm-act, 3×3; plus a shortcut of a 1×1 convolution and upsampling.
 
   Args:
-    channels: those of the output.
-    make_norm_act: a callable that returns a conditional norm-activation layer of a name.
-    layers: how the convolutions are made.
+    channels: the number of channels of the output.
+    make_norm_act: returns a conditional norm-activation layer; called with `name`.
+    layers: makes the convolutions.
     **kwargs: `name` and `dtype` of the Keras layer.
 
   Input: a pair of x, [N, H, W, C], and the condition of `ConditionalNormAct`. Output: [N, 2·H, 2·W, channels].
   """
 
-  def __init__(self, channels: int, make_norm_act, layers: WeightLayers, **kwargs):
+  def __init__(self, channels: int, make_norm_act: Callable[..., tf_keras.layers.Layer], layers: WeightLayers,
+               **kwargs):
     super().__init__(autocast=False, **kwargs)
     self.norm_act1, self.norm_act2 = make_norm_act(name='norm_act1'), make_norm_act(name='norm_act2')
     self.convolution1 = layers.convolution(channels, 3, 'convolution1')
     self.convolution2 = layers.convolution(channels, 3, 'convolution2')
     self.shortcut = layers.convolution(channels, 1, 'shortcut')
 
-  def call(self, inputs):
+  def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     x, condition = inputs
     y = self.convolution1(_double(self.norm_act1((x, condition))))
     y = self.convolution2(self.norm_act2((y, condition)))
@@ -37,17 +40,17 @@ class GeneratorBlock(tf_keras.layers.Layer):
 
 
 class DiscriminatorBlock(tf_keras.layers.Layer):
-  """ReLU, 3×3, ReLU, 3×3, average pooling; plus the shortcut of average pooling and a 1×1 convolution.
+  """ReLU, 3×3, ReLU, 3×3, average pooling; plus a shortcut of average pooling and a 1×1 convolution.
 
   Args:
-    channels: those of the output.
-    layers: how the convolutions are made.
-    halves: whether to pool.
-    activates_first: whether the first ReLU is there.
+    channels: the number of channels of the output.
+    layers: makes the convolutions.
+    halves: whether to pool (default True).
+    activates_first: whether the block begins with a ReLU (default True).
     **kwargs: `name` and `dtype` of the Keras layer.
 
-  Input: [N, H, W, C]. Output: [N, H/2, W/2, channels], or [N, H, W, channels] unless it halves. The shortcut is the
-  identity where that is the input's shape.
+  Input: [N, H, W, C]. Output: [N, H/2, W/2, channels] if the block halves the map, else [N, H, W, channels]. If the
+  output has the input's shape, the shortcut is the identity.
   """
 
   def __init__(self, channels: int, layers: WeightLayers, halves: bool = True, activates_first: bool = True, **kwargs):
@@ -59,23 +62,23 @@ class DiscriminatorBlock(tf_keras.layers.Layer):
     self.convolution2 = layers.convolution(channels, 3, 'convolution2')
     self._make_layers = layers
 
-  def build(self, input_shape):
+  def build(self, input_shape: tf.TensorShape) -> None:
     projects = self.halves or input_shape[-1] != self.channels
     self.shortcut = self._make_layers.convolution(self.channels, 1, 'shortcut') if projects else None
     super().build(input_shape)
 
-  def call(self, inputs):
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
     y = self.convolution1(tf.nn.relu(inputs) if self.activates_first else inputs)
     y = self._pool(self.convolution2(tf.nn.relu(y)))
     x = self._pool(inputs)
     return y + (x if self.shortcut is None else self.shortcut(x))
 
-  def _pool(self, x):
+  def _pool(self, x: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(x, 2, 2, 'VALID') if self.halves else x
 
 
 def _double(x: tf.Tensor) -> tf.Tensor:
-  """Nearest upsampling, [N, H, W, C] -> [N, 2·H, 2·W, C]; XLA has no gradient of tf.image's."""
+  """Upsamples [N, H, W, C] to [N, 2·H, 2·W, C] by nearest neighbour; XLA lacks the gradient of tf.image's resizing."""
   _, height, width, channels = x.shape
   x = tf.reshape(tf.stack([x, x], 3), [-1, height, 2 * width, channels])
   return tf.reshape(tf.stack([x, x], 2), [-1, 2 * height, 2 * width, channels])

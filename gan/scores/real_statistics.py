@@ -1,5 +1,7 @@
-"""The statistics of real images that generated ones are compared with, kept on disk by data set and protocol."""
+"""Statistics of the real images that generated ones are compared with, kept on disk by data set and protocol."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import dataclasses
 import hashlib
 import json
@@ -21,22 +23,23 @@ from gan.scores.feature_networks import FeatureNetwork
 from gan.scores.frechet import RunningMoments
 from gan.scores.protocol import Protocol
 
+Batches = Callable[[], Iterator]  # each call begins again with the first batch
 _SECONDS_BETWEEN_LINES = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class RealStatistics:
-  """What is known of a set of real images.
+  """Statistics of a set of real images.
 
   Attributes:
     settings: `Protocol.statistics_settings` of the protocol by which they were made.
-    data_name: of the data set.
-    images: their number.
-    mean: of the features of all, float64 `[D]`.
-    covariance: of the features of all, float64 `[D, D]`.
-    features: those of `Protocol.samples` random images or of all if there are fewer, float32 `[N, D]`.
+    data_name: the name of the data set.
+    images: the number of images.
+    mean: of the features of all images, float64 `[D]`.
+    covariance: of the features of all images, float64 `[D, D]`.
+    features: of `Protocol.samples` random images, or of all if there are fewer, float32 `[N, D]`.
   """
-  settings: dict
+  settings: dict[str, str | int]
   data_name: str
   images: int
   mean: np.ndarray
@@ -44,23 +47,24 @@ class RealStatistics:
   features: np.ndarray
 
 
-def real_statistics(protocol: Protocol, images, data_name: str, cache_dir=None,
-                    network: FeatureNetwork | None = None) -> RealStatistics:
+def real_statistics(protocol: Protocol, images: tf.data.Dataset | Batches, data_name: str,
+                    cache_dir: str | os.PathLike | None = None, network: FeatureNetwork | None = None
+                    ) -> RealStatistics:
   """Returns the statistics of real images, from `cache_dir` if they are there.
 
-  A file there carries what it was made of: protocol, data set and image size. One that differs or cannot be read is
-  made anew, with a warning. Processes may do so at once; the last one's file stays.
+  A file there records what it was made of: protocol, data set and image size. If that differs, or if the file cannot be
+  read, it is made anew, with a warning. Several processes may do so at once; the file of the last one stays.
 
   Args:
-    protocol: how the images are scored.
-    images: a finite tf.data.Dataset of batches float32 `[N, H, W, 3]` in [−1, 1], or a function without arguments that
+    protocol: the settings of the scores.
+    images: a finite tf.data.Dataset of batches, float32 `[N, H, W, 3]` in [−1, 1], or a function without arguments that
       returns an iterator over such batches.
-    data_name: of the data set, such as 'cifar10_train': it stands for the images, so give other images another.
+    data_name: of the data set, such as 'cifar10_train'. It identifies the images: other images need another name.
     cache_dir: a folder, made if needed; None keeps nothing.
-    network: the protocol's, where it has been built already.
+    network: the protocol's feature network, if it has been built already.
 
   Raises:
-    ValueError: if there are too few images for the protocol, they are not as described, or a feature is not finite.
+    ArgumentError: if there are too few images for the protocol, they are not as described, or a feature is not finite.
   """
   batches = _iterator_of(images)
   first = _first_batch(batches())
@@ -73,27 +77,29 @@ def real_statistics(protocol: Protocol, images, data_name: str, cache_dir=None,
       _save(path, made_of, statistics)
   least = max(protocol.kid_subset_size, protocol.neighbours + 1)
   if len(statistics.features) < least:
-    raise ArgumentError(f'`images` must hold at least {least} images, for `kid_subset_size` = {protocol.kid_subset_size} '
-                        f'and `neighbours` = {protocol.neighbours}; {data_name} holds {statistics.images}.')
+    raise ArgumentError(
+        f'`images` must hold at least {least} images, for `kid_subset_size` = {protocol.kid_subset_size} and '
+        f'`neighbours` = {protocol.neighbours}; {data_name} holds {statistics.images}.')
   return statistics
 
 
-def _iterator_of(images):
-  """Returns a function that begins again with the first batch."""
+def _iterator_of(images: tf.data.Dataset | Batches) -> Batches:
   if isinstance(images, tf.data.Dataset):
     if images.cardinality() == tf.data.INFINITE_CARDINALITY:
       raise ArgumentError('`images` must be a finite dataset, received an infinite one.')
     return lambda: iter(images)
   if not callable(images):
-    raise ArgumentError(f'`images` must be a tf.data.Dataset or a function that returns an iterator, received {images!r}.')
+    raise ArgumentError(
+        f'`images` must be a tf.data.Dataset or a function that returns an iterator, received {images!r}.')
   return images
 
 
-def _first_batch(batches):
-  """Returns the first batch; ValueError unless it is as real images must be."""
+def _first_batch(batches: Iterator) -> np.ndarray:
+  """Returns the first batch; ArgumentError unless it has the form of real images."""
   batch = next(iter(batches), np.zeros(0))
   if isinstance(batch, (tuple, list, dict)):
-    raise ArgumentError(f'`images` must give batches of images alone, received a {type(batch).__name__} of {len(batch)}.')
+    raise ArgumentError(
+        f'`images` must give batches of images alone, received a {type(batch).__name__} of {len(batch)}.')
   batch = np.asarray(batch)
   if batch.ndim != 4 or batch.shape[-1] != 3 or not len(batch):
     raise ArgumentError(f'`images` must give batches [N, H, W, 3], received {list(batch.shape)}.')
@@ -102,14 +108,15 @@ def _first_batch(batches):
   return batch
 
 
-def _checked(network, protocol):
+def _checked(network: FeatureNetwork | None, protocol: Protocol) -> FeatureNetwork:
   network = network or protocol.network()
   if network.name != protocol.network_name:
     raise ArgumentError(f'`network` must be {protocol.network_name}, as the protocol has it, received {network.name}.')
   return network
 
 
-def _measure(protocol, batches, data_name, network, image_size):
+def _measure(protocol: Protocol, batches: Iterator, data_name: str, network: FeatureNetwork,
+             image_size: tuple[int, int]) -> RealStatistics:
   moments = RunningMoments(network.features)
   kept = _RandomSubset(protocol.samples, network.features, np.random.default_rng(protocol.seed))
   extract = tf.function(lambda batch: network(batch)[0], autograph=False,
@@ -119,8 +126,8 @@ def _measure(protocol, batches, data_name, network, image_size):
   for batch in batches:
     features = extract(tf.cast(batch, tf.float32)).numpy()
     if not np.isfinite(features).all():
-      raise ArgumentError(f'`images` must have finite features; of {data_name} image {moments.count} or one of the next '
-                          f'{len(features) - 1} has not.')
+      raise ArgumentError(f'`images` must have finite features; of {data_name} image {moments.count} or one of the '
+                          f'next {len(features) - 1} has not.')
     moments.update(features)
     kept.update(features)
     now = time.monotonic()
@@ -133,24 +140,24 @@ def _measure(protocol, batches, data_name, network, image_size):
 
 
 class _RandomSubset:
-  """A random subset of samples that come in batches: those with the smallest of as many random numbers."""
+  """A random subset of samples that arrive in batches: each gets a random number, and the smallest ones are kept."""
 
-  def __init__(self, size, dimensions, rng):
+  def __init__(self, size: int, dimensions: int, rng: np.random.Generator):
     self._size, self._rng = size, rng
     self._keys, self._samples = np.zeros(0), np.zeros([0, dimensions], np.float32)
     self._waiting = []
 
-  def update(self, samples):
+  def update(self, samples: np.ndarray) -> None:
     self._waiting.append((self._rng.random(len(samples)), samples))
     if sum(len(keys) for keys, _ in self._waiting) >= self._size:
       self._merge()
 
-  def samples(self):
-    """Returns the subset `[at most size, D]`, in random order."""
+  def samples(self) -> np.ndarray:
+    """Returns the subset, float32 `[at most size, D]`, in random order."""
     self._merge()
     return self._samples
 
-  def _merge(self):
+  def _merge(self) -> None:
     keys, samples = zip((self._keys, self._samples), *self._waiting)
     keys = np.concatenate(keys)
     smallest = np.argsort(keys)[:self._size]
@@ -158,14 +165,14 @@ class _RandomSubset:
     self._waiting = []
 
 
-def _path(cache_dir, made_of) -> pathlib.Path:
+def _path(cache_dir: str | os.PathLike, made_of: dict) -> pathlib.Path:
   digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
   stem = re.sub(r'[^\w-]', '_', made_of['data_name'])
   return pathlib.Path(cache_dir) / f'{stem}-{digest}.npz'
 
 
-def _load(path, made_of, protocol, data_name) -> RealStatistics | None:
-  """Returns what the file holds; None, with a warning unless there is no file, if that is not what is wanted."""
+def _load(path: pathlib.Path, made_of: dict, protocol: Protocol, data_name: str) -> RealStatistics | None:
+  """Returns the statistics in a file; None if there is no file or, with a warning, if it is not the one wanted."""
   try:
     with np.load(path, allow_pickle=False) as file:
       there = json.loads(str(file['made_of']))
@@ -180,8 +187,8 @@ def _load(path, made_of, protocol, data_name) -> RealStatistics | None:
     return None
 
 
-def _save(path, made_of, statistics):
-  """Writes the file in a folder of its own first, because other processes may write the same one."""
+def _save(path: pathlib.Path, made_of: dict, statistics: RealStatistics) -> None:
+  """Writes the file in a folder of its own first, because other processes may write the same file."""
   path.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=path.parent, prefix='.') as folder:
     own = pathlib.Path(folder) / path.name

@@ -1,12 +1,14 @@
 """Reads a `.pth` file of tensors without PyTorch.
 
 The format is the one that PyTorch wrote by default until version 1.6 (`_use_new_zipfile_serialization=False` since):
-one after the other a magic number, the protocol's version, the writer's type sizes, the pickled names and views of the
-tensors, the pickled list of the storages' keys, and for each key the number of elements and the raw elements.
+a magic number, the protocol's version, the writer's type sizes, the pickled names and views of the tensors, the pickled
+list of the storages' keys and, for each key, the number of elements and the raw elements.
 """
 
 import collections
+import os
 import pickle
+from typing import BinaryIO
 import zipfile
 
 import numpy as np
@@ -15,21 +17,21 @@ from evonorm_tf.errors import ArgumentError
 
 _MAGIC = 0x1950a86a20f9469cfc6c
 _VERSION = 1001
-_COUNT = np.dtype('<i8')  # of what precedes each storage
+_COUNT = np.dtype('<i8')  # of the number that precedes each storage
 _Storage = collections.namedtuple('_Storage', ['key', 'dtype', 'size'])
 _View = collections.namedtuple('_View', ['storage', 'offset', 'shape', 'strides'])
 
 
-def read_tensors(path) -> dict[str, np.ndarray]:
-  """Returns the tensors of a `.pth` file by name, as arrays of their own.
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+  """Returns copies of the tensors in a `.pth` file, by name.
 
-  A pickle can name any function of Python to be called. Only what such a file needs is admitted.
+  A pickle can call any Python function by name. Only those that such a file needs are admitted.
 
   Args:
-    path: a file that holds a dict of tensors, a module's `state_dict`, of float32 and int64.
+    path: a file with a dict of float32 and int64 tensors, such as a module's `state_dict`.
 
   Raises:
-    ValueError: if the file is not such a file, is cut off, or names anything else.
+    ArgumentError: if the file has another format, is cut off, or names any other function.
     OSError: if it cannot be read.
   """
   try:
@@ -44,7 +46,7 @@ def read_tensors(path) -> dict[str, np.ndarray]:
     raise ArgumentError(f"'{path}' cannot be read as tensors of PyTorch: {type(e).__name__}: {e}.") from e
 
 
-def _read(file):
+def _read(file: BinaryIO) -> dict[str, np.ndarray]:
   unpickler = lambda: _TensorUnpickler(file)  # the file holds several pickles
   magic, version, system = (unpickler().load() for _ in range(3))
   if (magic, version) != (_MAGIC, _VERSION) or not system['little_endian']:
@@ -55,11 +57,11 @@ def _read(file):
   dtypes = {view.storage.key: view.storage.dtype for view in views.values()}
   storages = {key: _read_storage(file, dtypes[key]) for key in unpickler().load()}
   if rest := file.read(1):
-    raise ArgumentError(f'there is more behind the last tensor, beginning with {rest!r}')
+    raise ArgumentError(f'there is more after the last tensor, beginning with {rest!r}')
   return {name: _array(storages[view.storage.key], view) for name, view in views.items()}
 
 
-def _read_storage(file, dtype):
+def _read_storage(file: BinaryIO, dtype: np.dtype) -> np.ndarray:
   size = int(np.frombuffer(file.read(_COUNT.itemsize), _COUNT)[0])
   data = file.read(size * dtype.itemsize)
   if size < 0 or len(data) != size * dtype.itemsize:
@@ -67,8 +69,8 @@ def _read_storage(file, dtype):
   return np.frombuffer(data, dtype)
 
 
-def _array(storage, view):
-  """Returns a copy of a view, whose strides count elements, in C order."""
+def _array(storage: np.ndarray, view: _View) -> np.ndarray:
+  """Returns a copy of a view in C order; the view's strides count elements."""
   last = view.offset + sum((length - 1) * stride for length, stride in zip(view.shape, view.strides, strict=True))
   if min(view.shape, default=1) < 1 or min((view.offset, *view.strides)) < 0 or last >= len(storage):
     raise ArgumentError(f'a tensor of shape {view.shape} reaches beyond its {len(storage)} elements')
@@ -77,12 +79,12 @@ def _array(storage, view):
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *_):
-  """Stands for torch._utils._rebuild_tensor_v2; the other arguments are about gradients."""
+  """Replaces torch._utils._rebuild_tensor_v2, whose other arguments concern gradients."""
   return _View(storage, offset, shape, strides)
 
 
 class _TensorUnpickler(pickle.Unpickler):
-  """Calls nothing but what tensors are made of."""
+  """Admits only the names that tensors are made of."""
 
   _ADMITTED = {
       ('collections', 'OrderedDict'): collections.OrderedDict,
@@ -91,12 +93,12 @@ class _TensorUnpickler(pickle.Unpickler):
       ('torch', 'LongStorage'): np.dtype('<i8'),
   }
 
-  def find_class(self, module, name):
+  def find_class(self, module: str, name: str) -> object:
     if (module, name) not in self._ADMITTED:
       raise pickle.UnpicklingError(f'it names {module}.{name}, which no tensor of float32 or int64 needs')
     return self._ADMITTED[module, name]
 
-  def persistent_load(self, pid):
+  def persistent_load(self, pid: tuple) -> _Storage:
     kind, dtype, key, _, size, view = pid
     if kind != 'storage' or view is not None:
       raise pickle.UnpicklingError(f'it refers to {kind!r} {view!r} where a storage of its own is expected')

@@ -1,27 +1,29 @@
-"""The end of a training that has collapsed: images get worse and stay bad, though every number is finite.
+"""A guard that ends the training of a GAN that has collapsed: its images stay bad, though every number is finite.
 
-BigGANs collapse late in training (Brock, Donahue, Simonyan, 2019, section 4); what counts then is the best checkpoint.
+BigGANs collapse late in training (Brock, Donahue, Simonyan, 2019, section 4); the best checkpoint is what remains.
 """
 
+from collections.abc import Mapping
 import json
 import os
 
 from evonorm_tf.errors import EvoNormError
+from gan.training.model import AdversarialModel
 
 
 class Collapse(EvoNormError, FloatingPointError):
-  """A training whose images are bad. A kin of a loss that is not finite: it ends a command with a message."""
+  """The images of a training run stay bad. Like a loss that is not finite, this ends a command with a message."""
 
 
 class CollapseGuard:
-  """Called behind each evaluation of a training.
+  """Counts bad evaluations; to be called after each evaluation of a training run.
 
-  How many evaluations in a row were bad is a variable of the model, so that a resumed training counts on.
+  The number of bad evaluations in a row is a variable of the model, so that a resumed training run continues to count.
 
   Args:
-    max_fid: the FID above which an evaluation is bad; None for none.
-    evaluations: so many bad ones in a row end the training.
-    model_dir: the folder of the checkpoints, with best/ in it.
+    max_fid: the FID above which an evaluation is bad; None turns the guard off.
+    evaluations: the number of bad evaluations in a row that ends the training.
+    model_dir: the folder of the checkpoints, which contains best/.
   """
 
   def __init__(self, max_fid: float | None, evaluations: int, model_dir: str):
@@ -29,8 +31,16 @@ class CollapseGuard:
     self._evaluations = evaluations
     self._model_dir = model_dir
 
-  def __call__(self, model, results: dict) -> None:
-    """Raises Collapse, naming the best checkpoint, if there were too many bad evaluations; `results` has `fid`."""
+  def __call__(self, model: AdversarialModel, results: Mapping[str, float]) -> None:
+    """Counts an evaluation.
+
+    Args:
+      model: its `bad_evaluations` is the count.
+      results: of the evaluation, with `fid` and `step`.
+
+    Raises:
+      Collapse: if there were too many bad evaluations in a row; it names the best checkpoint.
+    """
     if self._max_fid is None:
       return
     is_bad = not results['fid'] <= self._max_fid  # so that nan is bad

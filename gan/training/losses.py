@@ -1,63 +1,81 @@
-"""The losses of a discriminator and a generator, from logits D(x) of real images x and D(G(z)) of generated ones.
+"""The losses of a GAN's two networks, from the discriminator's logits, and the orthogonal regularization of kernels.
 
-Each loss is a class that is never instantiated, a pair of pure functions, so that a configuration names both by one
-reference such as `@losses.hinge`. Both take float32 logits `[N]` and return a scalar, the mean over the images.
+D(x) are the logits of real images x, D(G(z)) those of generated images. A `GanLoss` is a pair of functions, one for
+each network: `hinge`, `non_saturating` or `wasserstein`. A gin file names one by a reference such as `@losses.hinge`.
+
+The regularization is the relaxed one of BigGAN (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, equation 3), which
+makes the filters of a kernel orthogonal and leaves their norms free:
+
+  R_β(W) = β·‖WᵀW ⊙ (1 − I)‖²_F
+
+W is a kernel as a matrix [everything else, outputs], before spectral norm. Embeddings are spared, as the authors'
+PyTorch code spares the shared one. That code steps along 2·W(WᵀW ⊙ (1 − I)), half of this gradient, so that its
+strength is 2·β: the paper's 1e-4 is β here.
 """
+
+from collections.abc import Callable
+import dataclasses
 
 import tensorflow as tf
 import tf_keras
 
 
-class hinge:  # pylint: disable=invalid-name
-  """L_D = E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))], L_G = −E[D(G(z))].
+@dataclasses.dataclass(frozen=True)
+class GanLoss:
+  """The losses of both networks; each is a mean over the images, a scalar, of float32 logits `[N]`.
 
-  Lim and Ye, Geometric GAN, 2017, arXiv 1705.02894; the loss of BigGAN.
+  Attributes:
+    name: the name of the loss in this module.
+    d_loss: the discriminator's, a function of D(x) and D(G(z)).
+    g_loss: the generator's, a function of D(G(z)).
   """
+  name: str
+  d_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = dataclasses.field(repr=False)
+  g_loss: Callable[[tf.Tensor], tf.Tensor] = dataclasses.field(repr=False)
 
-  @staticmethod
-  def d_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.nn.relu(1. - real_logits)) + tf.reduce_mean(tf.nn.relu(1. + fake_logits))
-
-  @staticmethod
-  def g_loss(fake_logits: tf.Tensor) -> tf.Tensor:
-    return -tf.reduce_mean(fake_logits)
-
-
-class non_saturating:  # pylint: disable=invalid-name
-  """L_D = −E[log σ(D(x))] − E[log(1 − σ(D(G(z))))], L_G = −E[log σ(D(G(z)))].
-
-  Goodfellow et al., Generative Adversarial Nets, 2014, arXiv 1406.2661, section 3.
-  """
-
-  @staticmethod
-  def d_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.math.softplus(-real_logits)) + tf.reduce_mean(tf.math.softplus(fake_logits))
-
-  @staticmethod
-  def g_loss(fake_logits: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.math.softplus(-fake_logits))
+  def __call__(self) -> 'GanLoss':
+    """Returns this loss; gin refers only to what can be called."""
+    return self
 
 
-class wasserstein:  # pylint: disable=invalid-name
-  """L_D = −E[D(x)] + E[D(G(z))], L_G = −E[D(G(z))], for a Lipschitz D: here spectral norm keeps it so.
+def _hinge_d_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+  return tf.reduce_mean(tf.nn.relu(1. - real_logits)) + tf.reduce_mean(tf.nn.relu(1. + fake_logits))
 
-  Arjovsky, Chintala, Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
-  """
 
-  @staticmethod
-  def d_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(fake_logits) - tf.reduce_mean(real_logits)
+def _non_saturating_d_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+  return tf.reduce_mean(tf.math.softplus(-real_logits)) + tf.reduce_mean(tf.math.softplus(fake_logits))
 
-  @staticmethod
-  def g_loss(fake_logits: tf.Tensor) -> tf.Tensor:
-    return -tf.reduce_mean(fake_logits)
+
+def _non_saturating_g_loss(fake_logits: tf.Tensor) -> tf.Tensor:
+  return tf.reduce_mean(tf.math.softplus(-fake_logits))
+
+
+def _wasserstein_d_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+  return tf.reduce_mean(fake_logits) - tf.reduce_mean(real_logits)
+
+
+def _negated_mean(fake_logits: tf.Tensor) -> tf.Tensor:
+  return -tf.reduce_mean(fake_logits)
+
+
+# L_D = E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))], L_G = −E[D(G(z))].
+# Lim and Ye, Geometric GAN, 2017, arXiv 1705.02894; the loss of BigGAN.
+hinge = GanLoss('hinge', _hinge_d_loss, _negated_mean)
+
+# L_D = −E[log σ(D(x))] − E[log(1 − σ(D(G(z))))], L_G = −E[log σ(D(G(z)))].
+# Goodfellow et al., Generative Adversarial Nets, 2014, arXiv 1406.2661, section 3.
+non_saturating = GanLoss('non_saturating', _non_saturating_d_loss, _non_saturating_g_loss)
+
+# L_D = −E[D(x)] + E[D(G(z))], L_G = −E[D(G(z))], for a Lipschitz D, which spectral norm makes it here.
+# Arjovsky, Chintala, Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
+wasserstein = GanLoss('wasserstein', _wasserstein_d_loss, _negated_mean)
 
 
 def orthogonal_penalty(model: tf.Module, strength: float) -> tf.Tensor:
   """Returns R_β, a float32 scalar, summed over the kernels of all 2-D convolutions and dense layers of a built model.
 
   Args:
-    model: whose layers to look for.
+    model: its layers are searched for at any depth.
     strength: β (BigGAN: 1e-4).
   """
   layers = [m for m in model.submodules if isinstance(m, (tf_keras.layers.Conv2D, tf_keras.layers.Dense))]

@@ -1,14 +1,18 @@
-"""One step of a GAN's training as a Model Garden task takes it: n steps of the discriminator and one of the generator.
+"""One training step of a GAN as a Model Garden task: n steps of the discriminator and one of the generator.
 
-Each of them is a step of Adam by the gradient of a mean over `accumulations` batches, of which one is in memory at a
-time. z and labels are functions of (seed, step, number of the step in it).
+Each of them is a step of Adam along the gradient of a mean over `accumulations` batches, of which one is in memory at a
+time. z and labels are functions of (seed, training step, number of the network's step within it).
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 import functools
+import inspect
 import math
 
 from official.core import base_task
+from official.core import config_definitions
 import tensorflow as tf
 import tf_keras
 
@@ -16,7 +20,10 @@ from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
 from gan.networks import latents
 from gan.training import losses
+from gan.training.losses import GanLoss
 from gan.training.losses import orthogonal_penalty
+from gan.training.model import AdversarialModel
+from gan.training.optimizer import AdversarialOptimizer
 from gan.training.optimizer import apply
 from gan.training.optimizer import scaled
 
@@ -25,29 +32,31 @@ FIGURES = ('d_loss', 'g_loss', 'd_real', 'd_fake')
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-  """What a step consists of.
+  """Settings of a training step.
 
   Attributes:
-    batch_size: images a network sees at a time, of all replicas together; of real and generated images as many each.
-    d_steps: steps of the discriminator for one of the generator.
-    accumulations: batches to a step of a network.
-    loss: a class of `losses`.
+    batch_size: images that a network sees at a time, over all replicas; as many real as generated ones.
+    d_steps: steps of the discriminator for each step of the generator.
+    accumulations: batches whose gradients make one step of a network.
+    loss: a `losses.GanLoss`, or anything else that has its functions `d_loss` and `g_loss`.
     orthogonal: strength of the orthogonal regularization of the generator (0: none; BigGAN's code offers 1e-4).
     ema_decay: decay of the average of the generator's weights.
-    ema_start: the first step at which that is an average; before it is a copy.
+    ema_start: the first step at which it is an average; before that it is a copy.
 
   Raises:
-    ValueError: for a setting out of range.
+    ArgumentError: if a setting is out of range.
   """
   batch_size: int
   d_steps: int = 1
   accumulations: int = 1
-  loss: type = losses.hinge
+  loss: GanLoss = losses.hinge
   orthogonal: float = 0.
   ema_decay: float = .9999
   ema_start: int = 0
 
   def __post_init__(self):
+    # What gin passes for a reference such as @losses.hinge is a function around it.
+    object.__setattr__(self, 'loss', inspect.unwrap(self.loss))
     checks.check_integers(1, batch_size=self.batch_size, d_steps=self.d_steps, accumulations=self.accumulations)
     checks.check_integers(0, ema_start=self.ema_start)
     checks.check_rate(ema_decay=self.ema_decay)
@@ -58,25 +67,43 @@ class StepSettings:
 
   @property
   def images(self) -> int:
-    """Real images of a step."""
+    """The number of real images in a training step."""
     return self.batch_size * self.d_steps * self.accumulations
 
 
 class AdversarialStep(base_task.Task):
-  """The step; what surrounds it is `AdversarialTask`'s.
+  """The training step; `AdversarialTask` adds everything around it.
 
-  Its logs and metrics are the `FIGURES`: the losses, and the means of D(x) of real images x and D(G(z)) of generated
-  ones at the steps of the discriminator. The loss that the trainer watches is the sum of both.
+  Its logs and metrics are the `FIGURES`: both losses, and the means of D(x) of real images x and of D(G(z)) at the
+  steps of the discriminator. The trainer watches the sum of both losses.
+
+  Args:
+    params: Model Garden's TaskConfig.
+    settings: of the step.
+    **kwargs: further arguments of Model Garden's Task.
   """
 
-  def __init__(self, params, settings: StepSettings, **kwargs):
+  def __init__(self, params: config_definitions.TaskConfig, settings: StepSettings, **kwargs):
     super().__init__(params, **kwargs)
     self.settings = settings
 
-  def build_metrics(self, training=True):
+  def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
+    """Returns a mean for each of the `FIGURES` in training; evaluation has scores in their place."""
     return [tf_keras.metrics.Mean(name) for name in FIGURES] if training else []
 
-  def train_step(self, inputs, model, optimizer, metrics=None):
+  def train_step(self, inputs: tuple[tf.Tensor, tf.Tensor], model: AdversarialModel, optimizer: AdversarialOptimizer,
+                 metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> dict[str, tf.Tensor]:
+    """Takes all steps of both networks, in a replica.
+
+    Args:
+      inputs: this replica's `settings.images` real images `[N, H, W, 3]` and their labels `[N]`.
+      model: both networks.
+      optimizer: both optimizers.
+      metrics: means by the names of the `FIGURES`, which are updated.
+
+    Returns:
+      The logs by name, scalars.
+    """
     figures = [self._train_discriminator(inputs, d_step, model, optimizer.discriminator)
                for d_step in range(self.settings.d_steps)]
     d_loss, d_real, d_fake = (sum(values) / self.settings.d_steps for values in zip(*figures))
@@ -93,7 +120,7 @@ class AdversarialStep(base_task.Task):
 
     def losses_of(part):
       fakes = tf.stop_gradient(model.generator((z[part], fake_labels[part]), training=True))
-      # One call for both: power iterations go on once, and a device gets its work in one piece.
+      # One call for both: power iterations advance once, and a device gets its work in one piece.
       logits = model.discriminator(
           (tf.concat([self._part(images, part), fakes], 0),
            tf.concat([self._part(labels, part), tf.cast(fake_labels[part], labels.dtype)], 0)), training=True)
@@ -115,12 +142,13 @@ class AdversarialStep(base_task.Task):
     return self._descend(losses_of, model.generator.trainable_variables, optimizer,
                          penalty if self.settings.orthogonal else None)[0]
 
-  def _descend(self, losses_of, variables, optimizer, penalty=None) -> list:
+  def _descend(self, losses_of: Callable[[int], Sequence[tf.Tensor]], variables: list[tf.Variable], optimizer,
+               penalty: Callable[[], tf.Tensor] | None = None) -> list[tf.Tensor]:
     """Takes a step of an optimizer.
 
     Args:
-      losses_of: a function from a batch's number to scalars, of which the first is the loss.
-      variables: what to move.
+      losses_of: a function from a batch's number to scalars, the first of which is the loss.
+      variables: those that the optimizer moves.
       optimizer: as `optimizer.apply` takes it.
       penalty: a function that returns a further term of the loss.
 
@@ -131,7 +159,7 @@ class AdversarialStep(base_task.Task):
     share = 1. / (count * tf.distribute.get_strategy().num_replicas_in_sync)
     gradients, sums = None, None
     for part in range(count):
-      # One behind the other: at once they would be in memory together.
+      # One after the other: otherwise all batches would be in memory together.
       with tf.control_dependencies(gradients or []):
         with tf.GradientTape() as tape:
           scalars = losses_of(part)
@@ -144,7 +172,7 @@ class AdversarialStep(base_task.Task):
     return [total / count for total in sums]
 
   def _draw(self, number: int, generator) -> tuple[list, list]:
-    """Returns z and labels of each batch of this replica, for the step of a network with this number in the step."""
+    """Returns z and labels of each of this replica's batches for the network's step of this number."""
     seed = latents.seed_of(self.seed, latents.Purpose.TRAINING, self.global_step, number)
     draws = latents.draw(
         seed, self.settings.batch_size * self.settings.accumulations, generator.z_size, generator.num_classes)
@@ -153,5 +181,5 @@ class AdversarialStep(base_task.Task):
     return [self._part(z, part) for part in parts], [self._part(labels, part) for part in parts]
 
   def _part(self, values: tf.Tensor, part: int) -> tf.Tensor:
-    """Returns the rows of a batch: every so many-th, so that all replicas' are those of one device."""
+    """Returns every `accumulations`-th row, so that the batch does not depend on the number of replicas."""
     return values[part::self.settings.accumulations]

@@ -1,11 +1,16 @@
-"""What a trainer reads of prepared data."""
+"""Prepared folders: claimed by one preparation, described for a trainer."""
 
+import json
 import re
 
 import pytest
 
 from detection.data import prepared
+from detection.data.prepared import claim
+from detection.data.prepared import has_settings
+from detection.data.prepared import LOCK
 
+WORK = 'preparation of shapes', 'folder'
 NAMES = {1: 'person', 90: 'toothbrush'}
 
 
@@ -40,3 +45,28 @@ def test_errors(tmp_path):
   (tmp_path / 'data_info.json').write_text('{}')
   with pytest.raises(ValueError, match="to the end: KeyError: 'records'"):
     prepared.read_data_info(tmp_path)
+
+
+def test_a_folder_is_claimed_once(tmp_path):
+  (tmp_path / LOCK).touch()
+  (tmp_path / '.shapes.json.tmp').touch()  # of a start that was killed
+  assert not has_settings(tmp_path, 'shapes.json', {'size': 64}, *WORK)
+  claim(tmp_path, 'shapes.json', {'size': 64}, *WORK)
+  assert json.loads((tmp_path / 'shapes.json').read_text()) == {'size': 64}
+  (tmp_path / 'images').mkdir()
+  claim(tmp_path, 'shapes.json', {'size': 64}, *WORK)
+  assert has_settings(tmp_path, 'shapes.json', {'size': 64}, *WORK)
+
+
+def test_other_settings_are_refused(tmp_path):
+  claim(tmp_path, 'shapes.json', {'size': 64}, *WORK)
+  for function in (claim, has_settings):
+    with pytest.raises(ValueError, match='`size` is 65 here and 64 there. Give this preparation of shapes a `folder`'):
+      function(tmp_path, 'shapes.json', {'size': 65}, *WORK)
+
+
+def test_other_data_are_refused(tmp_path):
+  claim(tmp_path, 'shapes.json', {}, *WORK)
+  with pytest.raises(ValueError, match="`folder` must be a new or empty folder, .* of nuclei; .*'shapes.json'"):
+    claim(tmp_path, 'nuclei.json', {}, 'preparation of nuclei', 'folder')
+  assert not (tmp_path / 'nuclei.json').exists()

@@ -92,7 +92,8 @@ def test_perfect_predictions(annotations):
 
 
 def test_no_predictions(annotations, tmp_path):
-  results = evaluate(annotations, tiny_detections.batch({image: [] for image in tiny_detections.SIZES}), folder=tmp_path)
+  nothing = tiny_detections.batch({image: [] for image in tiny_detections.SIZES})
+  results = evaluate(annotations, nothing, folder=tmp_path)
   assert set(results.values()) == {0.} and len(results) == 30
   assert [(tmp_path / f'results_{kind}.json').read_text() for kind in KINDS.values()] == ['[]', '[]']
 
@@ -159,7 +160,8 @@ def test_boxes_without_masks(annotations, tmp_path):
 
 
 def test_model_garden_agrees_on_the_overall_numbers_of_boxes(annotations):
-  predictions = tiny_detections.batch({image: found[:6] for image, found in tiny_detections.noisy().items()}, 1.28, slots=6)
+  first_six = {image: found[:6] for image, found in tiny_detections.noisy().items()}
+  predictions = tiny_detections.batch(first_six, 1.28, slots=6)
   results = evaluate(annotations, predictions)
   theirs = coco_evaluator.COCOEvaluator(annotations, include_mask=False)
   # Theirs counts the padding: we let it have no score.

@@ -1,4 +1,4 @@
-"""Tests of biggan: sizes, what reaches what, the discriminator's formula, precision, replicas."""
+"""Tests of biggan: sizes, what reaches what, the discriminator's formula, precision, replicas, settings."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import tf_keras
 
 from evonorm_tf import get_norm_act
 from evonorm_tf.devices.strategy import get_strategy
+from gan.networks.biggan import BigGAN
 from gan.networks.biggan import Discriminator
 from gan.networks.biggan import Generator
 from gan.networks.conditional import ConditionalNormAct
@@ -281,3 +282,22 @@ def test_errors_of_calls():
     make_generator()((tf.zeros([2, 7]), tf.zeros([2], tf.int32)))
   with pytest.raises(ValueError, match=r'`images` must be \[N, 32, 32, 3\], received shape \(2, 64, 64, 3\)'):
     Discriminator(32, 2, 3)((tf.zeros([2, 64, 64, 3]), tf.zeros([2], tf.int32)))
+
+
+def test_settings_reach_both_networks():
+  networks = BigGAN(2, discriminator_channels=3, z_size=60, shared_size=16, attention_resolution=32)
+  generator = networks.make_generator(get_norm_act('evonorm_s0'), 64, 7, 'average')
+  discriminator = networks.make_discriminator(64, 7)
+  assert (generator.z_size, generator.shared_size, generator.num_chunks, generator.name) == (60, 16, 5, 'average')
+  assert [a is not None for a in generator.attentions] == [False, False, True, False]
+  assert (generator.resolution, generator.num_classes, discriminator.num_classes) == (64, 7, 7)
+  assert [block.channels for block in discriminator.blocks] == [3, 6, 12, 24, 48]
+  assert BigGAN(2).make_discriminator(32, 7).blocks[0].channels == 8
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(z_size=7), '`z_size`'), (dict(shared_size=None), '`hierarchical=True` needs'),
+    (dict(initializer='zeros'), '`initializer`')])
+def test_settings_that_do_not_go_together(changes, message):
+  with pytest.raises(ValueError, match=message):
+    BigGAN(**dict(channels=2, z_size=8) | changes).make_generator(get_norm_act('evonorm_s0'), 32, 10)

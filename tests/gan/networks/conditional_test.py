@@ -1,5 +1,7 @@
 """Tests of conditional: with zero W the unconditional layer; γ and β where they belong, against NumPy in float64."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -87,7 +89,8 @@ def test_with_zero_weights_it_is_the_unconditional_layer(name, tmp_path):
   for shape in (SHAPE, (4, 6)):
     x, condition = random_input(shape), random_condition()
     unconditional, layer = norm_act(), ConditionalNormAct(norm_act)
-    unconditional(x), layer((x, condition))  # pylint: disable=expression-not-assigned
+    unconditional(x)
+    layer((x, condition))
     for weights in (layer.gain, layer.bias):
       weights.kernel.assign(tf.zeros_like(weights.kernel))
     randomize([w for w in unconditional.trainable_weights if not w.name.split('/')[-1].startswith(('gamma', 'beta'))])
@@ -162,3 +165,40 @@ def test_compiled_core_and_whole_graph_agree():
   whole = tf.function(lambda pair: layer(pair, training=True), jit_compile=True)((x, condition))
   np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-4, atol=1e-5)
   np.testing.assert_allclose(outputs[0], whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('options', ({}, {'num_classes': 3}, {'spectral_norm': False, 'initializer': 'n02'}))
+@pytest.mark.parametrize('name', (*NORM_ACTS, 'graph'))
+def test_config_round_trip(name, options, tmp_path):
+  x, condition = random_input(), np.array([2, 0, 2, 1]) if options.get('num_classes') else random_condition()
+  layer = make_layer(make_norm_act(name, tmp_path), x, condition, name='conditional', **options)
+  config = json.loads(json.dumps(layer.get_config()))
+  again = ConditionalNormAct.from_config(config)
+  assert again.get_config() == layer.get_config() and again.norm_act.get_config() == layer.norm_act.get_config()
+  again((x, condition))
+  again.set_weights(layer.get_weights())
+  for training in (True, False):
+    np.testing.assert_array_equal(again((x, condition), training=training), layer((x, condition), training=training))
+
+
+@pytest.mark.parametrize('name', ('bn_relu', 'evonorm_b0', 'graph'))
+def test_a_saved_model_is_loaded(name, tmp_path):
+  x, condition = random_input(), random_condition()
+  inputs = [tf_keras.Input(x.shape[1:]), tf_keras.Input(condition.shape[1:])]
+  outputs = ConditionalNormAct(make_norm_act(name, tmp_path), dtype='mixed_bfloat16')(inputs)
+  model = tf_keras.Model(inputs, outputs)
+  randomize(model.trainable_weights)
+  model.save(tmp_path / 'model.keras')
+  again = tf_keras.models.load_model(tmp_path / 'model.keras')
+  assert again.output.dtype == tf.bfloat16
+  np.testing.assert_array_equal(again([x, condition]), model([x, condition]))
+
+
+def test_a_layer_without_a_config_is_named():
+  class Own(tf_keras.layers.Layer):
+    def __init__(self, slope, center, scale, **kwargs):
+      super().__init__(**kwargs)
+
+  layer = ConditionalNormAct(lambda **options: Own(.2, **options))
+  with pytest.raises(ValueError, match='`norm_act` must make layers that have a `get_config`, received .*Own'):
+    layer.get_config()

@@ -11,7 +11,7 @@ from gan.samples.pictures import TRUNCATIONS
 
 
 class Recorder:
-  """A generator of 2×2 pixels that show its input: red is tanh of z's first number, green of the second, blue the label."""
+  """A generator of 2×2 pixels that show its input: red and green are tanh of z's first two numbers, blue the label."""
   z_size = 2
   resolution = 2
 

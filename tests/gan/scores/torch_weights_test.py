@@ -75,7 +75,7 @@ def test_every_cut_is_noticed(tmp_path):
     with pytest.raises(ValueError, match="a.pth' cannot be read as tensors of PyTorch"):
       read_tensors(path)
   path.write_bytes(whole + b'x')
-  with pytest.raises(ValueError, match='there is more behind the last tensor'):
+  with pytest.raises(ValueError, match='there is more after the last tensor'):
     read_tensors(path)
 
 
