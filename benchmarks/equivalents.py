@@ -92,7 +92,7 @@ def recorded(model_dir: str) -> list:
   classes = Classes()
   evaluated = records_lib.evaluated(journal.read(pathlib.Path(model_dir) / 'journal.jsonl')[1])
   for record in evaluated:
-    classes.function(records_lib.layer_graph(record))
+    classes.function(record.graph)
   return row(len(evaluated), classes) + ['', '']
 
 

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.one_core import read_evaluation
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.successive_halving import SuccessiveHalving
 from search.graphs.known_graphs import known_graph
@@ -33,6 +34,9 @@ from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.mutation import mutate
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
+from search.journal.outcomes import ACCEPTED
+from search.journal.outcomes import EVOLUTION
+from search.journal.record import Record
 
 _CURVES = flags.DEFINE_string('curves', None, 'JSON lines of accuracies at the rungs, appended to.', required=True)
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is trained.')
@@ -58,7 +62,7 @@ def draw(rng: np.random.Generator):
 
 
 def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
-  """Returns the curves, as records: those of the file, and new ones until there are enough or time is up."""
+  """Returns the curves, as JSON data: those of the file, and new ones until there are enough or time is up."""
   records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
   end = time.monotonic() + 60 * _MINUTES.value
   while sum(bool(r['scores']) for r in records) < _CANDIDATES.value and time.monotonic() < end:
@@ -79,9 +83,10 @@ def halve(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[
       if rungs[-1]['stopped']:
         scores, taken = bar.projected(rung['accuracies']), rung['steps']
         break
-    seen.append({**record, 'rungs': rungs, 'scores': scores})
+    seen.append(Record(stage=EVOLUTION, outcome=ACCEPTED, index=len(seen), graph=LayerGraph.from_dict(record['graph']),
+                       rungs=rungs, scores=scores))
     steps += taken
-  return [statistics.fmean(r['scores'].values()) for r in seen], steps
+  return [r.mean_score for r in seen], steps
 
 
 def ranks(values) -> np.ndarray:

@@ -10,13 +10,14 @@ makes those of the microscope images of `detection.data.nuclei` in DIR/records/t
 
 import importlib
 import os
-import sys
 
 from absl import app
 from absl import flags
 
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
+from evonorm_tf.cli.user_errors import errors_as_messages
+from evonorm_tf.errors import wrap_system_errors
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -53,10 +54,8 @@ def main(argv):
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   with InterruptWatch(INTERRUPTED):
     importlib.import_module('tensorflow').get_logger().setLevel('ERROR')
-    try:
+    with errors_as_messages(), wrap_system_errors():
       _prepare()
-    except (ValueError, OSError, ImportError) as e:
-      sys.exit(f'error: {e}')
 
 
 if __name__ == '__main__':

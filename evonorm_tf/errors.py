@@ -1,7 +1,11 @@
-"""The errors that evonorm-tf raises on purpose: one base class, so that a program can tell them from mistakes in code.
+"""The errors that evonorm-tf raises on purpose: one base class, so that a program can distinguish them from bugs.
 
-Each also derives from the built-in error that fits, so that `except ValueError` works as usual.
+Each also derives from the built-in error that fits, so that `except ValueError` or `except OSError` works as usual.
 """
+
+from collections.abc import Iterator
+import contextlib
+import sys
 
 
 class EvoNormError(Exception):
@@ -13,3 +17,84 @@ class EvoNormError(Exception):
 
 class ArgumentError(EvoNormError, ValueError):
   """An argument, a configuration or the content of a file is not valid; the message names what was expected."""
+
+
+class DependencyError(EvoNormError, ImportError):
+  """A package that is needed cannot be used as it is set up; the message says what to change."""
+
+
+class MissingDependencyError(DependencyError, ModuleNotFoundError):
+  """An optional package is not installed; the message says how to install it."""
+
+
+class SetupError(EvoNormError, RuntimeError):
+  """The process was set up in a way that cannot work; the message says what to set, and when."""
+
+
+class NotFiniteError(EvoNormError, FloatingPointError):
+  """A training has left the finite numbers; the message names the step and the last good checkpoint."""
+
+
+class MachineError(EvoNormError, OSError):
+  """The operating system refused: a file that is missing or not writable, a full disk, too little memory."""
+
+
+class UnreachableError(MachineError, ConnectionError):
+  """Another machine does not answer."""
+
+
+class TensorFlowError(EvoNormError, RuntimeError):
+  """TensorFlow cannot go on for a reason outside the program: no memory, a host that is gone, a damaged file."""
+
+
+_OUR_PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
+# Errors of TensorFlow for which the machine is to blame. The others (InvalidArgumentError, InternalError, ...) are
+# mostly bugs.
+_OF_THE_MACHINE = (
+    'AbortedError', 'AlreadyExistsError', 'CancelledError', 'DataLossError', 'DeadlineExceededError', 'NotFoundError',
+    'PermissionDeniedError', 'ResourceExhaustedError', 'UnavailableError')
+
+
+@contextlib.contextmanager
+def wrap_system_errors() -> Iterator[None]:
+  """Turns errors of the operating system and of TensorFlow within into errors of this module; also a decorator.
+
+  An error of the machine becomes a `MachineError` or a `TensorFlowError`, and the error for a missing module of another
+  project a `MissingDependencyError`. An `ArgumentError` that was raised in a graph, which TensorFlow reports as
+  an InvalidArgumentError, becomes one again. The original error is the `__cause__`. Every other error passes.
+  """
+  try:
+    yield
+  except Exception as e:
+    wrapped = None if isinstance(e, EvoNormError) else _wrapped(e)
+    if wrapped is None:
+      raise
+    raise wrapped.with_traceback(e.__traceback__) from e
+
+
+def _wrapped(error: Exception) -> EvoNormError | None:
+  if isinstance(error, OSError):
+    kind = UnreachableError if isinstance(error, ConnectionError) else MachineError
+    if error.errno is None:
+      return kind(str(error))
+    return kind(error.errno, error.strerror, error.filename, None, error.filename2)
+  if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition('.')[0] not in _OUR_PACKAGES:
+    return MissingDependencyError(f"{error}. The extra `all` has all optional packages: pip install 'evonorm-tf[all]'.",
+                                  name=error.name)
+  if isinstance(error, MemoryError):
+    return MachineError(f'There is not enough memory. {error}'.rstrip())
+  tensorflow = sys.modules.get('tensorflow')
+  if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+    return None
+  _, is_ours, text = str(error).partition(f'{ArgumentError.__name__}: ')
+  if is_ours and isinstance(error, tensorflow.errors.InvalidArgumentError):
+    return ArgumentError(text.partition('\nTraceback (most recent call last)')[0].rstrip())
+  return TensorFlowError(_without_traceback(str(error))) if type(error).__name__ in _OF_THE_MACHINE else None
+
+
+def _without_traceback(text: str) -> str:
+  """The text of an error of TensorFlow without the lines in which it lists the calls that made the graph."""
+  if not text.startswith('Graph execution error:'):
+    return text
+  lines = (line for line in text.splitlines()[1:] if line and not line.startswith(('  File "', 'Detected at node ')))
+  return '\n'.join(lines)

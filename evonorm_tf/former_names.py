@@ -1,7 +1,7 @@
-"""Names that modules had in version 0.1: importing one, or binding it in gin, still works and warns once.
+"""The names that modules had in version 0.1: importing them, or binding them in gin, still works, with one warning.
 
 They are kept for one release. Modules that became packages of the same name (`evonorm_tf.classification`,
-`search.evaluation`, `search.journal`, ...) need no entry, for the package offers what the module offered.
+`search.evaluation`, `search.journal`, ...) need no entry, because the package offers what the module offered.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _FORMER = {
         'norm_act_layer': 'layers.keras2', 'spelt_out': 'conversion.expressions', 'remaining': 'conversion.inventory',
         'classification_data': 'data.cifar10', 'cifar10_subset': 'data.draw_cifar10_subset',
         'training_config': 'training.config', 'experiment_runner': 'training.runner',
-        'training_process': 'training.process', 'training_log': 'training.log',
+        'training_process': 'training.experiment', 'training_log': 'training.log',
         'resumable_task': 'training.resumable', 'arguments': 'training.config',
         'resumable_trainer': 'training.resumable', 'trained_model': 'training.checkpoints',
         'classification_task': 'classification.task', 'classification_export': 'classification.export',
@@ -50,7 +50,7 @@ _FORMER = {
         **_in('journal', 'records record_checks saved_search identity'),
         **_in('selection', 'population tournament proposal proposer warm_start'),
         **_in('evaluation', 'architecture proxy_task rejection successive_halving reused_training layer_functions'),
-        **_in('execution', 'executors ray_executor retries interrupts'),
+        **_in('execution', 'executors ray_executor retries'), 'interrupts': 'execution.deferred_interrupts',
         **_in('reporting', 'progress summaries plots report comparison comparison_plots comparison_report'),
         **_in('code_generation', 'compilation simplification'),
         'exchange': 'evaluation.function_exchange', 'layer_statements': 'code_generation.statements',
@@ -80,35 +80,55 @@ FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'
 # The short names, as gin bindings use them, of modules whose last part has changed.
 _FORMER_PREFIXES = {former.rpartition('.')[2]: present.rpartition('.')[2] for former, present in FORMER_MODULES.items()
                     if former.rpartition('.')[2] != present.rpartition('.')[2]}
+# In a binding: a string, which stays as it is, or the name of a module. That is followed by a class, or by a function
+# that is the root of a configuration.
+_STRING_OR_MODULE = re.compile(r'''
+    " (?: \\. | [^"\\] )* " | ' (?: \\. | [^'\\] )* '
+    | (?<! [\w.] ) (?P<module> [a-z_]\w* (?: \. [a-z_]\w* )*? ) (?= \. (?: [A-Z]\w* | run_\w+ ) )
+    ''', re.VERBOSE)
 
 
 class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-  """Finds former names last, after all other finders, and loads the present module in their place."""
+  """Finds former names, after all other finders, and loads the present module in their place."""
 
   def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
                 ) -> importlib.machinery.ModuleSpec | None:
-    return importlib.machinery.ModuleSpec(fullname, self) if fullname in FORMER_MODULES else None
+    """Returns a spec with this loader for a former name, None for any other."""
+    if fullname not in FORMER_MODULES:
+      return None
+    present = importlib.util.find_spec(FORMER_MODULES[fullname])
+    # `python -m` takes sys.argv[0] from the origin.
+    return importlib.machinery.ModuleSpec(fullname, self, origin=present.origin if present else None)
 
   def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-    """Leaves the making of an empty module to Python; `exec_module` replaces it."""
+    """Lets Python make an empty module, which `exec_module` replaces."""
 
   def exec_module(self, module: types.ModuleType) -> None:
+    """Puts the present module in the place of the one with the former name."""
     _warn(module.__name__, FORMER_MODULES[module.__name__])
     sys.modules[module.__name__] = importlib.import_module(FORMER_MODULES[module.__name__])
 
-  def get_code(self, fullname: str) -> types.CodeType:
+  def get_code(self, fullname: str) -> types.CodeType | None:
     """Returns the present module's code, for `python -m` with a former name."""
     present = FORMER_MODULES[fullname]
     _warn(fullname, present)
-    return importlib.util.find_spec(present).loader.get_code(present)
+    return _loader(present).get_code(present)
 
-  def get_source(self, fullname: str) -> str:
+  def get_source(self, fullname: str) -> str | None:
+    """Returns the present module's source, for tracebacks and the debugger."""
     present = FORMER_MODULES[fullname]
-    return importlib.util.find_spec(present).loader.get_source(present)
+    return _loader(present).get_source(present)
+
+
+def _loader(module: str) -> importlib.abc.InspectLoader:
+  spec = importlib.util.find_spec(module)
+  if spec is None or not isinstance(spec.loader, importlib.abc.InspectLoader):
+    raise ImportError(f'No source or code of {module}.')
+  return spec.loader
 
 
 def install() -> None:
-  """Lets Python's import find former names; a second call changes nothing."""
+  """Makes Python's import find former names; a second call changes nothing."""
   if not any(isinstance(finder, _FormerNameFinder) for finder in sys.meta_path):
     sys.meta_path.append(_FormerNameFinder())
 
@@ -120,14 +140,13 @@ def present_binding(binding: str) -> str:
     binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()".
   """
   def replace(match: re.Match) -> str:
-    former = match[0]
+    former = match['module']
     present = FORMER_MODULES.get(former) or _FORMER_PREFIXES.get(former)
     if not present:
-      return former
+      return match[0]
     _warn(former, present)
     return present
-  # A module's name is followed by the name of a class or function and, of a bound one, its argument.
-  return re.sub(r'''(?<![\w.'"])[a-z_]\w*(?:\.[a-z_]\w*)*?(?=\.(?:[A-Z]\w*|run_\w+))''', replace, binding)
+  return _STRING_OR_MODULE.sub(replace, binding)
 
 
 def _warn(former: str, present: str) -> None:

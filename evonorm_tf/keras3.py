@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import DependencyError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import evonorm
 from evonorm_tf.layers import graph_layer
@@ -30,7 +31,7 @@ from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Shape
 
 if keras.backend.backend() != 'tensorflow':
-  raise ImportError(
+  raise DependencyError(
       f'evonorm_tf.keras3 needs the TensorFlow backend of Keras, found {keras.backend.backend()!r}. Set the '
       "environment variable KERAS_BACKEND=tensorflow before Keras is imported.")
 

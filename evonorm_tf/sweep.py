@@ -12,16 +12,17 @@ from evonorm_tf.cli import gin_binary
 
 flags.adopt_module_key_flags(gin_binary)
 
-_GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # these may change from start to start
+_GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # these may change between starts
 
 
 def _settings() -> dict[str, str]:
-  """The other bindings. The data may move, but not from the bundled images (None) to others."""
+  """Returns the other bindings. The folder of the data may change, but not from the bundled images (None) to others."""
   return {name: '(a folder)' if name.endswith('.data_dir') and value != 'None' else value
           for name, value in gin_binary.bindings().items() if not name.endswith(_GRID)}
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
+  """Runs the sweep; exits with an error if a run failed."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   results = gin_binary.run('evonorm_tf.batch_size_sweep.sweep.run_sweep', settings=_settings)

@@ -3,13 +3,13 @@
 The same command on the same --model_dir goes on where it stopped. Modes: train, eval (the newest checkpoint),
 train_and_eval, export (a SavedModel in DIR/export).
 
-The hardware is not the experiment's matter: --strategy=mirrored takes all GPUs of the host, and --strategy=tpu
---tpu=ADDRESS a TPU. For several hosts type the same command on each, with a --model_dir that all of them share,
---strategy=multi_worker_mirrored and an environment variable that differs in the index alone; host 0 writes:
+Flags choose the hardware: --strategy=mirrored takes all GPUs of the host, and --strategy=tpu --tpu=ADDRESS a TPU. For
+several hosts run the same command on each, with a --model_dir that all of them share, --strategy=multi_worker_mirrored
+and an environment variable in which only the index differs; on host 0:
 
   export TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
-Batch sizes are those of all replicas together.
+Batch sizes count the images of all replicas together.
 """
 
 from absl import app
@@ -22,7 +22,8 @@ flags.adopt_module_key_flags(gin_binary)
 flags.adopt_module_key_flags(training_flags)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
+  """Trains, evaluates or exports, as the flags say."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   training_flags.run('evonorm_tf.classification.trainer.run_classification')

@@ -1,25 +1,38 @@
-"""Images for a GAN, scaled to [−1, 1], as a data object of the trainer.
+"""Images for a GAN, scaled to [−1, 1]: the data objects of the GAN trainer.
 
-A data object has `name`, `num_classes`, `image_size`, `check`, `training_batches`, `real_images` and
-`skipped_records`. Batches for training are a function of (seed, step). Real images, for scores, are those of the
-training set, each once, unchanged.
+Batches for training are a function of (seed, step). Real images, for scores, are those of the training set, each once,
+unchanged.
 """
 
 import dataclasses
 import functools
 import os
+from typing import Protocol
 
 import tensorflow as tf
 
 from evonorm_tf.data import cifar10
-from evonorm_tf.data import imagenet
 from evonorm_tf.data import imagenet_augmentation
+from evonorm_tf.data import imagenet_records
+from evonorm_tf.data import record_streams
+from evonorm_tf.data.data_objects import TrainingData
 from evonorm_tf.errors import ArgumentError
+
+
+class GanData(TrainingData, Protocol):
+  """Images to train and to score a GAN, in [−1, 1]."""
+
+  @property
+  def name(self) -> str:
+    """Names the training set, for reports and cached statistics."""
+
+  def real_images(self, batch_size: int) -> tf.data.Dataset:
+    """Returns batches of the training images, each once, in an order that never changes; the last may be smaller."""
 
 
 @tf.function(autograph=False)
 def scale(pixels: tf.Tensor) -> tf.Tensor:
-  """Pixels of 0 to 255 as float32 of −1 to 1."""
+  """Scales pixels of 0 to 255 to float32 of −1 to 1."""
   return tf.cast(pixels, tf.float32) / 127.5 - 1.
 
 
@@ -41,20 +54,21 @@ class Cifar10:
     return f'cifar10_train_{len(self._split()[1])}'
 
   def check(self) -> None:
-    """Raises ValueError if the data cannot be read."""
+    """Raises ArgumentError if the data cannot be read."""
     self._split()
 
   def skipped_records(self) -> int:
     """Returns how many images could not be read so far: none, for all are in memory."""
     return 0
 
-  def training_batches(self, batch_size: int, seed: int, first_step: int = 0, input_context=None) -> tf.data.Dataset:
-    """An infinite dataset of (images, labels), flipped at random; see `cifar10.training_batches`."""
+  def training_batches(self, batch_size: int, seed: int, first_step: int = 0,
+                       input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+    """Returns an infinite dataset of (images, labels), flipped at random; see `cifar10.training_batches`."""
     return cifar10.training_batches(
         *self._split(), batch_size, self.image_size, seed, first_step, input_context, scale)
 
   def real_images(self, batch_size: int) -> tf.data.Dataset:
-    """Batches of images in order; the last may be smaller."""
+    """Returns batches of the images in order; the last may be smaller."""
     images, _ = self._split()
     with tf.device('CPU:0'):
       return tf.data.Dataset.from_tensor_slices(images).batch(batch_size).map(scale)
@@ -63,31 +77,9 @@ class Cifar10:
     return cifar10.load_split('train', self.data_dir)
 
 
-class _Squares(imagenet.ImageNet):
-  """ImageNet's training images for a GAN: the square in the middle of the longer side, resized and scaled."""
-
-  def check(self):
-    self._files('train')
-
-  def real_images(self, batch_size):
-    return self._ordered_batches('train', batch_size).map(lambda images, _: images)
-
-  def preprocess(self, image):
-    image = tf.image.resize(_central_square(image), [self.image_size] * 2, self.resize_method, antialias=True)
-    return scale(tf.clip_by_value(tf.ensure_shape(image, [self.image_size, self.image_size, 3]), 0., 255.))
-
-  def _crop(self, encoded, seed):
-    if self.crop_area == (1., 1.):
-      return _central_square(imagenet_augmentation.decode_image(encoded))
-    return super()._crop(encoded, seed)
-
-  def _augment(self, image, flip_seed, policy_seed):
-    return self.preprocess(tf.image.stateless_random_flip_left_right(image, flip_seed))
-
-
 @dataclasses.dataclass(frozen=True)
 class ImageNet:
-  """ImageNet (ILSVRC 2012), its training images alone; `imagenet.ImageNet` tells more.
+  """ImageNet (ILSVRC 2012), its training images alone; see `evonorm_tf.data.imagenet.ImageNet`.
 
   As in the authors' PyTorch code, an image is cropped to the square in the middle of its longer side and resized.
 
@@ -97,7 +89,7 @@ class ImageNet:
     train_files: glob of TFRecords of tf.Examples with the features image/encoded (JPEG) and image/class/label.
     first_label: the label of the first class in the TFRecords.
     num_classes: labels are from 0 to `num_classes - 1`.
-    train_images: how many images there are.
+    train_images: the number of images.
     random_crops: whether a window of at least this part of the image's area is cropped at random in training, and its
       central square taken; None for no random windows.
     resize_method: as `tf.image.resize` takes it.
@@ -115,8 +107,10 @@ class ImageNet:
 
   def __post_init__(self):
     if self.random_crops is not None and not 0 < self.random_crops < 1:
-      raise ArgumentError(f'`random_crops` must be a part of the area in (0, 1) or None, received {self.random_crops}.')
-    self._images  # pylint: disable=pointless-statement  # it checks the others
+      raise ArgumentError(
+          f'`random_crops` must be a part of the area in (0, 1) or None, received {self.random_crops}.')
+    self._records.check_settings()
+    imagenet_records.check_image_settings(self.image_size, self.resize_method, self.shuffle_buffer)
 
   @property
   def name(self) -> str:
@@ -125,28 +119,44 @@ class ImageNet:
     return f'imagenet_train_{self.train_images}{files}_{self.resize_method}_{self.image_size}'
 
   def check(self) -> None:
-    """Raises ValueError where images are missing or none can be read; it says what to prepare, where and how."""
-    self._images.check()
+    """Raises ArgumentError if images are missing or none can be read; the message says what to prepare, and how."""
+    self._records.check('train')
 
   def skipped_records(self) -> int:
     """Returns how many unreadable records this process has skipped."""
-    return self._images.skipped_records()
+    return record_streams.skipped_records()
 
-  def training_batches(self, batch_size: int, seed: int, first_step: int = 0, input_context=None) -> tf.data.Dataset:
-    """An infinite dataset of (images, labels), flipped at random; see `imagenet.ImageNet.training_batches`."""
-    return self._images.training_batches(batch_size, seed, first_step, input_context)
+  def training_batches(self, batch_size: int, seed: int, first_step: int = 0,
+                       input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+    """Returns an infinite dataset of (images, labels), flipped at random; see `imagenet.ImageNet.training_batches`."""
+    return self._records.training_batches(
+        batch_size, seed, self._crop, self._augment, self.shuffle_buffer, first_step, input_context)
 
   def real_images(self, batch_size: int) -> tf.data.Dataset:
-    """Batches of images in an order that never changes; the last may be smaller."""
-    return self._images.real_images(batch_size)
+    """Returns batches of images in an order that never changes; the last may be smaller."""
+    batches = self._records.ordered_batches('train', batch_size, self._to_square)
+    return batches.map(lambda images, _: images)
 
   @functools.cached_property
-  def _images(self) -> _Squares:
-    return _Squares(
-        data_dir=self.data_dir, train_files=self.train_files, first_label=self.first_label,
-        num_classes=self.num_classes, train_images=self.train_images, image_size=self.image_size,
-        crop_area=(1., 1.) if self.random_crops is None else (self.random_crops, 1.),
-        resize_method=self.resize_method, shuffle_buffer=self.shuffle_buffer)
+  def _records(self) -> imagenet_records.ImageNetRecords:
+    return imagenet_records.ImageNetRecords(
+        self.data_dir, self.train_files, None, self.first_label, self.num_classes, self.train_images,
+        validation_images=1)  # which are never read
+
+  def _crop(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Returns what of an encoded training image is resized: a random window or the central square."""
+    if self.random_crops is None:
+      return _central_square(imagenet_augmentation.decode_image(encoded))
+    return imagenet_augmentation.random_crop(encoded, (self.random_crops, 1.), seed)
+
+  def _augment(self, image: tf.Tensor, flip_seed: tf.Tensor, policy_seed: tf.Tensor) -> tf.Tensor:
+    del policy_seed  # flips are all that is random
+    return self._to_square(tf.image.stateless_random_flip_left_right(image, flip_seed))
+
+  def _to_square(self, image: tf.Tensor) -> tf.Tensor:
+    """Returns the central square of an image, resized and scaled."""
+    image = tf.image.resize(_central_square(image), [self.image_size] * 2, self.resize_method, antialias=True)
+    return scale(tf.clip_by_value(tf.ensure_shape(image, [self.image_size, self.image_size, 3]), 0., 255.))
 
 
 def _central_square(image: tf.Tensor) -> tf.Tensor:

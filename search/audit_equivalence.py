@@ -1,10 +1,11 @@
 """Audits the equivalence cache: python -m search.audit_equivalence [--graphs=100000] [--seed=0] [--nofiltered]
 
-Draws random graphs, merges those that compute the same function, and compares every merged pair on fresh probes. Ends
-with exit code 1 if a merge was false. About 3 minutes for 100,000 graphs on one core, most of it to draw graphs that
-pass the static filter.
+Draws random graphs, merges those that compute the same function, and compares every merged pair on fresh probes. The
+exit code is 1 if a merge was false. 100,000 graphs take about 3 minutes on one core, mostly to draw graphs that pass
+the static filter.
 """
 
+from collections.abc import Sequence
 import sys
 
 from absl import app
@@ -17,13 +18,13 @@ from search.equivalence.collision_audit import run_audit
 from search.graphs.equation import equation_text
 from search.graphs.random_graph import SearchSpace
 
-_GRAPHS = flags.DEFINE_integer('graphs', 100_000, 'How many graphs are compared.', lower_bound=1)
+_GRAPHS = flags.DEFINE_integer('graphs', 100_000, 'Number of graphs that are compared.', lower_bound=1)
 _NODES = flags.DEFINE_integer('nodes', 10, 'Intermediate nodes of a graph.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the graphs and the fresh probes.', lower_bound=0)
 _FILTERED = flags.DEFINE_bool('filtered', True, 'Whether only graphs that pass the static filter count.')
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   console = Console()

@@ -1,31 +1,33 @@
 """Writes a layer as Python code: python -m search.compile_layer --layer=best.json --output=layer.py
 
---layer is a layer graph's JSON file, the folder of a search (its best layer), or a known name such as evonorm_s0. The
-equation is printed, as text and as LaTeX; the file holds one Keras layer that needs TensorFlow and tf_keras only.
+--layer is a layer graph's JSON file, the folder of a search (for its best layer), or a known name such as evonorm_s0.
+The command prints the equation, as text and as LaTeX; the file holds one Keras layer that needs only TensorFlow and
+tf_keras.
 """
 
-import sys
+from collections.abc import Sequence
 
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli.user_errors import errors_as_messages
+from evonorm_tf.errors import wrap_system_errors
+
 _LAYER = flags.DEFINE_string('layer', None, 'JSON file of a layer graph, folder of a search, or known name.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Python file to write.')
-_CLASS_NAME = flags.DEFINE_string('class_name', 'FoundNormAct', 'Name of the layer; Keras saves models by it.')
-_OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Whether to replace a file that is there.')
+_CLASS_NAME = flags.DEFINE_string('class_name', 'FoundNormAct', 'Name of the layer class; Keras saves models by it.')
+_OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Whether to replace a file that exists.')
 flags.mark_flags_as_required(['layer', 'output'])
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   from search.code_generation.compilation import compile_layer
   from search.graphs.equation import equation_latex
   from search.graphs.equation import equation_text
-  try:
+  with errors_as_messages(), wrap_system_errors():
     graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
-  except ValueError as e:
-    sys.exit(f'error: {e}')
   print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
 
 

@@ -1,7 +1,9 @@
 """Runs a search: python -m search.run_search --gin_file=gin/search/quickstart.gin --model_dir=DIR
 
-The same command on the same --model_dir goes on where the search stopped.
+The same command with the same --model_dir goes on where the search stopped.
 """
+
+from collections.abc import Sequence
 
 from absl import app
 from absl import flags
@@ -11,7 +13,7 @@ from evonorm_tf.cli import gin_binary
 flags.adopt_module_key_flags(gin_binary)
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   gin_binary.run('search.evolution.run_search', cleans_up=True)

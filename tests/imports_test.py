@@ -22,7 +22,7 @@ RULES = {
     'evonorm_tf.conversion': FREELY, 'evonorm_tf.data': FREELY, 'evonorm_tf.training': FREELY,
     'evonorm_tf.classification': FREELY, 'evonorm_tf.batch_size_sweep': FREELY,
     'search': LATE, 'search.run_search': LATE, 'search.analyze': LATE, 'search.compile_layer': LATE,
-    'search.audit_equivalence': LATE, 'search.evolution': FREELY,
+    'search.audit_equivalence': LATE, 'search.evolution': FREELY, 'search.scheduler': LATE,
     'search.graphs': NEVER, 'search.equivalence': NEVER, 'search.journal': NEVER, 'search.selection': NEVER,
     'search.execution': LATE, 'search.evaluation': FREELY, 'search.reporting': FREELY,
     'search.code_generation': FREELY,

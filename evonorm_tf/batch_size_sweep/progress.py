@@ -1,4 +1,4 @@
-"""The progress of a sweep: which run is under way, how it has ended, and the time left."""
+"""Console progress of a sweep: the run in progress, how runs have ended, and the time left."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from evonorm_tf.output.markdown import one_line
 
 
 class SweepProgress:
-  """Prints a line as a run begins and one as it ends. What happens within a run, its trainer shows.
+  """Prints a line when a run begins and another when it ends. The trainer shows the progress within a run.
 
   Args:
     runs: all runs of the sweep.
-    results: by run; whoever makes the runs updates it.
-    console: where to; stdout by default.
+    results: by run; the caller updates it as runs end.
+    console: where lines are printed; default: standard output.
   """
 
   def __init__(self, runs: Sequence[Run], results: Mapping[Run, Result], console: Console | None = None):
@@ -29,12 +29,12 @@ class SweepProgress:
     self._console = console or Console()
 
   def begin(self, run: Run) -> None:
-    """Tells that a run is under way."""
+    """Announces a run."""
     number = len(self._runs) - len(self._waiting) + 1
     self._print(f'Run {number} of {len(self._runs)}: {run}', self._time_left())
 
   def end(self, run: Run) -> None:
-    """Tells the result of a run."""
+    """Shows the result of a run."""
     self._waiting.remove(run)
     result = self._results[run]
     outcome = f'accuracy {100 * result.metrics["accuracy"]:.2f}%' if result.status == DONE else (
@@ -51,10 +51,10 @@ class SweepProgress:
 
 
 def seconds_left(waiting: Sequence[Run], results: Mapping[Run, Result]) -> float | None:
-  """The seconds that runs will take; None if no run has ended yet.
+  """Returns how many seconds the waiting runs will take; None if no run has ended yet.
 
-  An epoch of small batches takes much longer than one of large batches. A run is expected to take the mean of those
-  done that have its norm-act and batch size, else of those that have its batch size, else of all.
+  An epoch of small batches takes much longer than one of large batches. A run is expected to take the mean time of the
+  finished runs with its norm-act and batch size; if there are none, of those with its batch size; else of all.
   """
   done = [(run, result.metrics['seconds']) for run, result in results.items() if result.status == DONE]
   if not done:
@@ -68,5 +68,5 @@ def seconds_left(waiting: Sequence[Run], results: Mapping[Run, Result]) -> float
 
 
 def hours(seconds: float) -> str:
-  """Hours, minutes and seconds."""
+  """Returns a duration as hours, minutes and seconds."""
   return str(datetime.timedelta(seconds=int(seconds)))

@@ -1,4 +1,4 @@
-"""The report of a sweep: every run as CSV, a table of norm-acts × batch sizes, and the paper's plot of it.
+"""The report of a sweep: all runs as CSV, a table of norm-acts × batch sizes, and a plot like the paper's.
 
 Table and plot show the mean over the seeds and the sample standard deviation.
 """
@@ -30,7 +30,7 @@ from evonorm_tf.output.model_dir import replacing
 
 PAGE, TABLE, PLOT = 'results.md', 'results.csv', 'accuracy_by_batch_size.png'
 _COLUMNS = ('norm_act', 'batch_size', 'seed', *METRICS, 'status', 'message')
-# Okabe and Ito's colours, which the colour-blind tell apart, but for their yellow, which is too pale for a line.
+# Okabe and Ito's colours, which colour-blind people can tell apart, without the yellow, which is too pale for a line.
 _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 _LINES = ('-', '--', ':')  # the first for the first seven curves, and so on
@@ -43,8 +43,8 @@ class Cell:
   """The runs of one norm-act with one batch size.
 
   Attributes:
-    accuracies: fractions, of the runs that are done.
-    failed: how many failed.
+    accuracies: of the runs that are done, fractions.
+    failed: the number of runs that failed.
   """
 
   def __init__(self, results: Sequence[Result]):
@@ -53,6 +53,7 @@ class Cell:
 
   @property
   def mean(self) -> float:
+    """The mean accuracy; there must be at least one."""
     return statistics.fmean(self.accuracies)
 
   @property
@@ -67,7 +68,7 @@ def write_report(model_dir: pathlib.Path, runs: Sequence[Run], results: Mapping[
   Args:
     model_dir: the sweep's folder.
     runs: all runs of the grid.
-    results: by run; those that are not done yet are pending.
+    results: by run; those of unfinished runs are pending.
   """
   with replacing(model_dir / TABLE) as path, open(path, 'w', newline='', encoding='utf-8') as file:
     writer = csv.DictWriter(file, _COLUMNS)
@@ -83,7 +84,7 @@ def write_report(model_dir: pathlib.Path, runs: Sequence[Run], results: Mapping[
 
 
 def accuracy_table(runs: Sequence[Run], results: Mapping[Run, Result]) -> str:
-  """Norm-acts × batch sizes, the largest first, Markdown: accuracies in %, and what is missing or failed."""
+  """Returns a Markdown table of norm-acts × batch sizes, largest first: accuracies in %, missing and failed runs."""
   cells, sizes = _cells(runs, results), _batch_sizes(runs)
   counts = {len(cell.accuracies) for cell in cells.values()} - {0}
   rows = [[label, *(_text(cells[label, size], tell_count=len(counts) > 1) for size in sizes)]
@@ -92,9 +93,9 @@ def accuracy_table(runs: Sequence[Run], results: Mapping[Run, Result]) -> str:
 
 
 def accuracy_plot(runs: Sequence[Run], results: Mapping[Run, Result]) -> Figure:
-  """Plots the accuracy against the batch size, from large to small as in the paper; a curve a norm-act.
+  """Plots the accuracy against the batch size, from large to small as in the paper, with one curve per norm-act.
 
-  Error bars are standard deviations. Crosses at the bottom are batch sizes with which every run failed.
+  Error bars are standard deviations. Crosses at the bottom mark batch sizes with which every run failed.
   """
   cells, sizes, labels = _cells(runs, results), _batch_sizes(runs), _labels(runs)
   figure = new_figure(8, 4.8)
@@ -103,7 +104,7 @@ def accuracy_plot(runs: Sequence[Run], results: Mapping[Run, Result]) -> Figure:
   axes.set_title(_caption(runs), color=INK, fontsize=10)
   curves = [_plot_curve(axes, number, len(labels), label, {size: cells[label, size] for size in sizes})
             for number, label in enumerate(labels)]
-  # In the order of the curves' ends, so that the eye finds them.
+  # In the order in which the curves end on the right, so that they are easy to find.
   shown = sorted(filter(None, curves), key=lambda curve: -curve.lines[0].get_ydata()[-1])
   if not shown:
     axes.text(0.5, 0.5, 'no run is done yet', transform=axes.transAxes, ha='center', va='center', color='#777777')

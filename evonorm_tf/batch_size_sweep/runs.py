@@ -1,4 +1,4 @@
-"""The runs of a sweep: a folder each, and in it the result, once the run has ended."""
+"""The runs of a sweep. Each has a folder, which receives the result when the run ends."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ class Run:
 
   Attributes:
     norm_act: the norm-act's label.
-    spec: what `get_norm_act` knows it by: a name or the path of a layer graph.
+    spec: the norm-act as `get_norm_act` takes it: a name or the path of a layer graph.
     batch_size: images a batch.
-    seed: of the training.
+    seed: the seed of the training.
   """
   norm_act: str
   spec: str
@@ -41,7 +41,7 @@ class Run:
 
   @property
   def folder(self) -> str:
-    """Where the run is kept, below the sweep's `model_dir`."""
+    """The folder of the run, relative to the sweep's `model_dir`."""
     return f'{self.norm_act}/batch_{self.batch_size}/seed_{self.seed}'
 
   def __str__(self) -> str:
@@ -50,13 +50,13 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """What has become of a run.
+  """The result of a run.
 
   Attributes:
     status: 'done', 'failed' or 'pending'.
-    metrics: those of `METRICS` that the training has returned; `accuracy` is a fraction. 'seconds' of a failed run too.
-    message: why it failed.
-    traceback: where it failed.
+    metrics: those of `METRICS` that the training has returned; `accuracy` is a fraction. A failed run has 'seconds'.
+    message: why the run failed.
+    traceback: where the run failed.
   """
   status: str = PENDING
   metrics: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -65,9 +65,10 @@ class Result:
 
 
 def label_norm_acts(norm_acts: Sequence[str]) -> dict[str, str]:
-  """Returns the norm-acts by label: the name itself, or the stem of a layer graph's file, numbered where it is taken.
+  """Returns the norm-acts by label: the name, or the stem of a layer graph's file with a number if it is taken.
 
-  Letters, digits, `-` and `_` are kept of a stem, so that it can name a folder. Known names are always taken.
+  Other characters of a stem than letters, digits, `-` and `_` become `_`, so that it can name a folder. The names of
+  known layers count as taken.
   """
   labels = {}
   for spec in map(str, norm_acts):
@@ -82,18 +83,18 @@ def label_norm_acts(norm_acts: Sequence[str]) -> dict[str, str]:
 
 
 def make_runs(labels: Mapping[str, str], batch_sizes: Sequence[int], seeds: Sequence[int]) -> list[Run]:
-  """All runs, in an order in which an unfinished sweep tells most: each seed's grid is whole before the next begins."""
+  """Returns all runs, seed by seed, so that an unfinished sweep has complete grids of as many seeds as possible."""
   return [Run(label, spec, batch_size, seed)
           for seed in seeds for batch_size in batch_sizes for label, spec in labels.items()]
 
 
 def execute(run: Run, train: Callable[..., Mapping[str, float]], model_dir: pathlib.Path) -> Result:
-  """Trains, or goes on with an interrupted training. Whatever goes wrong becomes the result.
+  """Trains, or resumes an interrupted training, and returns the result. Any error becomes part of the result.
 
   Args:
     run: the run.
-    train: the trainer, see `evonorm_tf.batch_size_sweep.sweep.run_sweep`.
-    model_dir: the sweep's.
+    train: the trainer; see `evonorm_tf.batch_size_sweep.sweep.run_sweep`.
+    model_dir: the folder of the sweep.
   """
   folder, start = model_dir / run.folder, time.monotonic()
   folder.mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,7 @@ def execute(run: Run, train: Callable[..., Mapping[str, float]], model_dir: path
 
 
 def _checked(metrics: Mapping[str, float]) -> dict[str, float]:
-  """The metrics that are kept, as floats."""
+  """Returns the metrics that are kept, as floats; ArgumentError for values that cannot be."""
   if not isinstance(metrics, Mapping) or 'accuracy' not in metrics:
     raise ArgumentError(f'`train` must return a dict with `accuracy`, received {metrics!r}.')
   kept = {name: float(metrics[name]) for name in METRICS if name in metrics}
@@ -123,13 +124,13 @@ def _checked(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def write_result(run: Run, result: Result, model_dir: pathlib.Path) -> None:
-  """Writes a result to the run's folder; when this returns it is on disk."""
+  """Writes a result to the run's folder; it is on disk when this function returns."""
   data = {**dataclasses.asdict(run), **dataclasses.asdict(result)}
   write_json(model_dir / run.folder / _RESULT_FILE, data, indent=2, end='\n')
 
 
 def read_result(run: Run, model_dir: pathlib.Path) -> Result:
-  """Reads a run's result, which is pending if there is none; raises ModelDirError for a file that is none."""
+  """Returns a run's result, a pending one if there is none; raises ModelDirError for a file that holds no result."""
   path = model_dir / run.folder / _RESULT_FILE
   if not path.exists():
     return Result()

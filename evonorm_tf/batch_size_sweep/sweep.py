@@ -1,7 +1,7 @@
-"""Accuracy against batch size: norm-acts × batch sizes × seeds (paper, figure of accuracy and images a worker).
+"""Sweeps of accuracy against batch size, over norm-acts × batch sizes × seeds (paper: figure over images per worker).
 
-A sweep has no state but its `model_dir`: the same call goes on where it stopped. Below it lies a folder for each run,
-with the run's result once it has ended; `sweep.json` holds the settings on which the results depend.
+The whole state of a sweep is its `model_dir`: the same call goes on where it stopped. The directory has a folder for
+each run, which receives the result when the run ends; `sweep.json` holds the settings on which the results depend.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ from evonorm_tf.batch_size_sweep.runs import Result
 from evonorm_tf.batch_size_sweep.runs import Run
 from evonorm_tf.batch_size_sweep.runs import write_result
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import EvoNormError
+from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
@@ -39,32 +41,34 @@ VERSION = 1
 _HEADER = 'sweep.json'
 
 
+@wrap_system_errors()
 def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_acts: Sequence[str],
               batch_sizes: Sequence[int], seeds: Sequence[int], settings: Callable[[], Mapping[str, str]] = dict,
               operative_config: Callable[[], str] = str) -> dict[Run, Result]:
-  """Runs a sweep, or goes on with it; the root of the configuration.
+  """Runs a sweep, or goes on with it; the root function of the configuration.
 
-  After each run `model_dir` holds `results.csv`, `results.md` and `accuracy_by_batch_size.png`, and for TensorBoard's
-  HParams a row a run. Failed runs are reported, and tried again by the next call. The grid may grow from call to call;
-  the reports are of the grid that is asked for.
+  After each run, `model_dir` holds `results.csv`, `results.md`, `accuracy_by_batch_size.png` and one row per run for
+  TensorBoard's HParams. Failed runs are reported, and tried again by the next call. The grid may change from call to
+  call; the reports show the present grid.
 
   Args:
-    model_dir: where all is kept.
+    model_dir: the folder of the sweep.
     train: called as `train(model_dir=..., mode='train_and_eval', norm_act=..., batch_size=..., seed=...)` for each run,
-      with a folder of its own. It goes on from the checkpoints there, scales its learning rate with the batch, and
-      returns a dict with `accuracy` (a fraction) and, if it likes, `top_5_accuracy`, `validation_loss` and `seconds`.
+      with a folder of its own. It resumes from the checkpoints there, scales its learning rate with the batch, and
+      returns a dict with `accuracy` (a fraction) and optionally `top_5_accuracy`, `validation_loss` and `seconds`.
     norm_acts: names of known layers, or paths of layer graphs (.json).
     batch_sizes: numbers of images, as `train` counts them.
-    seeds: one run each.
-    settings: returns what the results depend on beside the grid, by name.
-    operative_config: returns the configuration's text; it is written to `model_dir` and TensorBoard.
+    seeds: each cell of the grid has one run per seed.
+    settings: returns what else the results depend on, by name.
+    operative_config: returns the configuration as text, which is written to `model_dir` and TensorBoard.
 
   Returns:
     The results by run.
 
   Raises:
     ModelDirError: if `model_dir` holds results of other settings, or another process is running the sweep.
-    ValueError: for arguments that cannot work, before the first run.
+    ArgumentError: for arguments that cannot work, before the first run.
+    MachineError: if the results cannot be written.
   """
   _check_numbers('batch_sizes', batch_sizes, least=1)
   _check_numbers('seeds', seeds, least=0)
@@ -84,8 +88,9 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   return results
 
 
-def _run_all(runs, results, train, model_dir, operative_config) -> None:
-  """Makes the runs that are not done; puts each result on disk and into the reports before the next run begins."""
+def _run_all(runs: Sequence[Run], results: dict[Run, Result], train: Callable[..., Mapping[str, float]],
+             model_dir: pathlib.Path, operative_config: Callable[[], str]) -> None:
+  """Makes the runs that are not done, and writes each result and the reports before the next run begins."""
   hparams.write_experiment(model_dir, runs)
   sweep_report.write_report(model_dir, runs, results)
   config_is_written = False
@@ -97,7 +102,7 @@ def _run_all(runs, results, train, model_dir, operative_config) -> None:
     write_result(run, results[run], model_dir)
     progress.end(run)
     sweep_report.write_report(model_dir, runs, results)
-    if not config_is_written:  # it is not known before all has been used once
+    if not config_is_written:  # gin knows all of it only after the first run
       _write_config(model_dir, operative_config())
       config_is_written = True
 
@@ -108,7 +113,7 @@ def _check_numbers(name: str, numbers: Sequence[int], least: int) -> None:
     raise ArgumentError(f'`{name}` must be different integers from {least} on, at least one, received {numbers!r}.')
 
 
-def _check_train(train) -> None:
+def _check_train(train: Callable) -> None:
   arguments = ('model_dir', 'mode', 'norm_act', 'batch_size', 'seed')
   try:
     inspect.signature(train).bind_partial(**dict.fromkeys(arguments))
@@ -117,20 +122,20 @@ def _check_train(train) -> None:
 
 
 def _check_norm_acts(norm_acts: Sequence[str]) -> dict:
-  """Returns what each label stands for: the name, or the layer graph as JSON data."""
+  """Returns the layer of each label: its name, or the layer graph as JSON data."""
   if not isinstance(norm_acts, (list, tuple)) or not norm_acts or len(set(map(str, norm_acts))) < len(norm_acts):
     raise ArgumentError(f'`norm_acts` must be different names or paths, at least one, received {norm_acts!r}.')
   for spec in norm_acts:
     try:
       get_norm_act(spec)
-    except (ValueError, ImportError, RuntimeError) as e:
+    except EvoNormError as e:
       raise ArgumentError(f'`norm_acts` must be what get_norm_act takes, received {spec!r}: {e}') from e
   return {label: spec if spec in NORM_ACTS else LayerGraph.load(spec).to_dict()
           for label, spec in label_norm_acts(norm_acts).items()}
 
 
 def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None:
-  """Refuses settings that differ from those of runs already begun; else keeps them, and what the labels stand for."""
+  """Refuses settings that differ from those of earlier runs; otherwise writes them, and the layer of each label."""
   path = model_dir / _HEADER
   begun = {}
   if path.exists():
@@ -156,4 +161,5 @@ def _read_header(path: pathlib.Path) -> dict:
 def _write_config(model_dir: pathlib.Path, config: str) -> None:
   with replacing(model_dir / 'operative_config.gin') as path:
     path.write_text(config)
-  hparams.write_text(model_dir, 'operative_config', textwrap.indent(config, '    '))  # Markdown leaves it alone
+  indented = textwrap.indent(config, '    ')  # which Markdown leaves as it is
+  hparams.write_text(model_dir, 'operative_config', indented)

@@ -1,15 +1,20 @@
-"""Model Garden's classification task on our backbones and data, which goes on where it stopped.
+"""Model Garden's classification task on our backbones and data; a training resumes exactly.
 
-What Model Garden does: model, loss, metrics, a training step, evaluation, checkpoints. What is done here: data that
-begin at the restored step, and a validation in which each image counts alike.
+Model Garden supplies the model, the loss, the metrics and the training step. This module adds data that begin at the
+restored step, and an evaluation in which every image counts once.
 """
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import math
+from typing import Any
 
+from official.vision.configs import image_classification as configs
 from official.vision.tasks import image_classification
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.data.data_objects import ClassificationData
 from evonorm_tf.training.resumable import ResumableTask
 
 
@@ -18,19 +23,24 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
 
   Args:
     params: Model Garden's ImageClassificationTask configuration.
-    data: has `training_batches`, `evaluation_batches` and `validation_images`, as `classification_data.Cifar10`.
+    data: the images.
     seed: of the weights' initial values and the order and augmentation of the images.
     jit_compile: whether XLA compiles the training step.
+    **kwargs: arguments of Model Garden's task.
   """
 
-  def __init__(self, params, data, seed, jit_compile=False, **kwargs):
+  def __init__(self, params: configs.ImageClassificationTask, data: ClassificationData, seed: int,
+               jit_compile: bool = False, **kwargs):
     super().__init__(params, seed, jit_compile, **kwargs)
     self._data = data
 
   def skipped_records(self) -> int:
+    """Returns how many images this process could not read so far."""
     return self._data.skipped_records()
 
-  def build_inputs(self, params, input_context=None, first_step=0):
+  def build_inputs(self, params: configs.DataConfig, input_context: tf.distribute.InputContext | None = None,
+                   first_step: int = 0) -> tf.data.Dataset:
+    """Returns the training batches from a step on, or full batches of the evaluation's images."""
     if params.is_training:
       return self._data.training_batches(params.global_batch_size, self._seed, first_step, input_context)
     context = input_context or tf.distribute.InputContext()
@@ -40,13 +50,16 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
         context.get_per_replica_batch_size(params.global_batch_size),
         steps * context.num_replicas_in_sync // context.num_input_pipelines)
 
-  def build_metrics(self, training=True):
+  def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
+    """Returns Model Garden's metrics; those of an evaluation have the mean cross-entropy, too."""
     metrics = super().build_metrics(training)
     if not training:
       metrics.append(tf_keras.metrics.CategoricalCrossentropy('validation_loss', from_logits=True))
     return metrics
 
-  def validation_step(self, inputs, model, metrics=None):
+  def validation_step(self, inputs: tuple[tf.Tensor, tf.Tensor], model: tf_keras.Model,
+                      metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> Mapping[str, Any]:
+    """Updates the metrics with a batch; what fills it up has no weight."""
     images, labels = inputs
     is_image = labels != NO_IMAGE
     labels = tf.one_hot(labels, self.task_config.model.num_classes)
@@ -56,16 +69,16 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
     return {}
 
 
-NO_IMAGE = -1  # the label of what fills a batch up
+NO_IMAGE = -1  # the label of images that only fill a batch up
 
 
 def full_batches(batches: tf.data.Dataset, size: int, count: int) -> tf.data.Dataset:
-  """Fills up with images of zeros and the label `NO_IMAGE`.
+  """Fills batches up with images of zeros and the label `NO_IMAGE`.
 
   Args:
     batches: images `[n, height, width, channels]` with n at most `size`, and integer labels `[n]`.
-    size: of every batch.
-    count: the number of batches, at least that of `batches`.
+    size: the size of every batch that is returned.
+    count: the number of batches that are returned, at least that of `batches`.
   """
   image_spec, label_spec = batches.element_spec
 

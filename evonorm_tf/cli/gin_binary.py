@@ -1,14 +1,16 @@
-"""What the binaries share: flags, gin files, the call of a package's root function, and the end of a command.
+"""The main program of the binaries: flags, gin files, and the call of a package's root function.
 
-For binaries alone, since it defines flags and sets what TensorFlow takes from the environment. TensorFlow is imported
-no sooner than `run` is called, so that help and wrong flags are answered at once.
+For binaries alone, since it defines flags and sets environment variables that TensorFlow reads. TensorFlow is not
+imported before `run` is called, so that --help and wrong flags are answered at once.
 """
 
+from collections.abc import Callable
 import importlib
 import inspect
 import os
 import signal
 import sys
+from typing import Any
 
 from absl import flags
 from absl import logging
@@ -17,9 +19,12 @@ import gin
 from evonorm_tf.cli.interrupt_watch import EXIT_CODE
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
+from evonorm_tf.cli.user_errors import errors_as_messages
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import wrap_system_errors
+from evonorm_tf.former_names import present_binding
 
-# Baselines of tensorflow-addons need Keras 2, and TensorFlow's start-up messages help nobody.
+# Baselines of tensorflow-addons need Keras 2; TensorFlow's start-up messages would hide ours.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -31,56 +36,53 @@ flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to I
 
 
 def bindings() -> dict[str, str]:
-  """All bindings of the configuration as text, by name; macros too."""
+  """Returns all bindings of the configuration as text, by name, and its macros."""
   lines = gin.config_str(max_line_length=10 ** 4).replace('\\\n', '').splitlines()
   statements = (line.partition(' = ') for line in lines if not line.startswith('#'))
   return {name: value.strip() for name, equals, value in statements if equals}
 
 
-def run(root: str, cleans_up: bool = False, **arguments):
-  """Parses the configuration of the flags and calls the root function with it; exits on an error.
+def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
+  """Parses the configuration that the flags name and calls the root function with it; exits on an error.
 
-  Errors that a user can cause end the process with a message and exit code 1, and show their traceback with
-  --verbosity=1. A Ctrl-C ends it at once with exit code 130; the root has to bear that, as it has to bear being killed.
+  An `EvoNormError` ends the process with a message and exit code 1; see `errors_as_messages`. A Ctrl-C ends it at once
+  with exit code 130; the root function has to cope with that as with being killed.
 
   Args:
-    root: such as 'evonorm_tf.classification.trainer.run_classification'. It has the arguments `model_dir` and
-      `operative_config`: a function that returns the configuration as text.
-    cleans_up: whether the root ends in an orderly way when a Ctrl-C raises KeyboardInterrupt; a second one ends it.
-    **arguments: further ones of the root; they win over bindings.
+    root: the function's name, such as 'evonorm_tf.classification.trainer.run_classification'. It has the arguments
+      `model_dir` and `operative_config`, a function that returns the configuration as text.
+    cleans_up: whether the first Ctrl-C raises KeyboardInterrupt in the root, which then cleans up; a second one ends
+      the process at once.
+    **arguments: further arguments of the root; they win over bindings.
 
   Returns:
-    What the root returns.
+    The result of the root.
   """
   arguments |= {'model_dir': _MODEL_DIR.value, 'operative_config': gin.operative_config_str}
   with InterruptWatch(INTERRUPTED, first_raises=cleans_up):
     try:
-      return _configure(root, arguments)(**arguments)
-    except Exception as e:
-      if not isinstance(e, _users_errors()):
-        raise
-      logging.debug('The error came from here:', exc_info=True)
-      sys.exit(f'error: {_message(e, root)}')
+      with errors_as_messages():
+        return _configure(root, arguments)(**arguments)
     except KeyboardInterrupt:
       print(INTERRUPTED, file=sys.stderr)
-  # Whoever is impatient now gets the end that C has in store: Python is about to go.
+  # From here on Python shuts down. A further Ctrl-C ends the process by the operating system's default.
   signal.signal(signal.SIGINT, signal.SIG_DFL)
   sys.exit(EXIT_CODE)
 
 
-def _configure(root, arguments):
-  """Returns the root as gin's configurable; raises ConfigurationError unless all of it can be called."""
+def _configure(root: str, arguments: dict[str, Any]) -> Callable:
+  """Returns the root as gin's configurable; raises ConfigurationError unless it can be called."""
   try:
-    gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_BINDINGS.value)
-  except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: whatever it is, it tells of the gin file
+    gin.parse_config_files_and_bindings(_GIN_FILE.value, [present_binding(text) for text in _GIN_BINDINGS.value])
+  except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: gin has no error class of its own
     raise ConfigurationError(str(e)) from e
   module, _, name = root.rpartition('.')
-  with gin.unlock_config():  # Model Garden's modules add to it
+  with gin.unlock_config(), wrap_system_errors():  # unlocked, for Model Garden's modules add to the configuration
     function = getattr(importlib.import_module(module), name)
-  importlib.import_module('tensorflow').get_logger().setLevel('ERROR')  # it warns of retracing, but networks are many
+  importlib.import_module('tensorflow').get_logger().setLevel('ERROR')  # it warns of retracing; there are many networks
   try:
     configurable = gin.get_configurable(function)
-  except ValueError:  # a configuration of something else
+  except ValueError:  # the configuration does not mention the root
     configurable, bound = function, {}
   else:
     bound = _bound(function)
@@ -91,8 +93,8 @@ def _configure(root, arguments):
   return configurable
 
 
-def _bound(function) -> dict:
-  """Returns what is bound to a function's arguments; makes what they refer to, only to see whether that can be."""
+def _bound(function: Callable) -> dict[str, Any]:
+  """Returns the values bound to a function's arguments. Gin makes the objects among them, which may fail."""
   try:
     return gin.get_bindings(function)
   except Exception as e:  # as above
@@ -100,20 +102,4 @@ def _bound(function) -> dict:
 
 
 class ConfigurationError(ArgumentError):
-  """A configuration that cannot be parsed, or does not say all."""
-
-
-def _users_errors() -> tuple:
-  """Errors that tell of arguments, files, the machine or other hosts, and not of a mistake in this program."""
-  errors = ValueError, OSError, ImportError, FloatingPointError
-  tensorflow = sys.modules.get('tensorflow')
-  return errors + ((tensorflow.errors.OpError,) if tensorflow else ())
-
-
-def _message(error: Exception, root: str) -> str:
-  """The text of an error, without TensorFlow's traceback and the line in which gin says that it was in the root."""
-  text = str(error).partition(f"\n  In call to configurable '{root.rpartition('.')[-1]}' ")[0]
-  if not text.startswith('Graph execution error:'):
-    return text
-  lines = (line for line in text.splitlines()[1:] if line and not line.startswith(('  File "', 'Detected at node ')))
-  return '\n'.join(lines)
+  """A configuration cannot be parsed, or leaves a required argument out."""

@@ -1,36 +1,39 @@
-"""Ctrl-C that ends a command at once, whatever its main thread does.
+"""A watch that ends a command at once on Ctrl-C, whatever its main thread is doing.
 
-Python handles signals between two bytecodes of the main thread, which may be a minute of TensorFlow away. A thread of
-its own, woken by the byte that C's handler writes into a pipe, does not wait for that.
+Python handles signals between two bytecodes of the main thread, and in TensorFlow the next one may be a minute away. A
+thread that waits for the byte which Python's C handler writes into a pipe does not depend on the main thread.
 """
 
 import contextlib
 import os
 import signal
 import threading
+import types
+from typing import Self
 
 INTERRUPTED = 'Interrupted. The same command goes on where it stopped.'  # of commands that resume
-EXIT_CODE = 130  # what shells give a command that SIGINT ends
+EXIT_CODE = 130  # as shells report a command that SIGINT has ended
 _SHOW_CURSOR = '\x1b[?25h'  # a progress bar may have hidden it
 
 
 class InterruptWatch(contextlib.AbstractContextManager):
-  """While it is entered, a Ctrl-C prints a message and ends the process, without any cleaning up.
+  """A context in which a Ctrl-C prints a message and ends the process, without any cleaning up.
 
-  For programs that may be killed at any time. Who has to clean up asks for `first_raises`. Where SIGINT is ignored, as
-  in a script's background jobs, it stays so. Enter it in the main thread, the only one that may set handlers.
+  It is for programs that may be killed at any time; a program that has to clean up sets `first_raises`. Where SIGINT is
+  ignored, as in a script's background jobs, it stays ignored. Enter the context in the main thread, since only that may
+  set signal handlers.
 
   Args:
-    message: for standard error.
-    first_raises: whether the first Ctrl-C is handled as before, by Python a KeyboardInterrupt; from the second on the
-      process ends.
+    message: is written to standard error.
+    first_raises: whether the first Ctrl-C is left to the handler that was there before, by default Python's, which
+      raises KeyboardInterrupt; the second one ends the process.
   """
 
   def __init__(self, message: str, first_raises: bool = False):
     self._message = message
     self._raises = 1 if first_raises else 0
 
-  def __enter__(self):
+  def __enter__(self) -> Self:
     self._handler = signal.getsignal(signal.SIGINT)
     if not self._raises and self._handler is signal.default_int_handler:
       signal.signal(signal.SIGINT, lambda *_: None)  # with a handler the byte is written; there is nothing to raise
@@ -41,7 +44,8 @@ class InterruptWatch(contextlib.AbstractContextManager):
     self._thread.start()
     return self
 
-  def __exit__(self, *exception):
+  def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+               traceback: types.TracebackType | None) -> None:
     signal.set_wakeup_fd(self._previous)
     signal.signal(signal.SIGINT, self._handler)
     os.close(self._write)

@@ -1,5 +1,7 @@
 """The flags that the binaries of trainers share, and the call of their root function. For binaries alone."""
 
+from typing import Any
+
 from absl import flags
 
 from evonorm_tf.cli import gin_binary
@@ -13,8 +15,16 @@ _STRATEGY = flags.DEFINE_string(
 _TPU = flags.DEFINE_string('tpu', None, "The TPU's address, or local.")
 
 
-def run(root: str, **arguments):
-  """Calls a trainer's root by `experiment.run`, with mode and accelerators of the flags."""
+def run(root: str, **arguments: Any) -> Any:
+  """Calls a trainer's root function by `gin_binary.run`, with the mode and the accelerators that the flags name.
+
+  Args:
+    root: the function's name, such as 'gan.trainer.run_gan'.
+    **arguments: further arguments of the root; they win over bindings.
+
+  Returns:
+    The result of the root.
+  """
   hardware = {'strategy': _STRATEGY.value, 'tpu': _TPU.value}
   given = {name: value for name, value in hardware.items() if value is not None}
   return gin_binary.run(root, mode=_MODE.value, **given, **arguments)

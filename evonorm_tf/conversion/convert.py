@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.conversion import keras_internals
+from evonorm_tf.conversion import model_garden_blocks  # noqa: F401  # fills the registry
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.block_registry import is_assembly
 from evonorm_tf.conversion.block_registry import is_registered

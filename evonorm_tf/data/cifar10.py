@@ -1,14 +1,18 @@
-"""CIFAR-10 for the proxy tasks: loading, the validation split and input pipelines (paper section 4).
+"""CIFAR-10 for the search's proxy tasks, the classification trainer and the GAN trainer (paper section 4).
 
 The images come from TFDS: a class-balanced subset that is bundled with the package (drawn by `draw_cifar10_subset`),
-or the whole of CIFAR-10. Validation images are held out of the training images; the test split is for final
-results only. As in the paper, training reads random crops and flips and validation whole images. `downscale`
-departs from it: smaller images make a proxy task for a workstation.
+or the whole of CIFAR-10. `Cifar10` is the data object of the classification trainer; the search and `gan.data` use the
+functions of this module. A proxy task holds validation images out of the training images; the test split is for final
+results only. As in the paper, training reads random crops and flips, and validation whole images. `downscale` departs
+from the paper: smaller images make a proxy task for a workstation.
 """
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import pathlib
+import types
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -30,21 +34,21 @@ _SHUFFLE_ROUNDS = 16
 
 
 @functools.cache
-def load_split(split, data_dir=None):
-  """Reads a split of CIFAR-10 into memory, once a process.
+def load_split(split: str, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+  """Reads a split of CIFAR-10 into memory, once per process.
 
   Args:
     split: 'train' or 'test'.
     data_dir: None for the bundled subset (5,000 and 1,000 images), or the TFDS folder of the whole set (50,000 and
-      10,000). Where cifar10 is not prepared in that folder, TFDS downloads it there (162 MB); without a network TFDS
-      gives up after some minutes of retries.
+      10,000). If cifar10 is not prepared in that folder, TFDS downloads it there (162 MB); without a network TFDS gives
+      up after some minutes of retries.
 
   Returns:
     Read-only arrays in the order of the image ids: images, uint8 `[N, 32, 32, 3]`, and labels, int64 `[N]`.
 
   Raises:
-    ValueError: if the split is unknown or `data_dir` holds no CIFAR-10 and none can be downloaded.
-    ModuleNotFoundError: without tensorflow-datasets.
+    ArgumentError: if the split is unknown or `data_dir` holds no CIFAR-10 and none can be downloaded.
+    MissingDependencyError: without tensorflow-datasets.
   """
   if split not in ('train', 'test'):
     raise ArgumentError(f"`split` must be 'train' or 'test', received {split!r}.")
@@ -65,11 +69,11 @@ def load_split(split, data_dir=None):
   return images, labels
 
 
-def _read(tfds, builder, split):
+def _read(tfds: types.ModuleType, builder: Any, split: str) -> dict[str, np.ndarray]:
   return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False))
 
 
-def _read_full(tfds, split, data_dir):
+def _read_full(tfds: types.ModuleType, split: str, data_dir: str) -> dict[str, np.ndarray]:
   try:
     builder = tfds.builder('cifar10', data_dir=data_dir)
     builder.download_and_prepare()
@@ -81,8 +85,9 @@ def _read_full(tfds, split, data_dir):
         f'{type(e).__name__}: {e}. The default, data_dir=None, is the subset bundled with the package.') from e
 
 
-def train_validation_split(images, labels, validation_images, seed):
-  """Holds validation images out of the training images, as many of each class.
+def train_validation_split(images: np.ndarray, labels: np.ndarray, validation_images: int, seed: int
+                           ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+  """Holds validation images out of the training images, the same number of each class.
 
   Args:
     images: `[N, ...]`.
@@ -100,8 +105,8 @@ def train_validation_split(images, labels, validation_images, seed):
                         f'received {validation_images}.')
   per_class = validation_images // len(classes)
   if per_class >= counts.min():
-    raise ArgumentError(f'`validation_images` must leave training images of every class, received {validation_images}, '
-                        f'{per_class} a class, of which the smallest has {counts.min()}.')
+    raise ArgumentError('`validation_images` must leave training images of every class, received '
+                        f'{validation_images}, {per_class} a class, of which the smallest has {counts.min()}.')
   rng = np.random.default_rng(seed)
   held_out = np.zeros(len(labels), bool)
   for c in classes:
@@ -109,7 +114,7 @@ def train_validation_split(images, labels, validation_images, seed):
   return (images[~held_out], labels[~held_out]), (images[held_out], labels[held_out])
 
 
-def downscale(images, size):
+def downscale(images: np.ndarray, size: int) -> np.ndarray:
   """Averages uint8 images `[N, H, H, C]` over areas to `[N, size, size, C]`, rounded to uint8 (halves go up).
 
   Args:
@@ -129,16 +134,18 @@ def downscale(images, size):
   return ((total + area // 2) // area).astype(np.uint8)
 
 
-def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, input_context=None, scale=None):
-  """An infinite dataset of shuffled, randomly cropped and flipped training batches.
+def training_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.Tensor, batch_size: int, crop_size: int,
+                     seed: int, first_step: int = 0, input_context: tf.distribute.InputContext | None = None,
+                     scale: Callable[[tf.Tensor], tf.Tensor] | None = None) -> tf.data.Dataset:
+  """Returns an infinite dataset of shuffled, randomly cropped and flipped training batches.
 
   Global batches are a pure function of (seed, step): no global seed, thread, number of replicas or earlier call changes
   them. Every image comes once an epoch; a batch may span two epochs. Every window of an image and its mirror image are
   equally likely.
 
   Args:
-    images: uint8 `[N, H, W, 3]`, an array or a tensor. An array is copied at each call, a tensor is shared: who builds
-      many pipelines over the whole set converts it once.
+    images: uint8 `[N, H, W, 3]`, an array or a tensor. An array is copied at each call, a tensor is shared: to build
+      many pipelines over the whole set, convert it once.
     labels: integers `[N]`.
     batch_size: static, the global batch where a strategy distributes the dataset.
     crop_size: height and width of the crops in pixels, at most H and W.
@@ -146,7 +153,7 @@ def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, 
     first_step: the number of the first batch; to go on from a checkpoint, its step.
     input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after
       the other; None for the global batches.
-    scale: a function from uint8 pixels to what the network reads; default: `normalize`.
+    scale: a function from uint8 pixels to the input of the network; default: `normalize`.
 
   Returns:
     tf.data.Dataset of (float32 `[batch_size, crop_size, crop_size, 3]` of zero mean and unit variance over the
@@ -178,8 +185,8 @@ def training_batches(images, labels, batch_size, crop_size, seed, first_step=0, 
   return _without_tuning(numbers.map(batch)).prefetch(2)
 
 
-def pad(images, margin):
-  """Surrounds uint8 images `[N, H, W, 3]` by `margin` pixels of CIFAR-10's mean colour, from which to crop."""
+def pad(images: np.ndarray, margin: int) -> np.ndarray:
+  """Surrounds uint8 images `[N, H, W, 3]` by `margin` pixels of CIFAR-10's mean colour, to crop windows from them."""
   height, width = images.shape[1:3]
   padded = np.empty((len(images), height + 2 * margin, width + 2 * margin, 3), np.uint8)
   padded[:] = np.round(CHANNEL_MEANS)
@@ -187,8 +194,9 @@ def pad(images, margin):
   return padded
 
 
-def evaluation_batches(images, labels, batch_size, input_context=None):
-  """A dataset of whole images in order, normalized as in `training_batches`; the last batch may be smaller.
+def evaluation_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.Tensor, batch_size: int,
+                       input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+  """Returns a dataset of whole images in order, normalized as in `training_batches`; the last batch may be smaller.
 
   Args:
     images: uint8 `[N, H, W, 3]`, an array or a tensor.
@@ -208,8 +216,8 @@ def evaluation_batches(images, labels, batch_size, input_context=None):
 
 
 @tf.function(autograph=False)
-def normalize(images):
-  """Pixels `[..., 3]` of 0 to 255 as float32 of zero mean and unit variance over CIFAR-10's training images."""
+def normalize(images: tf.Tensor) -> tf.Tensor:
+  """Scales pixels `[..., 3]` of 0 to 255 to float32 of zero mean and unit variance over CIFAR-10's training images."""
   return (tf.cast(images, tf.float32) - CHANNEL_MEANS.astype(np.float32)) / CHANNEL_STDS.astype(np.float32)
 
 
@@ -225,7 +233,7 @@ def _training_batch(pixels, labels, windows, seed, number, image_size, batch_siz
   return crops, tf.gather(labels, images)
 
 
-def _shuffled_indices(seed, positions, images):
+def _shuffled_indices(seed: tf.Tensor, positions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
   """Returns the indices of the images at `positions` in one random permutation after the other."""
   epoch = positions // images
   # The raw op, because `tf.random.experimental.index_shuffle` fixes the rounds and cannot take a batch of seeds.
@@ -234,33 +242,33 @@ def _shuffled_indices(seed, positions, images):
       index=positions % images, seed=seeds, max_index=images - 1, rounds=_SHUFFLE_ROUNDS)
 
 
-def _draw(seed, first, size, count):
-  """Returns uniform integers `[size]` below `count` for the positions from `first` on; a draw knows only its position."""
+def _draw(seed: tf.Tensor, first: tf.Tensor, size: int, count: tf.Tensor) -> tf.Tensor:
+  """Returns uniform integers `[size]` below `count`; each is a function of its position, which begin at `first`."""
   key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=tf.stack([seed, 0]))
-  # Philox makes four integers of each value of its counter: the first is that of a position.
+  # Philox makes four integers of each value of its counter; a position uses the first of them.
   counter += tf.cast(tf.stack([first, 0]), tf.uint64)
   bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
       shape=[size, 4], key=key, counter=counter, alg=1, dtype=tf.uint32)[:, 0]
   return tf.cast(bits % tf.cast(count, tf.uint32), tf.int32)
 
 
-def _windows(height, width, size):
+def _windows(height: int, width: int, size: int) -> np.ndarray:
   """Returns the pixel numbers `[windows, size, size]` of all windows of an image, then of their mirror images."""
   pixel = np.arange(height * width).reshape(height, width)
   windows = np.lib.stride_tricks.sliding_window_view(pixel, (size, size)).reshape(-1, size, size)
   return np.concatenate([windows, windows[:, :, ::-1]])
 
 
-def _without_tuning(dataset):
-  """Switches off what costs more than these pipelines, a millisecond of work a batch, can gain by it."""
+def _without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+  """Switches off optimizations that cost more than pipelines with a millisecond of work per batch gain by them."""
   options = tf.data.Options()
   options.autotune.enabled = False
   options.experimental_optimization.apply_default_optimizations = False
   return dataset.with_options(options)
 
 
-def _check_images(images, labels, batch_size):
-  """Returns the images' height and width; ValueError for wrong shapes or sizes."""
+def _check_images(images: Any, labels: Any, batch_size: int) -> tuple[int, int]:
+  """Returns the images' height and width; ArgumentError for wrong shapes or sizes."""
   shape = tuple(images.shape)
   if len(shape) != 4 or shape[-1] != 3 or not shape[0]:
     raise ArgumentError(f'`images` must be [N, H, W, 3], received {list(shape)}.')
@@ -288,7 +296,7 @@ class Cifar10:
   class_names = LABEL_NAMES
 
   def check(self) -> None:
-    """Raises ValueError if the data cannot be read."""
+    """Raises ArgumentError if the data cannot be read."""
     if self.padding < 0:
       raise ArgumentError(f'`padding` must not be negative, received {self.padding}.')
     load_split('train', self.data_dir)
@@ -296,27 +304,31 @@ class Cifar10:
 
   @property
   def train_images(self) -> int:
+    """The number of training images."""
     return len(load_split('train', self.data_dir)[1])
 
   @property
   def validation_images(self) -> int:
+    """The number of test images, on which classifiers are evaluated."""
     return len(load_split('test', self.data_dir)[1])
 
   def skipped_records(self) -> int:
-    """Returns how many images could not be read so far: none, for all are in memory."""
+    """Returns how many images could not be read so far: none, since all are in memory."""
     return 0
 
-  def training_batches(self, batch_size: int, seed: int, first_step: int = 0, input_context=None) -> tf.data.Dataset:
-    """An infinite dataset; see `cifar10.training_batches`."""
+  def training_batches(self, batch_size: int, seed: int, first_step: int = 0,
+                       input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+    """Returns an infinite dataset; see `cifar10.training_batches`."""
     images, labels = load_split('train', self.data_dir)
     return training_batches(
         pad(images, self.padding), labels, batch_size, self.image_size, seed, first_step, input_context)
 
-  def evaluation_batches(self, batch_size: int, input_context=None) -> tf.data.Dataset:
-    """The test images, each once; see `cifar10.evaluation_batches`."""
+  def evaluation_batches(self, batch_size: int,
+                         input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+    """Returns the test images, each once; see `cifar10.evaluation_batches`."""
     return evaluation_batches(*load_split('test', self.data_dir), batch_size, input_context)
 
   def preprocess(self, image: tf.Tensor) -> tf.Tensor:
-    """uint8 `[h, w, 3]` of any size -> float32 `[32, 32, 3]`, as in evaluation; other sizes are resized by area."""
+    """Returns an image as in evaluation: uint8 `[h, w, 3]` -> float32 `[32, 32, 3]`; resizes other sizes by area."""
     size = [self.image_size, self.image_size]
     return normalize(tf.image.resize(image, size, method='area'))

@@ -6,8 +6,12 @@ DIR is a TFDS folder with cifar10 prepared. Images keep their ids and the bytes 
 The same seed gives the same images in the same order; the files may differ in the order of a record's fields.
 """
 
+from collections.abc import Iterator
+from collections.abc import Mapping
 import io
 import pathlib
+import types
+from typing import Any
 
 from absl import app
 from absl import flags
@@ -19,8 +23,8 @@ from evonorm_tf.data.tfds import import_tfds
 FLAGS = flags.FLAGS
 flags.DEFINE_string('data_dir', None, 'TFDS folder in which the whole of cifar10 is prepared.', required=True)
 flags.DEFINE_string('output', None, 'Folder that receives the subset as cifar10_subset/<version>.', required=True)
-flags.DEFINE_integer('train_images', 5000, 'Training images, as many of each class.', lower_bound=10)
-flags.DEFINE_integer('test_images', 1000, 'Test images, as many of each class.', lower_bound=10)
+flags.DEFINE_integer('train_images', 5000, 'Training images, the same number of each class.', lower_bound=10)
+flags.DEFINE_integer('test_images', 1000, 'Test images, the same number of each class.', lower_bound=10)
 flags.DEFINE_integer('seed', 0, 'The same seed draws the same images.')
 
 DESCRIPTION = (
@@ -34,8 +38,13 @@ CITATION = """@techreport{Krizhevsky09learningmultiple,
 }"""
 
 
-def subset_info(tfds, output):
-  """Returns the DatasetInfo of the subset: the features of cifar10 with the names of its labels."""
+def subset_info(tfds: types.ModuleType, output: str) -> Any:
+  """Returns the DatasetInfo of the subset: the features of cifar10 with the names of its labels.
+
+  Args:
+    tfds: the module tensorflow_datasets.
+    output: the folder that will hold the subset.
+  """
   directory = pathlib.Path(output) / cifar10.SUBSET_NAME / cifar10.SUBSET_VERSION
   directory.mkdir(parents=True, exist_ok=True)
   identity = tfds.core.dataset_info.DatasetIdentity(
@@ -51,19 +60,36 @@ def subset_info(tfds, output):
       homepage='https://www.cs.toronto.edu/~kriz/cifar.html', citation=CITATION)
 
 
-def draw_examples(tfds, builder, split, images, seed):
-  """Returns `images` examples of a split, as many of each class, in random order."""
+def draw_examples(tfds: types.ModuleType, builder: Any, split: str, images: int, seed: int
+                  ) -> Iterator[dict[str, Any]]:
+  """Yields examples of a split in random order, the same number of each class.
+
+  Args:
+    tfds: the module tensorflow_datasets.
+    builder: the DatasetBuilder of cifar10.
+    split: 'train' or 'test'.
+    images: how many examples there are.
+    seed: of the draws.
+  """
   undecoded = {'image': tfds.decode.SkipDecoding()}
   full = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False, decoders=undecoded))
   full = {key: values[np.argsort(full['id'])] for key, values in full.items()}
-  # The validation split's rule: as many of each class, by seed.
+  # By the rule of the validation split: the same number of each class, by seed.
   _, (indices, _) = cifar10.train_validation_split(np.arange(len(full['label'])), full['label'], images, seed)
   for i in np.random.default_rng(seed).permutation(indices):
     yield {'id': full['id'][i], 'image': io.BytesIO(full['image'][i]), 'label': full['label'][i]}
 
 
-def write_subset(tfds, builder, output, sizes, seed):
-  """Writes the subset under `output`; `sizes` gives the number of images of each split."""
+def write_subset(tfds: types.ModuleType, builder: Any, output: str, sizes: Mapping[str, int], seed: int) -> None:
+  """Writes the subset.
+
+  Args:
+    tfds: the module tensorflow_datasets.
+    builder: the DatasetBuilder of cifar10.
+    output: the folder that will hold the subset.
+    sizes: the number of images of each split.
+    seed: of the draws.
+  """
   writer = tfds.core.SequentialWriter(subset_info(tfds, output), max_examples_per_shard=max(sizes.values()))
   writer.initialize_splits(list(sizes))
   for split, images in sizes.items():
@@ -71,7 +97,8 @@ def write_subset(tfds, builder, output, sizes, seed):
   writer.close_all()
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
+  """Draws and writes the subset."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments {argv[1:]}.')
   tfds = import_tfds()

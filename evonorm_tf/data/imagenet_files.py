@@ -1,4 +1,4 @@
-"""Where ImageNet's records lie, in a TFDS folder or in TFRecords, what they hold, and what to do where they are not."""
+"""The files that hold ImageNet's records, from a TFDS folder or a glob, and advice where there are none."""
 
 import dataclasses
 import pathlib
@@ -27,8 +27,12 @@ class RecordFiles:
   label_key: str
   first_label: int
 
-  def decode(self, record, num_classes):
+  def decode(self, record: tf.Tensor, num_classes: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the JPEG and the label, int32 counted from 0, of a serialized tf.Example.
+
+    Args:
+      record: a serialized tf.Example, a string.
+      num_classes: labels are below it.
 
     Raises:
       tf.errors.InvalidArgumentError: if a feature is missing or the label out of range.
@@ -43,17 +47,17 @@ class RecordFiles:
       return example[self.image_key], tf.cast(label - self.first_label, tf.int32)
 
 
-def find_tfds(data_dir, split, images_field, images):
+def find_tfds(data_dir: str, split: str, images_field: str, images: int) -> RecordFiles:
   """Returns the `RecordFiles` of a split of TFDS's imagenet2012.
 
   Args:
     data_dir: the TFDS folder.
     split: 'train' or 'validation'.
-    images_field: what to call `images` in an error.
-    images: how many there must be.
+    images_field: the name of `images` in an error.
+    images: how many images there must be.
 
   Raises:
-    ValueError: if they are not there, as many and as TFRecords.
+    ArgumentError: unless that many images are there, as TFRecords.
   """
   tfds = import_tfds()
   try:
@@ -64,17 +68,18 @@ def find_tfds(data_dir, split, images_field, images):
     raise ArgumentError(_tfds_advice(data_dir, split, f'Reading it failed with {type(e).__name__}: {e}')) from e
   absent = [path for path in paths if not tf.io.gfile.exists(path)]
   if absent:
-    raise ArgumentError(_tfds_advice(data_dir, split, f"{len(absent)} of {len(paths)} files are missing: '{absent[0]}'."))
+    problem = f"{len(absent)} of {len(paths)} files are missing: '{absent[0]}'."
+    raise ArgumentError(_tfds_advice(data_dir, split, problem))
   if info.file_format != tfds.core.FileFormat.TFRECORD:
     raise ArgumentError(f"`data_dir` must hold imagenet2012 as tfrecord files, received '{data_dir}' with "
                         f'{info.file_format.value} files.')
   if split_info.num_examples != images:
-    raise ArgumentError(f'`{images_field}` must be {split_info.num_examples}, for so many are in '
+    raise ArgumentError(f'`{images_field}` must be {split_info.num_examples}, the number in '
                         f"'{data_dir}', received {images}.")
   return RecordFiles(paths, 'image', 'label', first_label=0)
 
 
-def _tfds_advice(data_dir, split, problem):
+def _tfds_advice(data_dir: str, split: str, problem: str) -> str:
   archives = ' and '.join(_ARCHIVES.values())
   return (
       f"`data_dir` must be a TFDS folder that holds the {split} split of imagenet2012, received '{data_dir}'. Looked "
@@ -84,20 +89,20 @@ def _tfds_advice(data_dir, split, problem):
       'which takes hours and another 160 GB.')
 
 
-def find_files(field, pattern, split, first_label, images_field, images):
+def find_files(field: str, pattern: str, split: str, first_label: int, images_field: str, images: int) -> RecordFiles:
   """Returns the `RecordFiles` that match a glob.
 
   Args:
-    field: what to call `pattern` in an error.
+    field: the name of `pattern` in an error.
     pattern: the glob.
     split: 'train' or 'validation'.
     first_label: the label of the first class in the files.
-    images_field: what to call `images` in an error.
-    images: how many there should be. The first file's records times the number of files must be from half to twice as
-      many; only reading everything would tell their exact number.
+    images_field: the name of `images` in an error.
+    images: how many images there should be. The first file's records times the number of files must be between half
+      and twice as many; their exact number could only be found by reading everything.
 
   Raises:
-    ValueError: if no file matches or the number of images cannot be right.
+    ArgumentError: if no file matches or the number of images cannot be right.
   """
   paths = tuple(sorted(tf.io.gfile.glob(pattern)))
   if not paths:
@@ -113,6 +118,6 @@ def find_files(field, pattern, split, first_label, images_field, images):
                         f'{type(e).__name__}: {e}') from e
   estimate = in_first * len(paths)
   if not estimate / 2 <= images <= estimate * 2:
-    raise ArgumentError(f"`{images_field}` must be the number of records in '{pattern}', received {images}: {len(paths)} "
-                        f'files, of which the first has {in_first} records, hold about {estimate}.')
+    raise ArgumentError(f"`{images_field}` must be the number of records in '{pattern}', received {images}: "
+                        f'{len(paths)} files, of which the first has {in_first} records, hold about {estimate}.')
   return RecordFiles(paths, 'image/encoded', 'image/class/label', first_label)

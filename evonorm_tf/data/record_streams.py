@@ -1,11 +1,14 @@
-"""Streams of records out of TFRecord files: their order, the way back into it, and what happens to unreadable ones.
+"""Streams of records from TFRecord files, which can be resumed at any position and skip unreadable records.
 
 Model Garden's input reader begins every run at a new random place and ends it at the first broken record. Here the
-order of the training records is a function of (seed, epoch), a run goes on at any position, and a record that cannot be
-read is skipped, counted and reported.
+order of the training records is a function of (seed, epoch), a run can begin at any position, and a record that cannot
+be read is skipped, counted and reported.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import threading
+from typing import NoReturn
 
 from absl import logging
 import tensorflow as tf
@@ -22,13 +25,13 @@ _skipped = 0
 _skipped_lock = threading.Lock()
 
 
-def skipped_records():
+def skipped_records() -> int:
   """Returns how many records of all streams this process has skipped because they could not be read."""
   return _skipped
 
 
-def shuffled_records(files, records, seed, first, buffer_size):
-  """An endless dataset of the training records, epoch after epoch.
+def shuffled_records(files: Sequence[str], records: int, seed: int, first: int, buffer_size: int) -> tf.data.Dataset:
+  """Returns an endless dataset of the training records, epoch after epoch.
 
   In each epoch the files come in a random order, 16 of them at a time, and their records pass through a shuffle buffer.
   The order is a function of (files, seed, epoch, buffer_size); no global seed, thread or earlier call changes it.
@@ -37,7 +40,7 @@ def shuffled_records(files, records, seed, first, buffer_size):
     files: names of TFRecord files.
     records: how many records the files hold.
     seed: an integer.
-    first: the position of the first record. Those of its epoch in front of it are read from the disk, not decoded.
+    first: the position of the first record. Earlier records of its epoch are read from the disk, but not decoded.
     buffer_size: serialized records in the shuffle buffer.
 
   Returns:
@@ -58,30 +61,39 @@ def shuffled_records(files, records, seed, first, buffer_size):
   return tf.data.Dataset.counter(first_epoch).flat_map(read_epoch)
 
 
-def ordered_records(files, records):
-  """A dataset of (position, serialized record), every record once in an order that never changes."""
+def ordered_records(files: Sequence[str], records: int) -> tf.data.Dataset:
+  """Returns a dataset of (position, serialized record), each record once in an order that never changes.
+
+  Args:
+    files: names of TFRecord files.
+    records: how many records the files hold.
+  """
   return _read(tf.constant(files), records).enumerate()
 
 
-def _read(files, records):
+def _read(files: tf.Tensor, records: int) -> tf.data.Dataset:
   """Returns a dataset of exactly `records` serialized records; those that the files lack are empty."""
-  # What stands behind the damage in a file is lost; TensorFlow cannot find the next record.
+  # Records after a damaged place in a file are lost; TensorFlow cannot find the next one.
   found = tf.data.Dataset.from_tensor_slices(files).interleave(
       lambda file: tf.data.TFRecordDataset(_openable(file), buffer_size=2**20).ignore_errors(), _FILES_AT_ONCE,
       _RECORDS_OF_A_FILE, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
   missing = tf.data.Dataset.from_tensors(_MISSING).repeat(records)
 
+  def refuse() -> NoReturn:
+    raise ArgumentError(f'the TFRecord files hold more than the {records} records that they should')
+
   def belongs(number, record):
     expected = number < records
-    message = f'the TFRecord files hold more than the {records} records that they should'
-    with tf.control_dependencies([tf.debugging.Assert(expected | (record == _MISSING), [message])]):
+    fits = expected | (record == _MISSING)
+    fits = tf.cond(fits, lambda: True, lambda: tf.numpy_function(refuse, [], tf.bool))
+    with tf.control_dependencies([fits]):
       return tf.identity(expected)
 
   return found.concatenate(missing).enumerate().take_while(belongs).map(lambda _, record: record)
 
 
-def _openable(file):
-  """Returns the name of a file that can be opened; with another one `ignore_errors` would try again for ever."""
+def _openable(file: tf.Tensor) -> tf.Tensor:
+  """Returns the name of a file, which can be opened: `ignore_errors` would try to open another one for ever."""
   def open_once(name):
     with tf.io.gfile.GFile(name.decode(), 'rb') as opened:
       opened.read(1)
@@ -90,18 +102,19 @@ def _openable(file):
   return tf.ensure_shape(tf.numpy_function(open_once, [file], tf.string), [])
 
 
-def examples(records, spares, decode, prepare, split):
-  """Makes examples of records in parallel; one that cannot be read is counted, and a spare one takes its place.
+def examples(records: tf.data.Dataset, spares: Sequence[bytes], decode: Callable, prepare: Callable, split: str
+             ) -> tf.data.Dataset:
+  """Makes examples of records in parallel; an unreadable record is counted, and a spare one takes its place.
 
-  Which spare one is a function of the position, so that what a batch holds depends neither on the step at which a run
-  began nor on the number of replicas.
+  The choice of the spare record is a function of the position, so that the content of a batch depends neither on the
+  step at which a run began nor on the number of replicas.
 
   Args:
     records: a dataset of (position, serialized record).
     spares: serialized records that can be read, strings `[N]`; see `readable_records`.
-    decode: (position, record) -> (image, label); any error of TensorFlow says that the record cannot be read.
-    prepare: (position, image) -> image; what happens to an image that has been read.
-    split: what the log calls the stream.
+    decode: (position, record) -> (image, label); any error of TensorFlow means that the record cannot be read.
+    prepare: (position, image) -> image; is applied to images that could be read.
+    split: the name of the stream in the log.
 
   Returns:
     tf.data.Dataset of (own, bool: False for a spare example; (image, label)), in the order of `records`. Iterating
@@ -136,8 +149,8 @@ def examples(records, spares, decode, prepare, split):
   return records.map(attempt, tf.data.AUTOTUNE, deterministic=True).scan((zeros[0], zeros[1]), count)
 
 
-def _report(split, seen, skipped, decode, position, record):
-  """Counts an unreadable record, the last of `seen`; raises ValueError if there are too many."""
+def _report(split: str, seen: int, skipped: int, decode: Callable, position: int, record: bytes) -> None:
+  """Counts an unreadable record, the last of `seen`; raises ArgumentError if there are too many."""
   global _skipped
   with _skipped_lock:
     _skipped += 1
@@ -150,7 +163,7 @@ def _report(split, seen, skipped, decode, position, record):
     logging.warning('%s', message)
 
 
-def _cause(decode, position, record):
+def _cause(decode: Callable, position: int, record: bytes) -> str:
   """Returns why `decode` fails."""
   if record == _MISSING:
     return 'the files hold fewer records than they should; a damaged file ends early.'
@@ -161,11 +174,16 @@ def _cause(decode, position, record):
   return 'no cause was found when decoding it again.'
 
 
-def readable_records(records, count, decode):
-  """Returns those of the first `count` records of a dataset of (position, record) that can be read, serialized.
+def readable_records(records: tf.data.Dataset, count: int, decode: Callable) -> list[bytes]:
+  """Returns the serialized records that can be read among the first ones of a dataset.
+
+  Args:
+    records: a dataset of (position, serialized record).
+    count: how many records are tried.
+    decode: as `examples` takes it.
 
   Raises:
-    ValueError: if there are none.
+    ArgumentError: if none can be read.
   """
   readable, cause = [], 'there are no records.'
   for position, record in records.take(count):

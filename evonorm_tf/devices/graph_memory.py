@@ -1,20 +1,19 @@
-"""What TensorFlow keeps of every traced graph for as long as the process lives, and how to let go of it."""
+"""Release of the memory that TensorFlow would keep for every traced graph as long as the process lives."""
 
 from collections.abc import Iterator
 import contextlib
 
-from tensorflow.python.framework import ops  # pylint: disable=g-direct-tensorflow-import
+from tensorflow.python.framework import ops
 
 
 @contextlib.contextmanager
 def released_gradients() -> Iterator[None]:
-  """At its end forgets the gradients of `tf.custom_gradient` that were registered within, and with them their graphs.
+  """A context; its end drops the gradients of `tf.custom_gradient` registered within it, and with them their graphs.
 
-  TensorFlow registers one for each call that it traces, and the gradient holds the whole graph: without this, one
-  training after the other in a process takes more and more memory. Graphs traced within must not be differentiated
-  after it.
+  TensorFlow registers a gradient for each call that it traces, and the gradient holds the whole graph: without this,
+  each training in a process would add to its memory. Graphs traced within must not be differentiated afterwards.
   """
-  gradients = ops.gradient_registry._registry  # pylint: disable=protected-access
+  gradients = ops.gradient_registry._registry  # noqa: SLF001 TensorFlow offers no way to unregister a gradient
   before = set(gradients)
   try:
     yield

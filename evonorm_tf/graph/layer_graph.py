@@ -17,7 +17,7 @@ from evonorm_tf.graph import primitives
 from evonorm_tf.output.markdown import one_line
 
 INITIAL_NODES = ('x', '0', 'v0', 'v1')
-FORMAT, VERSION = 'evonorm_tf.graph.layer_graph', 1
+FORMAT, VERSION = 'evonorm_tf.layer_graph', 1
 MAX_NODES = 1000  # a bound on files, far above the paper's 10 intermediate nodes
 
 

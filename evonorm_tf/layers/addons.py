@@ -17,6 +17,9 @@ import warnings
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import MissingDependencyError
+from evonorm_tf.errors import SetupError
+
 _LOCK = threading.Lock()
 _KERAS_2_MODULES = ('engine', 'engine.keras_tensor')  # imported by tensorflow-addons, and absent from Keras 3
 
@@ -39,7 +42,7 @@ def import_addons() -> types.ModuleType:
 def check_installed() -> None:
   """Raises ImportError, which says what to install, unless tensorflow-addons is installed."""
   if importlib.util.find_spec('tensorflow_addons') is None:
-    raise ImportError(
+    raise MissingDependencyError(
         'FRN-TLU needs tensorflow-addons, which is not installed. On Python 3.11 run `pip install '
         '"evonorm-tf[addons]"`; there is no release for Python 3.12 and later. '
         f'This is Python {sys.version.split()[0]}.')
@@ -48,7 +51,7 @@ def check_installed() -> None:
 def check_legacy_keras() -> None:
   """Raises RuntimeError, which says what to set, unless `tf.keras` is tf_keras."""
   if tf.keras.layers.Layer is not tf_keras.layers.Layer:
-    raise RuntimeError(
+    raise SetupError(
         'FRN-TLU needs tensorflow-addons, whose layers work only if `tf.keras` is tf_keras, and here it is Keras '
         f'{tf.keras.__version__}. Set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow is imported: '
         "in the shell, or as `os.environ['TF_USE_LEGACY_KERAS'] = '1'` at the top of the program.")

@@ -1,4 +1,4 @@
-"""A model directory: one process at a time, settings that stay, and files that are complete at any time."""
+"""Model directories: a lock for one process at a time, settings that must not change, and atomic writes of files."""
 
 from collections.abc import Iterator
 import contextlib
@@ -6,20 +6,22 @@ import fcntl
 import json
 import os
 import pathlib
+from typing import Any
 from typing import IO
 
 from evonorm_tf.errors import ArgumentError
 
 
 class ModelDirError(ArgumentError):
-  """A `model_dir` that cannot be used. The message names the file and what is wrong."""
+  """A `model_dir` cannot be used; the message names the file and what is wrong."""
 
 
 def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
-  """Keeps other processes off until the file is closed; they have to lock the same one.
+  """Keeps out other processes that lock the same file, until the file is closed.
 
   Args:
-    file: an open file of the directory. It must not be replaced meanwhile: the lock is the open file's, not the name's.
+    file: an open file of the directory. It must not be replaced meanwhile: the lock belongs to the file, not to its
+      name.
     work: what runs there, such as 'search'.
     argument: what the user calls the directory.
 
@@ -33,8 +35,8 @@ def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
                         f'{_own(argument)}.') from e
 
 
-def check_settings(path, there: dict, here: dict, work: str, argument: str = 'model_dir') -> None:
-  """Refuses to go on with other settings than those on disk.
+def check_settings(path: str | os.PathLike, there: dict, here: dict, work: str, argument: str = 'model_dir') -> None:
+  """Refuses to go on with settings other than those on disk.
 
   Args:
     path: the file that holds the settings, for the message.
@@ -48,8 +50,8 @@ def check_settings(path, there: dict, here: dict, work: str, argument: str = 'mo
   """
   differences = list(_differences(there, json.loads(json.dumps(here))))
   if differences:
-    told = '; '.join(differences).encode(errors='backslashreplace').decode()  # half a character cannot be printed
-    raise ModelDirError(f'{path} belongs to a {work} of another configuration: {told}. '
+    text = '; '.join(differences).encode(errors='backslashreplace').decode()  # a lone surrogate cannot be printed
+    raise ModelDirError(f'{path} belongs to a {work} of another configuration: {text}. '
                         f'Give this {work} {_own(argument)}.')
 
 
@@ -57,7 +59,7 @@ def _own(argument: str) -> str:
   return f'{"an" if argument[0] in "aeiou" else "a"} `{argument}` of its own'
 
 
-def _differences(there, here, path: str = '') -> Iterator[str]:
+def _differences(there: Any, here: Any, path: str = '') -> Iterator[str]:
   """Yields a text for every leaf in which two trees of JSON data differ."""
   if isinstance(there, dict) and isinstance(here, dict):
     for key in sorted(set(there) | set(here)):
@@ -67,8 +69,8 @@ def _differences(there, here, path: str = '') -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def replacing(path) -> Iterator[pathlib.Path]:
-  """Gives the path of a temporary file, which is on disk and replaces `path` in one step when it is written."""
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """Yields the path of a temporary file, which the caller writes; then it is synced to disk and replaces `path`."""
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.tmp')
   yield temporary
@@ -77,21 +79,21 @@ def replacing(path) -> Iterator[pathlib.Path]:
   sync(path.parent)  # the names in a folder are data of their own
 
 
-def write_json(path, data, indent: int | None = None, end: str = '') -> None:
-  """Writes JSON such that the file is complete whenever the process ends.
+def write_json(path: str | os.PathLike, data: Any, indent: int | None = None, end: str = '') -> None:
+  """Writes a JSON file that is complete whenever the process ends.
 
   Args:
-    path: of the file.
+    path: the file.
     data: JSON data.
     indent: as `json.dumps` takes it.
-    end: what follows the data: a line break where people read the file.
+    end: text after the data, such as a line break where people read the file.
   """
   with replacing(path) as temporary:
     temporary.write_text(json.dumps(data, indent=indent) + end, encoding='utf-8')
 
 
 def sync(path: pathlib.Path) -> None:
-  """Brings a file, or the names in a folder, to disk."""
+  """Flushes a file, or the names in a folder, to disk."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)

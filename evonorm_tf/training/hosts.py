@@ -1,8 +1,9 @@
-"""What several hosts that train one model share, and what only the first of them, the chief, does.
+"""Trainings on several hosts: which folder each of them saves to, and a check that they resume at the same step.
 
-The hosts run the same program and meet in collective operations; one that leaves out what the others do leaves them
-waiting. Saving is such an operation where a variable is averaged over replicas as it is read. So all hosts save at the
-same steps: the chief to `model_dir`, the others to memory. `model_dir` lies on a file system that all of them see.
+The hosts run the same program and meet in collective operations; if one host left an operation out, the others would
+wait for it. Saving is such an operation where a variable is averaged over replicas as it is read. So all hosts save at
+the same steps: the first of them, the chief, to `model_dir`, the others to memory. `model_dir` must be on a file system
+that all hosts share.
 """
 
 import os
@@ -15,10 +16,10 @@ _IN_MEMORY = 'ram://evonorm_tf'  # TensorFlow's own file system, gone with the p
 
 
 def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
-  """Returns the folder of this host's checkpoints: for others than the chief one in memory.
+  """Returns the folder of this host's checkpoints: `model_dir` for the chief, a folder in memory for the others.
 
-  It holds what decides where training goes on and when the next checkpoint is due, on the chief and on the others
-  alike: the newest checkpoint and the best results so far.
+  The folder in memory receives copies of the newest checkpoint and of the best results so far. They decide where
+  training goes on and when the next checkpoint is due, and have to be the same on all hosts.
   """
   if strategy.extended.should_checkpoint:
     return model_dir
@@ -34,8 +35,9 @@ def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
 
 
 def check_same_step(strategy: tf.distribute.Strategy, global_step: tf.Variable) -> None:
-  """Raises ValueError, on all hosts, unless their steps agree."""
+  """Raises ArgumentError on all hosts unless their steps agree."""
   replicas = strategy.run(lambda: tf.reshape(global_step, [1]))
   steps = sorted(set(strategy.gather(replicas, axis=0).numpy().tolist()))
   if len(steps) > 1:
-    raise ArgumentError(f'`model_dir` must be a folder that all hosts share, but their checkpoints are of steps {steps}.')
+    raise ArgumentError(
+        f'`model_dir` must be a folder that all hosts share, but their checkpoints are of steps {steps}.')

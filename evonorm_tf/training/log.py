@@ -1,35 +1,43 @@
-"""What a person sees of a training: a line with the time left, and in TensorBoard images, histograms and settings."""
+"""Console progress and TensorBoard summaries for a training run."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import time
+import types
+from typing import Any
+from typing import Self
 
+from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress
 from rich.progress import TextColumn
 import tensorflow as tf
+import tf_keras
 
 IMAGES = 16  # augmented images in TensorBoard
 
 
 class TrainingLog:
-  """An Orbit action behind each training loop and, as `evaluated`, behind each evaluation; a context of the training.
+  """An Orbit action after each training loop and, as `evaluated`, after each evaluation; a context around the training.
 
-  On a terminal that can move its cursor a bar stays in its place; elsewhere a line is printed from time to time.
+  A terminal that can move its cursor shows a progress bar; elsewhere a line is printed from time to time.
 
   Args:
-    steps: at which training ends.
+    steps: the step at which training ends.
     model: the model in training.
     global_step: the variable of the training step.
     writer: a tf.summary writer for histograms of γ and v1 of each norm-activation layer; None for no histograms.
-    console: a rich Console.
-    training: the figures of a loop by name, each with a format such as 'loss {:.3f}'.
-    evaluation: the same of an evaluation.
-    seconds_between_lines: where there is no bar.
+    console: where the progress is shown.
+    training: the figures of a training loop by name, each with a format such as 'loss {:.3f}'.
+    evaluation: the same for an evaluation.
+    seconds_between_lines: the least time between two lines where there is no bar.
     clock: a function that returns seconds.
   """
 
-  def __init__(self, steps, model, global_step, writer, console, training: Mapping[str, str],
-               evaluation: Mapping[str, str], seconds_between_lines=10., clock=time.monotonic):
+  def __init__(self, steps: int, model: tf_keras.Model, global_step: tf.Variable,
+               writer: tf.summary.SummaryWriter | None, console: Console, training: Mapping[str, str],
+               evaluation: Mapping[str, str], seconds_between_lines: float = 10.,
+               clock: Callable[[], float] = time.monotonic):
     self._steps = steps
     self._model = model
     self._global_step = global_step
@@ -43,7 +51,7 @@ class TrainingLog:
         TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} steps'),
         TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_interactive)
 
-  def __enter__(self):
+  def __enter__(self) -> Self:
     step = int(self._global_step.numpy())  # as restored
     self._task = self._progress.add_task('training', total=self._steps, completed=step, figures='')
     self._begin = step, self._clock()
@@ -52,13 +60,14 @@ class TrainingLog:
     self._progress.start()
     return self
 
-  def __exit__(self, *exception):
+  def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+               traceback: types.TracebackType | None) -> None:
     self._progress.stop()
 
-  def __call__(self, output) -> None:
+  def __call__(self, output: Mapping[str, Any]) -> None:
     """Shows the progress; `output` has `images_per_second` and the figures of the training."""
     step, now = int(self._global_step.numpy()), self._clock()
-    # As if it went on as since the end of the first loop: evaluations count, tracing does not.
+    # At the pace since the end of the first loop: evaluations count, tracing does not.
     seconds_left = (now - self._begin[1]) / (step - self._begin[0]) * (self._steps - step)
     if not self._has_traced:
       self._begin, self._has_traced = (step, now), True
@@ -73,12 +82,12 @@ class TrainingLog:
       with self._writer.as_default():
         write_histograms(self._model, step)
 
-  def evaluated(self, output) -> None:
-    """Shows the results of an evaluation, `output`, which has its figures."""
+  def evaluated(self, output: Mapping[str, Any]) -> None:
+    """Shows the figures of an evaluation; `output` holds its results."""
     self._print(f'step {int(self._global_step.numpy())}: {", ".join(_figures(output, self._evaluation))}')
 
   def _print(self, line: str) -> None:
-    self._console.print(line, highlight=False, soft_wrap=True)  # a file has no width at which to break it
+    self._console.print(line, highlight=False, soft_wrap=True)  # a file has no width at which to break lines
 
 
 def _figures(output: Mapping, formats: Mapping[str, str]) -> list[str]:
@@ -86,7 +95,7 @@ def _figures(output: Mapping, formats: Mapping[str, str]) -> list[str]:
 
 
 def _rate(images: float) -> str:
-  return f'{images:.1f}' if images < 10 else f'{images:,.0f}'  # detectors on a CPU take their time
+  return f'{images:.1f}' if images < 10 else f'{images:,.0f}'  # as of detectors on a CPU
 
 
 def _duration(seconds: float) -> str:
@@ -95,7 +104,7 @@ def _duration(seconds: float) -> str:
   return f'{hours}:{minutes:02}:{seconds:02}'
 
 
-def write_histograms(model, step: int) -> None:
+def write_histograms(model: tf_keras.Model, step: int) -> None:
   """Writes γ and v1 of every layer that has them to the default summary writer."""
   for variable in model.trainable_variables:
     name = variable.name.removesuffix(':0')

@@ -1,10 +1,15 @@
-"""A moving average of the weights, which evaluation and export read in place of the weights themselves."""
+"""A moving average of the weights, which evaluation and export use in place of the weights themselves."""
 
+from collections.abc import Sequence
+
+from official.core import config_definitions
 from official.modeling import optimization
 from official.modeling import performance
 from official.modeling.optimization import ema_optimizer
 import tensorflow as tf
 import tf_keras
+
+from evonorm_tf.errors import ArgumentError
 
 
 class MovingAverage(ema_optimizer.ExponentialMovingAverage):
@@ -13,8 +18,8 @@ class MovingAverage(ema_optimizer.ExponentialMovingAverage):
   Weights and averages are swapped bit by bit. Model Garden takes sums and differences, whose rounding would make
   training depend on when it is evaluated.
 
-  The average is brought up to date by `update`, behind the step of `inner`. So it lies around the optimizer that scales
-  the loss in float16, too, where Model Garden neither finds it nor can call it.
+  The average is brought up to date by `update`, after the step of `inner`. So it can also enclose the optimizer that
+  scales the loss in float16, where Model Garden neither finds nor can call it.
   """
 
   @property
@@ -34,22 +39,32 @@ class MovingAverage(ema_optimizer.ExponentialMovingAverage):
       average.assign(values[1])
 
   @property
-  def learning_rate(self):
+  def learning_rate(self) -> tf.Tensor | tf_keras.optimizers.schedules.LearningRateSchedule:
+    """That of `inner`."""
     return self._optimizer.learning_rate
 
-  def _create_all_weights(self, var_list):
-    self._optimizer._create_all_weights(var_list)
+  def _create_all_weights(self, var_list: Sequence[tf.Variable]) -> None:
+    self._optimizer._create_all_weights(var_list)  # noqa: SLF001 the method of Keras that this one overrides
 
 
-def make_optimizer(optimizer_config, runtime_config) -> tf_keras.optimizers.legacy.Optimizer:
-  """Returns Model Garden's optimizer of a configuration, in float16 with a scaled loss, and a `MovingAverage` outside.
+def make_optimizer(optimizer_config: optimization.OptimizationConfig, runtime_config: config_definitions.RuntimeConfig
+                   ) -> tf_keras.optimizers.Optimizer:
+  """Returns Model Garden's optimizer, with a scaled loss in float16, and enclosed in a `MovingAverage` if asked.
 
   Args:
-    optimizer_config: an OptimizationConfig.
-    runtime_config: a RuntimeConfig, which tells the precision.
+    optimizer_config: describes optimizer, learning rate and average.
+    runtime_config: has the precision.
+
+  Raises:
+    ArgumentError: if the optimizer refuses its options.
   """
   factory = optimization.OptimizerFactory(optimizer_config.replace(ema=None))
+  try:
+    optimizer = factory.build_optimizer(factory.build_learning_rate())
+  except (ValueError, TypeError) as e:  # of Keras
+    chosen = optimizer_config.optimizer
+    raise ArgumentError(f'`options` must be such that {chosen.type!r} can be made of them, received '
+                        f'{chosen.get().as_dict()}: {e}') from e
   optimizer = performance.configure_optimizer(
-      factory.build_optimizer(factory.build_learning_rate()),
-      use_float16=runtime_config.mixed_precision_dtype == 'float16', loss_scale=runtime_config.loss_scale)
+      optimizer, use_float16=runtime_config.mixed_precision_dtype == 'float16', loss_scale=runtime_config.loss_scale)
   return MovingAverage(optimizer, **optimizer_config.ema.as_dict()) if optimizer_config.ema else optimizer

@@ -1,11 +1,12 @@
-"""How a classifier is optimized: the optimizer, and a learning rate in epochs that scales with the batch.
+"""Settings of the optimizer, with a learning rate that scales with the batch and a schedule in epochs.
 
-Model Garden builds the optimizer and the schedule; here times in epochs become its times in steps, and the rate for 256
-images that for the batch (linear scaling: Goyal et al., Accurate, Large Minibatch SGD, 2017, arXiv 1706.02677).
+Model Garden builds the optimizer and the schedule. This module converts epochs to steps, and the rate for 256 images to
+that for the batch (linear scaling: Goyal et al., Accurate, Large Minibatch SGD, 2017, arXiv 1706.02677).
 """
 
 import dataclasses
 import math
+from typing import Any
 
 from official.modeling import optimization
 from official.modeling.optimization import optimizer_factory
@@ -16,7 +17,7 @@ from evonorm_tf.errors import ArgumentError
 
 REFERENCE_BATCH = 256  # images
 DECAYS = ('constant', 'cosine', 'stepwise', 'exponential')
-# Some of Model Garden's are not in its package, and a string stands for them.
+# Where the class of an optimizer is not installed, Model Garden has a string in its place.
 OPTIMIZERS = tuple(name for name, c in optimizer_factory.LEGACY_OPTIMIZERS_CLS.items() if isinstance(c, type))
 
 
@@ -25,23 +26,23 @@ class Optimization:
   """Settings of the optimizer and the learning rate.
 
   Attributes:
-    learning_rate: the rate at its height, for 256 images: that of a batch of b is learning_rate·b/256.
+    learning_rate: the highest rate, for 256 images; a batch of b images gets learning_rate·b/256.
     optimizer: Model Garden's name, one of `OPTIMIZERS`: 'sgd', 'rmsprop', 'adam', 'adamw', 'lamb', 'lars', ...
     options: the arguments of Model Garden's configuration of it, such as {'momentum': 0.9, 'nesterov': True}.
     decay: one of `DECAYS`. 'cosine' falls to 0 at the end.
     boundaries: epochs at which 'stepwise' multiplies the rate by `decay_rate`.
     decay_epochs: epochs after which 'exponential' multiplies it by `decay_rate`, in one step.
-    decay_rate: see above.
-    warmup_epochs: epochs of a linear rise from 0 to what the decay, which counts from the start, has come to by then.
-    ema_decay: decay of a moving average of the trainable weights, which evaluation, best/ and export then read; None
-      for no average. Not for optimizers of Keras's new kind (..._experimental, adafactor_keras).
+    decay_rate: the factor of 'stepwise' and 'exponential'.
+    warmup_epochs: epochs of a linear rise from 0 to the rate that the decay, which counts from the start, has by then.
+    ema_decay: decay of a moving average of the trainable weights, which evaluation, best/ and export then use; None
+      for no average. Not for Keras's new optimizers (..._experimental, adafactor_keras).
 
   Raises:
-    ValueError: for a rate or a time out of range, an unknown decay or optimizer, or an option that it does not have.
+    ArgumentError: for a rate or a time out of range, an unknown decay or optimizer, or an option it does not have.
   """
   learning_rate: float
   optimizer: str = 'sgd'
-  options: dict = dataclasses.field(default_factory=dict)
+  options: dict[str, Any] = dataclasses.field(default_factory=dict)
   decay: str = 'cosine'
   boundaries: tuple[float, ...] = ()
   decay_epochs: float = 2.4
@@ -73,10 +74,15 @@ class Optimization:
     self.config(REFERENCE_BATCH, steps_per_epoch=1., steps=math.ceil(self.warmup_epochs) + 1)
 
   def config(self, batch_size: int, steps_per_epoch: float, steps: int) -> optimization.OptimizationConfig:
-    """Returns Model Garden's configuration for a global batch of so many images and so many steps of training.
+    """Returns Model Garden's configuration.
+
+    Args:
+      batch_size: images of a global batch.
+      steps_per_epoch: training steps of an epoch.
+      steps: the length of the training.
 
     Raises:
-      ValueError: if a cosine has come to 0 when the warm-up ends.
+      ArgumentError: if a cosine decay has reached 0 when the warm-up ends.
     """
     rate = self.learning_rate * batch_size / REFERENCE_BATCH
     decay, schedule = self._schedule(rate, steps_per_epoch, steps)
@@ -86,7 +92,8 @@ class Optimization:
     warmup_steps = round(self.warmup_epochs * steps_per_epoch)
     if warmup_steps >= steps and self.decay == 'cosine':
       raise ArgumentError(f"`warmup_epochs` must be fewer than those of training for decay='cosine', received "
-                          f'{self.warmup_epochs}, which are {warmup_steps} of {steps} steps: the rate would always be 0.')
+                          f'{self.warmup_epochs}, which are {warmup_steps} of {steps} steps: the rate would always '
+                          'be 0.')
     if warmup_steps:
       config['warmup'] = {'type': 'linear', 'linear': {'warmup_steps': warmup_steps, 'warmup_learning_rate': 0.}}
     if self.ema_decay is not None:
@@ -99,10 +106,10 @@ class Optimization:
                           f'{e.args[0]}') from e
     return result
 
-  def _schedule(self, rate: float, steps_per_epoch: float, steps: int) -> tuple[str, dict]:
-    """The name and the arguments of Model Garden's schedule."""
+  def _schedule(self, rate: float, steps_per_epoch: float, steps: int) -> tuple[str, dict[str, Any]]:
+    """Returns the name and the arguments of Model Garden's schedule."""
     if self.decay == 'constant':
-      # Not Model Garden's constant: that one is restored from a checkpoint, whatever the configuration says.
+      # Not Model Garden's constant, which a checkpoint would restore whatever the configuration says.
       return 'cosine', {'initial_learning_rate': rate, 'decay_steps': steps, 'alpha': 1.}
     if self.decay == 'cosine':
       return 'cosine', {'initial_learning_rate': rate, 'decay_steps': steps}

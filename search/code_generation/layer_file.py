@@ -1,17 +1,26 @@
-"""A standalone Python file with one tf_keras layer: the text around the statements of a simplified layer graph.
+"""A standalone Python file with one tf_keras layer: the parts of `layer_template` that a layer graph needs.
 
 The layer computes what `evonorm_tf.GraphLayer` does with the same graph, and its arguments mean the same. It has only
-the weights, arguments and helpers that its equation needs.
+the weights, arguments and helpers that its equation needs, which follow from the names in its code: beginning with
+`build` and `call`, a method or function of the template is emitted if emitted code mentions it, and so is an argument
+of the layer.
 """
 
+import ast
+from collections.abc import Collection
+from collections.abc import Iterator
+import functools
+import inspect
+import itertools
+import re
 import textwrap
 
+import sympy
+import tf_keras
+
 from evonorm_tf.graph.layer_graph import LayerGraph
-from evonorm_tf.graph.primitives import BATCH
-from evonorm_tf.graph.primitives import EPSILON
-from evonorm_tf.graph.primitives import GROUP
-from evonorm_tf.graph.primitives import INSTANCE
-from evonorm_tf.graph.primitives import LAYER
+from search.code_generation import layer_template
+from search.code_generation.layer_template import LayerTemplate
 from search.code_generation.simplification import simplify
 from search.code_generation.statements import Statements
 from search.code_generation.statements import write_statements
@@ -19,8 +28,16 @@ from search.graphs import equation
 from search.graphs.equation import equation_text
 
 WIDTH = 120
-_NO_BREAK = '\0'  # a blank at which no line ends
-_LEGEND = (  # what stands in the equation -> what it means
+_OPTIONS = frozenset(inspect.signature(LayerTemplate).parameters) - {'kwargs'}
+_HEADER = '''"""A norm-activation layer that a search found, simplified and written as a Keras layer of its own.
+
+Written by `python -m search.compile_layer`. Needs TensorFlow and tf_keras only.
+"""
+
+import tensorflow as tf
+import tf_keras
+'''
+_LEGEND = (  # a sign in the equation -> its meaning
     ('s[', 's[I](t) is √(variance of t over the index set I + ε)'),
     ('√μ[', '√μ[I](t²) is √(mean of t² over the index set I + ε)'),
     (' μ[', 'μ[I](t) is the mean of t over the index set I'),
@@ -33,156 +50,8 @@ _LEGEND = (  # what stands in the equation -> what it means
 )
 _GUARD_NOTE = ('A divisor, and what a logarithm or root is taken of, has a magnitude of at least GUARD, its sign kept, '
                'unless it cannot be smaller.')
-
-_GUARD = f'''
-GUARD = {EPSILON:g}  # keeps values and gradients finite
-'''
-_GUARDED = '''
-def _guarded(t: tf.Tensor) -> tf.Tensor:
-  """sign(t)·max(|t|, GUARD), where zero counts as positive."""
-  return tf.where(t < 0., tf.minimum(t, -GUARD), tf.maximum(t, GUARD))
-'''
-_SIGNED = '''
-def _signed(function, t: tf.Tensor) -> tf.Tensor:
-  """sign(t)·function(max(|t|, GUARD)). At 0 the value and its gradient are 0."""
-  return tf.sign(t) * function(tf.maximum(tf.abs(t), GUARD))
-'''
-_ALIGNED = '''
-def _aligned(vector: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-  """[C] or a number as [1, ..., 1, C] or [1, ..., 1], of the rank of x."""
-  return tf.reshape(vector, [1] * (x.shape.rank - 1) + [-1])
-'''
-_VARIANCE = '''
-def _variance(t: tf.Tensor, mean) -> tf.Tensor:
-  """The biased variance over what the function `mean` averages over."""
-  return mean(tf.square(t - mean(t)))
-'''
-_INSTANCE_MEAN = '''
-def _instance_mean(t: tf.Tensor) -> tf.Tensor:
-  """The mean over all positions: [N, ..., C] -> [N, 1, ..., 1, C]."""
-  return t if t.shape.rank == 2 else tf.reduce_mean(t, range(1, t.shape.rank - 1), keepdims=True)
-'''
-_LAYER_MEAN = '''
-def _layer_mean(t: tf.Tensor) -> tf.Tensor:
-  """The mean over all positions and channels: [N, ..., C] -> [N, 1, ..., 1]."""
-  return tf.reduce_mean(t, range(1, t.shape.rank), keepdims=True)
-'''
-_GROUP_MEAN = '''
-  def _group_mean(self, t: tf.Tensor) -> tf.Tensor:
-    """The mean over all positions and a channel's group: [N, ..., C] -> [N, 1, ..., 1, C]."""
-    mean, channels = _instance_mean(t), t.shape[-1]
-    groups = next(g for g in range(min(self.groups, channels), 0, -1) if channels % g == 0)
-    by_group = tf.reduce_mean(tf.reshape(mean, [-1, groups, channels // groups]), -1)
-    return tf.reshape(tf.repeat(by_group, channels // groups, axis=-1), tf.shape(mean))
-'''
-_TRACKED = '''
-  def _tracked(self, batch_average, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
-    """Returns `batch_average(t)` in training, when `moving` follows it; else `moving`."""
-    def in_training():
-      average = tf.reshape(batch_average(t), moving.shape)
-      change = (1. - self.momentum) * (moving - tf.stop_gradient(average))
-      # Of a short last batch, tf.distribute gives some replicas no sample.
-      moving.assign_sub(change if self.synchronized else tf.where(tf.shape(t)[0] > 0, change, 0.))
-      return average
-
-    training = self.trainable and training
-    if tf.is_tensor(training):
-      average = tf.cond(tf.cast(training, tf.bool), in_training, lambda: tf.identity(moving))
-    else:
-      average = in_training() if training else tf.identity(moving)
-    return tf.reshape(average, [1] * (t.shape.rank - 1) + [-1])
-
-  def _batch_mean(self, t: tf.Tensor) -> tf.Tensor:
-    """The mean over batch and positions: [N, ..., C] -> [1, ..., 1, C]; 0 of an empty batch."""
-    total = tf.reduce_sum(_instance_mean(t), 0, keepdims=True)
-    count = tf.cast(tf.shape(t)[0], t.dtype)
-    replicas = tf.distribute.get_replica_context()
-    if self.synchronized and replicas is not None and replicas.num_replicas_in_sync > 1:
-      total, count = replicas.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
-    return tf.math.divide_no_nan(total, count)
-'''
-_BATCH_MEAN_SQUARE = '''
-  def _batch_mean_square(self, t: tf.Tensor) -> tf.Tensor:
-    return self._batch_mean(tf.square(t))
-'''
-_BATCH_VARIANCE = '''
-  def _batch_variance(self, t: tf.Tensor) -> tf.Tensor:
-    return _variance(t, self._batch_mean)
-'''
-
-
-class _Layer:
-  """The parts of the file that depend on the graph."""
-
-  def __init__(self, graph: LayerGraph, class_name: str):
-    self.equation, self.class_name = equation_text(graph), class_name
-    assignments = simplify(graph)
-    symbols = set().union(*(value.free_symbols for value in assignments.values()))
-    self.v0, self.v1 = equation.V0 in symbols, equation.V1 in symbols
-    self.statements: Statements = write_statements(assignments)
-    averages = self.statements.averages
-    self.has_batch = any(axes == BATCH for axes, _ in averages)
-    self.has_groups = any(axes == GROUP for axes, _ in averages)
-    self.has_epsilon = 'self.epsilon' in self.statements.code or bool(averages - {(a, 'mean') for a, _ in averages})
-    self.has_guard = any(word in self.statements.code for word in ('GUARD', '_guarded(', '_signed('))
-
-  @property
-  def options(self) -> dict[str, tuple[str, str]]:
-    """By name, the default and the description of the constructor's arguments."""
-    options = {}
-    if self.has_groups:
-      options['groups'] = '32', ('number of channel groups; where it does not divide C, the largest number below that '
-                                 'does')
-    if self.has_batch:
-      options['momentum'] = '0.9', 'decay of the moving averages'
-      options['synchronized'] = 'False', 'whether the batch is the global one, over all replicas of a strategy'
-    if self.has_epsilon:
-      options['epsilon'] = '1e-5', 'ε'
-    return options | {'center': ('True', 'whether to add β'), 'scale': ('True', 'whether to multiply by γ')}
-
-  @property
-  def checks(self) -> list[str]:
-    """Of the arguments."""
-    checks = []
-    if self.has_groups:
-      checks += ['if not isinstance(groups, int) or groups < 1:',
-                 "  raise ValueError(f'`groups` must be a positive integer, received {groups!r}.')"]
-    if self.has_batch:
-      checks += ['if not 0 <= momentum <= 1:',
-                 "  raise ValueError(f'`momentum` must lie in [0, 1], received {momentum}.')"]
-    if self.has_epsilon:
-      checks += [f'if not epsilon >= {EPSILON**2:g}:',
-                 f"  raise ValueError(f'`epsilon` must be at least {EPSILON**2:g}, received {{epsilon}}.')"]
-    return checks
-
-  @property
-  def weights(self) -> list[str]:
-    """Statements that make the weights."""
-    lines = ["self.gamma = self._add_vector('gamma', channels, 'ones') if self.scale else None",
-             "self.beta = self._add_vector('beta', channels, 'zeros') if self.center else None"]
-    lines += ["self.v0 = self._add_vector('v0', channels, 'zeros')"] * self.v0
-    lines += ["self.v1 = self._add_vector('v1', channels, 'ones')"] * self.v1
-    return lines + [f"self.{m.name} = self._add_moving_average('{m.name}', {'channels' if m.has_channels else '1'}, "
-                    f"'{m.initializer}')" for m in self.statements.moving_averages]
-
-  @property
-  def functions(self) -> list[str]:
-    """The module's functions that the layer calls."""
-    averages, code = self.statements.averages, self.statements.code
-    scopes = {axes for axes, _ in averages}
-    return [text for text, is_needed in (
-        (_GUARDED, '_guarded(' in code), (_SIGNED, '_signed(' in code), (_ALIGNED, '_aligned(' in code),
-        (_VARIANCE, any(average == 'variance' for _, average in averages)),
-        (_INSTANCE_MEAN, bool(scopes & {INSTANCE, GROUP, BATCH})), (_LAYER_MEAN, LAYER in scopes)) if is_needed]
-
-  @property
-  def methods(self) -> list[str]:
-    """The layer's methods that its `call` needs."""
-    averages = self.statements.averages
-    return [text for text, is_needed in (
-        (_GROUP_MEAN, self.has_groups), (_TRACKED, self.has_batch),
-        (_BATCH_MEAN_SQUARE, (BATCH, 'mean_square') in averages), (_BATCH_VARIANCE, (BATCH, 'variance') in averages))
-            if is_needed]
+_BATCH_NOTE = ('Averages over the batch are those of the batch in training; in inference, and where the layer is '
+               'frozen by `trainable=False`, moving averages stand in for them.')
 
 
 def write_layer(graph: LayerGraph, class_name: str) -> str:
@@ -190,108 +59,126 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
 
   Args:
     graph: the layer graph.
-    class_name: of the layer.
+    class_name: the name of the layer's class.
   """
-  layer = _Layer(graph, class_name)
-  guard = _GUARD if layer.has_guard else ''
-  functions = ''.join(f'\n{text}' for text in layer.functions)
-  return f'{_HEADER}{guard}{functions}\n\n{_class(layer)}'
+  assignments = simplify(graph)
+  symbols = set().union(*(value.free_symbols for value in assignments.values()))
+  statements = write_statements(assignments)
+  methods = dict(_methods())
+  methods['build'] = _fill(methods['build'], 'weights', _weights(symbols, statements))
+  methods['call'] = _fill(methods['call'], 'statements', statements.lines)
+  used = _names_used_by(methods['build'] + methods['call'])
+  for name in ('__init__', 'get_config'):
+    methods[name] = _without_options(methods[name], _OPTIONS - _options(used))
+  definitions = [code for name, code in _definitions().items() if name in used]
+  members = [code for name, code in methods.items() if f'self.{name}' in used or _is_public(name)]
+  return '\n'.join([
+      _HEADER, *definitions,
+      f"\n@tf_keras.utils.register_keras_serializable(package='found')\nclass {class_name}(tf_keras.layers.Layer):\n"
+      f'{_docstring(equation_text(graph), symbols, used)}\n', *members])
 
 
-_HEADER = '''"""A norm-activation layer that a search found, simplified and written as a Keras layer of its own.
-
-Written by `python -m search.compile_layer`. Needs TensorFlow and tf_keras only.
-"""
-
-import tensorflow as tf
-import tf_keras
-'''
-
-
-def _class(layer: _Layer) -> str:
-  options = layer.options
-  parameters = ', '.join(f'{name}={default}' for name, (default, _) in options.items())
-  signature = _wrapped(f'def __init__(self, {parameters}, **kwargs):', 2, 15)
-  stored = '\n'.join(f'    self.{name} = {name}' for name in options)
-  entries = ', '.join(f'{name!r}:{_NO_BREAK}self.{name}' for name in options)
-  config = _wrapped(f'return {{**super().get_config(), {entries}}}', 4, 12)
-  return f'''@tf_keras.utils.register_keras_serializable(package='found')
-class {layer.class_name}(tf_keras.layers.Layer):
-{_docstring(layer)}
-
-{signature}
-    super().__init__(**kwargs)
-{_indented(layer.checks)}{stored}
-    self.supports_masking = True
-
-  def build(self, input_shape):
-    shape = tf.TensorShape(input_shape)
-    if shape.rank is None or not 2 <= shape.rank <= 5 or shape[-1] is None:
-      raise ValueError(f'The input must be [N, ..., C] of rank 2 to 5 with C known, received shape {{shape}}.')
-    channels = shape[-1]
-{_indented(layer.weights)}    self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={{-1: channels}})
-    super().build(input_shape)
-
-  def call(self, inputs, training=None):
-    # Statistics in float16 or bfloat16 would lose most of their digits.
-    x = tf.cast(inputs, self._weight_dtype)
-{_indented(layer.statements.lines)}    if self.scale:
-      y *= self.gamma
-    if self.center:
-      y += self.beta
-    return tf.cast(y, self.compute_dtype)
-
-  def compute_output_shape(self, input_shape):
-    return tf.TensorShape(input_shape)
-
-  def get_config(self):
-{config}
-
-  @property
-  def _weight_dtype(self):
-    """float32 also where the layer computes in float16 or bfloat16; float64 where it does."""
-    return tf.float64 if self.dtype == 'float64' else tf.float32
-
-  def _add_vector(self, name: str, size: int, initializer: str, **options) -> tf.Variable:
-    return self.add_weight(name=name, shape=[size], dtype=self._weight_dtype, initializer=initializer,
-                           experimental_autocast=False, **options)
-{_ADD_MOVING_AVERAGE if layer.has_batch else ''}{''.join(layer.methods)}'''
+@functools.cache
+def _definitions() -> dict[str, str]:
+  """The source of the template's constants and functions, by name; of functions, an empty line in front of them."""
+  lines = inspect.getsource(layer_template).splitlines()
+  constants = {node.targets[0].id: f'{lines[node.lineno - 1]}\n'
+               for node in ast.parse('\n'.join(lines)).body if isinstance(node, ast.Assign)}
+  return constants | {name: f'\n{inspect.getsource(value)}' for name, value in vars(layer_template).items()
+                      if inspect.isfunction(value)}
 
 
-_ADD_MOVING_AVERAGE = '''
-  def _add_moving_average(self, name: str, size: int, initializer: str) -> tf.Variable:
-    """A weight that each replica updates for itself; saved as their mean."""
-    return self._add_vector(name, size, initializer, trainable=False, aggregation=tf.VariableAggregation.MEAN,
-                            synchronization=tf.VariableSynchronization.ON_READ)
-'''
+@functools.cache
+def _methods() -> dict[str, str]:
+  """The source of the template's methods and properties, inherited ones last, by name."""
+  bases = itertools.takewhile(lambda base: base is not tf_keras.layers.Layer, LayerTemplate.__mro__)
+  members = {}
+  for base in bases:
+    members = members | {name: value for name, value in vars(base).items() if name not in members}
+  functions = {name: value.fget if isinstance(value, property) else value for name, value in members.items()}
+  return {name: inspect.getsource(value) for name, value in functions.items() if inspect.isfunction(value)}
 
 
-def _docstring(layer: _Layer) -> str:
-  """The class's docstring: the equation, what its symbols mean, the arguments."""
-  equations = '\n'.join(_wrapped(line, 6, 10) for line in layer.equation.split('\n'))
-  symbols = ['x is the input', *(f'{v} is a vector over channels, from {start} on' for v, start, is_used in
-                                 (('v0', 0, layer.v0), ('v1', 1, layer.v1)) if is_used)]
-  symbols += [text for sign, text in _LEGEND if sign in f' {layer.equation.replace("(", "( ")}']
-  notes = ['where\n' + '\n'.join(_wrapped(f'- {symbol}', 2, 4) for symbol in symbols)]
-  notes += [_wrapped(_GUARD_NOTE, 2, 2)] * layer.has_guard
-  if layer.has_batch:
-    notes.append(_wrapped('Averages over the batch are those of the batch in training; in inference, and where the '
-                          'layer is frozen by `trainable=False`, moving averages stand in for them.', 2, 2))
-  arguments = [_wrapped(f'{name}: {text} (default {default}).', 4, 6)
-               for name, (default, text) in layer.options.items()]
-  arguments.append('    **kwargs: `name`, `dtype` and `trainable` of the Keras layer.')
-  return '\n\n'.join([
-      f'  """The norm-activation layer\n\n{equations}', '  ' + notes[0], *notes[1:], '  Args:\n' + '\n'.join(arguments),
-      "  Input: [N, ..., C] of rank 2 to 5, channels last, C known.\n"
-      "  Output: the input's shape, the layer's compute dtype.\n  \"\"\""])
+def _is_public(method: str) -> bool:
+  return method == '__init__' or not method.startswith('_')
 
 
-def _indented(lines: list[str]) -> str:
-  return ''.join(f'    {line}\n' for line in lines)
+def _names_used_by(code: str) -> set[str]:
+  """All names in a piece of code and in what it uses of the template; `self.name` for attributes of the layer."""
+  sources = _definitions() | {f'self.{name}': source for name, source in _methods().items()}
+  used, pending = set(), [code]
+  while pending:
+    new = _names(ast.parse(textwrap.dedent(pending.pop()))) - used
+    used |= new
+    pending += [sources[name] for name in new if name in sources]
+  return used
+
+
+def _names(tree: ast.AST) -> set[str]:
+  """The names in a syntax tree; `self.name` for attributes of the layer."""
+  nodes = list(ast.walk(tree))
+  return {node.id for node in nodes if isinstance(node, ast.Name)} | {
+      f'self.{node.attr}' for node in nodes
+      if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == 'self'}
+
+
+def _options(used: Collection[str]) -> set[str]:
+  """The arguments of the layer that these names need."""
+  return {option for option in _OPTIONS if f'self.{option}' in used}
+
+
+def _fill(method: str, mark: str, lines: list[str]) -> str:
+  """The method with other lines in place of the one that is marked GENERATED."""
+  code = ''.join(f'    {line}\n' for line in lines)
+  return re.sub(rf'^.*# GENERATED: {mark}\n', lambda _: code, method, flags=re.MULTILINE)
+
+
+def _without_options(method: str, options: Collection[str]) -> str:
+  """The method without the lines of parameters of these names, and of statements about them."""
+  function = ast.parse(textwrap.dedent(method)).body[0]
+  mentions = set(options) | {f'self.{option}' for option in options}
+  dropped = [a for a in function.args.args if a.arg in options] + [s for s in function.body if _names(s) & mentions]
+  numbers = {n for node in dropped for n in range(node.lineno, node.end_lineno + 1)}
+  return ''.join(line for n, line in enumerate(method.splitlines(keepends=True), 1) if n not in numbers)
+
+
+def _weights(symbols: Collection[sympy.Symbol], statements: Statements) -> list[str]:
+  """The statements that make the weights of the equation."""
+  vectors = (('v0', 'zeros', equation.V0), ('v1', 'ones', equation.V1))
+  return [f"self.{name} = self._add_vector('{name}', channels, '{initializer}')"
+          for name, initializer, symbol in vectors if symbol in symbols] + [
+              f"self.{m.name} = self._add_moving_average('{m.name}', {'channels' if m.has_channels else '1'}, "
+              f"'{m.initializer}')" for m in statements.moving_averages]
+
+
+def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str]) -> str:
+  """The class's docstring: the equation, what its symbols mean, and what applies of the template's docstring."""
+  meanings = [f'- {meaning}' for meaning in _meanings(text, symbols)]
+  notes = [_GUARD_NOTE] * ('GUARD' in used) + [_BATCH_NOTE] * ('self.momentum' in used)
+  _, arguments, shapes = inspect.getdoc(LayerTemplate).split('\n\n')
+  title, *described = arguments.split('\n')
+  described = [line for line in described if line.split(':')[0].strip() in {'**kwargs', *_options(used)}]
+  return textwrap.indent('\n\n'.join([
+      '"""The norm-activation layer',
+      '\n'.join(_wrapped(line, 4, 8) for line in text.split('\n')),
+      '\n'.join(['where', *(_wrapped(meaning, 0, 2) for meaning in meanings)]),
+      *(_wrapped(note, 0, 0) for note in notes),
+      '\n'.join([title, *described]),
+      f'{shapes}\n"""']), '  ')
+
+
+def _meanings(text: str, symbols: Collection[sympy.Symbol]) -> Iterator[str]:
+  """The meanings of what stands in the equation `text`."""
+  yield 'x is the input'
+  for name, start, symbol in (('v0', 0, equation.V0), ('v1', 1, equation.V1)):
+    if symbol in symbols:
+      yield f'{name} is a vector over channels, from {start} on'
+  for sign, meaning in _LEGEND:
+    if sign in f' {text.replace("(", "( ")}':
+      yield meaning
 
 
 def _wrapped(text: str, indent: int, further: int) -> str:
-  """The text in lines of at most `WIDTH`, the first indented by `indent`, the others by `further`."""
-  filled = textwrap.fill(text, WIDTH, initial_indent=' ' * indent, subsequent_indent=' ' * further,
-                         break_long_words=False, break_on_hyphens=False)
-  return filled.replace(_NO_BREAK, ' ')
+  """The text in lines that a docstring has room for, the first indented by `indent`, the others by `further`."""
+  return textwrap.fill(text, WIDTH - 2, initial_indent=' ' * indent, subsequent_indent=' ' * further,
+                       break_long_words=False, break_on_hyphens=False)

@@ -1,15 +1,15 @@
 """Simplification of a layer graph that keeps its values and gradients, in training and inference, guards included.
 
-The algebra is that of `equation`, an exact one of the real numbers, with these differences, which an equation leaves
-out:
+The algebra is that of `equation`, which is exact over the real numbers, except for these details, which an equation
+leaves out:
 
-- A divisor is t, with the guard of `primitives`, G(t) = sign(t)·max(|t|, EPSILON). Nothing is cancelled against G(t)
-  but G(t) itself. Where |t| ≥ EPSILON is certain, as of a standard deviation, G(t) = t.
-- A moment over the batch is a moving average in inference, also that of a constant. It stays.
-- A maximum keeps the order of its arguments: of equal ones the first gets the gradient. So max(0, v0·x) gives v0 none
-  as long as v0 = 0, and max(v0·x, 0) does.
+- A divisor t has the guard of `primitives`, G(t) = sign(t)·max(|t|, EPSILON). Only G(t) itself cancels G(t). Where
+  |t| ≥ EPSILON is certain, as for a standard deviation, G(t) = t.
+- A moment over the batch is a moving average in inference, even that of a constant, and is therefore kept.
+- A maximum keeps the order of its arguments, because the first of equal ones gets the gradient. So max(0, v0·x) gives
+  v0 no gradient as long as v0 = 0, and max(v0·x, 0) does.
 
-What overflows in the graph may be finite here.
+Values that overflow in the graph may be finite in the simplified form.
 """
 
 import sympy
@@ -24,7 +24,7 @@ from search.graphs.equation import is_negative
 from search.graphs.equation import is_nonnegative
 
 GUARD = sympy.Symbol('GUARD', positive=True)  # primitives.EPSILON; `EPSILON_SYMBOL` is the layer's argument `epsilon`
-_PART_SIZE = 80  # SymPy nodes of an expression: larger ones are named, for an expression is a tree and may explode
+_PART_SIZE = 80  # SymPy nodes: larger expressions get a name, because an expression is a tree and may explode
 
 
 class Guarded(equation.Opaque):
@@ -32,7 +32,8 @@ class Guarded(equation.Opaque):
   text, latex = 'G{}', 'G{}'
 
   @classmethod
-  def eval(cls, x):
+  def eval(cls, x: sympy.Expr) -> sympy.Expr | None:
+    """Returns the simplified form of G(x), or None to keep it."""
     if isinstance(x, cls) or _is_apart_from_zero(x) or _is_apart_from_zero(-x):
       return x
     if x.is_Rational:
@@ -44,12 +45,13 @@ class OrderedMaximum(equation.Opaque):
   text, latex = 'max{}', r'\max{}'
 
   @classmethod
-  def eval(cls, *args):
+  def eval(cls, *args: sympy.Expr) -> sympy.Expr | None:
+    """Returns the simplified form of the maximum, or None to keep it."""
     flat = (a for arg in args for a in (arg.args if isinstance(arg, cls) else (arg,)))
     distinct = list(dict.fromkeys(flat))
     if sympy.S.Zero in distinct:
-      # Where a term without negative values is 0, so is its gradient. It may stand for the 0 unless others, which
-      # the 0 keeps from the gradient, stand between them.
+      # Where a term without negative values is 0, so is its gradient. It can replace the 0 unless other terms, which
+      # the 0 keeps from getting the gradient, stand between the two.
       zero = distinct.index(0)
       if any(map(is_nonnegative, distinct[:zero] + distinct[zero + 1:zero + 2])):
         del distinct[zero]
@@ -102,14 +104,14 @@ def _is_apart_from_zero(expr: sympy.Expr) -> bool:
 
 
 def simplify(graph: LayerGraph) -> dict[sympy.Symbol, sympy.Expr]:
-  """Returns the simplified graph as assignments, in an order in which they can be computed.
+  """Returns a simplified layer graph as assignments, in an order in which they can be computed.
 
   Args:
     graph: the layer graph.
 
   Returns:
     The expressions by name, in terms of x, v0, v1, `EPSILON_SYMBOL`, `GUARD` and names. The last name is `equation.Y`.
-    Every moment has a name of its own and stands nowhere else; whatever occurs more than once has one too.
+    Every moment has a name of its own and appears only there, and so does every expression that occurs more than once.
   """
   named = {}  # name by moment
   assignments = {}
@@ -122,7 +124,7 @@ def simplify(graph: LayerGraph) -> dict[sympy.Symbol, sympy.Expr]:
 
 
 def _name_moments(expr: sympy.Expr, named: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:
-  """The expression with names in place of moments, inner ones first."""
+  """The expression with its moments replaced by names, inner ones first."""
   if not expr.args:
     return expr
   rebuilt = expr.func(*(_name_moments(a, named) for a in expr.args))
@@ -132,7 +134,7 @@ def _name_moments(expr: sympy.Expr, named: dict[sympy.Expr, sympy.Symbol]) -> sy
 
 
 def _inline_trivial(assignments: dict[sympy.Symbol, sympy.Expr]) -> dict[sympy.Symbol, sympy.Expr]:
-  """Puts names whose value is a constant, a multiple or a power of another name back where they came from."""
+  """Replaces names whose value is a constant, or a multiple or the reciprocal of another name, by that value."""
   trivial = {name: value for name, value in assignments.items() if name != equation.Y and _is_trivial(value)}
   for name, value in trivial.items():
     trivial[name] = value.xreplace(trivial)
@@ -145,7 +147,7 @@ def _is_trivial(value: sympy.Expr) -> bool:
 
 
 def _in_order(assignments: dict[sympy.Symbol, sympy.Expr]) -> dict[sympy.Symbol, sympy.Expr]:
-  """What y depends on, every name behind those that its value holds."""
+  """The assignments that y depends on, each after those of the names in its value."""
   ordered, pending = {}, [equation.Y]
   while pending:
     name = pending[-1]

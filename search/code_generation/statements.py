@@ -1,7 +1,7 @@
-"""The statements of a simplified layer graph: Python code that a Keras layer's `call` holds, with names that tell.
+"""The statements of a simplified layer graph: Python code for the `call` of a Keras layer, with descriptive names.
 
-Names follow from what is computed: `batch_deviation`, `gate`, `quotient`. The tensor `x` of shape [N, ..., C], and the
-layer as `self`, are there when the statements begin.
+Names say what is computed: `batch_deviation`, `gate`, `quotient`. The statements use the tensor `x` of shape
+[N, ..., C], the layer `self`, and the functions and methods of `layer_template`.
 """
 
 import collections
@@ -20,7 +20,9 @@ from search.graphs.equation import Moment
 
 WIDTH = 116  # characters of a statement; with its indentation, 120
 SCOPES = {BATCH: 'batch', LAYER: 'layer', INSTANCE: 'instance', GROUP: 'group'}
-# Class of moment -> its name, that of the average that it is a function of, and that of the average's moving average.
+# Index set other than the batch -> the function or method of `layer_template` that averages over it.
+_MEANS = {LAYER: '_layer_mean', INSTANCE: '_spatial_mean', GROUP: 'self._group_mean'}
+# Class of moment -> the names of the moment, of the average that it is a function of, and of that one's moving average.
 _MOMENTS = {
     simplification.Mean: ('mean', 'mean', 'moving_mean'),
     simplification.RootMeanSquare: ('root_mean_square', 'mean_square', 'moving_mean_square'),
@@ -43,12 +45,12 @@ _INTEGERS = 10**6  # larger ones are written as floats, which TensorFlow takes a
 
 @dataclasses.dataclass(frozen=True)
 class MovingAverage:
-  """A weight for inference.
+  """A weight that takes the place of an average over the batch in inference.
 
   Attributes:
-    name: of the layer's attribute.
+    name: the name of the layer's attribute.
     initializer: 'zeros' or 'ones'.
-    has_channels: whether it is a vector over channels, or of size 1.
+    has_channels: whether it is a vector over channels; otherwise it has size 1.
   """
   name: str
   initializer: str
@@ -61,23 +63,19 @@ class Statements:
 
   Attributes:
     lines: assignments, the last one to `y`, which has the shape of x.
-    moving_averages: of the moments over the batch.
-    averages: the moments' index sets and averages ('mean', 'mean_square', 'variance'), in pairs.
+    moving_averages: the moving averages of the moments over the batch.
+    averages: pairs of index set and average ('mean', 'mean_square', 'variance') of the moments.
   """
   lines: list[str]
   moving_averages: list[MovingAverage]
   averages: set[tuple[str, str]]
 
-  @property
-  def code(self) -> str:
-    return '\n'.join(self.lines)
-
 
 def write_statements(assignments: dict[sympy.Symbol, sympy.Expr]) -> Statements:
-  """Writes a simplified graph as code.
+  """Returns the code of a simplified layer graph.
 
   Args:
-    assignments: what `simplification.simplify` returns.
+    assignments: the graph, as `simplification.simplify` returns it.
   """
   writer = _Writer()
   for name, value in assignments.items():
@@ -86,7 +84,7 @@ def write_statements(assignments: dict[sympy.Symbol, sympy.Expr]) -> Statements:
 
 
 class _CodePrinter(equation.TextPrinter):
-  """Expressions as TensorFlow code; `names` gives that of symbols."""
+  """Prints expressions as TensorFlow code, with the given names of symbols."""
   minus, times, root = '-', ' * ', '{}**0.5'
 
   def __init__(self, names: dict[sympy.Symbol, str]):
@@ -94,7 +92,7 @@ class _CodePrinter(equation.TextPrinter):
     self._names = names
 
   def tensor(self, expr: sympy.Expr) -> str:
-    """Code of a tensor, where `doprint` may give a number, which TensorFlow takes beside a tensor only."""
+    """Returns code of a tensor; that of `doprint` may be a number, which TensorFlow takes only beside a tensor."""
     text = self.doprint(expr)
     return f'tf.constant({text}, x.dtype)' if is_number(expr) else text
 
@@ -126,25 +124,25 @@ class _CodePrinter(equation.TextPrinter):
 
 
 def is_number(expr: sympy.Expr) -> bool:
-  """Whether the expression's code is a Python number, not a tensor."""
+  """Returns whether the expression's code is a Python number, not a tensor."""
   return expr.free_symbols <= _CONSTANTS and not expr.has(sympy.Function)
 
 
 class _Writer:
-  """Writes statements one after the other."""
+  """Writes statements one after another."""
 
   def __init__(self):
     self._names = {equation.X: 'x', equation.V0: 'self.v0', equation.V1: 'self.v1',
                    equation.EPSILON_SYMBOL: 'self.epsilon', simplification.GUARD: 'GUARD'}
     self._printer = _CodePrinter(self._names)
     self._counts = collections.Counter()
-    # Whose values have x's shape; x's rank at least; more than one channel.
+    # The symbols whose values have the shape of x, at least the rank of x, and more than one channel.
     self._full, self._ranked = {equation.X}, {equation.X}
     self._channelled = {equation.X, equation.V0, equation.V1}
     self.statements = Statements([], [], set())
 
   def add(self, name: sympy.Symbol, value: sympy.Expr) -> None:
-    """Adds the statements of an assignment, and before them those of its parts, where a line would be too long."""
+    """Adds the statements of an assignment, after those of its parts where a line would be too long."""
     while len(self._longest_line(name, value)) > WIDTH:
       part = self._middle_part(value)
       if part is None:
@@ -156,7 +154,7 @@ class _Writer:
     write(name, value)
 
   def _middle_part(self, value: sympy.Expr) -> sympy.Expr | None:
-    """The part whose code is nearest to half of the value's; None if there is none."""
+    """The part whose code is closest to half the length of the value's; None if there is none."""
     inner = value.args[:1] if isinstance(value, Moment) else value.args
     parts = [p for arg in inner for p in sympy.preorder_traversal(arg)
              if p.args and not is_number(p) and not (p.is_Pow and p.exp.is_negative)]
@@ -164,7 +162,7 @@ class _Writer:
     return min(parts, key=lambda p: abs(len(self._printer.doprint(p)) - half), default=None)
 
   def _longest_line(self, name: sympy.Symbol, value: sympy.Expr) -> str:
-    """About the longest line that the assignment needs."""
+    """The longest line that the assignment needs, about."""
     if not isinstance(value, Moment):
       return f'{_name_of(value)}_99 = {self._value(name, value)}'
     axes, (kind, average, moving) = INDEX_SETS[value.args[1]], _MOMENTS[type(value)]
@@ -191,15 +189,16 @@ class _Writer:
     return code if argument.free_symbols & self._ranked else f'_aligned({code}, x)'
 
   def _add_moment(self, name: sympy.Symbol, moment: Moment) -> None:
-    """Adds the average of a moment, and then the moment, which unless it is the mean is a root of it."""
+    """Adds the average of a moment and then, unless that is the mean, the moment itself, which is its root."""
     axes = INDEX_SETS[moment.args[1]]
     scope, (kind, average, moving_name) = SCOPES[axes], _MOMENTS[type(moment)]
     has_channels = axes != LAYER and bool(moment.args[0].free_symbols & self._channelled)
     argument = self._argument(moment)
-    if len(self._longest_line(name, moment)) > WIDTH:  # though it has no parts that could stand alone
+    if len(self._longest_line(name, moment)) > WIDTH:  # although no part of it could have a line of its own
       argument = self._append('argument', argument)
     self.statements.averages.add((axes, average))
-    self._ranked.add(name)
+    if axes != BATCH:  # of an average over the batch the moving average has no other axes than that of the channels
+      self._ranked.add(name)
     if has_channels:
       self._channelled.add(name)
     if axes == BATCH:
@@ -214,31 +213,31 @@ class _Writer:
     self._names[name] = self._append(f'{scope}_{kind}', code)
 
   def _append(self, base: str, code: str) -> str:
-    """Appends a statement and returns the name that it gives to the value."""
+    """Appends a statement that assigns to a new name; returns the name."""
     name = self._number(base)
     self.statements.lines.append(f'{name} = {code}')
     return name
 
   def _number(self, base: str) -> str:
-    """The name, from its second use on with a number behind it."""
+    """The name, with a number appended from its second use on."""
     self._counts[base] += 1
     return base if self._counts[base] == 1 else f'{base}_{self._counts[base]}'
 
 
 def _average(axes: str, average: str, argument: str) -> str:
-  """Code of an average over another index set than the batch."""
-  mean = 'self._group_mean' if axes == GROUP else f'_{SCOPES[axes]}_mean'
+  """Code of an average over an index set other than the batch."""
+  mean = _MEANS[axes]
   return {'mean': f'{mean}({argument})', 'mean_square': f'{mean}(tf.square({argument}))',
           'variance': f'_variance({argument}, {mean})'}[average]
 
 
 def _batch_average(average: str, argument: str, moving: str) -> str:
-  """Code of an average over the batch, or its moving average."""
-  return f'self._tracked(self._batch_{average}, {argument}, self.{moving}, training)'
+  """Code of an average over the batch in training, which is its moving average in inference."""
+  return f'self._tracked_{average}({argument}, self.{moving}, training)'
 
 
 def _name_of(value: sympy.Expr) -> str:
-  """What a value that is no moment is called."""
+  """The name of a value that is not a moment."""
   if is_number(value):
     return 'constant'
   if value.is_Pow and value.exp == 2:

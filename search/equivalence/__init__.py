@@ -1,10 +1,12 @@
-"""Which layer graphs compute the same layer. No TensorFlow."""
+"""Equivalent layer graphs: those that compute the same layer, and an audit of how they are found. No TensorFlow."""
 
 from typing import TYPE_CHECKING
 
 from evonorm_tf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+  from search.equivalence.collision_audit import Audit as Audit
+  from search.equivalence.collision_audit import run_audit as run_audit
   from search.equivalence.equivalents import Equivalents as Equivalents
   from search.equivalence.equivalents import EVALUATE as EVALUATE
   from search.equivalence.equivalents import MODES as MODES
@@ -12,5 +14,6 @@ if TYPE_CHECKING:
   from search.equivalence.equivalents import REUSE as REUSE
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
+    'collision_audit': ('Audit', 'run_audit'),
     'equivalents': ('EVALUATE', 'MODES', 'REDRAW', 'REUSE', 'Equivalents'),
 })

@@ -1,11 +1,11 @@
 """The canonical form of a layer graph: one graph for all that a few exact rules show to be the same layer.
 
 Every rule keeps the layer to the last bit, in training, in inference and in its gradients: dead nodes go, equal nodes
-become one, signs move outwards, arguments of sums and products are ordered, and 0 and |·| vanish where they change
-nothing. So a rule of algebra that holds but for rounding (a/b/c), overflow (0·a) or the guards at 0 (a/−b) is none.
+become one, signs move outwards, the arguments of sums and products are ordered, and 0 and |·| vanish where they change
+nothing. Rules of algebra that fail by rounding (a/b/c), by overflow (0·a) or at the guards (a/−b) are not used.
 
-max is ordered only where neither argument depends on v0 or v1: of equal arguments the first gets the whole gradient, so
-that in max(0, v0·x) v0 stays at its initial 0, and in max(v0·x, 0) it learns.
+max is ordered only if neither argument depends on v0 or v1: the first of two equal arguments gets the whole gradient,
+so in max(0, v0·x) v0 stays at its initial 0, while in max(v0·x, 0) it learns.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class _Term:
   """An expression without its sign. Terms are equal if their digests are.
 
   Attributes:
-    digest: of the expression; it orders arguments whatever numbers the nodes have.
+    digest: of the expression; it orders arguments independently of the numbers of the nodes.
     primitive: its operation, or an initial node's name.
     axes: a moment's index set.
     arguments: its arguments, `_Signed`.
@@ -60,10 +60,11 @@ _ZERO = _INITIAL[INITIAL_NODES.index('0')]
 
 def canonical(graph: LayerGraph) -> LayerGraph:
   """Returns the canonical form, a graph that computes the same layer; that of x itself is x + 0."""
-  values = [_Signed(term) for term in _INITIAL]
+  values = dict(enumerate(map(_Signed, _INITIAL)))
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
-    values.append(_simplified(node, [values[i] for i in node.inputs]) if index in graph.live else None)
-  return _as_graph(values[-1])
+    if index in graph.live:
+      values[index] = _simplified(node, [values[i] for i in node.inputs])
+  return _as_graph(values[graph.output])
 
 
 def _simplified(node: Node, arguments: list[_Signed]) -> _Signed:
@@ -125,7 +126,8 @@ def _term(primitive: str, *arguments: _Signed, axes: str = '') -> _Signed:
 
 def _as_graph(output: _Signed) -> LayerGraph:
   """Writes the expression's nodes in the order in which its arguments need them."""
-  nodes, index_of = [], {_Signed(term): index for index, term in enumerate(_INITIAL)}
+  nodes: list[Node] = []
+  index_of = {_Signed(term): index for index, term in enumerate(_INITIAL)}
   if output in index_of:
     return LayerGraph((Node('add', (index_of[output], index_of[_Signed(_ZERO)])),))
   stack = [output]

@@ -1,8 +1,8 @@
-"""The collision audit: whether graphs that `equivalence` takes for the same layer really are, on fresh probes.
+"""The collision audit: checks on fresh probes that graphs merged by `equivalents` really are the same layer.
 
-A pair that disagrees is computed again in extended precision and from inputs that differ in the thirteenth digit: where
-a graph's own values then move by as much as the two were apart, they are rounding errors, as of the deviation of values
-that are all equal.
+A pair that disagrees is computed again in extended precision and from inputs that differ in the thirteenth digit. Where
+a graph's own values then move by as much as the two were apart, they are rounding errors, such as the deviation of
+values that are all equal.
 """
 
 from collections.abc import Callable
@@ -28,24 +28,24 @@ from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
 
-# Channels, groups and ε of the fresh probes, none those of the fingerprint but the layers' ε.
+# Channels, groups and ε of the fresh probes; they share only the layers' ε with the fingerprint's.
 _SETTINGS = (10, 3, EPSILON), (7, 2, EPSILON), (24, 32, EPSILON), (15, 6, EPSILON), (9, 5, .1), (16, 4, .02)
 _REPEATS = 12  # of the inputs with another thirteenth digit
 
 
 @dataclasses.dataclass
 class Audit:
-  """What an audit found.
+  """The result of an audit.
 
   Attributes:
-    draws: random graphs that were drawn.
-    graphs: those that were compared: N.
-    identical: graphs that equal an earlier one but for dead nodes.
-    same_form: graphs that only have the canonical form of an earlier one.
-    same_fingerprint: graphs that only have the fingerprint of an earlier one.
+    draws: the number of random graphs that were drawn.
+    graphs: the number of graphs that were compared.
+    identical: graphs that equal an earlier one except for dead nodes.
+    same_form: other graphs that have the canonical form of an earlier one.
+    same_fingerprint: other graphs that have the fingerprint of an earlier one.
     rounding: pairs whose difference on fresh probes was rounding.
     false_merges: pairs that are not the same function after all.
-    seconds: spent on finding equivalents; drawing, filtering and the comparison on fresh probes apart.
+    seconds: the time spent on finding equivalents, without drawing, filtering and the comparison on fresh probes.
   """
   draws: int = 0
   graphs: int = 0
@@ -58,12 +58,12 @@ class Audit:
 
   @property
   def pairs(self) -> int:
-    """The pairs of a graph and the first one of its class that were compared on fresh probes."""
+    """The number of pairs compared on fresh probes: a graph and the first of its class."""
     return self.same_form + self.same_fingerprint
 
   @property
   def classes(self) -> int:
-    """Distinct functions."""
+    """The number of distinct functions."""
     return self.graphs - self.identical - self.pairs
 
 
@@ -72,11 +72,17 @@ def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is
   """Draws random graphs, finds the equivalent ones, and compares each with the first one of its class.
 
   Args:
-    graphs: how many.
-    space: where they are drawn from.
-    seed: of the graphs and, together with others, of the fresh probes.
+    graphs: the number of graphs.
+    space: the search space that they are drawn from.
+    seed: of the graphs and of the fresh probes.
     is_filtered: whether only graphs that pass the static filter count, as in a search.
-    track: shows how far the graphs are.
+    track: wraps the numbers of the graphs, to show the progress.
+
+  Returns:
+    What was found.
+
+  Raises:
+    ArgumentError: if `graphs` is not positive.
   """
   if graphs < 1:
     raise ArgumentError(f'`graphs` must be at least 1, received {graphs}.')
@@ -110,7 +116,7 @@ def _draw(space: SearchSpace, rng: np.random.Generator, is_filtered: bool, audit
 
 
 def _compare(graph: LayerGraph, first: LayerGraph, fresh: tuple[Probe, ...], audit: Audit) -> None:
-  """Counts a pair. The graphs are compared as they are, so that the rules of the canonical form are on trial too."""
+  """Counts a pair. The graphs are compared as they are, so that the rules of the canonical form are tested too."""
   if canonical(graph) == canonical(first):
     audit.same_form += 1
   else:
@@ -130,10 +136,10 @@ def _fresh_fingerprint(graph: LayerGraph, fresh: tuple[Probe, ...]) -> Fingerpri
 
 
 def differ_beyond_rounding(a: LayerGraph, b: LayerGraph, probes: tuple[Probe, ...]) -> bool:
-  """Whether two graphs differ on the probes by more than the tolerance, where neither's values are rounding errors."""
+  """Returns whether two graphs differ on the probes by more than the tolerance, rounding errors of either left out."""
   rng = np.random.default_rng(0)
-  again = [[probe.extended() for probe in probes]]
-  again += [[probe.perturbed(rng) for probe in probes] for _ in range(_REPEATS)]
+  again = [tuple(probe.extended() for probe in probes)]
+  again += [tuple(probe.perturbed(rng) for probe in probes) for _ in range(_REPEATS)]
   first = [fingerprint(graph, probes) for graph in (a, b)]
   difference = np.abs(first[0].values - first[1].values)
   differs = difference > first[0].tolerance
@@ -144,7 +150,7 @@ def differ_beyond_rounding(a: LayerGraph, b: LayerGraph, probes: tuple[Probe, ..
 
 
 def audit_table(audit: Audit) -> Table:
-  """The audit's figures as a table for the terminal."""
+  """Returns the figures of an audit as a table for the terminal."""
   table = Table(title='Collision audit of the equivalence cache', title_style='bold', box=box.HORIZONTALS)
   table.add_column('graphs')
   table.add_column('', justify='right')

@@ -1,8 +1,9 @@
-"""Which earlier graph is the same layer, by canonical form and by fingerprint: so that a function is evaluated once.
+"""The equivalence cache: recognizes graphs of the same layer, so that each function is evaluated only once.
 
-Equal are layers that train alike and infer alike from any v0 and v1, up to the rounding of a float32 training. Not
-equal are layers that only agree at the initial v0 = 0 and v1 = 1, that differ in which moments have moving averages, or
-whose outputs differ by a factor that γ could take over: they train differently.
+Layers are equivalent if they train alike and infer alike from any v0 and v1, up to the rounding of a float32 training.
+Layers that only agree at the initial v0 = 0 and v1 = 1, that differ in which moments have moving averages, or whose
+outputs differ by a factor that γ could take over are not equivalent: they train differently. Most equivalent graphs
+have the same canonical form; the others are found by their fingerprints.
 """
 
 import collections
@@ -15,18 +16,19 @@ from search.equivalence.fingerprint import Fingerprint
 from search.equivalence.fingerprint import fingerprint
 from search.equivalence.fingerprint import RELATIVE
 
-# What a search does about a candidate that is equivalent to an earlier one.
+# What a search does with a candidate that is equivalent to an earlier one; see `search.evolution.run_search`.
 EVALUATE, REUSE, REDRAW = MODES = ('evaluate', 'reuse', 'redraw')
 
 _CELL = 100 * RELATIVE  # far wider than what rounding does to a sum of some logarithms
 
 
 class Equivalents:
-  """The graphs so far, one of each function, by a key such as a candidate's index."""
+  """The functions met so far, each with the key of its first graph, such as a candidate's index."""
 
-  def __init__(self):
-    self._keys = {}  # canonical form -> key, also of forms that a fingerprint has found equal to an earlier one
-    self._cells = collections.defaultdict(list)  # cell of the magnitude -> [(fingerprint, key)]
+  def __init__(self) -> None:
+    # By canonical form, including forms that a fingerprint has found equal to an earlier one.
+    self._keys: dict[LayerGraph, int] = {}
+    self._cells: dict[int, list[tuple[Fingerprint, int]]] = collections.defaultdict(list)  # by cell of the magnitude
 
   def find(self, graph: LayerGraph) -> int | None:
     """Returns the key of the graph that computes the same function, or None."""
@@ -39,7 +41,7 @@ class Equivalents:
     return self._keys[form]
 
   def add(self, graph: LayerGraph, key: int) -> None:
-    """Adds a graph that `find` knows no equivalent of."""
+    """Adds a graph for which `find` returns None."""
     form = canonical(graph)
     self._keys[form] = key
     found = _fingerprint(form)
@@ -54,7 +56,7 @@ class Equivalents:
     return None
 
 
-_fingerprint = functools.lru_cache(maxsize=1)(fingerprint)  # what was not found is then added
+_fingerprint = functools.lru_cache(maxsize=1)(fingerprint)  # a graph that was not found is added next
 
 
 def _cell(magnitude: float) -> int:

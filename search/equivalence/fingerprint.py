@@ -1,13 +1,13 @@
-"""The functional fingerprint of a layer graph: what its layer does on random probes, in float64 NumPy.
+"""The functional fingerprint of a layer graph: the values of its layer on random probes, in float64 NumPy.
 
-A probe is a short history of the layer, for all that training can tell apart must show:
+A probe is a short history of the layer, which must show every difference that matters in training:
 - the value and a directional derivative with respect to x, v0 and v1 where training begins, at v0 = 0 and v1 = 1;
-- the values in training on two batches, with other random v0 and v1 each, for these are trainable;
+- the values in training on two batches, each with other random v0 and v1, because these are trainable;
 - the value in inference after these batches, with the moving average that every moment over the batch has by then.
-The probes differ in distribution, groups and ε. Inputs have exact zeros, as a depthwise convolution of zeros gives;
-where the derivative is taken they have none, for there a subgradient at 0 that few positions meet is no difference.
+The probes differ in distribution, groups and ε. Inputs have exact zeros, as a depthwise convolution of zeros gives.
+They have none where the derivative is taken, because a subgradient at 0 that few positions meet makes no difference.
 
-Two fingerprints agree within a tolerance, so that no rounding to cells can split what rounding errors have moved.
+Two fingerprints agree within a tolerance: rounding to cells could separate values that rounding errors have moved.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ RELATIVE = 1e-8  # of each element: far above the rounding of float64, below tha
 ABSOLUTE = 1e-9  # of a tensor's median magnitude: where terms cancel, rounding is not small against the element
 ELEMENTS = 40  # kept of each tensor
 _WEIGHTS = .36, .24, .4  # in a moving average: of its initial value, of the first and of the second batch
-_LARGEST, _NAN = 1e290, 1e300  # stand for what is larger, and for what is not a number
+_LARGEST, _NAN = 1e290, 1e300  # stand for larger values, and for NaN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Probe:
 
   Attributes:
     groups: the number of channel groups.
-    epsilon: of the guards. At the layers' value random numbers hardly meet a guard; graphs that are equal whatever ε is
-      are equal where they do.
+    epsilon: of the guards. With the layers' own ε, random numbers hardly ever meet a guard; graphs that are equal for
+      any ε are equal there too.
     start: an input where training begins.
-    direction: along which the derivative there is taken.
-    batches: two training batches, each with v0 and v1 of its own.
+    direction: the direction of the derivative there.
+    batches: two training batches, each with its own v0 and v1.
     inference: the input of inference.
-    elements: which elements of the flattened tensors are kept.
+    elements: the indices of the elements of the flattened tensors that are kept.
   """
   groups: int
   epsilon: float
@@ -71,16 +71,17 @@ class Probe:
   elements: np.ndarray
 
   def extended(self) -> 'Probe':
-    """The same in extended precision."""
+    """Returns the same probe in extended precision."""
     return self._map(_Input.extended)
 
   def perturbed(self, rng: np.random.Generator) -> 'Probe':
-    """The same with other last digits of x; v0 and v1 stay where training begins."""
+    """Returns the same probe with other last digits of x; v0 and v1 stay where training begins."""
     return self._map(lambda given: given.perturbed(rng))
 
   def _map(self, change: Callable[[_Input], _Input]) -> 'Probe':
     return dataclasses.replace(self, start=change(self.start), direction=change(self.direction),
-                               batches=tuple(map(change, self.batches)), inference=change(self.inference))
+                               batches=(change(self.batches[0]), change(self.batches[1])),
+                               inference=change(self.inference))
 
 
 def _even(shape, rng):
@@ -90,18 +91,18 @@ def _even(shape, rng):
 
 
 def _uneven(shape, rng):
-  """Channels between 1e-4 and 10: small moments, to which ε matters, beside large ones."""
+  """Channels between 1e-4 and 10: small moments, for which ε matters, beside large ones."""
   return rng.normal(size=shape) * 10 ** rng.uniform(-4, 1, shape[-1])
 
 
 def _extreme(shape, rng):
-  """Elements between 1e-7 and 100, evenly in the logarithm: what is within a guard or saturates, beside what is not."""
+  """Elements between 1e-7 and 100, evenly in the logarithm: some within a guard, some that saturate, some between."""
   exponents = rng.permutation(np.linspace(-7, 2, math.prod(shape))).reshape(shape)
   return rng.choice((-1., 1.), shape) * 10 ** exponents
 
 
 def _sparse(shape, rng):
-  """Few elements that are far larger than the moments."""
+  """A few elements that are far larger than the moments."""
   return rng.normal(size=shape) * np.where(rng.random(shape) < .05, rng.uniform(3, 10), .05)
 
 
@@ -117,7 +118,15 @@ def _vector(values, channels, rng):
 
 def make_probe(channels: int, groups: int, epsilon: float, values: Callable[..., np.ndarray],
                rng: np.random.Generator) -> Probe:
-  """Draws a probe, where `values(shape, rng)` is one of `INPUTS`."""
+  """Draws a probe.
+
+  Args:
+    channels: the number of channels.
+    groups: the number of channel groups.
+    epsilon: of the guards.
+    values: draws inputs of a shape, one of `INPUTS`.
+    rng: all randomness.
+  """
   def draw(shape, zeros=.1):
     x = values((*shape, channels), rng)
     return _Input(x * (rng.random(x.shape) >= zeros), *(_vector(values, channels, rng) for _ in range(2)))
@@ -130,7 +139,12 @@ def make_probe(channels: int, groups: int, epsilon: float, values: Callable[...,
 
 
 def make_probes(seed: int | Sequence[int], settings: Sequence[tuple[int, int, float]] = SETTINGS) -> tuple[Probe, ...]:
-  """Draws a probe of each kind of input for each of the settings: channels, groups and ε."""
+  """Draws a probe of each kind of input for each of the settings.
+
+  Args:
+    seed: of all randomness.
+    settings: channels, groups and ε.
+  """
   rng = np.random.default_rng(seed)
   return tuple(make_probe(*setting, values, rng) for setting in settings for values in INPUTS)
 
@@ -140,28 +154,28 @@ PROBES = make_probes(0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fingerprint:
-  """What equivalent graphs share up to rounding.
+  """The values that equivalent graphs share up to rounding.
 
   Attributes:
     values: [tensors, elements], none infinite or NaN.
-    magnitude: logarithms of magnitudes, summed over the probes: where to look for fingerprints that agree.
+    magnitude: logarithms of magnitudes, summed over the probes; close to that of fingerprints that agree.
   """
   values: np.ndarray
   magnitude: float
 
   @property
   def tolerance(self) -> np.ndarray:
-    """How far the elements of an equal fingerprint may be from these."""
+    """The largest difference from the elements of an equal fingerprint: [tensors, elements]."""
     magnitudes = np.abs(self.values)
     return RELATIVE * magnitudes + ABSOLUTE * np.median(magnitudes, 1, keepdims=True)
 
   def agrees(self, other: 'Fingerprint') -> bool:
-    """Whether the two are equal within the tolerance."""
+    """Returns whether the two are equal within the tolerance."""
     return bool((np.abs(self.values - other.values) <= self.tolerance).all())
 
 
 def fingerprint(graph: LayerGraph, probes: tuple[Probe, ...] = PROBES) -> Fingerprint:
-  """Returns a graph's fingerprint; those of other probes cannot be compared with it."""
+  """Returns a graph's fingerprint, which can only be compared with fingerprints on the same probes."""
   graph = graph.without_dead_nodes()
   with np.errstate(all='ignore'):
     rows = np.stack([y for probe in probes for y in _history(graph, probe)])
@@ -173,7 +187,7 @@ def fingerprint(graph: LayerGraph, probes: tuple[Probe, ...] = PROBES) -> Finger
 
 
 def _history(graph: LayerGraph, probe: Probe) -> list[np.ndarray]:
-  """What the layer does in a probe: tensors, of which the probe's elements are kept."""
+  """The layer's values in a probe: of each tensor the probe's elements."""
   train = lambda index, node, arguments: _primitive(node, arguments, probe)
   start = _run(graph, probe.start.values, train)
   derivative = _run(graph, probe.direction.values, lambda index, node, tangents: tangent(
@@ -193,7 +207,7 @@ def _history(graph: LayerGraph, probe: Probe) -> list[np.ndarray]:
 
 def _run(graph: LayerGraph, initial: tuple[np.ndarray, ...],
          apply: Callable[[int, Node, list[np.ndarray]], np.ndarray]) -> list[np.ndarray]:
-  """The values of all nodes, where `apply` gives that of an intermediate one from those of its arguments."""
+  """The values of all nodes; `apply` returns that of an intermediate node from those of its arguments."""
   values = list(initial)
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
     values.append(apply(index, node, [values[i] for i in node.inputs]))
@@ -207,12 +221,12 @@ def _primitive(node: Node, arguments: list[np.ndarray], probe: Probe) -> np.ndar
   return primitive.numpy_form(*arguments, *moment_arguments, **guard)
 
 
-def _moving(node: Node, epsilon: float, *moments: np.ndarray) -> np.ndarray:
+def _moving(node: Node, epsilon: float, first: np.ndarray, second: np.ndarray) -> np.ndarray:
   """A moment over the batch in inference, from its values on the two batches.
 
-  Moving averages are kept of μ (from 0) and of the squares of the other moments (from 1), ε apart.
+  Moving averages are kept of μ (from 0) and of the squares of the other moments (from 1), without ε.
   """
-  initial, *weights = _WEIGHTS
+  initial, w1, w2 = _WEIGHTS
   if node.primitive == 'first_moment':
-    return sum(w * m for w, m in zip(weights, moments))
-  return np.sqrt(initial * (1. + epsilon) + sum(w * m * m for w, m in zip(weights, moments)))
+    return w1 * first + w2 * second
+  return np.sqrt(initial * (1. + epsilon) + (w1 * first * first + w2 * second * second))

@@ -1,7 +1,7 @@
 """Directional derivatives of the primitives in NumPy, with ties and guards as the layer's gradients have them.
 
-Where a function has no derivative, TensorFlow takes one: that of |t| at 0 is 0, max(a, b) at a = b is a's, and within a
-guard the derivative is 0. v0 starts at such a place, so that what it takes decides whether v0 ever learns.
+Where a function has no derivative, TensorFlow picks one: that of |t| at 0 is 0, that of max(a, b) at a = b is a's, and
+within a guard it is 0. v0 starts at such a point, so the choice decides whether v0 ever learns.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def _div(result, x, y, dx, dy, epsilon):
   return dx / divisor - _guarded(result * dy / divisor, y, epsilon)
 
 
-# By primitive: from the result, the arguments, their tangents and ε.
+# By primitive: functions of the result, the arguments, their tangents and ε.
 _ELEMENTWISE: dict[str, Callable[..., np.ndarray]] = {
     'add': lambda r, x, y, dx, dy, e: dx + dy,
     'mul': lambda r, x, y, dx, dy, e: x * dy + y * dx,
@@ -49,9 +49,9 @@ def tangent(node: Node, groups: int, epsilon: float, result: np.ndarray, argumen
     node: the node.
     groups: the number of channel groups.
     epsilon: of the guards.
-    result: the node's value, in training.
-    arguments: its arguments' values.
-    tangents: its arguments' derivatives along the direction.
+    result: the node's value in training, which broadcasts against [N, ..., C].
+    arguments: the values of its arguments.
+    tangents: the derivatives of its arguments along the direction.
   """
   if node.primitive in _ELEMENTWISE:
     return _ELEMENTWISE[node.primitive](result, *arguments, *tangents, epsilon)

@@ -1,4 +1,4 @@
-"""The networks of the proxy task: a family and its options, as plain data that a worker process can receive."""
+"""Descriptions of the proxy task's networks: a family and its options, plain data that can be sent to a worker."""
 
 from collections.abc import Callable
 import dataclasses
@@ -22,8 +22,11 @@ class Architecture:
   """One of the architectures that a candidate is trained in.
 
   Attributes:
-    family: one of `FAMILIES`; it names the architecture's scores too.
-    options: arguments of the family's builder, for instance `{'depth': 14, 'width_multiplier': 0.5}`.
+    family: one of `FAMILIES`; the architecture's scores have this name too.
+    options: arguments of the family's builder, for instance `{'depth': 14, 'width_multiplier': 0.5}` (default {}).
+
+  Raises:
+    ValueError: for an unknown family, or options that its builder does not take.
   """
   family: str
   options: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
@@ -37,5 +40,10 @@ class Architecture:
       raise ArgumentError(f'`options` of {self.family}: {e}.') from e
 
   def build(self, norm_act: Callable[..., tf_keras.layers.Layer], num_classes: int) -> tf_keras.Model:
-    """Returns a fresh network of this architecture, with `norm_act` in every place."""
+    """Returns a new network of this architecture.
+
+    Args:
+      norm_act: factory of the norm-activation layers, called once for each place.
+      num_classes: the number of classes.
+    """
     return FAMILIES[self.family](norm_act, num_classes=num_classes, **self.options)

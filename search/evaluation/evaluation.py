@@ -1,5 +1,6 @@
-"""From a norm-activation layer to its scores or the reason of its rejection, the cheapest test first (section 5)."""
+"""Evaluation of a norm-activation layer: its scores or why it was rejected, the cheapest test first (section 5)."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
@@ -25,28 +26,31 @@ from search.evaluation.rejection import StabilityTest
 from search.evaluation.reused_training import start_training
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
-from search.execution.interrupts import interrupted_at_once
+from search.execution.deferred_interrupts import interrupted_at_once
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
+from search.journal.outcomes import Rung
+from search.journal.record import Record
 
-# 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines; Keras's preamble.
+# Lines of a stack trace: 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines;
+# Keras's preamble.
 _TRACE = re.compile(r'.*:$|\s*File "|\s{5}|Exception encountered when calling ')
 
 
 @dataclasses.dataclass
 class Outcome:
-  """What an evaluation found. All accuracies are in [0, 1], by architecture.
+  """The outcome of an evaluation. All accuracies are in [0, 1], by the name of the architecture's family.
 
   Attributes:
-    outcome: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed'.
-    detail: where it was not accepted, the architecture and the reason.
-    screening: validation accuracies at the quality test, as far as it came.
-    gradient_norm: the largest of the stability test, None unless that was passed.
-    scores: validation accuracies after the whole training, or those that successive halving projects; empty unless
+    outcome: one of `search.journal.outcomes.OUTCOMES`.
+    detail: unless the layer was accepted, the architecture and the reason.
+    screening: validation accuracies at the quality test, as far as the evaluation came.
+    gradient_norm: the largest gradient norm of the stability test; None unless the layer passed it.
+    scores: validation accuracies after the whole training, or as successive halving projects them; empty unless
       accepted.
     test_scores: accuracies on the test images; empty unless asked for.
-    rungs: of successive halving, in order: 'steps', 'accuracies', the 'bar' that their mean was held against (None for
-      none), and whether the training 'stopped' there.
+    rungs: the rungs of successive halving in order, each with its 'steps', the 'accuracies' there, the 'bar' that their
+      mean had to reach (None for none), and whether the training 'stopped' there.
     seconds: time spent, by activity.
   """
   outcome: str = FAILED
@@ -55,25 +59,29 @@ class Outcome:
   gradient_norm: float | None = None
   scores: dict[str, float] = dataclasses.field(default_factory=dict)
   test_scores: dict[str, float] = dataclasses.field(default_factory=dict)
-  rungs: list[dict] = dataclasses.field(default_factory=list)
+  rungs: list[Rung] = dataclasses.field(default_factory=list)
   seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """How a candidate is evaluated: quality in each architecture, stability, then the rest of the training.
+  """The evaluation of a candidate: quality in each architecture, stability, then the rest of the training.
 
   Attributes:
     task: the proxy task.
-    quality: the quality test; None for none.
-    stability: the stability test; None for none.
-    halving: where the rest of the training may stop; None for nowhere, as in the paper.
-    bars: of each rung of `halving`, what earlier evaluations tell; see `informed_by`.
-    groups: the number of channel groups of the layers that have groups: thin networks want fewer than 32, for a group
-      of one channel makes a group moment an instance moment.
-    reuse: whether a process keeps the networks of layer graphs, 40 MB each, from candidate to candidate. The results
-      are the same up to rounding; a screening takes half the time.
-    test: whether to measure accuracy on the test images too. Never in a search, only for its final table.
+    quality: the quality test; None for none (default).
+    stability: the stability test; None for none (default).
+    groups: the number of channel groups of the layers that have groups (default 32). Thin networks need fewer, because
+      a group of one channel turns a group moment into an instance moment.
+    reuse: whether a process keeps the networks of layer graphs, 40 MB each, from candidate to candidate (default True).
+      The results are the same up to rounding; a screening takes half the time.
+    test: whether to measure accuracy on the test images too (default False). Never in a search, only for its final
+      table.
+    halving: the rungs at which the rest of the training may stop; None for none, as in the paper (default).
+    bars: the bar of each rung of `halving`, from earlier evaluations; see `informed_by`.
+
+  Raises:
+    ValueError: if a rung of `halving` does not come before the end of the training.
   """
   task: ProxyTask
   quality: QualityTest | None = None
@@ -89,23 +97,27 @@ class Evaluation:
       raise ArgumentError(f"`halving` must have its rungs before the task's {self.task.steps} steps, "
                           f'received {self.halving.rungs}.')
 
-  def informed_by(self, records: Sequence[Mapping]) -> 'Evaluation':
-    """Returns the evaluation that holds a candidate against a journal's records, if there is successive halving.
+  def informed_by(self, records: Sequence[Record]) -> 'Evaluation':
+    """Returns this evaluation with the bars of successive halving, if there is any, taken from a journal's records.
 
-    What it needs to know of them travels with it, to whatever process, and its outcome tells what that was.
+    The bars travel with it to other processes, and its outcomes repeat them.
     """
     return dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
 
   def check(self) -> None:
-    """Reads the data and builds each network once, so that a task that cannot work fails here, before a search."""
-    with interrupted_at_once():  # a first time, it may download
+    """Reads the data and builds each network once, so that a task that cannot work fails before a search begins."""
+    with interrupted_at_once():  # the first time, it may download
       self.task.training_batches()
     for architecture in self.task.architectures:
       self.task.build(architecture, get_norm_act('bn_relu'))
     tf_keras.backend.clear_session()
 
   def evaluate(self, spec: LayerGraph | str) -> Outcome:
-    """Evaluates a layer graph or a known layer's name. Whatever goes wrong with it becomes the outcome."""
+    """Evaluates a layer graph, or a known layer by its name.
+
+    Returns:
+      The outcome. It also says why a layer failed: whatever exception the layer causes is caught.
+    """
     outcome = Outcome()
     try:
       with timed(outcome.seconds, 'total'), released_gradients():
@@ -123,7 +135,7 @@ class Evaluation:
 
   def _norm_act(self, spec: LayerGraph | str) -> NormActFactory:
     # Statistics of the global batch, so that scores do not depend on the number of replicas. References are not
-    # compiled, as candidates are not: most of so short a training would be compilation.
+    # compiled, and neither are candidates: most of such a short training would be compilation.
     options = {'groups': self.groups, 'synchronized': self.task.strategy != 'one_device', 'jit_compile': False}
     factory = get_norm_act(spec)
     return get_norm_act(spec, **{k: v for k, v in options.items() if factory.leaves_open(k)})
@@ -156,7 +168,7 @@ class Evaluation:
     self.quality.check(outcome.screening[family])
 
   def _stops_at_a_rung(self, trainings: Mapping[str, Training], outcome: Outcome) -> bool:
-    """Trains from rung to rung; returns whether one stops the candidate, which then has its scores."""
+    """Trains from rung to rung; returns whether the candidate stops at one, with its projected scores."""
     rungs = self.halving.rungs if self.halving else ()
     for steps, bar in zip(rungs, self.bars or [Bar()] * len(rungs), strict=True):
       accuracies = {}
@@ -184,8 +196,8 @@ class Evaluation:
 
 
 @contextlib.contextmanager
-def _noting(family: str):
-  """Notes on whatever exception passes in which architecture it happened."""
+def _noting(family: str) -> Iterator[None]:
+  """Adds the architecture's name to any exception that leaves the context."""
   try:
     yield
   except Exception as e:
@@ -194,13 +206,14 @@ def _noting(family: str):
 
 
 def _describe(e: Exception) -> str:
-  """Where and why, in one line."""
-  line, kind = _telling_line(str(e))[:300], f'{type(e).__name__}: '
+  """The architecture and the reason, in one line."""
+  # An ArgumentError is a ValueError, and journals call it so.
+  line, kind = _first_reason(str(e))[:300], f'{(ValueError if type(e) is ArgumentError else type(e)).__name__}: '
   reason = line if isinstance(e, (Rejected, NonFiniteLoss)) or line.startswith(kind) else kind + line
   return ': '.join([*getattr(e, '__notes__', ()), reason])
 
 
-def _telling_line(message: str) -> str:
-  """The first line that is none of the stack traces which TensorFlow and Keras put before the reason."""
+def _first_reason(message: str) -> str:
+  """The first line that does not belong to the stack traces which TensorFlow and Keras put before the reason."""
   lines = [line for line in message.splitlines() if line.strip()] or ['no message']
   return next((line for line in lines if not _TRACE.match(line)), lines[0]).strip()

@@ -1,33 +1,82 @@
-"""Functions of TensorFlow whose callees are exchanged without tracing anew."""
+"""Traced functions of TensorFlow whose callees are exchanged without tracing anew.
+
+TensorFlow has no public interface to function definitions by name. This module rests on private ones as TensorFlow 2.20
+has them; `can_exchange_functions` finds out whether those of another version still do.
+"""
 
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
+import functools
+import gc
 import itertools
 import weakref
 
+from absl import logging
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.core.protobuf import rewriter_config_pb2
-from tensorflow.python.eager import context  # function definitions by name have no public interface
-from tensorflow.python.eager import execute
 
+try:
+  from tensorflow.python.eager import context
+  from tensorflow.python.eager import execute
+except ImportError:  # `can_exchange_functions` says so
+  context = execute = None
+
+TESTED_VERSION = '2.20'
 # Callees are inlined and what is computed twice is computed once; every other optimization takes longer than it saves
 # in the 200 steps of a small proxy task.
 _OPTIMIZERS = ('function', 'arithmetic', 'dependency')
 _numbers = itertools.count()
 
 
+@functools.cache
+def can_exchange_functions() -> bool:
+  """Returns whether this TensorFlow can exchange callees, by an exchange of its own; if not, warns once a process."""
+  try:
+    _check_exchange()
+  except Exception as e:  # whatever a change of private interfaces may raise
+    logging.warning(
+        'TensorFlow %s cannot exchange the callees of a traced function as %s could (%s: %s). Each candidate gets '
+        'networks of its own: the results are the same, a screening takes twice as long.',
+        tf.__version__, TESTED_VERSION, type(e).__name__, e)
+    return False
+  return True
+
+
+def _check_exchange() -> None:
+  """Exchanges x² for −x in a function of one variable, calls it, and lets go of it; raises if that does not work."""
+  spec, variable = tf.TensorSpec([]), tf.Variable(1.)
+  square, negative = (tf.function(f, autograph=False).get_concrete_function(spec) for f in (tf.square, tf.negative))
+
+  @functools.partial(tf.function, autograph=False)
+  def add(x):
+    return variable.assign_add(tf.raw_ops.PartitionedCall(args=[x], Tout=[tf.float32], f=square)[0])
+
+  slot = square.name.decode()
+  exchanged = ExchangeableFunction(add.get_concrete_function(spec), [slot]).exchange({slot: negative.name.decode()})
+  found, name = float(exchanged(tf.constant(3.))), exchanged.name
+  del exchanged
+  gc.collect()
+  if found != -2.:
+    raise ArithmeticError(f'a function gave {found} instead of -2')
+  if context.context().has_function(name):
+    raise MemoryError(f'the function {name} cannot be removed')
+
+
 class ExchangeableFunction:
   """A traced function in which functions that it calls, directly or not, can be exchanged.
 
   Args:
-    function: the traced function, of one output.
-    slots: the names of the functions that will be exchanged.
+    function: the traced function, with one output.
+    slots: the names of the functions that will be exchanged; those that it does not call are left out.
+
+  Attributes:
+    slots: the names of the functions that it calls and that can be exchanged.
   """
 
-  def __init__(self, function, slots: Collection[str]):
+  def __init__(self, function: tf.types.experimental.ConcreteFunction, slots: Collection[str]):
     self._function = function  # keeps alive whatever it calls
     self._name = function.name.decode()
     definitions = {f.signature.name: f for f in function.graph.as_graph_def().library.function}
@@ -36,7 +85,7 @@ class ExchangeableFunction:
     self.slots = {c.name for f in self._callers for c in _callees(f)} & set(slots)
 
   def exchange(self, names: Mapping[str, str]) -> 'ExchangedFunction':
-    """Returns the function that calls `names[slot]` where this one calls a slot; for as long as those exist."""
+    """Returns the function that calls `names[slot]` where this one calls a slot; valid as long as those exist."""
     suffix = f'_exchanged_{next(_numbers)}'
     names = {**names, **{f.signature.name: f.signature.name + suffix for f in self._callers}}
     for definition in self._callers:
@@ -51,18 +100,28 @@ class ExchangeableFunction:
 
 
 class ExchangedFunction:
-  """What `ExchangeableFunction.exchange` returns: called as the traced function is; gone when it is collected."""
+  """A traced function with other callees; TensorFlow forgets it when this object is collected.
+
+  Args:
+    name: the function's name.
+    added: the names of all functions that were added to TensorFlow for it.
+    captured_inputs: the captured inputs of the traced function.
+
+  Attributes:
+    name: the function's name.
+  """
 
   def __init__(self, name: str, added: list[str], captured_inputs: list[tf.Tensor]):
-    self._name = name
+    self.name = name
     self._captured_inputs = captured_inputs
     self._config = _config()
     weakref.finalize(self, _remove, added).atexit = False
 
-  def __call__(self, *args) -> tf.Tensor:
+  def __call__(self, *args: tf.Tensor) -> tf.Tensor:
+    """Calls it with the arguments of the traced function."""
     inputs = [tf.convert_to_tensor(x) for x in tf.nest.flatten(args, expand_composites=True)]
-    # By the name as an operation: so TensorFlow forgets what it has compiled when the function is removed.
-    return execute.execute(self._name, 1, [*inputs, *self._captured_inputs],
+    # Called as an operation of that name: then TensorFlow forgets what it has compiled when the function is removed.
+    return execute.execute(self.name, 1, [*inputs, *self._captured_inputs],
                            ('executor_type', '', 'config_proto', self._config), context.context())[0]
 
 

@@ -1,7 +1,10 @@
-"""What a layer graph computes, as functions that a network can exchange: f, its gradient, and f in inference.
+"""A layer graph as functions that a network can exchange: f, its gradient, and f in inference.
 
-One set of functions serves all places of a network with the same input shape, of which it has three to ten.
+One set of functions serves all places of a network with the same input shape; a network has three to ten such shapes.
 """
+
+from collections.abc import Iterator
+import contextlib
 
 import tensorflow as tf
 import tf_keras
@@ -14,12 +17,12 @@ FORWARD, BACKWARD, INFERENCE = 'forward', 'backward', 'inference'
 
 
 class _Arithmetic(graph_layer.Graph):
-  """f on tensors in the place of weights; the moments over the batch are kept, for whoever has the moving averages."""
+  """f with tensors in place of weights. It returns the moments over the batch, for the owner of the moving averages."""
   _keras = tf_keras
   dtype = 'float32'
 
   def weights(self, channels: int) -> list[tuple[str, tf.TensorSpec]]:
-    """What f needs beside x, in order: of 'v0' and 'v1' their names, of a moving average its initializer's."""
+    """The inputs of f beside x, in order: 'v0' and 'v1' by their names, a moving average by its initializer's name."""
     weights = []
     self._make = lambda name, shape, initializer: weights.append(
         (name if name in ('v0', 'v1') else initializer, tf.TensorSpec(shape)))
@@ -44,33 +47,44 @@ class _Arithmetic(graph_layer.Graph):
 
 
 class LayerFunctions:
-  """The functions of a layer graph, made when they are asked for.
+  """The functions of a layer graph, each traced when it is first asked for.
 
   Args:
     graph: the layer graph.
-    groups, epsilon: as of `GraphLayer`.
+    groups, epsilon: the arguments of `GraphLayer`.
 
   Attributes:
-    signature: what a layer of 8 channels needs beside x. Graphs of one signature have functions of the same inputs and
-      outputs.
+    signature: the inputs beside x of a layer with 8 channels. Graphs of one signature have functions of the same inputs
+      and outputs.
+    are_called: whether the layers of a network call the functions; see `only_shapes`.
   """
 
   def __init__(self, graph: LayerGraph, groups: int = 32, epsilon: float = 1e-5):
     self._arithmetic = _Arithmetic(graph, groups=groups, epsilon=epsilon)
     self._functions = {}
+    self.are_called = True
     self.signature = tuple((name, tuple(spec.shape)) for name, spec in self._arithmetic.weights(8))
 
+  @contextlib.contextmanager
+  def only_shapes(self) -> Iterator[None]:
+    """Inside, layers of these functions return x: a network can be connected before any function is traced."""
+    self.are_called = False
+    try:
+      yield
+    finally:
+      self.are_called = True
+
   @property
-  def names(self) -> dict[str, tuple]:
-    """The names of the functions made so far, each with the key that `name` has been asked for."""
+  def names(self) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """The key, kind and shape of x, of each function traced so far, by the function's name."""
     return {f.name.decode(): key for key, f in self._functions.items()}
 
-  def name(self, key: tuple) -> str:
-    """The name of the function of a key: its kind and the shape of x."""
+  def name(self, key: tuple[str, tuple[int | None, ...]]) -> str:
+    """Returns the name of the function of a key: its kind and the shape of x."""
     return self.function(*key).name.decode()
 
-  def function(self, kind: str, shape: tuple):
-    """The concrete function.
+  def function(self, kind: str, shape: tuple[int | None, ...]) -> tf.types.experimental.ConcreteFunction:
+    """Returns the concrete function of a kind for x of a shape.
 
     - FORWARD: x, *weights -> f(x), *moments over the batch
     - BACKWARD: x, *weights, ∂ℓ/∂f -> ∂ℓ/∂x, ∂ℓ/∂v0, ∂ℓ/∂v1 as far as they exist
@@ -104,18 +118,16 @@ class ExchangeableLayer(GraphLayer):
   """A GraphLayer that calls f by name, so that the function of another graph can take its place.
 
   Args:
-    functions: those of `graph`. As long as `is_drawn` is false, the layer is f(x) = x: Keras, drawing up a network,
-      wants to know of shapes alone.
+    functions: the functions of the layer's graph.
     **kwargs: the arguments of `GraphLayer`.
   """
 
-  def __init__(self, functions: LayerFunctions, is_drawn, **kwargs):
+  def __init__(self, functions: LayerFunctions, **kwargs):
     super().__init__(**kwargs)
     self._functions = functions
-    self._is_drawn = is_drawn
 
   def _normalize_activate(self, x, training):
-    if not self._is_drawn():
+    if not self._functions.are_called:
       return tf.identity(x)
     vectors = [v for v in (self.v0, self.v1) if v is not None]
     averages = list(self._moving_averages.values())

@@ -1,9 +1,10 @@
 """The proxy task: short training of a norm-activation layer on CIFAR-10 in one architecture (paper section 4).
 
-Validation images are held out of the training images; the test images are for a final table alone.
+Validation images are held out of the training images; the test images are used for a final table only.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import functools
@@ -17,10 +18,10 @@ from evonorm_tf.data import cifar10
 from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.errors import ArgumentError
 from search.evaluation.architecture import Architecture
-from search.execution.interrupts import raise_if_interrupted
+from search.execution.deferred_interrupts import raise_if_interrupted
 
 NUM_CLASSES = len(cifar10.LABEL_NAMES)
-STEPS_PER_CALL = 25  # between two looks at the loss
+STEPS_PER_CALL = 25  # between two checks of the loss
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -29,24 +30,27 @@ class NonFiniteLoss(ArithmeticError):
 
 @dataclasses.dataclass(frozen=True)
 class ProxyTask:
-  """What a candidate is trained and judged on. The defaults are the paper's, for its B series.
+  """The task that a candidate is trained and judged on. The defaults are the paper's, for its B series.
 
   Attributes:
-    architectures: the networks; the cheapest first saves time, for a rejected candidate sees no other.
-    steps: training steps of a full evaluation.
-    cosine: whether the learning rate falls to 0 by a cosine over a training's steps; else it is constant.
-    learning_rate: at the start.
-    momentum: Nesterov momentum.
-    weight_decay: factor of ½‖w‖² of convolution and dense kernels; γ, β, v0 and v1 are spared.
-    batch_size: in training, over all replicas.
-    crop_size: height and width of the random training crops, pixels.
-    image_size: height and width that the images are downscaled to first, pixels; a divisor of 32.
-    evaluation_batch_size: in evaluation, with whole images.
-    validation_images: how many of the training images are held out.
-    data_dir: TFDS folder with CIFAR-10; None for the bundled subset.
-    seed: of the split, the initial weights and the batches; the same for every candidate, so that only the layer
-      differs.
-    strategy: name for `evonorm_tf.devices.strategy.get_strategy`.
+    architectures: the networks, of different families. Put the cheapest first: a rejected candidate needs no other.
+    steps: training steps of a full evaluation (default 2,000).
+    cosine: whether the learning rate falls to 0 by a cosine over a training's steps; it is constant by default.
+    learning_rate: the learning rate at the start (default 0.1).
+    momentum: Nesterov momentum (default 0.9).
+    weight_decay: factor of ½‖w‖² of convolution and dense kernels (default 1e-4); γ, β, v0 and v1 do not decay.
+    batch_size: images in a training batch, over all replicas (default 128).
+    crop_size: height and width of the random training crops in pixels (default 24).
+    image_size: height and width that the images are downscaled to first, in pixels; a divisor of 32 (default 32).
+    evaluation_batch_size: whole images in an evaluation batch (default 512).
+    validation_images: the number of training images that are held out (default 5,000).
+    data_dir: TFDS folder with CIFAR-10; None for the bundled subset (default).
+    seed: seed of the split, the initial weights and the batches (default 0); the same for every candidate, so that only
+      the layer differs.
+    strategy: a name that `evonorm_tf.devices.strategy.get_strategy` knows (default 'one_device').
+
+  Raises:
+    ValueError: if no architecture is given, two are of one family, or `steps` is below 1.
   """
   architectures: tuple[Architecture, ...]
   steps: int = 2000
@@ -71,28 +75,41 @@ class ProxyTask:
       raise ArgumentError(f'`steps` must be at least 1, received {self.steps}.')
 
   def load(self) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the images and labels of the splits 'train', 'validation' and 'test', once a process."""
+    """Returns the images and labels of the splits 'train', 'validation' and 'test', which a process loads once.
+
+    Images are [count, image_size, image_size, 3], labels [count].
+    """
     return _load(self.data_dir, self.image_size, self.validation_images, self.seed)
 
   def training_batches(self) -> tf.data.Dataset:
-    """Returns the endless dataset of training batches, images and labels, made once a process."""
+    """Returns the endless dataset of training batches, images and labels, which a process makes once."""
     return _training_batches(self.data_dir, self.image_size, self.validation_images, self.seed, self.batch_size,
                              self.crop_size)
 
   def build(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> tf_keras.Model:
-    """Returns a network with the initial weights of `seed`, whatever was built before in this process."""
+    """Returns a network with the initial weights of `seed`, whatever this process has built before.
+
+    Args:
+      architecture: one of the task's architectures.
+      norm_act: factory of the norm-activation layers.
+    """
     raise_if_interrupted()
     tf_keras.utils.set_random_seed(self.seed)
     return architecture.build(norm_act, NUM_CLASSES)
 
   def loss(self, model: tf_keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns a replica's share of the cross-entropy in training: the sum over replicas is the batch's mean."""
+    """Returns a replica's share of the training cross-entropy; over all replicas the shares add up to the batch's mean.
+
+    Args:
+      model: the network.
+      images, labels: the replica's part of a batch, [n, height, width, 3] and [n].
+    """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
     return tf.reduce_sum(losses) / self.batch_size
 
 
 def kernels(model: tf_keras.Model) -> list[tf.Variable]:
-  """Returns the kernels of convolutions and dense layers: what weight decay and adversarial changes apply to."""
+  """Returns the kernels of convolutions and dense layers, to which weight decay and adversarial changes apply."""
   return [v for v in model.trainable_variables if v.shape.rank > 1]
 
 
@@ -110,6 +127,57 @@ def _load(data_dir, image_size, validation_images, seed):
 def _training_batches(data_dir, image_size, validation_images, seed, batch_size, crop_size):
   train = _load(data_dir, image_size, validation_images, seed)['train']
   return cifar10.training_batches(*train, batch_size, crop_size, seed)
+
+
+class Network:
+  """A network of the proxy task with its optimizer and the two functions of its training.
+
+  Args:
+    task: the proxy task.
+    architecture: one of its architectures.
+    norm_act: factory of the norm-activation layer.
+
+  Attributes:
+    model: the network.
+    optimizer: its optimizer.
+    train_steps: the traced function (iterator of batches, number of steps) -> sum of the steps' losses.
+    count_correct: the traced function (images, labels) -> number of right answers.
+  """
+
+  def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]):
+    self._task = task
+    self._strategy = get_strategy(task.strategy)
+    with self._strategy.scope():
+      self.model = task.build(architecture, norm_act)
+      self._kernels = kernels(self.model)
+      self.optimizer = _optimizer(task)
+      # A step that made the optimizer's variables would be traced twice.
+      self.optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001  nothing public makes them
+    self.train_steps = tf.function(self._train_steps)
+    self.count_correct = tf.function(self._count_correct, reduce_retracing=True)
+
+  def _train_steps(self, batches, steps):
+    total = 0.
+    for _ in tf.range(steps):
+      losses = self._strategy.run(self._train_step, args=next(batches))
+      total += self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+    return total
+
+  def _train_step(self, images, labels):
+    variables = self.model.trainable_variables
+    with tf.GradientTape() as tape:
+      loss = self._task.loss(self.model, images, labels)
+      decay = self._task.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._kernels])
+      total = loss + decay / self._strategy.num_replicas_in_sync
+    self.optimizer.apply_gradients(zip(tape.gradient(total, variables), variables))
+    return loss
+
+  def _count_correct(self, images, labels):
+    def count(images, labels):
+      predictions = tf.argmax(self.model(images, training=False), -1, labels.dtype)
+      return tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
+    return self._strategy.reduce(
+        tf.distribute.ReduceOp.SUM, self._strategy.run(count, args=(images, labels)), axis=None)
 
 
 class Training:
@@ -132,48 +200,47 @@ class Training:
     self._seconds = seconds
     self._task = task
     self._strategy = get_strategy(task.strategy)
-    with timed(seconds, 'build'), self._strategy.scope():
-      self.model = task.build(architecture, norm_act)
-      self._kernels = kernels(self.model)
-      self._optimizer = _optimizer(task)
-      # A step that made the optimizer's variables would be traced twice.
-      self._optimizer._create_all_weights(self.model.trainable_variables)  # pylint: disable=protected-access
-      self._batches = iter(self._distribute(task.training_batches()))
-    self._train = tf.function(self._train_steps)
-    self._predict = tf.function(self._count_correct, reduce_retracing=True)
+    with timed(seconds, 'build'):
+      self._network = self._make_network(architecture, norm_act)
+      self.model = self._network.model
+      with self._strategy.scope():
+        self._batches = iter(self._distribute(task.training_batches()))
 
   def train(self, steps: int) -> float:
-    """Trains on for a number of steps and returns the mean of their losses, NaN of no step.
+    """Trains for another number of steps and returns the mean of their losses, NaN for no step.
 
     Raises:
       NonFiniteLoss: if a loss is not finite.
     """
-    end, total = self.steps_done + steps, 0.
+    train_steps, end, total = self._network.train_steps, self.steps_done + steps, 0.
     while self.steps_done < end:
       raise_if_interrupted()
-      # The first step stands alone, so that the time to trace can be told from the time to train.
+      # The first step is a call of its own, so that the time to trace can be told from the time to train.
       count = min(STEPS_PER_CALL, end - self.steps_done) if self.steps_done else 1
       with timed(self._seconds, 'train' if self.steps_done else 'trace'):
-        loss = float(self._train(self._batches, tf.constant(count)))
+        loss = float(train_steps(self._batches, tf.constant(count)))
       self.steps_done += count
       if not math.isfinite(loss):
         raise NonFiniteLoss(f'loss is not finite after {self.steps_done} steps')
       total += loss
     return total / steps if steps else math.nan
 
-  def close(self) -> None:
-    """Ends the training; what else holds on to the network may be used by another one."""
-
   def accuracy(self, split: str) -> float:
     """Returns the share of right answers on the images of 'validation' or 'test', in [0, 1]."""
     images, labels = self._task.load()[split]
     dataset = self._distribute(cifar10.evaluation_batches(images, labels, self._task.evaluation_batch_size))
-    correct = 0.
+    count_correct, correct = self._network.count_correct, 0.
     with timed(self._seconds, 'evaluate'):
       for batch in dataset:
         raise_if_interrupted()
-        correct += float(self._predict(*batch))
+        correct += float(count_correct(*batch))
     return correct / len(labels)
+
+  def close(self) -> None:
+    """Ends the training; another one may use its network from now on, if that is kept."""
+
+  def _make_network(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> Network:
+    return Network(self._task, architecture, norm_act)
 
   def _distribute(self, dataset: tf.data.Dataset):
     """The dataset for the strategy's replicas; a single one takes it as it is.
@@ -183,30 +250,6 @@ class Training:
     if self._strategy.num_replicas_in_sync == 1:
       return dataset
     return self._strategy.experimental_distribute_dataset(dataset)
-
-  def _train_steps(self, batches, steps):
-    """Returns the sum of the steps' losses."""
-    total = 0.
-    for _ in tf.range(steps):
-      losses = self._strategy.run(self._train_step, args=next(batches))
-      total += self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-    return total
-
-  def _train_step(self, images, labels):
-    variables = self.model.trainable_variables
-    with tf.GradientTape() as tape:
-      loss = self._task.loss(self.model, images, labels)
-      decay = self._task.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._kernels])
-      total = loss + decay / self._strategy.num_replicas_in_sync
-    self._optimizer.apply_gradients(zip(tape.gradient(total, variables), variables))
-    return loss
-
-  def _count_correct(self, images, labels):
-    def count(images, labels):
-      predictions = tf.argmax(self.model(images, training=False), -1, labels.dtype)
-      return tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
-    return self._strategy.reduce(
-        tf.distribute.ReduceOp.SUM, self._strategy.run(count, args=(images, labels)), axis=None)
 
 
 def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
@@ -218,8 +261,8 @@ def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
 
 
 @contextlib.contextmanager
-def timed(seconds: dict[str, float], activity: str):
-  """Adds the time that passes inside to `seconds[activity]`, also when an exception ends it."""
+def timed(seconds: dict[str, float], activity: str) -> Iterator[None]:
+  """Adds the time that passes inside the context to `seconds[activity]`, also if an exception ends it."""
   start = time.perf_counter()
   try:
     yield

@@ -1,59 +1,70 @@
-"""Where candidates are evaluated: in this process, or in worker processes; on a cluster by `search.execution.ray_executor`.
+"""Executors, which run the evaluations of a search: in its own process, or in worker processes of this machine.
 
-What an evaluation finds follows from the candidate and the task, not from the executor, up to the last digits, for
-TensorFlow's sums depend on the number of its threads. With several workers the order of completion is chance, and with
-it the population that a proposal is drawn from: two runs of such a search differ from its first mutations on.
+(The one for clusters is in `search.execution.ray_executor`.) The outcome of an evaluation depends on the candidate and
+the task, not on the executor, except for the last digits, because TensorFlow's sums depend on the number of its
+threads. With several workers the order of completion is random, and so is the population that a proposal is drawn from:
+two runs of such a search differ from its first mutations on.
 """
 
 import collections
 from collections.abc import Callable
+from collections.abc import Hashable
 import concurrent.futures
 from concurrent.futures.process import BrokenProcessPool
 import multiprocessing
 import os
 import signal
 import threading
+from typing import Any
 from typing import Protocol
 
 from absl import logging
 
 from evonorm_tf.errors import ArgumentError
-from search.execution.interrupts import interrupted_at_once
+from search.execution.deferred_interrupts import interrupted_at_once
 
 
 class WorkerDied(RuntimeError):
-  """A worker process ended in the midst of a task: killed, out of memory, or crashed."""
+  """A worker process ended in the middle of a task: it was killed, ran out of memory, or crashed.
+
+  Args:
+    message: the error's text.
+  """
 
   def __init__(self, message: str = 'the worker process died (killed, out of memory, or crashed)'):
     super().__init__(message)
 
 
 class Executor(Protocol):
-  """Runs tasks, each once; a task that kills its worker takes no other with it.
+  """Runs each of its tasks once; a task that kills its worker does no harm to the other tasks.
 
   Attributes:
-    in_process: whether a task that crashes takes this process with it.
+    in_process: whether tasks run in this process, so that one that crashes ends it.
   """
   in_process: bool
 
   @property
   def free(self) -> int:
-    """How many tasks can be submitted now."""
+    """The number of tasks that can be submitted now."""
 
-  def submit(self, key, function: Callable, *args) -> None:
-    """Accepts the task function(*args), picklable unless it runs in this process; its result comes under `key`."""
+  def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
+    """Accepts the task function(*args); its result comes under `key`. Must be picklable unless it runs in process."""
 
-  def next_result(self) -> tuple:
-    """Waits for a task to end; returns (key, result), where a dead worker's result is a `WorkerDied`.
+  def next_result(self) -> tuple[Hashable, Any]:
+    """Waits for a task to end; returns its key and result, which is a `WorkerDied` if its worker died.
 
     An exception of the task is raised.
     """
 
   def probe(self) -> None:
-    """Waits for a worker that does nothing; raises WorkerDied if it ends at its start. Needs a free place."""
+    """Runs an empty task and waits for it; needs a free place.
+
+    Raises:
+      WorkerDied: if the worker ends at its start.
+    """
 
   def close(self) -> None:
-    """Ends the workers, and what they are doing."""
+    """Ends the workers, whatever they are doing."""
 
 
 class InProcess:
@@ -67,29 +78,33 @@ class InProcess:
   def free(self) -> int:
     return int(self._task is None)
 
-  def submit(self, key, function: Callable, *args) -> None:
+  def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
     self._task = (key, function, args)
 
-  def next_result(self) -> tuple:
+  def next_result(self) -> tuple[Hashable, Any]:
     (key, function, args), self._task = self._task, None
     return key, function(*args)
 
   def probe(self) -> None:
-    """There is no worker."""
+    """Does nothing: there is no worker."""
 
   def close(self) -> None:
-    """There is nothing to end."""
+    """Does nothing: no task runs between two calls."""
 
 
 class WorkerProcesses:
   """Runs tasks in worker processes of this machine, each with its share of the cores.
 
-  Every worker is a pool of its own, so that one that dies takes only its own task with it; it is replaced.
+  Every worker is a pool of its own, so that only its own task is lost when it dies; another one replaces it.
 
   Args:
     workers: the number of processes.
-    candidates_per_process: after how many tasks a process is replaced, and what TensorFlow keeps of them is gone; None
-      for never. To start one takes 3 to 5 seconds, as long as a candidate of the quickstart.
+    candidates_per_process: the number of tasks after which a process is replaced, to free what TensorFlow keeps of
+      them; None for no limit (default). A new process takes 3 to 5 seconds to start, as long as a candidate of the
+      quickstart.
+
+  Raises:
+    ValueError: if an argument is below 1.
   """
   in_process = False
 
@@ -105,7 +120,7 @@ class WorkerProcesses:
   def free(self) -> int:
     return len(self._idle)
 
-  def submit(self, key, function: Callable, *args) -> None:
+  def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
     worker = self._idle[-1]
     try:
       future = _submit(worker, function, args)
@@ -113,9 +128,9 @@ class WorkerProcesses:
       worker = self._idle[-1] = self._replace(worker)
       future = _submit(worker, function, args)
     self._running[future] = key, worker
-    self._idle.pop()  # the last thing, so that `close` knows of the worker whenever a Ctrl-C comes
+    self._idle.pop()  # last, so that `close` finds the worker whenever a Ctrl-C comes
 
-  def next_result(self) -> tuple:
+  def next_result(self) -> tuple[Hashable, Any]:
     with interrupted_at_once():
       done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
     future = next(f for f in self._running if f in done)
@@ -143,7 +158,7 @@ class WorkerProcesses:
   def close(self) -> None:
     workers = [*self._idle, *(worker for _, worker in self._running.values())]
     for worker in workers:  # all, before anything waits: a second Ctrl-C then leaves nothing to wait for
-      for process in list((worker._processes or {}).values()):
+      for process in list((worker._processes or {}).values()):  # noqa: SLF001  nothing public gives them
         process.kill()  # a shutdown would wait for the task in progress
     for worker in workers:
       worker.shutdown(wait=True, cancel_futures=True)
@@ -154,23 +169,26 @@ class WorkerProcesses:
         1, multiprocessing.get_context('spawn'), _initialize_worker, (prepare_tensorflow, self._threads))
 
   def _replace(self, worker) -> concurrent.futures.ProcessPoolExecutor:
-    """Ends a worker that is at no task; returns a new one, whose process starts with its first task."""
+    """Ends a worker that has no task; returns a new one, whose process starts with its first task."""
     worker.shutdown(wait=False)
     self._tasks_done.pop(worker, None)
     return self._start()
 
 
 def make_executor(workers: int) -> InProcess | WorkerProcesses:
-  """Returns an executor: this process for one worker, else worker processes.
+  """Returns the executor for a number of workers: this process for one, worker processes for more.
+
+  Args:
+    workers: the number of tasks at a time.
 
   Raises:
-    ValueError: if `workers` is not positive.
+    ValueError: if `workers` is below 1.
   """
   return InProcess() if workers == 1 else WorkerProcesses(workers)
 
 
 def _submit(worker: concurrent.futures.ProcessPoolExecutor, function: Callable, args) -> concurrent.futures.Future:
-  """Submits a task. A process that starts for it inherits that SIGINT is blocked: a Ctrl-C is the driver's matter."""
+  """Submits a task, with SIGINT blocked, which a process that starts for it inherits: the driver handles Ctrl-C."""
   mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     return worker.submit(function, *args)
@@ -178,24 +196,28 @@ def _submit(worker: concurrent.futures.ProcessPoolExecutor, function: Callable, 
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def check_at_least_one(**arguments) -> None:
-  """Raises ValueError for an argument that is neither None nor at least 1."""
+def check_at_least_one(**arguments: float | None) -> None:
+  """Raises ValueError unless every argument, named by its keyword, is None or at least 1."""
   for name, value in arguments.items():
     if value is not None and value < 1:
       raise ArgumentError(f'`{name}` must be at least 1, received {value}.')
 
 
 def _initialize_worker(prepare: Callable[[int], object], threads: int) -> None:
-  """Readies a worker process: its share of the cores, no reaction to Ctrl-C, and an end with its parent."""
+  """Prepares a worker process: it has its share of the cores, ignores Ctrl-C, and ends with its parent."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
   prepare(threads)
 
 
 def prepare_tensorflow(threads: int) -> None:
-  """Readies TensorFlow in a worker process, before its first use: quiet, on so many threads, GPU memory as needed."""
-  import tensorflow as tf  # here, so that the driver's modules of graphs and selection stay without it
-  tf.get_logger().setLevel('ERROR')  # it warns of retracing, but every candidate is traced anew
+  """Configures TensorFlow in a worker process before its first use: no warnings, GPU memory allocated as needed.
+
+  Args:
+    threads: the number of threads of an operation, and of operations at a time.
+  """
+  import tensorflow as tf  # here, so that a driver that trains nothing need not load it
+  tf.get_logger().setLevel('ERROR')  # it warns of retracing, which every candidate needs
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
   for gpu in tf.config.list_physical_devices('GPU'):

@@ -1,12 +1,12 @@
-"""Evaluates candidates by Ray Core tasks: on all cores of this machine, or on a cluster.
+"""An executor that evaluates candidates by Ray Core tasks, on all cores of this machine or on a cluster.
 
-Ray never runs a task again by itself: which candidate is tried again is the search's decision. When the process of the
-search dies, Ray ends what it had begun, and a local Ray ends too, within seconds; the search goes on from its journal.
-(Two of Ray's agents, which run no candidate, may stay for a minute.) On the console Ray says why a worker died,
-and nothing else.
+Ray never repeats a task by itself: the search decides which candidates are tried again. When the process of the search
+dies, Ray ends its tasks within seconds, and so does a local Ray; the search can go on from its journal. (Two of Ray's
+agents, which run no candidate, may stay for a minute.) On the console Ray only says why a worker died.
 """
 
 from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Iterator
 import contextlib
 import functools
@@ -16,16 +16,20 @@ import signal
 import socket
 import threading
 import time
+from typing import Any
 
 from absl import logging
 
 import evonorm_tf
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import MissingDependencyError
+from evonorm_tf.errors import UnreachableError
 import search
+from search.execution.deferred_interrupts import interrupted_at_once
 from search.execution.executors import check_at_least_one
 from search.execution.executors import prepare_tensorflow
 from search.execution.executors import WorkerDied
-from search.execution.interrupts import interrupted_at_once
+from search.execution.retries import WorkersCannotStart
 
 try:
   import ray
@@ -33,29 +37,30 @@ except ImportError:
   ray = None
 
 LOCAL = 'local'
-OBJECT_STORE_BYTES = 100 * 2 ** 20  # a task and its outcome are kilobytes; Ray would take a third of the memory
-SECONDS_BETWEEN_COUNTS = 10  # of the cluster's nodes
+OBJECT_STORE_BYTES = 100 * 2 ** 20  # a task and its outcome are kilobytes; by default Ray takes a third of the memory
+SECONDS_BETWEEN_COUNTS = 10  # between two counts of the cluster's nodes
 SECONDS_TO_ANSWER = 10
-STARTS = 3  # of a local Ray, which gives up after 30 seconds: not enough where others use the cores
+STARTS = 3  # tries for a local Ray, which gives up after 30 seconds: not enough on a machine with other load
 
 
 class RayExecutor:
   """Runs each task in a worker process of Ray.
 
   Args:
-    address: 'local' for a Ray of this search's own on this machine, which ends with the search; 'auto' for the cluster
-      that this machine belongs to (`ray start`), or the address of one. Where a cluster asks for a token, as Ray's
-      documentation has it, the search needs the variable RAY_AUTH_MODE=token.
-    num_cpus: cores a task; TensorFlow gets as many threads.
-    num_gpus: GPUs a task, such as 0.25 where four share one; 0 hides the GPUs from the tasks.
-    tasks: how many run at a time; None for as many as the nodes have room for, also when the cluster grows.
-    candidates_per_process: after how many tasks a process ends. With 1 nothing of a candidate, not even memory that
-      TensorFlow keeps, reaches another, at 3 to 5 seconds a candidate for the start of TensorFlow: right for the
-      paper's task, which takes minutes. None for no limit.
-    runtime_env: Ray's description of the workers' environment. None lets the workers of a cluster have the packages
-      `search` and `evonorm_tf` of this process, and its variables TF_*; TensorFlow and this extra have to be installed
-      on each node, and a folder of data must be there under the same absolute path. {} for a cluster on whose nodes
-      these packages too are installed.
+    address: 'local' (default) for a Ray of the search's own on this machine, which ends with the search; 'auto' for the
+      cluster that this machine belongs to (`ray start`); or the address of a cluster. If the cluster asks for a token
+      (see Ray's documentation), the search needs the variable RAY_AUTH_MODE=token.
+    num_cpus: cores of each task (default 1); TensorFlow gets as many threads.
+    num_gpus: GPUs of each task, such as 0.25 if four tasks share one; 0 (default) hides the GPUs from the tasks.
+    tasks: the number of tasks at a time; None (default) for as many as the nodes have room for, also when the cluster
+      grows.
+    candidates_per_process: the number of tasks after which a process ends; None for no limit. With 1 (default), nothing
+      of a candidate can affect another, not even memory that TensorFlow keeps, at a cost of 3 to 5 seconds a candidate
+      for the start of TensorFlow: right for the paper's task, which takes minutes.
+    runtime_env: Ray's description of the workers' environment. By default (None) the workers of a cluster get the
+      packages `search` and `evonorm_tf` of this process, and its variables TF_*; TensorFlow and the extra `ray` have
+      to be installed on each node, and the data must be there under the same absolute path. Give {} for a cluster on
+      whose nodes these packages are installed too.
 
   Raises:
     ImportError: without Ray.
@@ -68,9 +73,10 @@ class RayExecutor:
                candidates_per_process: int | None = 1, runtime_env: dict | None = None):
     check_at_least_one(tasks=tasks, candidates_per_process=candidates_per_process)
     if num_cpus <= 0 or num_gpus < 0:
-      raise ArgumentError(f'`num_cpus` must be positive and `num_gpus` not negative, received {num_cpus} and {num_gpus}.')
+      raise ArgumentError(
+          f'`num_cpus` must be positive and `num_gpus` not negative, received {num_cpus} and {num_gpus}.')
     if ray is None:
-      raise ImportError('Ray is not installed: pip install "evonorm-tf[ray]".')
+      raise MissingDependencyError('Ray is not installed: pip install "evonorm-tf[ray]".')
     self._needs = {'CPU': num_cpus, 'GPU': num_gpus}
     self._tasks = tasks
     self._threads = max(1, int(num_cpus))
@@ -89,10 +95,10 @@ class RayExecutor:
   def free(self) -> int:
     return self._room() - len(self._running)
 
-  def submit(self, key, function: Callable, *args) -> None:
+  def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
     self._running[self._start(function, *args)] = key
 
-  def next_result(self) -> tuple:
+  def next_result(self) -> tuple[Hashable, Any]:
     with interrupted_at_once():
       (done, *_), _ = ray.wait(list(self._running))
     key = self._running.pop(done)
@@ -107,13 +113,13 @@ class RayExecutor:
       _result(self._start(os.getpid))
 
   def close(self) -> None:
-    ray.shutdown()  # of a cluster, it ends what this process had begun there; a local one ends
+    ray.shutdown()  # ends a local Ray; on a cluster, the tasks of this process
 
   def _start(self, function: Callable, *args):
     return self._remote.remote(prepare_tensorflow, self._threads, function, args)
 
   def _room(self) -> int:
-    """How many tasks the nodes have room for; a node that is lost or comes later counts soon."""
+    """The number of tasks that the nodes have room for; nodes that were lost or added soon count."""
     if self._tasks is not None:
       return self._tasks
     if time.monotonic() - self._counted_at >= SECONDS_BETWEEN_COUNTS:
@@ -127,12 +133,12 @@ class RayExecutor:
   def _check_room(self) -> None:
     if not self._room():
       nodes = [{kind: n['Resources'].get(kind, 0) for kind in self._needs} for n in ray.nodes() if n['Alive']]
-      raise ArgumentError(f'`num_cpus` and `num_gpus` ask for {self._needs} a task, and no node has them: {nodes}. For a '
-                          'cluster that grows when there is work, say by `tasks` how many may run.')
+      raise ArgumentError(f'`num_cpus` and `num_gpus` ask for {self._needs} a task, and no node has them: {nodes}. '
+                          'For a cluster that grows when there is work, say by `tasks` how many may run.')
 
 
 def _run(prepare: Callable[[int], object], threads: int, function: Callable, args: tuple):
-  """What a worker process does for a task."""
+  """Runs a task in a worker process."""
   _prepare_once(prepare, threads)
   return function(*args)
 
@@ -143,7 +149,7 @@ def _prepare_once(prepare, threads):
 
 
 def _result(reference):
-  """The result of a task. Its exception is raised; WorkerDied if it has none."""
+  """Returns the result of a task or raises its exception; raises WorkerDied if the task has neither."""
   lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError,
           ray.exceptions.ObjectLostError)
   try:
@@ -153,16 +159,16 @@ def _result(reference):
   except ray.exceptions.RayTaskError as e:
     raise e.cause from e
   except ray.exceptions.RuntimeEnvSetupError as e:
-    raise ChildProcessError(f'workers cannot start in `runtime_env`: {e}') from e
+    raise WorkersCannotStart(f'workers cannot start in `runtime_env`: {e}') from e
 
 
 def _connect(address: str, runtime_env: dict | None) -> None:
-  """Connects this process to the cluster, or starts a local one; quietly."""
+  """Connects this process to the cluster, or starts a local one, without output."""
   is_local = address == LOCAL
   _check_answers(address)
   options = {'log_to_driver': False, 'logging_level': 'ERROR'}
   if is_local:
-    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # nothing is sent, and nothing said of it
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # sends nothing, and prints no notice of it
     options |= {'include_dashboard': False, 'object_store_memory': OBJECT_STORE_BYTES}
   elif runtime_env is None:
     runtime_env = _this_environment()
@@ -175,24 +181,24 @@ def _connect(address: str, runtime_env: dict | None) -> None:
       ray.shutdown()
       if not tries_left:
         reasons = [str(e), *str(e.__cause__ or '').strip().splitlines()[-1:]]
-        raise ConnectionError(f'`address`: no Ray at {address!r}: {" ".join(reasons)}') from e
+        raise UnreachableError(f'`address`: no Ray at {address!r}: {" ".join(reasons)}') from e
     except BaseException:
       ray.shutdown()
       raise
 
 
 def _check_answers(address: str) -> None:
-  """Raises ConnectionError if nobody listens at host:port; Ray itself would try for minutes."""
+  """Raises ConnectionError if nothing listens at host:port; Ray itself would try for minutes."""
   host, _, port = address.removeprefix('ray://').rpartition(':')
   if host and port.isdecimal():
     try:
       socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
     except OSError as e:
-      raise ConnectionError(f'`address`: no Ray at {address!r}: {e}') from e
+      raise UnreachableError(f'`address`: no Ray at {address!r}: {e}') from e
 
 
 def _this_environment() -> dict:
-  """The code of this process and what its environment tells TensorFlow, for the workers of a cluster."""
+  """This process's code and its environment variables for TensorFlow, for the workers of a cluster."""
   packages = [str(pathlib.Path(file).parent) for file in (search.__file__, evonorm_tf.__file__)]
   variables = {name: value for name, value in os.environ.items() if name.startswith('TF_') and name != 'TF_CONFIG'}
   return {'py_modules': packages, 'env_vars': variables}
@@ -200,7 +206,7 @@ def _this_environment() -> dict:
 
 @contextlib.contextmanager
 def _own_sigterm() -> Iterator[None]:
-  """Puts back the handler of SIGTERM, which Ray replaces."""
+  """Restores the handler of SIGTERM, which Ray replaces."""
   handler = signal.getsignal(signal.SIGTERM)
   try:
     yield

@@ -1,11 +1,13 @@
-"""How often a candidate is tried that kills the process which evaluates it."""
+"""Retries of candidates whose evaluation kills its process."""
 
 from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 from absl import logging
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import EvoNormError
 from search.execution.executors import Executor
 from search.execution.executors import WorkerDied
 from search.journal.journal import Journal
@@ -13,8 +15,8 @@ from search.journal.journal import Journal
 DEATHS_BEFORE_PROBE = 3
 
 
-class WorkersCannotStart(ChildProcessError):
-  """Workers end before they reach a task: no candidate is to blame."""
+class WorkersCannotStart(EvoNormError, ChildProcessError):
+  """Workers end before they reach a task, so no candidate is to blame."""
 
 
 @dataclasses.dataclass
@@ -25,16 +27,19 @@ class _Task:
 
 
 class Retrying:
-  """Runs tasks on an executor; one that killed its worker is tried again a few times, the others never.
+  """Runs tasks on an executor and repeats those that killed their worker, a limited number of times.
 
-  A task that runs in this process takes the search with it. Therefore the journal notes it before it begins: a search
-  that goes on counts how often it has died there. A kill from outside cannot be told from a crash, and counts too; to
-  end in an orderly way does not, as after a Ctrl-C.
+  A task that crashes in this process ends the search. Therefore the journal notes such tasks before they begin, and a
+  search that goes on later counts how often it has died there. A kill from outside looks the same as a crash and counts
+  too; an orderly end, as after a Ctrl-C, does not.
 
   Args:
-    executor: where the tasks run.
+    executor: runs the tasks.
     retries: how many times a task that killed its worker is tried again.
-    journal: of the search.
+    journal: the journal of the search.
+
+  Raises:
+    ValueError: if `retries` is negative.
   """
 
   def __init__(self, executor: Executor, retries: int, journal: Journal):
@@ -49,11 +54,11 @@ class Retrying:
 
   @property
   def free(self) -> int:
-    """How many tasks can be submitted now."""
+    """The number of tasks that can be submitted now."""
     return 0 if self._given_up else self._executor.free
 
-  def submit(self, key: str, function: Callable, *args) -> None:
-    """Accepts the task function(*args); `key` names it in the journal, also to a search that goes on later."""
+  def submit(self, key: str, function: Callable[..., Any], *args: Any) -> None:
+    """Accepts the task function(*args); `key` names it in the journal, also for a search that goes on later."""
     deaths = self._journal.deaths(key) if self._executor.in_process else 0
     if deaths > self._retries:
       self._given_up.append((key, _died(deaths, 'the process of the search died (killed, out of memory, or crashed)')))
@@ -63,11 +68,11 @@ class Retrying:
     self._executor.submit(key, function, *args)
     self._tasks[key] = _Task(function, args, deaths)
 
-  def next_result(self) -> tuple:
-    """Waits for a task to end; returns (key, result), a `WorkerDied` for one that has killed every worker it had.
+  def next_result(self) -> tuple[str, Any]:
+    """Waits for a task to end; returns its key and result, a `WorkerDied` if it has killed its worker in every try.
 
     Raises:
-      WorkersCannotStart: if workers die one after the other, and one without a task does too.
+      WorkersCannotStart: if workers die one after another, and so does one without a task.
     """
     if self._given_up:
       return self._given_up.pop()
@@ -86,7 +91,7 @@ class Retrying:
       self._tasks[key] = task
 
   def _note_death(self) -> None:
-    """Finds out whether workers can start at all, once several have died and none has given a result."""
+    """Checks whether workers can start at all, once several have died in a row without a result."""
     self._deaths_in_a_row += 1
     if self._deaths_in_a_row % DEATHS_BEFORE_PROBE == 0:
       try:

@@ -1,1 +1,27 @@
 """Layer graphs: random ones, mutations, known layers, the static filter, equations and drawings. No TensorFlow."""
+
+from typing import TYPE_CHECKING
+
+from evonorm_tf.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+  from search.graphs.drawing import draw_graph as draw_graph
+  from search.graphs.drawing import save_drawing as save_drawing
+  from search.graphs.equation import equation_latex as equation_latex
+  from search.graphs.equation import equation_text as equation_text
+  from search.graphs.known_graphs import known_graph as known_graph
+  from search.graphs.known_graphs import KNOWN_GRAPHS as KNOWN_GRAPHS
+  from search.graphs.mutation import mutate as mutate
+  from search.graphs.random_graph import random_graph as random_graph
+  from search.graphs.random_graph import sample_space as sample_space
+  from search.graphs.random_graph import SearchSpace as SearchSpace
+  from search.graphs.static_filter import static_rejection as static_rejection
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    'drawing': ('draw_graph', 'save_drawing'),
+    'equation': ('equation_latex', 'equation_text'),
+    'known_graphs': ('KNOWN_GRAPHS', 'known_graph'),
+    'mutation': ('mutate',),
+    'random_graph': ('SearchSpace', 'random_graph', 'sample_space'),
+    'static_filter': ('static_rejection',),
+})

@@ -1,7 +1,7 @@
-"""Drawings of layer graphs: layers from the inputs at the top to the output at the bottom, the equation as caption.
+"""Drawings of layer graphs, from the inputs at the top to the output at the bottom, with the equation as caption.
 
 A node lies one layer below its lowest input; igraph's Sugiyama layout orders the layers and places the nodes. An edge
-that spans several layers is led through a vertex of its own in each of them, so that it never runs through a node.
+that spans several layers passes through a vertex of its own in each of them, so that it never runs through a node.
 """
 
 import collections
@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import functools
+import os
 import pathlib
 import textwrap
+from typing import Any
 
 import igraph
 from matplotlib.axes import Axes
@@ -36,7 +38,7 @@ LABELS = {
     'abs': '|·|', 'square': '(·)²', 'log': 'ln±', 'sqrt': '√±',
     'first_moment': 'μ', 'second_moment': '√μ(·²)', 'centered_second_moment': 's',
 }
-ARGUMENT_NAMES = {'div': 'ab'}  # of the primitive whose arguments cannot be exchanged
+ARGUMENT_NAMES = {'div': 'ab'}  # of the one primitive whose arguments cannot be exchanged
 
 # Fill and line of a node: inputs green, moments orange, other primitives blue, dead nodes grey.
 _INPUT, _MOMENT, _PRIMITIVE = ('#dff1df', '#3f8f4f'), ('#fdebd3', '#d07a1c'), ('#e3ecf9', '#4a74b4')
@@ -116,7 +118,8 @@ def _place(shown: Sequence[int], edges: Sequence[_Edge]) -> tuple[_Points, _Ways
     layer, x from the leftmost vertex.
   """
   layers = _layers(shown, edges)
-  vertex_layers, links, ways = [layers[index] for index in shown], [], {}
+  vertex_layers, ways = [layers[index] for index in shown], {}
+  links: list[tuple[int, int]] = []
   vertex_of = {index: vertex for vertex, index in enumerate(shown)}
   for edge in edges:
     between = range(layers[edge.source] + 1, layers[edge.target])
@@ -132,7 +135,7 @@ def _place(shown: Sequence[int], edges: Sequence[_Edge]) -> tuple[_Points, _Ways
 
 
 def _ports(graph: LayerGraph, points: _Points, ways: _Ways, end: str) -> dict[_Edge, float]:
-  """The x at which each edge leaves its `source` or reaches its `target`, so spread that edges do not cross there."""
+  """The x at which each edge leaves its `source` or reaches its `target`, spread so that edges do not cross there."""
   groups = collections.defaultdict(list)
   for edge, way in ways.items():
     path = [points[edge.source], *way, points[edge.target]]
@@ -148,7 +151,7 @@ def _ports(graph: LayerGraph, points: _Points, ways: _Ways, end: str) -> dict[_E
 
 
 def _curve(route: Sequence[tuple[float, float]]) -> Path:
-  """A path that is vertical in each point, and straight on its last piece, which an arrow head and a name go along."""
+  """A path that is vertical in each point, and straight on its last piece, which holds the arrow head and a name."""
   vertices, codes = [route[0]], [Path.MOVETO]
   *route, end = route
   for (x0, y0), (x1, y1) in zip(route, route[1:] + [(end[0], end[1] - _LEAD)]):
@@ -183,14 +186,14 @@ def _draw_nodes(axes: Axes, graph: LayerGraph, points: _Points) -> None:
         facecolor=line if index == graph.output else fill, edgecolor=line, linewidth=1.3, zorder=2))
     color = 'white' if index == graph.output else INK if index in graph.live else '#a0a0a0'
     symbol, index_set = _label(graph, index)
-    style = {'color': color, 'ha': 'center', 'va': 'center_baseline', 'zorder': 3}
+    style: dict[str, Any] = {'color': color, 'ha': 'center', 'va': 'center_baseline', 'zorder': 3}
     axes.text(x, y - (0.07 if index_set else 0), symbol, fontsize=10.5 if index_set else 11.5, **style)
     if index_set:
       axes.text(x, y + 0.11, index_set, fontsize=7.5, **style)
 
 
 def _draw_output(axes: Axes, graph: LayerGraph, points: _Points) -> None:
-  """The arrow from the output node to y, by way of γ and β."""
+  """The arrow from the output node through γ and β to y."""
   x, y = points[graph.output]
   start = y + _NODE_HEIGHT / 2
   axes.add_patch(FancyArrowPatch((x, start), (x, start + 0.34), arrowstyle='-|>', mutation_scale=8, shrinkA=0,
@@ -200,13 +203,13 @@ def _draw_output(axes: Axes, graph: LayerGraph, points: _Points) -> None:
 
 
 def _caption(graph: LayerGraph) -> list[_Line]:
-  """The equation in the largest size that fits, in mathtext or, where that fails or is too wide, in wrapped text."""
+  """The equation in the largest size that fits, in mathtext or, if that fails or is too wide, in wrapped text."""
   largest = _CAPTION_SIZES[0]
   try:
     texts = [f'${line}$'.replace(r'\frac', r'\dfrac') for line in equation_latex(graph).split(' \\\\\n')]
     width = max(_Line(text, FontProperties(size=largest, math_fontfamily='cm'), True).extent[0] for text in texts)
     size = next((size for size in _CAPTION_SIZES if width * size / largest <= _MAX_WIDTH), None)
-  except ValueError:  # mathtext knows a part of LaTeX only
+  except ValueError:  # mathtext knows only a part of LaTeX
     size = None
   if size is not None:
     return [_Line(text, FontProperties(size=size, math_fontfamily='cm'), is_math=True) for text in texts]
@@ -223,7 +226,7 @@ def _heading(title: str, scores: Mapping[str, float] | Sequence[float]) -> list[
 
 
 def _write(axes: Axes, lines: Iterable[_Line], y: float) -> None:
-  """Writes lines in the middle, from y downward."""
+  """Writes centred lines from y downward."""
   for line in lines:
     axes.text(sum(axes.get_xlim()) / 2, y + line.extent[1] / 2, line.text, fontproperties=line.font, color=INK,
               ha='center', va='center', parse_math=line.is_math)
@@ -237,7 +240,7 @@ def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] |
   Args:
     graph: the layer graph.
     title: a line above the drawing.
-    scores: one an architecture, by name or in order; a line below the title.
+    scores: one for each architecture, by name or in order, on a line below the title.
     show_dead: whether dead nodes and unused inputs are drawn too, in grey.
 
   Returns:
@@ -265,7 +268,13 @@ def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] |
   return figure
 
 
-def save_drawing(graph: LayerGraph, path, title: str = '', scores: Mapping[str, float] | Sequence[float] = (),
-                 show_dead: bool = False) -> None:
-  """Writes the drawing of a layer graph to a PNG file; arguments as for `draw_graph`."""
+def save_drawing(graph: LayerGraph, path: str | os.PathLike, title: str = '',
+                 scores: Mapping[str, float] | Sequence[float] = (), show_dead: bool = False) -> None:
+  """Writes the drawing of a layer graph to a PNG file.
+
+  Args:
+    graph: the layer graph.
+    path: the file.
+    title, scores, show_dead: as for `draw_graph`.
+  """
   pathlib.Path(path).write_bytes(figure_to_png(draw_graph(graph, title, scores, show_dead)))

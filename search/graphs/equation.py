@@ -1,47 +1,48 @@
 """The equation of a layer graph, as text and as LaTeX, in the symbols of the paper's table of layers (section 2).
 
-x is the input, v0 and v1 are the channel vectors, γ and β the affine part behind the output, ε is
-`primitives.EPSILON`. Over the index set I, `μ[I](x)` is the mean, `√μ[I](x²)` the second moment (the root of the mean
-square) and `s[I](x)` the centered one, the standard deviation; both hold ε inside their root, which is not written.
-`ln±(x)` is sign(x)·ln|x| and `√±(x)` is sign(x)·√|x|.
+x is the input, v0 and v1 are the channel vectors, γ and β the affine part after the output, ε is `primitives.EPSILON`.
+Over the index set I, `μ[I](x)` is the mean, `√μ[I](x²)` the second moment (the root of the mean square) and `s[I](x)`
+the centered one, the standard deviation; both have an ε inside their root, which is not written. `ln±(x)` is
+sign(x)·ln|x| and `√±(x)` is sign(x)·√|x|.
 
-SymPy does exact algebra only (x − x = 0, x·x = x², quotients and common factors collected, μ(−x) = −μ(x)), that of the
-real numbers: it holds wherever the guard rule "magnitude clamp" of `primitives` does not act. Where the guard acts
-everywhere, it is written: x / 0 is x / ε. General simplification is never called, and functions and maxima are our own
-opaque classes, because SymPy's would evaluate exp(exp(…)) numerically and search the order of nested maxima.
+SymPy only does exact algebra of real numbers (x − x = 0, x·x = x², quotients and common factors collected, μ(−x) =
+−μ(x)), which holds wherever the guard rule "magnitude clamp" of `primitives` does not act. Where the guard acts
+everywhere, it is written out: x / 0 is x / ε. General simplification is never called, and functions and maxima are
+opaque classes, because SymPy's own would evaluate exp(exp(…)) numerically and search the order of nested maxima.
 
-An expression is a tree although the graph is not, so it may grow exponentially with the number of nodes. Equations that
-would be longer than `MAX_LENGTH` are therefore printed as a listing, with shared and long parts named t1, t2, ….
+An expression is a tree although the graph is not, so it may grow exponentially with the number of nodes. Equations
+longer than `MAX_LENGTH` are therefore printed as a listing, with shared and long parts named t1, t2, ….
 """
 
 import collections
+from collections.abc import Callable
+from collections.abc import Mapping
 import itertools
 
 import sympy
-from sympy.printing.latex import LatexPrinter
-from sympy.printing.str import StrPrinter
 
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.primitives import EPSILON
 from evonorm_tf.graph.primitives import INDEX_SETS
+from search.graphs.notation import EPSILON_SYMBOL
+from search.graphs.notation import is_negative
+from search.graphs.notation import TexPrinter
+from search.graphs.notation import TextPrinter
+from search.graphs.notation import V0
+from search.graphs.notation import V1
+from search.graphs.notation import X
+from search.graphs.notation import Y
 
 MAX_LENGTH = 400  # characters of an equation on one line
 MAX_NUMBER = 10**12  # larger numbers and exponents are named too: squares of numbers grow without bound
 _LINE_SIZE, _PART_SIZE, _SHARED_SIZE = 150, 25, 6  # SymPy nodes: of one line; of any or a shared part of a listing
 
-X, V0, V1, Y = sympy.symbols('x v0 v1 y')
-EPSILON_SYMBOL = sympy.Symbol('ε', positive=True)
-_SUPERSCRIPTS = str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹')
-
-
-def is_negative(expr: sympy.Expr) -> bool:
-  """Whether every term bears a minus sign."""
-  return all(term.as_coeff_Mul()[0].is_negative for term in sympy.Add.make_args(expr))
+Equation = tuple[sympy.Symbol, sympy.Expr]  # a name and its value
 
 
 def is_nonnegative(expr: sympy.Expr) -> bool:
-  """Whether the value is certainly never negative."""
+  """Returns whether the value is certainly never negative."""
   if expr.is_Rational:
     return expr >= 0
   if expr.is_Pow:
@@ -55,21 +56,24 @@ class Opaque(sympy.Function):
   """A function that SymPy never evaluates numerically.
 
   Attributes:
-    text, latex: its notations; its arguments in `brackets` stand at {}.
-    values: the arguments at which its value is written, and these values.
-    parity: -1 where f(−x) = −f(x), 1 where f(−x) = f(x), else 0.
+    text, latex: its notations, with {} for its arguments in `brackets`.
+    values: the arguments for which a value is known, and these values.
+    is_root: whether its notation is a root, which needs brackets under an exponent.
+    parity: -1 if f(−x) = −f(x), 1 if f(−x) = f(x), else 0.
     axes: a moment's index set, else empty. Its number in `INDEX_SETS` is the moment's second argument.
   """
-  is_number, brackets, values, parity = False, '()', {}, 0
+  is_number, is_root, brackets, parity = False, False, '()', 0
+  values: dict[int, sympy.Expr] = {}
   axes = property(lambda self: '')
   printed_arguments = property(lambda self: self.args[:1] if self.axes else self.args)
 
   @classmethod
-  def eval(cls, x, *axes):
+  def eval(cls, x: sympy.Expr, *axes: sympy.Integer) -> sympy.Expr | None:
     if x in cls.values:
       return cls.values[x]
     if cls.parity and is_negative(x):
       return cls.parity * cls(-x, *axes)
+    return None
 
 
 class Positive(Opaque):
@@ -101,7 +105,7 @@ class Magnitude(Opaque):
   text, latex, brackets, parity = '{}', '{}', '||', 1
 
   @classmethod
-  def eval(cls, x):
+  def eval(cls, x: sympy.Expr) -> sympy.Expr | None:
     return x if is_nonnegative(x) else super().eval(x)
 
   def _eval_power(self, exponent):
@@ -110,11 +114,11 @@ class Magnitude(Opaque):
 
 
 class Maximum(Opaque):
-  """The largest argument; nested maxima are one, large expressions and numbers stand last."""
+  """The largest argument; nested maxima become one, with large expressions and numbers last."""
   text, latex = 'max{}', r'\max{}'
 
   @classmethod
-  def eval(cls, *args):
+  def eval(cls, *args: sympy.Expr) -> sympy.Expr | None:
     flat = {a for arg in args for a in (arg.args if isinstance(arg, cls) else (arg,))}
     numbers = [a for a in flat if a.is_Rational]
     others = sorted(flat.difference(numbers), key=lambda a: (_size(a), a.sort_key()))
@@ -125,10 +129,11 @@ class Maximum(Opaque):
       return (others + largest)[0]
     if tuple(others + largest) != args:
       return cls(*others, *largest)
+    return None
 
 
 class Moment(Opaque):
-  """Arguments are an expression and the number of the index set."""
+  """A moment of an expression over the index set of a number: its two arguments."""
   axes = property(lambda self: INDEX_SETS[self.args[1]])
 
 
@@ -136,12 +141,12 @@ class FirstMoment(Moment):
   text, latex, parity = 'μ[{axes}]{}', r'\mu_{{{axes}}}{}', -1
 
   @classmethod
-  def eval(cls, x, axes):
+  def eval(cls, x: sympy.Expr, axes: sympy.Integer) -> sympy.Expr | None:
     return x if is_constant(x, axes) else super().eval(x, axes)
 
 
 class SecondMoment(Moment, Positive):
-  text, latex, parity = '√μ[{axes}]{}', r'\sqrt{{\mu_{{{axes}}}{}}}', 1
+  text, latex, parity, is_root = '√μ[{axes}]{}', r'\sqrt{{\mu_{{{axes}}}{}}}', 1, True
   values = {0: sympy.sqrt(EPSILON_SYMBOL)}
   printed_arguments = property(lambda self: (self.args[0]**2,))
 
@@ -150,12 +155,12 @@ class CenteredSecondMoment(Moment, Positive):
   text, latex, parity = 's[{axes}]{}', r's_{{{axes}}}{}', 1
 
   @classmethod
-  def eval(cls, x, axes):
+  def eval(cls, x: sympy.Expr, axes: sympy.Integer) -> sympy.Expr | None:
     return sympy.sqrt(EPSILON_SYMBOL) if is_constant(x, axes) else super().eval(x, axes)
 
 
 def is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
-  """Whether x does not vary along the index set of this number."""
+  """Returns whether x does not vary along the index set of this number."""
   return x.free_symbols <= ({EPSILON_SYMBOL} if 'c' in INDEX_SETS[axes] else {EPSILON_SYMBOL, V0, V1})
 
 
@@ -187,7 +192,7 @@ def _quotient(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
   return -a / -b if is_negative(b) else a / b
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable] = {
     'add': _sum, 'mul': _product, 'div': _quotient, 'max': Maximum, 'neg': lambda x: -x, 'sigmoid': Sigmoid,
     'tanh': Tangent, 'exp': Exponential, 'abs': Magnitude, 'square': lambda x: x**2, 'log': SignedLog,
     'sqrt': SignedRoot, 'first_moment': FirstMoment, 'second_moment': SecondMoment,
@@ -205,12 +210,13 @@ def _exceeds(expr: sympy.Expr, size: int) -> bool:
   return len(parts) > size or any(p.is_Rational and max(abs(p.p), p.q) > MAX_NUMBER for p in parts)
 
 
-def solve(graph: LayerGraph, size: int, shared_size: int, operations=OPERATIONS
-          ) -> list[tuple[sympy.Symbol, sympy.Expr]]:
-  """The equations of y and of all parts above `size`, or above `shared_size` and read by several nodes."""
+def solve(graph: LayerGraph, size: int, shared_size: int, operations: Mapping[str, Callable] = OPERATIONS
+          ) -> list[Equation]:
+  """Returns the equations of y and of all parts above `size`, or above `shared_size` and read by several nodes."""
   graph = graph.without_dead_nodes()
   readers = collections.Counter(i for node in graph.nodes for i in set(node.inputs))
-  values, names = [X, sympy.S.Zero, V0, V1], {}
+  values: list[sympy.Expr] = [X, sympy.S.Zero, V0, V1]
+  names: dict[sympy.Expr, sympy.Symbol] = {}
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
     axes = (sympy.Integer(INDEX_SETS.index(node.axes)),) if node.axes else ()
     value = operations[node.primitive](*(values[i] for i in node.inputs), *axes)
@@ -220,9 +226,10 @@ def solve(graph: LayerGraph, size: int, shared_size: int, operations=OPERATIONS
   return _used([(name, value) for value, name in names.items()] + [(Y, values[-1])])
 
 
-def _used(equations: list[tuple[sympy.Symbol, sympy.Expr]]) -> list[tuple[sympy.Symbol, sympy.Expr]]:
+def _used(equations: list[Equation]) -> list[Equation]:
   """The equations that the last one depends on, their names t1, t2, …, y."""
-  needed, used = {Y}, []
+  needed = {Y}
+  used: list[Equation] = []
   for name, value in reversed(equations):
     if name in needed:
       needed |= value.free_symbols
@@ -231,15 +238,11 @@ def _used(equations: list[tuple[sympy.Symbol, sympy.Expr]]) -> list[tuple[sympy.
   return [(names.get(name, name), value.xreplace(names)) for name, value in used]
 
 
-def equations(graph: LayerGraph) -> list[tuple[sympy.Symbol, sympy.Expr]]:
-  """The equations of a layer graph's output, γ and β left out.
+def equations(graph: LayerGraph) -> list[Equation]:
+  """Returns the equations of a layer graph's output, without γ and β.
 
-  Args:
-    graph: the layer graph.
-
-  Returns:
-    Pairs of a name and its value in terms of x, v0, v1, ε and earlier names. The last name is y, and the only one
-    unless the equation would be longer than `MAX_LENGTH` characters.
+  They are pairs of a name and its value in terms of x, v0, v1, ε and earlier names. The last name is y, and the only
+  one unless the equation would be longer than `MAX_LENGTH` characters.
   """
   single = solve(graph, size=_LINE_SIZE, shared_size=_LINE_SIZE)
   if len(single) == 1 and len(_lines(single, TextPrinter())[0]) <= MAX_LENGTH:
@@ -248,101 +251,17 @@ def equations(graph: LayerGraph) -> list[tuple[sympy.Symbol, sympy.Expr]]:
 
 
 def equation_text(graph: LayerGraph) -> str:
-  """The equation of y in Unicode, e.g. `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`; a listing has one line a name."""
+  """Returns the equation of y in Unicode, e.g. `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`, or a listing, a line a name."""
   return '\n'.join(_lines(equations(graph), TextPrinter()))
 
 
 def equation_latex(graph: LayerGraph) -> str:
-  r"""The equation of y in LaTeX's math mode; the lines of a listing end in `\\`, as its `gathered` takes them."""
-  return ' \\\\\n'.join(_lines(equations(graph), _TexPrinter()))
+  r"""Returns the equation of y in LaTeX's math mode; lines of a listing end in `\\`, as in a `gathered` environment."""
+  return ' \\\\\n'.join(_lines(equations(graph), TexPrinter()))
 
 
-def _lines(pairs: list[tuple[sympy.Symbol, sympy.Expr]], printer: 'NotationMixin') -> list[str]:
-  """One line an equation, γ and β joined to the last."""
+def _lines(pairs: list[Equation], printer: TextPrinter | TexPrinter) -> list[str]:
+  """One line an equation, with γ and β in the last."""
   *names, (y, value) = pairs
   return [f'{printer.doprint(name)} = {printer.doprint(part)}' for name, part in names] + [
       f'{printer.doprint(y)} = {printer.factor(value)}{printer.affine}']
-
-
-def _term_key(term: sympy.Expr) -> tuple:
-  """Terms in the paper's order: v1·x + s(x); s(x) − x; v1·(…) + v0; x + 1."""
-  return (term.as_coeff_Mul()[0].is_negative, term.is_Rational, term.free_symbols <= {V0, V1, EPSILON_SYMBOL},
-          term.has(sympy.Function), term.sort_key())
-
-
-def _factor_key(factor: sympy.Expr) -> tuple:
-  """Factors in the paper's order: constants, vectors and x, sums, functions."""
-  base, _ = factor.as_base_exp()
-  rank = 0 if base.free_symbols <= {EPSILON_SYMBOL} else 1 if base.is_Symbol else 2 if base.is_Add else 3
-  return rank, factor.sort_key()
-
-
-class NotationMixin:
-  """The order of terms and factors and the notation of functions, the same in text and LaTeX."""
-
-  def factor(self, expr: sympy.Expr) -> str:
-    """The expression as a factor of a product: a sum stands in brackets."""
-    return self.brackets(self._print(expr)) if expr.is_Add else self._print(expr)
-
-  def _print_Add(self, expr):
-    first, *others = sorted(expr.args, key=_term_key)
-    signed = (((self.minus, -t) if is_negative(t) else ('+', t)) for t in others)
-    return self._print(first) + ''.join(f' {sign} {self._print(term)}' for sign, term in signed)
-
-  def _print_Mul(self, expr):
-    number, rest = expr.as_coeff_Mul()
-    factors = sorted((f.as_base_exp() for f in sympy.Mul.make_args(rest)), key=lambda f: _factor_key(f[0]**f[1]))
-    over = [sympy.Integer(abs(number.p))] + [base**exponent for base, exponent in factors if exponent > 0]
-    under = [sympy.Integer(number.q)] + [base**-exponent for base, exponent in factors if exponent < 0]
-    over, under = ([f for f in part if f != 1] for part in (over, under))
-    quotient = self.fraction(over or [sympy.S.One], under) if under else self.product(over)
-    return (self.minus if number < 0 else '') + quotient
-
-  def _print_Pow(self, expr):
-    base, exponent = expr.as_base_exp()
-    if exponent < 0:
-      return self._print_Mul(expr)
-    if exponent == sympy.S.Half:
-      return self.root.format(self._print(base))
-    bracketed = isinstance(base, SecondMoment) or base.is_Rational
-    return self.power(self.brackets(self._print(base)) if bracketed else self.factor(base), exponent)
-
-  def _print_Function(self, expr):
-    arguments = self.brackets(', '.join(map(self._print, expr.printed_arguments)), expr.brackets)
-    return getattr(expr, self.form).format(arguments, axes=expr.axes)
-
-  def product(self, factors: list[sympy.Expr]) -> str:
-    return self._print(factors[0]) if len(factors) == 1 else self.times.join(map(self.factor, factors))
-
-
-class TextPrinter(NotationMixin, StrPrinter):
-  form, minus, times, root, affine = 'text', '−', '·', '√{}', ' · γ + β'
-
-  def brackets(self, text, kind='()'):
-    return kind[0] + text + kind[1]
-
-  def fraction(self, over, under):
-    """a·b / c or a / (b·c)."""
-    divisor = self.factor(under[0]) if len(under) == 1 else self.brackets(self.product(under))
-    return f'{self.times.join(map(self.factor, over))} / {divisor}'
-
-  def power(self, base, exponent):
-    return base + (str(exponent).translate(_SUPERSCRIPTS) if exponent.is_Integer else f'^({exponent})')
-
-
-class _TexPrinter(NotationMixin, LatexPrinter):
-  form, minus, times, root, affine = 'latex', '-', r' \, ', r'\sqrt{{{}}}', r' \cdot \gamma + \beta'
-
-  def brackets(self, text, kind='()'):
-    return rf'\left{kind[0]}{text}\right{kind[1]}' if r'\frac' in text else kind[0] + text + kind[1]
-
-  def fraction(self, over, under):
-    return rf'\frac{{{self.product(over)}}}{{{self.product(under)}}}'
-
-  def power(self, base, exponent):
-    return f'{base}^{{{exponent}}}'
-
-  def _print_Symbol(self, expr, style='plain'):
-    """A letter and its index."""
-    name = r'\varepsilon' if expr == EPSILON_SYMBOL else expr.name
-    return name if name.isalpha() or name.startswith('\\') else f'{name[0]}_{{{name[1:]}}}'

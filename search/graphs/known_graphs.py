@@ -1,7 +1,7 @@
 """Known norm-activation layers as layer graphs: references for tests, searches and drawings (paper sections 1 and 2).
 
-BN-ReLU, BN-SiLU and GN-SiLU apply their affine transformation before the activation; here v1 and v0 stand for
-its gain and bias, so each of these graphs is the known layer exactly, and the γ and β behind the output stay 1 and 0.
+BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU apply their affine transformation before the activation. Here v1 and v0 stand for
+its gain and bias, so each of these graphs is exactly the known layer, and the γ and β after the output stay 1 and 0.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def _evonorm_b0() -> LayerGraph:
 
 
 def _evonorm_b1() -> LayerGraph:
-  """(x + 1)·r as x·r + r, for the search space has no constant one."""
+  """(x + 1)·r is written as x·r + r, in 6 nodes; with the constant 1 as exp(0) it would take 7."""
   return LayerGraph((
       Node('centered_second_moment', (X,), BATCH), Node('second_moment', (X,), INSTANCE),
       Node('mul', (X, 5)), Node('add', (6, 5)), Node('max', (4, 7)), Node('div', (X, 8))))
@@ -80,10 +80,10 @@ def known_graph(name: str) -> LayerGraph:
   """Returns the layer graph of a known layer.
 
   Args:
-    name: one of `KNOWN_GRAPHS`, a name that `evonorm_tf.get_norm_act` takes too.
+    name: one of `KNOWN_GRAPHS`; `evonorm_tf.get_norm_act` takes the same names.
 
   Raises:
-    ValueError: for another name.
+    ArgumentError: for another name.
   """
   if name not in KNOWN_GRAPHS:
     raise ArgumentError(f'`name` must be one of {sorted(KNOWN_GRAPHS)}, received {name!r}.')

@@ -11,7 +11,7 @@ from search.graphs.random_graph import SearchSpace
 def mutate(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
   """Returns a copy with one intermediate node, drawn uniformly, replaced by a random one.
 
-  Operation and predecessors are both drawn anew. The node may be dead, and the draw may repeat what was there: such
+  Operation and predecessors are both drawn anew. The node may be dead, and the draw may repeat the old node: such
   mutations are neutral, as in the paper.
   """
   position = int(rng.integers(len(graph.nodes)))

@@ -18,7 +18,7 @@ class SearchSpace:
 
   Attributes:
     nodes: the number of intermediate nodes (the paper's 10, recalled).
-    index_sets: what moments may average over. The paper's S series leaves out `primitives.BATCH`.
+    index_sets: the index sets that moments may average over. The paper's S series leaves out `primitives.BATCH`.
   """
   nodes: int = 10
   index_sets: tuple[str, ...] = primitives.INDEX_SETS
@@ -32,13 +32,17 @@ class SearchSpace:
 
   @functools.cached_property
   def operations(self) -> tuple[tuple[primitives.Primitive, str], ...]:
-    """What a node may do, each equally likely: a primitive, or a moment with one of the index sets."""
+    """The operations of a node, each equally likely: a primitive, or a moment with one of the index sets."""
     return tuple((p, axes) for p in primitives.PRIMITIVES.values()
                  for axes in (self.index_sets if p.is_moment else ('',)))
 
 
 def sample_space(nodes: int = 10) -> SearchSpace:
-  """The space of the S series: no moments over the batch."""
+  """Returns the space of the S series: no moments over the batch.
+
+  Args:
+    nodes: the number of intermediate nodes.
+  """
   return SearchSpace(nodes, tuple(s for s in primitives.INDEX_SETS if s != primitives.BATCH))
 
 

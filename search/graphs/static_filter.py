@@ -1,8 +1,8 @@
 """The static filter: rejects graphs that cannot work, without TensorFlow, at tens of thousands a second.
 
-A graph is run once in NumPy on a fixed random probe, with v0 and v1 at their initial values 0 and 1. Not in the
-paper, whose quality test rejects these graphs after 100 training steps on its cluster: nineteen of twenty uniformly
-random graphs end here.
+A graph is run once in NumPy on a fixed random probe, with v0 and v1 at their initial values 0 and 1. It rejects
+nineteen of twenty uniformly random graphs. The paper has no such filter: its quality test rejects these graphs after
+100 training steps on its cluster.
 """
 
 import numpy as np

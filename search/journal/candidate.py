@@ -1,4 +1,4 @@
-"""Candidate: a layer graph that has passed every test, with its scores."""
+"""Candidate: a member of the population."""
 
 import dataclasses
 
@@ -20,4 +20,5 @@ class Candidate:
 
   @property
   def mean_score(self) -> float:
+    """The mean of the scores."""
     return sum(self.scores) / len(self.scores)

@@ -1,15 +1,16 @@
-"""What identifies a search, as JSON data: the arguments that its results depend on."""
+"""The identity of a search, as JSON data: the arguments that its results depend on."""
 
 import dataclasses
 import math
+from typing import Any
 
 
-def identity_of(**arguments) -> dict:
+def identity_of(**arguments: Any) -> dict[str, Any]:
   """Returns the arguments as JSON data: dataclasses by class and fields, functions and classes by name."""
   return {name: _describe(value) for name, value in arguments.items()}
 
 
-def _describe(value):
+def _describe(value: Any) -> Any:
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
     fields = {f.name: _describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return {'class': type(value).__name__, **fields}

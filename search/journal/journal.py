@@ -1,8 +1,8 @@
 """The journal: every result of a search, one JSON line each, appended and flushed to disk as it comes.
 
-It is the only state of a search. The first line holds the configuration; the rest are the records, and, of tasks that
-run in the process of the search, notes: {"begun": task} before one that may crash the process, {"left": task} if it was
-left in an orderly way, as after a Ctrl-C.
+It is the only state of a search. The first line holds the configuration; the others are the records, between notes on
+tasks that run in the process of the search: {"begun": task} before a task that may crash the process, {"left": task} if
+the task was left in an orderly way, as after a Ctrl-C.
 """
 
 import collections
@@ -10,14 +10,17 @@ import contextlib
 import json
 import os
 import pathlib
+from typing import Any
 
 from absl import logging
 
 from evonorm_tf.output import model_dir
 from evonorm_tf.output.model_dir import ModelDirError
+from search.journal.record import Record
+from search.journal.record_checks import parse_records
 
 VERSION = 1
-_NOTES = {'begun'}, {'left'}  # the keys of lines that are no records, but notes of tasks that may crash the process
+_NOTES = {'begun'}, {'left'}  # the keys of lines that are not records, but notes on tasks that may crash the process
 
 
 class Journal:
@@ -32,12 +35,14 @@ class Journal:
     records: the records so far, in the order of their arrival.
 
   Raises:
-    ModelDirError: if the journal belongs to another configuration, is damaged before its last line, or is in use.
+    ModelDirError: if the journal belongs to another configuration, is damaged before its last line, holds a record that
+      is not valid, or is in use.
   """
 
-  def __init__(self, path, config: dict):
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
     self._path = pathlib.Path(path)
-    self._deaths, self._begun = collections.Counter(), None
+    self._deaths: collections.Counter[str] = collections.Counter()
+    self._begun: str | None = None
     new_folders = [folder for folder in self._path.parents if not folder.exists()]
     self._path.parent.mkdir(parents=True, exist_ok=True)
     self._file = open(self._path, 'a+b', buffering=0)
@@ -50,36 +55,36 @@ class Journal:
       self._file.close()
       raise
 
-  def append(self, record: dict) -> None:
+  def append(self, record: Record) -> None:
     """Writes a record; when this returns it is on disk."""
-    self._write(record)
+    self._write(record.to_json())
     self.records.append(record)
     self._begun = None
 
   def begin(self, task: str) -> None:
-    """Notes that a task begins which may end this process; the next record is the task's."""
+    """Notes that a task begins that may end this process; the next record is the task's."""
     self._write({'begun': task})
     self._begun = task
 
   def deaths(self, task: str) -> int:
-    """How many times a task was begun before this process and neither recorded nor left in an orderly way."""
+    """Returns how often earlier processes began a task that was neither recorded nor left in an orderly way."""
     return self._deaths[task]
 
   def close(self) -> None:
     """Closes the file and lets another process have it."""
     if self._begun is not None:
-      with contextlib.suppress(ModelDirError):  # a full disk has been told already, and one death too many is bearable
+      with contextlib.suppress(ModelDirError):  # a full disk has been reported already; one death too many is bearable
         self._write({'left': self._begun})
       self._begun = None
     self._file.close()
 
-  def __enter__(self):
+  def __enter__(self) -> 'Journal':
     return self
 
-  def __exit__(self, *_):
+  def __exit__(self, *_) -> None:
     self.close()
 
-  def _replay(self, header: dict) -> list[dict]:
+  def _replay(self, header: dict[str, Any]) -> list[Record]:
     """Returns the records of the file, after dropping a torn last line; writes the header of a new file."""
     self._file.seek(0)
     lines = self._file.read().split(b'\n')
@@ -91,17 +96,17 @@ class Journal:
       self._write(header)
       return []
     parsed = _parse(self._path, lines)
-    records = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
-    if records:
+    recorded = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
+    if recorded:
       model_dir.check_settings(self._path, parsed[0]['config'], header['config'], 'search')
     elif parsed[0] != json.loads(json.dumps(header)):  # nothing is recorded, so that it may still be corrected
       self._file.truncate(0)
       self._deaths.clear()
       self._write(header)
-    return records
+    return parse_records(self._path, recorded)
 
-  def _take_note(self, number: int, line: dict) -> bool:
-    """Counts a line that is a note and no record. That of a task which was recorded later is never asked for."""
+  def _take_note(self, number: int, line: dict[str, Any]) -> bool:
+    """Counts a line if it is a note; the count of a task that was recorded later is never asked for."""
     is_note = line.keys() in _NOTES
     if is_note:
       (kind, task), = line.items()
@@ -110,8 +115,8 @@ class Journal:
       self._deaths[task] += 1 if kind == 'begun' else -1
     return is_note
 
-  def _write(self, record: dict) -> None:
-    data = (json.dumps(record, allow_nan=False) + '\n').encode()
+  def _write(self, line: dict[str, Any]) -> None:
+    data = (json.dumps(line, allow_nan=False) + '\n').encode()
     size = os.fstat(self._file.fileno()).st_size
     try:
       written = self._file.write(data)
@@ -124,22 +129,23 @@ class Journal:
       raise ModelDirError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')
 
 
-def read(path) -> tuple[dict, list[dict]]:
+def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
   """Returns the configuration and the records of a journal, which may be in use; a torn last line is left out.
 
   Raises:
-    ModelDirError: if the file cannot be read, is damaged before its last line, or holds no header.
+    ModelDirError: if the file cannot be read, is damaged before its last line, holds no header, or a record that is not
+      valid.
   """
   try:
     lines = pathlib.Path(path).read_bytes().split(b'\n')
   except OSError as e:
     raise ModelDirError(f'{path}: cannot be read: {e.strerror}.') from e
   header, *others = _parse(path, lines[:-1] or [b'{}'])
-  return header['config'], [line for line in others if line.keys() not in _NOTES]
+  return header['config'], parse_records(path, [line for line in others if line.keys() not in _NOTES])
 
 
-def _parse(path, lines: list[bytes]) -> list[dict]:
-  """Returns the header and the records that the lines hold."""
+def _parse(path: str | os.PathLike, lines: list[bytes]) -> list[dict[str, Any]]:
+  """Returns the JSON data of the header and of the other lines."""
   parsed = [_parse_line(path, number, line) for number, line in enumerate(lines, 1)]
   version = parsed[0].get('version')
   if type(version) is not int or version != VERSION or not isinstance(parsed[0].get('config'), dict):  # True == 1
@@ -147,11 +153,11 @@ def _parse(path, lines: list[bytes]) -> list[dict]:
   return parsed
 
 
-def _parse_line(path, number: int, line: bytes) -> dict:
+def _parse_line(path: str | os.PathLike, number: int, line: bytes) -> dict[str, Any]:
   try:
-    record = json.loads(line)
+    data = json.loads(line)
   except (ValueError, RecursionError) as e:
     raise ModelDirError(f'{path}, line {number}: not JSON: {e}') from e
-  if not isinstance(record, dict):
-    raise ModelDirError(f'{path}, line {number}: expected a JSON object, found {type(record).__name__}.')
-  return record
+  if not isinstance(data, dict):
+    raise ModelDirError(f'{path}, line {number}: expected a JSON object, found {type(data).__name__}.')
+  return data

@@ -1,30 +1,32 @@
-"""A search that is there already, read from its `model_dir` without disturbing one that is running."""
+"""A search read from its `model_dir`, without disturbing one that is running."""
 
 import dataclasses
+import os
 import pathlib
+from typing import Any
 
 from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import journal
-from search.journal.record_checks import check_records
+from search.journal.record import Record
 
 JOURNAL = 'journal.jsonl'
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedSearch:
-  """What a journal holds.
+  """The content of a journal.
 
   Attributes:
     model_dir: the search's folder.
     config: what identifies the search, JSON data.
-    records: as `search.journal.records` describes them.
+    records: of all stages, in the order of completion.
   """
   model_dir: pathlib.Path
-  config: dict
-  records: list[dict]
+  config: dict[str, Any]
+  records: list[Record]
 
 
-def load_search(model_dir) -> SavedSearch:
+def load_search(model_dir: str | os.PathLike) -> SavedSearch:
   """Reads a search's folder.
 
   Raises:
@@ -35,6 +37,4 @@ def load_search(model_dir) -> SavedSearch:
   if not path.is_file():
     reason = f'holds no {JOURNAL}' if model_dir.is_dir() else 'is no folder'
     raise ModelDirError(f'{model_dir} {reason}; `model_dir` must be the folder of a search.')
-  config, records = journal.read(path)
-  check_records(path, records)
-  return SavedSearch(model_dir, config, records)
+  return SavedSearch(model_dir, *journal.read(path))

@@ -1,9 +1,10 @@
-"""Plots that compare searches, each search in its colour; what they show is computed in `comparison`."""
+"""Plots that compare searches, each search in its own colour; `comparison` computes the numbers."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import itertools
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,8 +18,8 @@ from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import style
 from search.journal import records as records_lib
-from search.journal.outcomes import is_complete
 from search.journal.outcomes import OUTCOMES
+from search.journal.record import Record
 from search.journal.records import TOP
 from search.reporting import comparison
 from search.reporting.plots import curves
@@ -31,11 +32,11 @@ _OUTCOME_COLORS = ('#3f8f4f', '#f0c08a', '#b39ac9', '#c0504d')
 _CHANCE, _PALE = '#555555', '#b9c4d6'
 NOTHING, PROJECTED = 'no candidate has been accepted yet', 'score projected from a rung'
 
-Searches = Mapping[str, Sequence[dict]]  # the records of each search, by its name
+Searches = Mapping[str, Sequence[Record]]  # the records of each search, by its name
 
 
 def efficiency_plot(searches: Searches) -> Figure:
-  """Plots the mean of the best ten against candidates, and against core-seconds."""
+  """Plots the mean of the ten best candidates against candidates evaluated, and against core-seconds."""
   figure = new_figure(11, 4.6)
   by_candidates, by_seconds = figure.subplots(1, 2, sharey=True)
   _plot_top(by_candidates, searches, _numbers, 'candidates evaluated')
@@ -46,7 +47,7 @@ def efficiency_plot(searches: Searches) -> Figure:
   return figure
 
 
-def _numbers(records: Sequence[dict]) -> np.ndarray:
+def _numbers(records: Sequence[Record]) -> np.ndarray:
   return np.arange(1, len(records_lib.evaluated(records)) + 1)
 
 
@@ -61,7 +62,7 @@ def _plot_top(axes: Axes, searches: Searches, x_of: Callable, label: str) -> Non
     note(axes, NOTHING)
 
 
-def _look(number: int) -> dict:
+def _look(number: int) -> dict[str, Any]:
   return {'color': COLORS[number % len(COLORS)], 'linestyle': _LINES[number // len(COLORS) % len(_LINES)]}
 
 
@@ -74,7 +75,7 @@ def _legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
 
 
 def rejection_plot(searches: Searches) -> Figure:
-  """Plots how the evaluated candidates ended, and why the static filter rejected draws before them."""
+  """Plots the outcomes of the evaluated candidates, and why the static filter rejected draws before them."""
   figure = new_figure(11, 1.9 + 0.5 * len(searches))
   evaluated, filtered = figure.subplots(1, 2, sharey=True)
   _stack(evaluated, {name: records_lib.counts_by_outcome(records) for name, records in searches.items()},
@@ -87,7 +88,7 @@ def rejection_plot(searches: Searches) -> Figure:
 
 
 def _stack(axes: Axes, counts: Mapping[str, Mapping[str, int]], colors: Mapping[str, str], label: str) -> None:
-  """A stacked bar a search, of shares, with the counts inside where there is room."""
+  """A stacked bar of shares for each search, with the counts inside where there is room."""
   style(axes)
   axes.grid(axis='y', visible=False)
   names, left = list(counts), np.zeros(len(counts))
@@ -110,7 +111,7 @@ def _stack(axes: Axes, counts: Mapping[str, Mapping[str, int]], colors: Mapping[
 
 
 def correlation_plot(searches: Searches) -> Figure:
-  """Plots the scores after the longer training against those in the proxy task; a panel a search."""
+  """Plots the scores after the longer training against those in the proxy task, one panel a search."""
   figure, panels = _panels(searches, 3.6, 3.4)
   for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
     style(axes)
@@ -138,7 +139,7 @@ def correlation_plot(searches: Searches) -> Figure:
 
 
 def _panels(searches: Searches, width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
-  """A figure with a panel for each search, at most so many in a row."""
+  """A figure with a panel for each search, at most `columns` of them in a row."""
   columns = min(columns, len(searches))
   rows = -(-len(searches) // columns)
   figure = new_figure(max(width * columns, 6), height * rows + .6)
@@ -148,12 +149,12 @@ def _panels(searches: Searches, width: float, height: float, columns: int = 3) -
   return figure, panels[:len(searches)]
 
 
-def primitives_plot(searches: Searches, configs: Mapping[str, dict]) -> Figure:
-  """Plots the shares of primitives and index sets in the survivors' nodes, and what chance gives; a panel a search.
+def primitives_plot(searches: Searches, configs: Mapping[str, Mapping[str, Any]]) -> Figure:
+  """Plots the shares of primitives and index sets in the survivors' nodes, beside those in random graphs.
 
   Args:
-    searches: the records by name.
-    configs: the configurations by name, which tell the search spaces.
+    searches: the records by name; each search gets a panel.
+    configs: the configurations by name, which hold the search spaces.
   """
   figure, panels = _panels(searches, 4.4, 5.2)
   for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
@@ -168,7 +169,7 @@ def primitives_plot(searches: Searches, configs: Mapping[str, dict]) -> Figure:
 
 
 def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, float], color: str) -> None:
-  """Bars of what was found, marks of what chance gives; primitives by what is found most, then the index sets."""
+  """Bars of the shares found, marks of those by chance; the primitives found most come first, index sets last."""
   style(axes)
   axes.grid(axis='y', visible=False)
   names = sorted(set(found) | set(chance), key=lambda n: (n in INDEX_SETS, -found.get(n, 0), -chance.get(n, 0), n))
@@ -182,11 +183,11 @@ def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, fl
   axes.set_xlabel('share of the nodes', color=INK)
 
 
-def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
+def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
   """Plots the ancestors of the best candidate, and their other children, by number and mean score.
 
-  Without a number are ancestors whose mutation left the score as it was. Children that were not accepted are crosses
-  at the bottom; hollow dots are of scores that successive halving projected.
+  Ancestors whose mutation left the score as it was have no number. Children that were not accepted are crosses at the
+  bottom; hollow dots are scores that successive halving projected.
   """
   figure = new_figure(9, 4.8)
   axes = figure.subplots()
@@ -202,17 +203,17 @@ def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
     return figure
   steps = comparison.ancestry(records, best)
   _plot_children(axes, steps)
-  points = [(step.record['index'], records_lib.mean_score(step.record)) for step in steps]
+  points = [(step.record.index, step.record.mean_score) for step in steps]
   axes.plot(*zip(*points), '-o', color=COLORS[0], linewidth=2, markersize=7, label='ancestors of the best, and itself',
             zorder=3)
-  projected = [point for point, step in zip(points, steps) if not is_complete(step.record)]
+  projected = [point for point, step in zip(points, steps) if not step.record.is_complete]
   if projected:
     axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
   for point, step in zip(points, steps):
     if step.effect is not None and abs(step.effect) < .0005 and step is not steps[-1]:
-      continue  # a mutation that changed no score to speak of, as a copy's: there can be dozens, side by side
+      continue  # the mutation hardly changed the score, as a copy's: there can be dozens, side by side
     effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
-    axes.annotate(f'{step.record["index"]}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
+    axes.annotate(f'{step.record.index}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
                   xytext=(0, -16 if step.effect and step.effect < 0 else 9), color=INK, zorder=4,
                   path_effects=[withStroke(linewidth=3, foreground='white')])
   axes.margins(.06, .12)
@@ -222,17 +223,17 @@ def ancestry_plot(records: Sequence[dict], name: str = '') -> Figure:
 
 def _plot_children(axes: Axes, steps: Sequence[comparison.Ancestor]) -> None:
   """The other children, with a line to each from its parent."""
-  line = {step.record['index'] for step in steps}
+  line = {step.record.index for step in steps}
   measured, projected, crosses = [], [], []
   for step in steps:
-    start = step.record['index'], records_lib.mean_score(step.record)
+    start = step.record.index, step.record.mean_score
     for child in step.children:
-      if child['index'] not in line and child['scores']:
-        end = child['index'], records_lib.mean_score(child)
+      if child.index not in line and child.scores:
+        end = child.index, child.mean_score
         axes.plot(*zip(start, end), '-', color=_PALE, linewidth=.9, zorder=1)
-        (measured if is_complete(child) else projected).append(end)
-      elif child['index'] not in line:
-        crosses.append(child['index'])
+        (measured if child.is_complete else projected).append(end)
+      elif child.index not in line:
+        crosses.append(child.index)
   if measured:
     axes.plot(*zip(*measured), 'o', color=_PALE, markersize=5, label='their other children', zorder=2)
   if projected:

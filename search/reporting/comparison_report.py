@@ -1,9 +1,11 @@
-"""The comparison of searches as a folder: report.md, its plots, and the same in TensorBoard."""
+"""The comparison of searches, written to a folder: report.md, its plots, and the same in TensorBoard."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
 import shutil
+from typing import Any
 
 from matplotlib.figure import Figure
 import tensorflow as tf
@@ -17,7 +19,7 @@ from evonorm_tf.output.model_dir import replacing
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
 from search.journal.outcomes import ACCEPTED
-from search.journal.outcomes import is_complete
+from search.journal.record import Record
 from search.journal.records import TOP
 from search.journal.saved_search import load_search
 from search.journal.saved_search import SavedSearch
@@ -34,17 +36,17 @@ _EFFICIENCY_NOTE = (
 
 
 def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pathlib.Path:
-  """Compares searches; they may be running.
+  """Compares searches, which may be running, in a report.
 
   Args:
     model_dirs: their folders, at least one.
-    output: the folder that receives report, plots and TensorBoard events; 'analysis' in the first search's by default.
+    output: the folder for the report, its plots and TensorBoard events; by default 'analysis' in the first search's.
 
   Returns:
     The path of the report.
 
   Raises:
-    ValueError: if a folder holds no search, a damaged one, or one without any candidate; then nothing is written.
+    ArgumentError: if a folder holds no search, a damaged one, or one without any candidate; then nothing is written.
   """
   searches = _load(model_dirs)
   folder = pathlib.Path(output) if output else pathlib.Path(model_dirs[0]) / 'analysis'
@@ -107,8 +109,8 @@ def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
   }
 
 
-def _row_table(title: str, searches, rows: dict[str, Callable]) -> str:
-  """A table with a column for each search; `rows` are functions of what `searches` holds, by the row's name."""
+def _row_table(title: str, searches: Mapping[str, Any], rows: Mapping[str, Callable]) -> str:
+  """A table with a column for each search; `rows` holds a function of the values of `searches` by the row's name."""
   cells = [[row, *map(function, searches.values())] for row, function in rows.items()]
   return markdown.table([title, *searches], cells)
 
@@ -126,7 +128,7 @@ def _settings(searches: dict[str, SavedSearch]) -> list[str]:
                                                      for name, values in differing.items()])] if differing else [])]
 
 
-def _value(value, form: str = '') -> str:
+def _value(value: Any, form: str = '') -> str:
   return NO_VALUE if value is None else f'{value:{form}}'
 
 
@@ -137,7 +139,7 @@ def _percent(score: float | None) -> str:
 def _efficiency(records: plots.Searches) -> str:
   def best(records):
     record = records_lib.best(records)
-    return NO_VALUE if record is None else f'{records_lib.name(record)}, {_percent(records_lib.mean_score(record))}'
+    return NO_VALUE if record is None else f'{record.name}, {_percent(record.mean_score)}'
   return _row_table('search', records, {
       'candidates evaluated': lambda r: len(records_lib.evaluated(r)),
       'accepted': lambda r: records_lib.counts_by_outcome(r)[ACCEPTED],
@@ -185,21 +187,21 @@ def _times(names: Sequence[str], ratio: dict[str, float]) -> str:
   return ', '.join(f'{n} (×{ratio[n]:.1f})' for n in names)
 
 
-def _ancestry(name: str, records: Sequence[dict], number: int) -> list[str]:
+def _ancestry(name: str, records: Sequence[Record], number: int) -> list[str]:
   best = records_lib.best(records)
   if best is None:
     return [f'### {name}', 'No candidate has been accepted yet.']
   steps = comparison.ancestry(records, best)
-  rows = [[records_lib.name(step.record), step.mutation or 'the oldest on record',
-           _percent(records_lib.mean_score(step.record)) + ' (projected)' * (not is_complete(step.record)),
+  rows = [[step.record.name, step.mutation or 'the oldest on record',
+           _percent(step.record.mean_score) + ' (projected)' * (not step.record.is_complete),
            NO_VALUE if step.effect is None else f'{100 * step.effect:+.1f}', len(step.children)] for step in steps]
   return [f'### {name}', markdown.table(['candidate', 'mutation', 'mean score', 'effect', 'children'], rows),
-          f'```text\n{equation_text(records_lib.layer_graph(best))}\n```', f'![Ancestry](ancestry_{number}.png)']
+          f'```text\n{equation_text(best.layer_graph)}\n```', f'![Ancestry](ancestry_{number}.png)']
 
 
 def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], figures: dict[str, Figure],
                        sections: dict[str, list[str]]) -> None:
-  """Curves as scalars, a run a search; text and images in a run of their own. What was there is replaced."""
+  """Curves as scalars, one run a search; text and images in a run of their own. Earlier events are replaced."""
   shutil.rmtree(folder, ignore_errors=True)
   with tf.device('CPU:0'):
     for name, search in searches.items():
@@ -212,10 +214,10 @@ def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], f
         tf.summary.text(f'report/{name}', '\n\n'.join(part for part in parts if not part.startswith('![')))
 
 
-def _write_curves(records: Sequence[dict]) -> None:
-  """The mean of the best ten, against candidates and against full core-seconds."""
+def _write_curves(records: Sequence[Record]) -> None:
+  """The mean of the ten best, against candidates and against whole core-seconds."""
   evaluated = records_lib.evaluated(records)
-  measured = [i for i, r in enumerate(evaluated) if records_lib.is_measured(r)]
+  measured = [i for i, r in enumerate(evaluated) if r.is_measured]
   top, seconds = curves(evaluated)[1], comparison.core_seconds(records)
   for i in measured:
     tf.summary.scalar(f'top_{TOP}_mean/by_candidates', top[i], step=i + 1)

@@ -1,13 +1,14 @@
 """Plots of a search: top-10 mean against candidates evaluated (paper section 6), and the Pareto frontier.
 
-They show evaluated candidates, no copies, and of scores those that were measured: a candidate that successive halving
-stopped counts among the outcomes, but is no dot.
+They show evaluated candidates, without copies, and only scores that were measured: a candidate that successive halving
+stopped counts among the outcomes, but has no dot.
 """
 
 import bisect
 from collections.abc import Sequence
 import itertools
 import math
+import operator
 import statistics
 
 from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ from search.journal.outcomes import OUTCOMES
 from search.journal.outcomes import POOR
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import UNSTABLE
+from search.journal.record import Record
 from search.journal.records import TOP
 from search.selection.tournament import pareto_frontier
 
@@ -40,7 +42,7 @@ MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
 _PANEL, _MAX_COLUMNS = 3.9, 3  # inches; panels in a row
 
 
-def progress_plot(records: Sequence[dict]) -> Figure:
+def progress_plot(records: Sequence[Record]) -> Figure:
   """Plots the search's progress: mean scores above, counts by outcome below, against candidates evaluated.
 
   Args:
@@ -57,11 +59,11 @@ def progress_plot(records: Sequence[dict]) -> Figure:
   return figure
 
 
-def pareto_scatter(records: Sequence[dict]) -> Figure:
+def pareto_scatter(records: Sequence[Record]) -> Figure:
   """Plots the accepted candidates' scores, a panel for each pair of architectures, and their Pareto frontier.
 
-  The frontier is that over all architectures, so that in one panel a member may lie behind other candidates. With a
-  single architecture, its score stands against the candidate's index.
+  The frontier is that over all architectures, so in a single panel a member may lie below other candidates. With a
+  single architecture, its score is plotted against the candidate's index.
 
   Args:
     records: of all stages; may be empty.
@@ -75,7 +77,7 @@ def pareto_scatter(records: Sequence[dict]) -> Figure:
   rows = math.ceil(len(pairs) / columns)
   figure = new_figure(_PANEL * columns + 1, (_PANEL - 0.2) * rows + 1)
   panels = figure.subplots(rows, columns, squeeze=False).ravel()
-  measured = {r['index'] for r in records_lib.measured(records)}
+  measured = {r.index for r in records_lib.measured(records)}
   candidates = [c for c in records_lib.candidates(records) if c.index in measured]
   frontier = pareto_frontier(candidates)
   references = records_lib.accepted(records, REFERENCE)
@@ -105,29 +107,38 @@ def _add_legend(figure: Figure, handles: list, labels: list[str], max_columns: i
 
 
 def note(axes: Axes, text: str) -> None:
+  """Writes a text in the middle of empty axes."""
   axes.text(0.5, 0.5, text, transform=axes.transAxes, ha='center', va='center', color='#777777',
             bbox={'facecolor': 'white', 'edgecolor': 'none'})
 
 
-def curves(evaluated: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
-  """The best mean score and the mean of the `TOP` best after each candidate; NaN before the first measured one."""
-  scores, best, top = [], [], []
+def curves(evaluated: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the best mean score and the mean of the `TOP` best after each candidate; NaN before the first measured one.
+
+  Args:
+    evaluated: the records of evaluated candidates.
+
+  Returns:
+    Two arrays, [candidates].
+  """
+  scores: list[float] = []
+  best, top = [], []
   for record in evaluated:
-    if records_lib.is_measured(record):
-      bisect.insort(scores, records_lib.mean_score(record))
+    if record.is_measured:
+      bisect.insort(scores, record.mean_score)
     best.append(scores[-1] if scores else math.nan)
     top.append(statistics.fmean(scores[-TOP:]) if scores else math.nan)
   return np.array(best), np.array(top)
 
 
-def _plot_scores(axes: Axes, records: Sequence[dict]) -> None:
+def _plot_scores(axes: Axes, records: Sequence[Record]) -> None:
   """Dots of the accepted candidates, and the two curves."""
   style(axes)
   axes.yaxis.set_major_formatter(percent)
   count = len(records_lib.architectures(records))
   axes.set_ylabel('validation accuracy' + (f', mean of {count} architectures' if count > 1 else ''))
   evaluated = records_lib.evaluated(records)
-  dots = [(i, records_lib.mean_score(r)) for i, r in enumerate(evaluated, 1) if records_lib.is_measured(r)]
+  dots = [(i, r.mean_score) for i, r in enumerate(evaluated, 1) if r.is_measured]
   if not dots:
     note(axes, 'no candidate has been accepted yet')
     return
@@ -139,19 +150,19 @@ def _plot_scores(axes: Axes, records: Sequence[dict]) -> None:
   axes.legend(loc='lower right', fontsize=9, framealpha=0.9, edgecolor='none')
 
 
-def _plot_references(axes: Axes, references: Sequence[dict]) -> None:
+def _plot_references(axes: Axes, references: Sequence[Record]) -> None:
   """Horizontal lines, labelled at the right so that no two labels overlap."""
-  ordered = sorted(references, key=records_lib.mean_score)
-  heights = [records_lib.mean_score(r) for r in ordered]
+  ordered = sorted(references, key=operator.attrgetter('mean_score'))
+  heights = [r.mean_score for r in ordered]
   for number, height in enumerate(heights):
     axes.axhline(height, color=_reference_color(number), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
   if references:
-    axes.autoscale_view(scalex=False)  # which a line inside the initial limits does not bring about
+    axes.autoscale_view(scalex=False)  # a line inside the initial limits does not bring it about
   low, high = axes.get_ylim()
   axes.set_ylim(low, high)  # the labels shall not change it
   for number, (record, y, label_y) in enumerate(zip(ordered, heights, _spread(heights, 0.055 * (high - low)))):
     axes.annotate(
-        f'{records_lib.name(record)} {100 * y:.1f}%', (1, y), (1.035, label_y),
+        f'{record.name} {100 * y:.1f}%', (1, y), (1.035, label_y),
         xycoords=('axes fraction', 'data'), textcoords=('axes fraction', 'data'), annotation_clip=False,
         color=_reference_color(number), fontsize=9, va='center',
         arrowprops={'arrowstyle': '-', 'color': _reference_color(number), 'linewidth': 0.8, 'shrinkA': 0, 'shrinkB': 0,
@@ -174,15 +185,15 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
   return [mean + i * gap for i, mean in enumerate(means)]
 
 
-def _plot_outcomes(axes: Axes, evaluated: Sequence[dict]) -> None:
-  """Cumulated counts by outcome, stacked."""
+def _plot_outcomes(axes: Axes, evaluated: Sequence[Record]) -> None:
+  """Cumulative counts by outcome, stacked."""
   style(axes)
   axes.set_xlabel('candidates evaluated')
   axes.set_ylabel('outcomes')
   axes.xaxis.set_major_locator(MaxNLocator(integer=True))
   axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
   axes.set_xlim(0, max(len(evaluated), 1))
-  counts = [np.cumsum([0] + [r['outcome'] == outcome for r in evaluated]) for outcome in OUTCOMES]
+  counts = [np.cumsum([0] + [r.outcome == outcome for r in evaluated]) for outcome in OUTCOMES]
   stopped = len(records_lib.stopped(evaluated))
   notes = {ACCEPTED: f', {stopped} stopped at a rung'} if stopped else {}
   axes.stackplot(np.arange(len(evaluated) + 1), counts, colors=[_COLORS[outcome] for outcome in OUTCOMES],
@@ -208,14 +219,14 @@ def _points(candidates: Sequence[Candidate], a: int | None, b: int) -> tuple[lis
   return [c.index if a is None else c.scores[a] for c in candidates], [c.scores[b] for c in candidates]
 
 
-def _mark_references(axes: Axes, references: Sequence[dict], a: int | None, b: int) -> None:
+def _mark_references(axes: Axes, references: Sequence[Record], a: int | None, b: int) -> None:
   for number, record in enumerate(references):
-    scores, color = list(record['scores'].values()), _reference_color(number)
+    scores, color = list(record.scores.values()), _reference_color(number)
     if a is None:
-      axes.axhline(scores[b], color=color, linewidth=1.1, linestyle=(0, (5, 3)), label=records_lib.name(record))
+      axes.axhline(scores[b], color=color, linewidth=1.1, linestyle=(0, (5, 3)), label=record.name)
     else:
       axes.scatter(scores[a], scores[b], marker=MARKERS[number % len(MARKERS)], s=70, color=color,
-                   edgecolors='white', linewidths=0.9, label=records_lib.name(record), zorder=4)
+                   edgecolors='white', linewidths=0.9, label=record.name, zorder=4)
 
 
 def _label_panel(axes: Axes, names: Sequence[str], a: int | None, b: int) -> None:

@@ -1,4 +1,4 @@
-"""The progress of a search: a bar on a terminal, a plain line now and then where the output goes elsewhere."""
+"""The progress of a search: bars on a terminal, or a plain line now and then if the output goes elsewhere."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
+from search.journal.record import Record
 
 PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-ranking'}
 
@@ -25,14 +26,17 @@ PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-rankin
 class Progress:
   """Shows how far each phase is, the time left, and the best candidate so far.
 
-  Evaluations take from a second (a rejection) to minutes, so that the time left is estimated from the average over the
+  Evaluations take from a second (a rejection) to minutes, so the time left is estimated from the average over the
   whole phase, not from the last few seconds as rich does. Records of an earlier run of the search do not count.
 
   Args:
     total_by_phase: the number of records that each phase will have, by stage: 'reference', 'evolution', 'reranking'.
-    console: where to; stdout by default.
-    seconds_between_lines: the least time from one plain line to the next, where the output is no terminal.
-    clock: the time in seconds.
+    console: where it is shown; stdout by default.
+    seconds_between_lines: the least time from one plain line to the next, if the output is not a terminal.
+    clock: returns the time in seconds.
+
+  Raises:
+    ArgumentError: for an unknown stage.
   """
 
   def __init__(self, total_by_phase: dict[str, int], console: Console | None = None,
@@ -43,7 +47,9 @@ class Progress:
     self._total_by_phase = total_by_phase
     self._console = console or Console()
     self._bars = _Bars(self._console, clock)
-    self._task = self._phase = self._best = None
+    self._task: rich.progress.Task | None = None
+    self._phase: str | None = None
+    self._best: Record | None = None
     self._seconds_between_lines = seconds_between_lines
     self._clock, self._printed_at, self._line_is_due = clock, -math.inf, False
 
@@ -55,7 +61,7 @@ class Progress:
     self._end_phase()
     self._bars.stop()
 
-  def update(self, phase: str, records: Sequence[dict], seconds_allowed: float = math.inf) -> None:
+  def update(self, phase: str, records: Sequence[Record], seconds_allowed: float = math.inf) -> None:
     """Shows a phase's state.
 
     Call it after each record, and once at the start of the phase: the records given then are not of this run.
@@ -63,8 +69,8 @@ class Progress:
     Args:
       phase: the stage that is under way.
       records: of all stages.
-      seconds_allowed: the time from now after which the phase takes up nothing more; it counts in the phase's first
-        call.
+      seconds_allowed: the time from now after which the phase begins nothing more; only the phase's first call
+        uses it.
     """
     done = len(records_lib.of_stage(records, phase))
     if phase != self._phase:
@@ -90,11 +96,11 @@ class Progress:
       self._bars.stop_task(self._task.id)
       self._print_line()
 
-  def _describe_best(self, record: dict | None) -> None:
+  def _describe_best(self, record: Record | None) -> None:
     if record is not self._best:
       self._best = record
-      equation = equation_text(records_lib.layer_graph(record)).replace('\n', '; ')
-      self._bars.best = f'best: {records_lib.name(record)}, {100 * records_lib.mean_score(record):.1f}%: {equation}'
+      equation = equation_text(record.layer_graph).replace('\n', '; ')
+      self._bars.best = f'best: {record.name}, {100 * record.mean_score:.1f}%: {equation}'
 
   def _print_line(self) -> None:
     """Prints a plain line, unless the bars are on a terminal or nothing has changed since the last one."""
@@ -133,15 +139,15 @@ class _Bars(rich.progress.Progress):
     yield Text(self.best, no_wrap=True, overflow='ellipsis')
 
 
-def _outcomes(phase: str, records: Sequence[dict]) -> str:
-  """How many were accepted, without copies of an earlier candidate's outcome, and how many copies, if there are any."""
-  accepted = sum('same_as' not in r for r in records_lib.accepted(records, phase))
+def _outcomes(phase: str, records: Sequence[Record]) -> str:
+  """The numbers of accepted layers, copies not counted, and of copies, if there are any."""
+  accepted = sum(not r.is_copy for r in records_lib.accepted(records, phase))
   copies = len(records_lib.copies(records)) if phase == EVOLUTION else 0
   return f'{accepted} accepted' + (f', {copies} copies' if copies else '')
 
 
 def _time_left(task: rich.progress.Task) -> str:
-  """The time left at the average so far, within what is allowed; empty for a phase that has ended.
+  """The time left at the average pace so far, within the time allowed; empty for a phase that has ended.
 
   The average is that of the last record, so that the time runs down, and not up, until the next one.
   """

@@ -1,6 +1,6 @@
-"""The report of a search: its final ranking, the layers found, and how the candidates ended (paper section 6).
+"""The report of a search: its final ranking, the layers found, and the outcomes of the candidates (paper section 6).
 
-Order and choice of layers follow validation accuracy; test accuracies are reported and decide nothing.
+Order and choice of layers follow validation accuracy; test accuracies are reported, but decide nothing.
 """
 
 import collections
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 import datetime
 import math
+import os
 import pathlib
 import re
 import statistics
@@ -25,10 +26,10 @@ from search.graphs.drawing import save_drawing
 from search.graphs.equation import equation_latex
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
-from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import OUTCOMES
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
+from search.journal.record import Record
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
 
@@ -38,28 +39,28 @@ _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for t
                 'γ and β stay 1 and 0.')
 
 
-def ranking(records: Sequence[dict]) -> list[dict]:
-  """The records of the re-ranking, the best mean validation score first, what failed there last.
+def ranking(records: Sequence[Record]) -> list[Record]:
+  """Returns the records of the re-ranking, the best mean validation score first, failures last.
 
-  As long as nothing has been re-ranked, the candidates and references of measured scores, by these, in the proxy task.
+  Until something has been re-ranked, these are the candidates and references with measured scores in the proxy task.
   """
   entries = records_lib.of_stage(records, RERANKING) or (
       records_lib.accepted(records, REFERENCE) + records_lib.measured(records))
-  return sorted(entries, key=lambda r: -records_lib.mean_score(r) if r['outcome'] == ACCEPTED else math.inf)
+  return sorted(entries, key=lambda r: -r.mean_score if r.is_accepted else math.inf)
 
 
-def found_layers(records: Sequence[dict], found: int = FOUND) -> list[dict]:
-  """The `found` best candidates of the ranking that did not fail in it."""
-  return [r for r in ranking(records) if records_lib.is_found(r) and r['outcome'] == ACCEPTED][:found]
+def found_layers(records: Sequence[Record], found: int = FOUND) -> list[Record]:
+  """Returns the `found` best candidates of the ranking that did not fail in it."""
+  return [r for r in ranking(records) if r.is_found and r.is_accepted][:found]
 
 
-def final_table(records: Sequence[dict], found: int = FOUND, test_images: int | None = None,
+def final_table(records: Sequence[Record], found: int = FOUND, test_images: int | None = None,
                 steps: int | None = None) -> Table:
-  """The best layers found, beside the references: equations and accuracies in %.
+  """Returns a table of the best layers found, beside the references: equations and accuracies in %.
 
   Args:
     records: of all stages.
-    found: how many of the candidates are shown; those that failed in the re-ranking are shown too.
+    found: the number of candidates shown; those that failed in the re-ranking are shown too.
     test_images: the number of test images, for the caption.
     steps: training steps of the re-ranking, for the caption.
 
@@ -76,23 +77,23 @@ def final_table(records: Sequence[dict], found: int = FOUND, test_images: int | 
     table.add_column(title.replace('_', '\n').replace(' ', '\n'), justify='right')
   for record in rows:
     name, origin, *scores = _cells(record, header)
-    style = 'bold green' if records_lib.is_found(record) else 'bold'
-    # Not a string: rich would take the `[b,w,h]` of an equation for markup.
+    style = 'bold green' if record.is_found else 'bold'
+    # Not a string: rich would mistake the `[b,w,h]` of an equation for markup.
     cell = Text.assemble((name, style), '\n'.join([f' ({origin})', *_explanations(record)]))
     table.add_row(cell, *scores)
   return table
 
 
-def write_report(records: Sequence[dict], model_dir, found: int = FOUND, test_images: int | None = None,
-                 steps: int | None = None) -> pathlib.Path:
+def write_report(records: Sequence[Record], model_dir: str | os.PathLike, found: int = FOUND,
+                 test_images: int | None = None, steps: int | None = None) -> pathlib.Path:
   """Writes `report.md`, its plots, and drawings and JSON files of the layers found, to `model_dir`/report.
 
-  The files depend on the arguments alone. Each is complete at any time, for a new one replaces the old in one step.
+  The files depend on the arguments alone. Each is complete at any time: a new one replaces the old one in one step.
 
   Args:
     records: of all stages; may be empty.
     model_dir: the search's folder.
-    found: how many layers are reported.
+    found: the number of layers that are reported.
     test_images: the number of test images.
     steps: training steps of the re-ranking.
 
@@ -106,15 +107,15 @@ def write_report(records: Sequence[dict], model_dir, found: int = FOUND, test_im
       path.write_bytes(figure_to_png(plot(records)))
   layers = found_layers(records, found)
   for number, record in enumerate(layers, 1):
-    graph = records_lib.layer_graph(record).without_dead_nodes()
+    graph = record.layer_graph.without_dead_nodes()
     with replacing(folder / f'layer_{number}.json') as path:
       graph.save(path)
     with replacing(folder / f'layer_{number}.png') as path:
-      save_drawing(graph, path, records_lib.name(record), record['scores'])
+      save_drawing(graph, path, record.name, record.scores)
   with replacing(folder / 'report.md') as path:
     path.write_text('\n\n'.join(_sections(records, found, test_images, steps)) + '\n', encoding='utf-8')
   kept = {f'layer_{number + 1}' for number in range(len(layers))}
-  for stale in folder.glob('layer_*'):  # of an earlier report of more layers
+  for stale in folder.glob('layer_*'):  # from an earlier report of more layers
     if stale.stem not in kept:
       stale.unlink()
   return folder / 'report.md'
@@ -124,35 +125,38 @@ def _percent(score: float | None) -> str:
   return NO_VALUE if score is None else f'{100 * score:.1f}'
 
 
-def _rows(records: Sequence[dict], found: int) -> list[dict]:
-  """What the final table shows: the best candidates, the references, and what failed."""
-  shown = {records_lib.name(r) for r in found_layers(records, found)}
-  return [r for r in ranking(records)
-          if not records_lib.is_found(r) or r['outcome'] != ACCEPTED or records_lib.name(r) in shown]
+def _rows(records: Sequence[Record], found: int) -> list[Record]:
+  """The rows of the final table: the best candidates, the references, and what failed."""
+  shown = {r.name for r in found_layers(records, found)}
+  return [r for r in ranking(records) if not (r.is_found and r.is_accepted) or r.name in shown]
 
 
-def _header(rows: Sequence[dict]) -> list[str]:
+def _header(rows: Sequence[Record]) -> list[str]:
   return ['layer', 'origin', *records_lib.architectures(rows), 'mean', 'validation mean']
 
 
-def _cells(record: dict, header: Sequence[str]) -> list[str]:
+def _cells(record: Record, header: Sequence[str]) -> list[str]:
   """The cells under `header`."""
-  test = record.get('test_scores') or {}
+  test = record.test_scores or {}
   scores = [test.get(architecture) for architecture in header[2:-2]]
-  scores.append(records_lib.mean_score(record, 'test_scores') if test else None)
-  scores.append(records_lib.mean_score(record) if record['scores'] else None)
-  origin = 'found' if records_lib.is_found(record) else 'reference'
-  return [records_lib.name(record), origin, *map(_percent, scores)]
+  scores.append(statistics.fmean(test.values()) if test else None)
+  scores.append(record.mean_score if record.scores else None)
+  origin = 'found' if record.is_found else 'reference'
+  return [record.name, origin, *map(_percent, scores)]
 
 
-def _explanations(record: dict) -> list[str]:
+def _explanations(record: Record) -> list[str]:
   """The equation, where there is a layer graph, and why the layer failed, if it did."""
-  graph = records_lib.layer_graph(record)
+  graph = record.layer_graph
   lines = [] if graph is None else [equation_text(graph)]
-  return lines if record['outcome'] == ACCEPTED else lines + [f'{record["outcome"]}: {one_line(record["detail"])}']
+  return lines if record.is_accepted else lines + [_failure(record)]
 
 
-def _caption(records: Sequence[dict], test_images: int | None, steps: int | None) -> str:
+def _failure(record: Record) -> str:
+  return f'{record.outcome}: {one_line(record.detail)}'
+
+
+def _caption(records: Sequence[Record], test_images: int | None, steps: int | None) -> str:
   if not records_lib.of_stage(records, RERANKING):
     return 'Not re-ranked: no test accuracies; mean validation accuracies of the search itself, %.'
   images = '' if test_images is None else f' on {test_images:,} images'
@@ -161,12 +165,11 @@ def _caption(records: Sequence[dict], test_images: int | None, steps: int | None
           'test image enters.')
 
 
-def _sections(records, found, test_images, steps) -> list[str]:
+def _sections(records: Sequence[Record], found: int, test_images: int | None, steps: int | None) -> list[str]:
   """The parts of the report, Markdown."""
   rows = _rows(records, found)
   table = [_cells(record, _header(rows)) for record in rows]
-  failures = [f'- {records_lib.name(r)}: {r["outcome"]}: {one_line(r["detail"])}'
-              for r in rows if r['outcome'] != ACCEPTED]
+  failures = [f'- {r.name}: {_failure(r)}' for r in rows if not r.is_accepted]
   return [
       '# Search for norm-activation layers', _overview(records),
       '## Ranking', markdown.table(_header(rows), table), _caption(records, test_images, steps),
@@ -183,13 +186,13 @@ def _sections(records, found, test_images, steps) -> list[str]:
   ]
 
 
-def _overview(records: Sequence[dict]) -> str:
+def _overview(records: Sequence[Record]) -> str:
   evaluated = records_lib.evaluated(records)
   copies, stopped = len(records_lib.copies(records)), len(records_lib.stopped(records))
   reranked = records_lib.of_stage(records, RERANKING)
-  found = sum(map(records_lib.is_found, reranked))
-  seconds = datetime.timedelta(seconds=round(records[-1]['elapsed'] if records else 0))
-  references = [records_lib.name(r) for r in records_lib.of_stage(records, REFERENCE)]
+  found = sum(r.is_found for r in reranked)
+  seconds = datetime.timedelta(seconds=round(records[-1].elapsed if records else 0))
+  references = [r.name for r in records_lib.of_stage(records, REFERENCE)]
   return '\n'.join([
       f'- Evolution: {len(evaluated)} candidates evaluated, {len(records_lib.accepted(evaluated))} accepted',
       *([f'- Equivalent to an evaluated candidate, whose outcome they took: {copies}'] if copies else []),
@@ -201,44 +204,44 @@ def _overview(records: Sequence[dict]) -> str:
       f'- Run time: {seconds}'])
 
 
-def _found_sections(records: Sequence[dict], found: int) -> Iterable[str]:
+def _found_sections(records: Sequence[Record], found: int) -> Iterable[str]:
   for number, record in enumerate(found_layers(records, found), 1):
-    name = records_lib.name(record)
+    name = record.name
     yield f'### {number}. {name[0].upper()}{name[1:]}'
     yield _equations(record)
     yield f'As a layer graph, for `get_norm_act`: [layer_{number}.json](layer_{number}.json)'
     yield f'![Layer graph of {name}](layer_{number}.png)'
 
 
-def _reference_sections(rows: Sequence[dict]) -> Iterable[str]:
-  references = [r for r in rows if not records_lib.is_found(r)]
-  known = [r for r in references if records_lib.layer_graph(r)]
+def _reference_sections(rows: Sequence[Record]) -> Iterable[str]:
+  references = [r for r in rows if not r.is_found]
+  known = [r for r in references if r.layer_graph]
   if known:
     yield _AFFINE_NOTE
   for record in known:
-    yield f'### {records_lib.name(record)}'
+    yield f'### {record.name}'
     yield _equations(record)
   if len(known) < len(references):
-    yield 'No layer graphs: ' + ', '.join(records_lib.name(r) for r in references if r not in known) + '.'
+    yield 'No layer graphs: ' + ', '.join(r.name for r in references if r not in known) + '.'
 
 
-def _equations(record: dict) -> str:
+def _equations(record: Record) -> str:
   """The equation as text and as LaTeX, in fenced blocks, where Markdown leaves backslashes and underscores alone."""
-  graph = records_lib.layer_graph(record)
+  graph = record.layer_graph
   latex = equation_latex(graph)
   if '\n' in latex:
     latex = f'\\begin{{gathered}}\n{latex}\n\\end{{gathered}}'
   return f'```text\n{equation_text(graph)}\n```\n\n```math\n{latex}\n```'
 
 
-def _outcome_table(records: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-  """Header and rows: by outcome, how many candidates, and the time that one took."""
+def _outcome_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+  """Header and rows: by outcome, the number of candidates and the time that one took."""
   counts, rows = records_lib.counts_by_outcome(records), []
   evaluated = records_lib.evaluated(records)
   for outcome in OUTCOMES:
-    timed = [r for r in evaluated if r['outcome'] == outcome and r['seconds']]
-    totals = [records_lib.seconds(r) for r in timed]
-    trace = sum(r['seconds'].get('trace', 0) for r in timed)
+    timed = [r for r in evaluated if r.outcome == outcome and r.seconds]
+    totals = [r.total_seconds for r in timed]
+    trace = sum(r.seconds.get('trace', 0) for r in timed)
     rows.append([outcome, counts[outcome], _share(counts[outcome], len(evaluated)),
                  f'{statistics.median(totals):.1f}' if totals else NO_VALUE, _share(trace, sum(totals))])
   return ['outcome', 'candidates', 'share', 'median seconds', 'of which tracing'], rows
@@ -248,17 +251,17 @@ def _share(part: float, whole: float) -> str:
   return f'{100 * part / whole:.1f}%' if whole else NO_VALUE
 
 
-def _filter_text(records: Sequence[dict]) -> str:
+def _filter_text(records: Sequence[Record]) -> str:
   filtered = sum(records_lib.counts_by_filter(records).values())
   return (f'{filtered} draws were rejected without evaluation, '
           f'{100 * records_lib.filtered_share(records):.1f}% of all.')
 
 
-def _reasons(records: Sequence[dict], top: int = 5) -> list[tuple[str, int, str]]:
-  """The most frequent reasons: outcome, count, and a record's words. Reasons that differ in numbers alone are one."""
+def _reasons(records: Sequence[Record], top: int = 5) -> list[tuple[str, int, str]]:
+  """The most frequent reasons: outcome, count and an example. Reasons that differ only in numbers count as one."""
   groups = collections.defaultdict(list)
   for record in records_lib.evaluated(records):
-    if record['outcome'] != ACCEPTED:
-      groups[record['outcome'], _NUMBER.sub('#', record['detail'])].append(record['detail'])
-  ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # the first met first among equals
+    if not record.is_accepted:
+      groups[record.outcome, _NUMBER.sub('#', record.detail)].append(record.detail)
+  ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # among equals, the first one met
   return [(outcome, len(details), details[0]) for (outcome, _), details in ordered[:top]]

@@ -1,9 +1,10 @@
 """TensorBoard summaries of a search; the step is the number of candidates evaluated.
 
-A copy, which has an earlier candidate's outcome, is no step; how many there are comes with the next candidate.
+A copy, which has an earlier candidate's outcome, is not a step; the next candidate updates the number of copies.
 """
 
 from collections.abc import Sequence
+import os
 import statistics
 
 from matplotlib.figure import Figure
@@ -13,8 +14,8 @@ import tensorflow as tf
 from search.graphs.drawing import draw_graph
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
-from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import EVOLUTION
+from search.journal.record import Record
 from search.journal.records import TOP
 from search.reporting.plots import progress_plot
 
@@ -22,36 +23,36 @@ RECENT = 20  # candidates in the mean over the last measured ones
 
 
 class Summaries:
-  """Writes what each new record adds to TensorBoard.
+  """Writes TensorBoard summaries of each new record.
 
   Args:
     log_dir: the folder of the event files.
-    written: how many records there are already, in a search that is resumed; they are not written again.
+    written: the number of records that a resumed search has already; they are not written again.
     plot_every: the number of candidates from one progress plot to the next.
   """
 
-  def __init__(self, log_dir, written: int = 0, plot_every: int = 25):
+  def __init__(self, log_dir: str | os.PathLike, written: int = 0, plot_every: int = 25):
     self._writer = tf.summary.create_file_writer(str(log_dir))
     self._written = written
     self._plot_every = plot_every
-    self._unplotted = None  # the records, if the last progress plot lacks a candidate
+    self._unplotted: Sequence[Record] | None = None  # the records, if the last progress plot lacks a candidate
 
-  def write(self, records: Sequence[dict]) -> None:
+  def write(self, records: Sequence[Record]) -> None:
     """Writes the summaries of the last record, unless it is among those written already."""
     if len(records) <= self._written:
       return
     self._written = len(records)
     record, step = records[-1], len(records_lib.evaluated(records))
-    if 'same_as' in record:
+    if record.is_copy:
       return
     with tf.device('CPU:0'), self._writer.as_default(step):
-      if record['stage'] == EVOLUTION:
+      if record.stage == EVOLUTION:
         self._write_candidate(records)
         self._unplotted = records
         if step % self._plot_every == 0:
           self._write_plot()
-      elif record['outcome'] == ACCEPTED:
-        tf.summary.scalar(f'{record["stage"]}/{records_lib.name(record)}', records_lib.mean_score(record))
+      elif record.is_accepted:
+        tf.summary.scalar(f'{record.stage}/{record.name}', record.mean_score)
     self._writer.flush()
 
   def write_text(self, tag: str, text: str) -> None:
@@ -67,29 +68,29 @@ class Summaries:
         self._write_plot()
     self._writer.close()
 
-  def _write_candidate(self, records: Sequence[dict]) -> None:
+  def _write_candidate(self, records: Sequence[Record]) -> None:
     for tag, value in _scalars(records).items():
       if value is not None:
         tf.summary.scalar(tag, value)
     best = records_lib.best(records)
     if best is records[-1]:
-      graph, name = records_lib.layer_graph(best), records_lib.name(best)
-      heading = f'{name}, mean score {records_lib.mean_score(best):.4f}'
+      graph, name = best.layer_graph, best.name
+      heading = f'{name}, mean score {best.mean_score:.4f}'
       code = equation_text(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
       tf.summary.text('best/equation', f'{heading}\n\n    {code}')
-      tf.summary.image('best/graph', image(draw_graph(graph, name, best['scores'])))
+      tf.summary.image('best/graph', image(draw_graph(graph, name, best.scores)))
 
   def _write_plot(self) -> None:
     tf.summary.image('progress', image(progress_plot(self._unplotted)))
     self._unplotted = None
 
 
-def _scalars(records: Sequence[dict]) -> dict[str, float | None]:
-  """The values after the last candidate, by tag; None where there is none yet."""
+def _scalars(records: Sequence[Record]) -> dict[str, float | None]:
+  """The values after the last candidate, by tag; None where there is no value yet."""
   measured = records_lib.measured(records)
-  recent = [records_lib.mean_score(r) for r in measured[-RECENT:]]
+  recent = [r.mean_score for r in measured[-RECENT:]]
   scalars = {
-      'score/best': max(map(records_lib.mean_score, measured), default=None),
+      'score/best': max((r.mean_score for r in measured), default=None),
       f'score/top_{TOP}_mean': records_lib.top_mean(records),
       f'score/mean_of_last_{RECENT}': statistics.fmean(recent) if recent else None,
       'search/filtered_share': records_lib.filtered_share(records),
@@ -97,13 +98,13 @@ def _scalars(records: Sequence[dict]) -> dict[str, float | None]:
       'search/copies': len(records_lib.copies(records)) or None,
       'search/stopped_at_a_rung': len(records_lib.stopped(records)) or None}
   for architecture in records_lib.architectures(measured):
-    scalars[f'best_by_architecture/{architecture}'] = max(r['scores'][architecture] for r in measured)
+    scalars[f'best_by_architecture/{architecture}'] = max(r.scores[architecture] for r in measured)
   for outcome, count in records_lib.counts_by_outcome(records).items():
     scalars[f'outcomes/{outcome.replace(": ", "_")}'] = count
   return scalars
 
 
 def image(figure: Figure) -> np.ndarray:
-  """The figure's pixels: [1, height, width, 4], uint8."""
+  """Returns the figure's pixels: [1, height, width, 4], uint8."""
   figure.canvas.draw()
   return np.asarray(figure.canvas.buffer_rgba())[np.newaxis]

@@ -11,13 +11,13 @@ class Population:
   """The `window` most recent candidates, from which parents are drawn; older ones have aged out.
 
   Args:
-    window: how many candidates are alive at a time.
+    window: the number of candidates alive at a time.
   """
 
   def __init__(self, window: int):
     if window < 1:
       raise ArgumentError(f'`window` must be at least 1, received {window}.')
-    self._members = collections.deque(maxlen=window)
+    self._members: collections.deque[Candidate] = collections.deque(maxlen=window)
 
   def append(self, candidate: Candidate) -> None:
     """Adds a candidate as the youngest; a full window loses its oldest."""

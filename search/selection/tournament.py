@@ -1,4 +1,4 @@
-"""Tournament selection: a random part of the population, and the winner by Pareto frontier or average (section 6)."""
+"""Tournament selection: a random part of the population, its winner by Pareto frontier or average (section 6)."""
 
 from collections.abc import Sequence
 import math
@@ -14,7 +14,7 @@ def draw_tournament(population: Population, fraction: float, rng: np.random.Gene
   """Returns ⌈fraction · size⌉ different members of the population, drawn uniformly.
 
   Raises:
-    ValueError: unless `fraction` lies in (0, 1] and the population has members.
+    ArgumentError: unless `fraction` lies in (0, 1] and the population has members.
   """
   if not 0 < fraction <= 1:
     raise ArgumentError(f'`fraction` must lie in (0, 1], received {fraction}.')
@@ -26,12 +26,12 @@ def draw_tournament(population: Population, fraction: float, rng: np.random.Gene
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-  """Whether the scores a are at least those of b everywhere, and better somewhere."""
+  """Returns whether the scores `a` are at least as good as `b` everywhere, and better somewhere."""
   return all(i >= j for i, j in zip(a, b, strict=True)) and tuple(a) != tuple(b)
 
 
 def pareto_frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
-  """Returns the candidates that no other one dominates, in their order."""
+  """Returns the candidates that no other dominates, in their order."""
   return [c for c in candidates if not any(dominates(other.scores, c.scores) for other in candidates)]
 
 
@@ -42,7 +42,7 @@ def pareto_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> 
 
 
 def average_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
-  """Returns the candidate of the best mean score; `rng` breaks ties."""
+  """Returns the candidate with the best mean score; `rng` breaks ties."""
   best = max(c.mean_score for c in tournament)
   winners = [c for c in tournament if c.mean_score == best]
   return winners[rng.integers(len(winners))]

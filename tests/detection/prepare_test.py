@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SLOW = """
 import time
 from detection import prepare
-from detection import conversion
+from detection.data import conversion
 from absl import app
 problem = conversion._image_problem
 conversion._image_problem = lambda *image: (time.sleep(.2), problem(*image))[1]

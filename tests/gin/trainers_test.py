@@ -1,4 +1,4 @@
-"""Every gin file of a trainer is parsed, and binds what its root function takes, no more; its head tells the command."""
+"""Every gin file of a trainer is parsed and binds what its root function takes, no more; its head has the command."""
 
 import inspect
 import pathlib
@@ -51,7 +51,7 @@ def test_no_binding_is_idle(name):
   parse(name)
   root = trainer_of(name)[1]
   bound, used = ({selector for _, selector in config} for config in (gin.config._CONFIG, gin.config._OPERATIVE_CONFIG))
-  assert bound - used == {f'{root.__module__}.{root.__name__}'}
+  assert bound - used == {gin.config._INVERSE_REGISTRY[root].selector}
 
 
 @by_name

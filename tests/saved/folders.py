@@ -31,6 +31,10 @@ def expected_arrays():
   return np.load(FOLDER / 'expected.npz')
 
 
+def assert_close(outputs, values):
+  np.testing.assert_allclose(outputs, values, rtol=1e-5, atol=1e-5)
+
+
 def copied(name, folder):
   """Copies a saved folder to where a program may write; returns the copy."""
   return pathlib.Path(shutil.copytree(FOLDER / name, folder / name))
@@ -48,7 +52,7 @@ def step(model_dir):
 
 
 def movement(before, after):
-  """How far a training has come from one model directory's checkpoint to another's: Σ|change|, by the optimizer's slot too."""
+  """How far a training has come from one model directory's checkpoint to another's: Σ|change|, slots by themselves."""
   before, after = variables(before), variables(after)
   assert before.keys() == after.keys()
   sums = collections.Counter()
@@ -56,7 +60,8 @@ def movement(before, after):
     if np.issubdtype(value.dtype, np.floating):
       owner, _, slot = name.partition('/.OPTIMIZER_SLOT/')
       part = owner.partition('/')[0]
-      sums[f'{part} {slot.rpartition("/")[2]}' if slot else part] += float(np.abs(after[name].astype(np.float64) - value).sum())
+      change = float(np.abs(after[name].astype(np.float64) - value).sum())
+      sums[f'{part} {slot.rpartition("/")[2]}' if slot else part] += change
   return {part: total for part, total in sorted(sums.items()) if total}
 
 

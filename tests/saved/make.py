@@ -94,6 +94,11 @@ def classifier_logits(scratch):
           'classifier_logits': networks.classifier_logits(scratch / 'exported' / 'export', images)}
 
 
+def gan_colours(scratch):
+  run('gan.train', 'gan', scratch / 'drawn', '--mode=sample', '--classes=3,1')
+  return {'gan_colours': networks.gan_colours(scratch / 'drawn' / 'samples')}
+
+
 def make_models(scratch):
   """A model in either Keras; its SavedModels, which are large, in archives."""
   folders.MODELS.mkdir(exist_ok=True)
@@ -128,7 +133,8 @@ def main():
         path.name for path in (scratch / 'sweep').rglob('ckpt-*')))
     networks.noise_statistics(folders.FOLDER / 'real_statistics')
     shutil.copytree(folders.FOLDER / 'classifier', scratch / 'exported')
-    arrays = {**make_models(scratch), **classifier_logits(scratch), **make_detector(scratch)}
+    shutil.copytree(folders.FOLDER / 'gan', scratch / 'drawn')
+    arrays = {**make_models(scratch), **classifier_logits(scratch), **gan_colours(scratch), **make_detector(scratch)}
   np.savez_compressed(folders.FOLDER / 'expected.npz', **arrays)
   (folders.FOLDER / 'expected.json').write_text(json.dumps(values, indent=1) + '\n')
 

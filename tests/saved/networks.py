@@ -24,6 +24,12 @@ def classifier_logits(export_folder, images):
   return tf.saved_model.load(str(export_folder)).signatures['serving_default'](images=tf.constant(images))['logits']
 
 
+def gan_colours(samples):
+  """The mean colour of each of a GAN's pictures of two classes, `[2, 10, 3]`."""
+  grid = tf.io.decode_png(tf.io.read_file(str(samples / 'samples.png'))).numpy()
+  return grid.reshape(2, 32, 10, 32, 3).mean((1, 3))
+
+
 def detector():
   """A detector of gin/detector.gin with random weights, which needs an empty gin configuration."""
   gin.parse_config_file(str(folders.gin_file('detector')))

@@ -8,14 +8,15 @@ from search import evolution
 from search.graphs.known_graphs import known_graph
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import EVOLUTION
+from search.journal.record import Record
 from tests.search import fake_search
 
 ARCHITECTURES = ('resnet', 'mobilenet_v2', 'efficientnet')
 
 
-def _record(stage=EVOLUTION, scores=(), *, name=None, index=None, graph=None, outcome=None, test_scores=(),
+def _json(stage=EVOLUTION, scores=(), *, name=None, index=None, graph=None, outcome=None, test_scores=(),
             seconds=None, **fields):
-  """A record; accepted if it has scores. Candidates without a graph get that of EvoNorm-S0."""
+  """A record's JSON data; accepted if it has scores. Candidates without a graph get that of EvoNorm-S0."""
   is_found = name is None
   record = {
       'stage': stage, 'graph': (graph or known_graph('evonorm_s0')).to_dict() if is_found else None,
@@ -31,9 +32,15 @@ def _record(stage=EVOLUTION, scores=(), *, name=None, index=None, graph=None, ou
 
 
 @pytest.fixture
+def make_json():
+  """The function that makes a record's JSON data: stage, scores in the order of the architectures, further fields."""
+  return _json
+
+
+@pytest.fixture
 def make_record():
-  """The function that makes a record: stage, scores in the order of the architectures, and further fields."""
-  return _record
+  """The same as a `Record`."""
+  return lambda *args, **fields: Record.from_json(_json(*args, **fields))
 
 
 @pytest.fixture
@@ -52,6 +59,6 @@ def bare(monkeypatch):
 
 @pytest.fixture(scope='session')
 def whole(tmp_path_factory):
-  """The folder and the records of a search that was never interrupted, with all its files."""
+  """The folder of a search that was never interrupted, with all its files, and its records as JSON data."""
   model_dir = tmp_path_factory.mktemp('whole')
   return model_dir, fake_search.search(model_dir, operative_config=lambda: 'a = 1')

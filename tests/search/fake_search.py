@@ -78,13 +78,13 @@ class FakeExecutor:
 
 
 def search(model_dir, candidates=12, **options):
-  """Runs a small search; `options` win over its arguments."""
+  """Runs a small search, where `options` override its arguments; returns its records as JSON data."""
   evaluation = options.pop('evaluation', FakeEvaluation())
   arguments = dict(
       model_dir=str(model_dir), evaluation=evaluation, reranking=Reranking(evaluation, top=FINALISTS, best=2),
       strategy=TournamentEvolution(4, .5), space=SearchSpace(6), window=4, candidates=candidates,
       references=REFERENCES, seed=1)
-  return run_search(**{**arguments, **options})
+  return [record.to_json() for record in run_search(**{**arguments, **options})]
 
 
 def untimed(records):

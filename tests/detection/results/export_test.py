@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 from official.core import exp_factory
+from official.vision import configs  # noqa: F401  # registers the experiments
 from official.vision.dataloaders import maskrcnn_input
 from official.vision.modeling import factory
 from PIL import Image

@@ -9,6 +9,7 @@ import gin
 import pytest
 import tensorflow as tf
 
+from evonorm_tf import errors
 from evonorm_tf.cli import gin_binary
 from tests.evonorm_tf import fake_experiment
 
@@ -84,18 +85,17 @@ def test_a_missing_file(run):
 
 
 @pytest.mark.parametrize('error, message', [
-    (ValueError('`a` must be b.'), '`a` must be b.'), (FileNotFoundError(2, 'No such file', 'x'), "No such file: 'x'"),
-    (ModuleNotFoundError("No module named 'x'"), "No module named 'x'"), (FloatingPointError('inf'), 'inf'),
-    (tf.errors.UnavailableError(None, None, (
-        'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n  File "a.py", line 1, in b\n'
-        '\n  File "c.py", line 2, in d\n\nHost 1 is gone.\nRestart.\n\t [[{{node A}}]]')),
-     'Host 1 is gone.\nRestart.\n\t [[{{node A}}]]')])
+    (errors.ArgumentError('`a` must be b.'), '`a` must be b.'),
+    (errors.MachineError(28, 'No space left on device', 'x'), "[Errno 28] No space left on device: 'x'"),
+    (errors.MissingDependencyError("pip install 'x'"), "pip install 'x'"), (errors.NotFiniteError('inf'), 'inf'),
+    (errors.UnreachableError('no host'), 'no host'), (errors.SetupError('set X'), 'set X'),
+    (errors.TensorFlowError('Host 1 is gone.\nRestart.'), 'Host 1 is gone.\nRestart.')])
 def test_errors_that_users_can_cause_end_with_their_message(run, error, message):
   def fail():
     raise error
 
-  code = run(action=fail)
-  assert code.startswith('error: ') and code.endswith(message) and code.count('\n') == message.count('\n')
+  assert run(action=fail) == f'error: {message}'
+  assert run('run.rate = 1', action=fail) == f'error: {message}'  # by gin, which adds where it was
 
 
 def test_the_traceback_is_there_for_who_asks(run, monkeypatch):
@@ -105,9 +105,33 @@ def test_the_traceback_is_there_for_who_asks(run, monkeypatch):
   assert seen == [{'exc_info': True}]
 
 
-def test_other_errors_are_mistakes_of_the_program(run):
-  with pytest.raises(ZeroDivisionError):
-    run(action=lambda: 1 / 0)
+@pytest.mark.parametrize('error', [
+    ValueError('a'), ZeroDivisionError(), TypeError('a'), OSError('a'), ImportError('a'), FloatingPointError('a'),
+    tf.errors.InvalidArgumentError(None, None, 'a')])
+def test_other_errors_are_bugs_and_keep_their_traceback(run, error):
+  def fail():
+    raise error
+
+  with pytest.raises(type(error)) as raised:
+    run(action=fail)
+  assert 'fail' in [frame.name for frame in raised.traceback]
+
+
+def test_a_missing_package_of_another_project_is_named(run, monkeypatch):
+  monkeypatch.setattr(gin_binary.importlib, 'import_module', absent)
+  code = run()
+  assert code == ("error: No module named 'official'. The extra `all` has all optional packages: pip install "
+                  "'evonorm-tf[all]'.")
+
+
+def absent(name):
+  raise ModuleNotFoundError("No module named 'official'", name='official.core')
+
+
+def test_former_names_in_bindings_are_translated(run, recwarn):
+  assert run('evonorm_tf.norm_act.NormActFactory.spec = 1').startswith("error: No configurable matching")
+  assert [str(w.message).split(';')[0] for w in recwarn if w.category is FutureWarning] == [
+      'evonorm_tf.norm_act is now evonorm_tf.layers.norm_act']
 
 
 @pytest.mark.parametrize('cleans_up', [False, True])

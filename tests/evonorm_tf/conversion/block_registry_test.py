@@ -7,6 +7,7 @@ import tf_keras
 
 import evonorm_tf
 from evonorm_tf.conversion import block_registry
+from evonorm_tf.conversion import model_garden_blocks  # noqa: F401  # fills the registry before it is copied
 from evonorm_tf.layers.baselines import BatchNormAct
 from tests.evonorm_tf.comparison import assert_same_outputs
 from tests.evonorm_tf.comparison import images

@@ -68,7 +68,7 @@ def test_incomplete_tfds_data(tfds_folder):
 
 
 def test_other_file_formats_and_counts_of_tfds(tfds_folder):
-  with pytest.raises(ValueError, match='`train_images` must be 6, for so many are in .*received 1281167'):
+  with pytest.raises(ValueError, match='`train_images` must be 6, the number in .*received 1281167'):
     find_tfds(tfds_folder, images=1_281_167)
   version, = (tfds_folder / 'imagenet2012').iterdir()
   info = json.loads((version / 'dataset_info.json').read_text())

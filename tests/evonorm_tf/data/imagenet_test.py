@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf.data import imagenet
+from evonorm_tf.data import imagenet_files
 from tests.evonorm_tf import tiny_imagenet
 
 TRAIN, VALIDATION, CLASSES = 20, 11, 50
@@ -240,8 +241,8 @@ def test_batch_size_must_be_positive(data):
 
 def test_each_split_is_looked_for_once(tmp_path, monkeypatch):
   data, found = make(tmp_path), []
-  find = imagenet.imagenet_files.find_files
-  monkeypatch.setattr(imagenet.imagenet_files, 'find_files', lambda *args: found.append(args[0]) or find(*args))
+  find = imagenet_files.find_files
+  monkeypatch.setattr(imagenet_files, 'find_files', lambda *args: found.append(args[0]) or find(*args))
   data.check()
   data.training_batches(4, seed=0)
   data.evaluation_batches(4)

@@ -115,7 +115,7 @@ NEG = {'primitive': 'neg', 'inputs': [0]}
 
 @pytest.mark.parametrize('data,message', [
     ([], 'must be a JSON object, received list'),
-    ({}, "`format` must be 'evonorm_tf.graph.layer_graph', received None"),
+    ({}, "`format` must be 'evonorm_tf.layer_graph', received None"),
     (edited(version=2), '`version` must be 1, received 2'),
     (edited(initial_nodes=['x']), "`initial_nodes` must be .*, received \\['x'\\]"),
     (edited(comment=''), r"Unknown keys \['comment'\]"),

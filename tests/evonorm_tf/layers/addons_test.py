@@ -14,7 +14,7 @@ from evonorm_tf.layers import addons
 # Building FRN-TLU from four threads at once, in a program where every UserWarning is an error.
 BUILD_FROM_THREADS = """
 import sys, threading
-from evonorm_tf import baselines
+from evonorm_tf.layers import baselines
 assert 'tensorflow_addons' not in sys.modules
 layers = [baselines.FRNTLU() for _ in range(4)]
 threads = [threading.Thread(target=layer.build, args=((None, 2, 2, 3),)) for layer in layers]
@@ -25,7 +25,7 @@ assert 'tensorflow_addons' in sys.modules
 """
 
 BUILD_ON_KERAS_3 = """
-from evonorm_tf import baselines
+from evonorm_tf.layers import baselines
 try:
   baselines.FRNTLU().build((None, 2, 2, 3))
 except RuntimeError as e:

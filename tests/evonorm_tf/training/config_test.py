@@ -9,10 +9,10 @@ from search.graphs.known_graphs import known_graph
 
 
 def trainer_config(epochs=3., **changes):
-  arguments = dict(train_images=1000, optimization=Optimization(.1), batch_size=16, epochs=epochs, steps_per_loop=7,
-                   epochs_between_evaluations=1., epochs_between_checkpoints=.5, checkpoints_to_keep=2,
-                   best_metric='mask/AP') | changes
-  return training_config.trainer_config(**arguments)
+  schedule = training_config.Schedule(
+      Optimization(.1), batch_size=16, epochs=epochs, epochs_between_evaluations=1., epochs_between_checkpoints=.5)
+  arguments = dict(train_images=1000, steps_per_loop=7, checkpoints_to_keep=2, best_metric='mask/AP') | changes
+  return schedule.trainer_config(**arguments)
 
 
 def test_epochs_become_steps_and_the_last_evaluation_is_at_the_end():

@@ -34,7 +34,8 @@ def test_stepwise_and_exponential():
 @pytest.mark.parametrize('settings, message', [
     (dict(decay='linear'), '`decay`'), (dict(decay='stepwise', boundaries=(6, 3)), '`boundaries`'),
     (dict(warmup_epochs=-1), '`warmup_epochs`'),
-    (dict(warmup_epochs=10), '`warmup_epochs` must be fewer .* received 10, which are 100 of 100 steps'), (dict(ema_decay=1.), '`ema_decay`'),
+    (dict(warmup_epochs=10), '`warmup_epochs` must be fewer .* received 10, which are 100 of 100 steps'),
+    (dict(ema_decay=1.), '`ema_decay`'),
     (dict(optimizer='sdg'), 'sdg'), (dict(options={'momentun': .9}), 'momentun')])
 def test_refusals(settings, message):
   with pytest.raises(ValueError, match=message):

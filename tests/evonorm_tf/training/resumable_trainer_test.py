@@ -17,4 +17,4 @@ def test_images_a_second_and_the_first_bad_step(monkeypatch, restored_policy):
   trainer.model.trainable_variables[0].assign(tf.fill(trainer.model.trainable_variables[0].shape, np.nan))
   logs = trainer.train(tf.constant(2))
   assert logs['images_per_second'] == 2 * 10 / 4.
-  assert trainer.task.loss_watch.first_bad_step() == 1
+  assert trainer.loss_watch.first_bad_step() == 1

@@ -1,6 +1,8 @@
 """A training in parts as TensorBoard shows it, and what a resumed training makes of another configuration."""
 
+import orbit
 import pytest
+from rich.console import Console
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
@@ -100,6 +102,14 @@ def test_what_would_be_restored_over_the_configuration_is_refused(parts, options
   with pytest.raises(ValueError, match=message):
     run(parts[0], epochs=4, **options)
   assert weights(parts[0]).keys() == before
+
+
+def test_orbit_is_silent_and_nothing_else_is(tmp_path, capsys):
+  run(tmp_path, mode='train', epochs=.5, console=Console())
+  said = capsys.readouterr().out
+  assert said.startswith('step ') and 'train | ' not in said and 'checkpoint' not in said
+  orbit.controller.print('said by Orbit')
+  assert capsys.readouterr().out == 'said by Orbit\n'
 
 
 def test_mode_train_evaluates_nothing(tmp_path):

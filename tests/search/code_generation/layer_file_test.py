@@ -1,8 +1,11 @@
 """Compiled layers against GraphLayer: values, gradients and moving averages; saving; what stands in the file."""
 
 import ast
+import builtins
+import inspect
 import os
 import subprocess
+import symtable
 import sys
 import types
 
@@ -19,8 +22,10 @@ from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
 from evonorm_tf.layers.keras2 import GraphLayer
+from search.code_generation import layer_template
 from search.code_generation.layer_file import WIDTH
 from search.code_generation.layer_file import write_layer
+from search.code_generation.layer_template import LayerTemplate
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.known_graphs import V0
@@ -273,7 +278,8 @@ def test_the_file_needs_tensorflow_and_keras_only_and_is_the_same_each_time(tmp_
     assert modules == {'tensorflow', 'tf_keras'} and not any(
         isinstance(n, ast.ImportFrom) for n in ast.walk(ast.parse(source)))
   graph = next(random_graphs(1, 40, filtered=True))
-  write = (f'from evonorm_tf.graph.layer_graph import LayerGraph\nfrom search.code_generation.layer_file import write_layer\n'
+  write = ('from evonorm_tf.graph.layer_graph import LayerGraph\n'
+           'from search.code_generation.layer_file import write_layer\n'
            f'print(write_layer(LayerGraph.from_dict({graph.to_dict()}), "A"), end="")')
   outputs = {subprocess.run([sys.executable, '-c', write], env={**os.environ, 'PYTHONHASHSEED': seed}, text=True,
                             check=True, capture_output=True).stdout for seed in ('1', '2')}
@@ -295,13 +301,32 @@ def test_the_text_is_tidy():
     assert ('GUARD = ' in source) == ('GUARD' in source.replace('GUARD = ', ''))
 
 
+def test_the_file_names_nothing_that_it_lacks():
+  """What is emitted of other modules must not begin to use names of theirs, not even in type hints."""
+  for graph in [*(known_graph(name) for name in KNOWN_GRAPHS), *DELICATE.values()]:
+    source = write_layer(graph, 'Closed')
+    module = symtable.symtable(source, 'layer.py', 'exec')
+    tables, used = [module], set()
+    for table in tables:  # which grows
+      tables += table.get_children()
+      used |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+    assert used <= set(module.get_identifiers()) | set(dir(builtins))
+
+
+def test_the_template_has_nothing_that_no_layer_needs():
+  sources = ''.join(write_layer(graph, 'Any') for graph in [known_graph('bn_relu'), *DELICATE.values()])
+  names = [name for name in vars(LayerTemplate) if inspect.isfunction(vars(LayerTemplate)[name])]
+  names += [name for name, value in vars(layer_template).items() if inspect.isfunction(value)]
+  assert len(names) > 15 and not [name for name in names if f'def {name}(' not in sources]
+
+
 def test_evonorm_b0_reads_as_the_paper():
   source = write_layer(known_graph('evonorm_b0'), 'FoundB0')
   assert '      y = x / max(s[b,w,h](x), v1·x + s[w,h](x)) · γ + β\n' in source
   assert """
-    batch_variance = self._tracked(self._batch_variance, x, self.moving_variance, training)
+    batch_variance = self._tracked_variance(x, self.moving_variance, training)
     batch_deviation = tf.sqrt(batch_variance + self.epsilon)
-    instance_deviation = tf.sqrt(_variance(x, _instance_mean) + self.epsilon)
+    instance_deviation = tf.sqrt(_variance(x, _spatial_mean) + self.epsilon)
     y = x / tf.maximum(batch_deviation, instance_deviation + self.v1 * x)
     if self.scale:
 """ in source

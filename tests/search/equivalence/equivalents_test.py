@@ -57,7 +57,8 @@ def test_one_layer(one, other):
     ([('abs', (V0,)), ('add', (X, 4))], [('neg', (V0,)), ('max', (V0, 4)), ('add', (X, 5))]),  # likewise in the second
     ([('div', (X, V0)), ('neg', (4,))], [('neg', (V0,)), ('div', (X, 4))]),
     (IDENTITY, [('add', (X, X))]),  # γ could be half, but learns at another rate
-    ([('mul', (X, V1)), ('first_moment', (4,), BATCH)], [('first_moment', (X,), BATCH), ('mul', (4, V1))]),  # in inference
+    # differ in inference
+    ([('mul', (X, V1)), ('first_moment', (4,), BATCH)], [('first_moment', (X,), BATCH), ('mul', (4, V1))]),
     ([('square', (X,)), ('first_moment', (4,), BATCH), ('sqrt', (5,))], [('second_moment', (X,), BATCH)]),
     ([('first_moment', (X,), BATCH), ('second_moment', (4,), BATCH)],
      [('first_moment', (X,), BATCH), ('second_moment', (4,), GROUP)]),

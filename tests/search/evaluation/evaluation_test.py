@@ -21,8 +21,9 @@ from search.evaluation.rejection import StabilityRejected
 from search.evaluation.rejection import StabilityTest
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
-from search.execution.interrupts import interrupts_noted
+from search.execution.deferred_interrupts import interrupts_noted
 from search.graphs.known_graphs import known_graph
+from search.journal.record import Record
 
 RESNET = Architecture('resnet', {'depth': 8, 'width_multiplier': .5})
 TASK = ProxyTask((RESNET,), steps=2, batch_size=8, crop_size=8, image_size=8, validation_images=50)
@@ -161,7 +162,8 @@ def test_a_quality_test_behind_a_rung_leaves_nothing_to_train_there(events):
 def test_records_inform_an_evaluation_only_for_halving():
   plain = Evaluation(TWO)
   assert plain.informed_by([]) is plain
-  record = {'stage': 'evolution', 'scores': {'a': .6}, 'rungs': [{'accuracies': {'a': .4}, 'stopped': False}]}
+  record = Record(stage='evolution', outcome='accepted', index=0, graph=S0, scores={'a': .6},
+                  rungs=[{'accuracies': {'a': .4}, 'stopped': False}])
   informed = Evaluation(TWO, halving=SuccessiveHalving((2,), eta=1.5)).informed_by([record] * 2)
   assert informed.bars == (Bar(.4, {'a': pytest.approx(.2)}),)
   with pytest.raises(ValueError, match="`halving` must have its rungs before the task's 5 steps"):

@@ -1,12 +1,15 @@
 """Exchanged functions: another function in a traced loop, the variables of the traced one, and nothing left behind."""
 
 import gc
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
 
+from search.evaluation import function_exchange
+from search.evaluation.function_exchange import can_exchange_functions
 from search.evaluation.function_exchange import ExchangeableFunction
 
 SCALAR = tf.TensorSpec([])
@@ -63,8 +66,34 @@ def test_what_is_no_longer_held_is_removed(traced):
   exchangeable = traced[0]
   function = exchangeable.exchange({})
   function(tf.constant(1.), tf.constant(1))
-  name = function._name
+  name = function.name
   assert context.context().has_function(name)
   del function
   gc.collect()
   assert not context.context().has_function(name)
+
+
+def test_a_tensorflow_that_can_exchange(caplog):
+  can_exchange_functions.cache_clear()
+  before = set(context.context().list_function_names())
+  assert can_exchange_functions() and not caplog.records
+  gc.collect()
+  assert not [n for n in set(context.context().list_function_names()) - before if 'exchanged' in n]
+
+
+@pytest.mark.parametrize('change, reason', [
+    (lambda patch: patch.setattr(function_exchange, 'context', None), 'AttributeError: .*NoneType'),
+    (lambda patch: patch.delattr(context.Context, 'add_function_def'), 'AttributeError: .*add_function_def'),
+    (lambda patch: patch.setattr(context.Context, 'remove_function', lambda *_: None), 'MemoryError: .* be removed'),
+    (lambda patch: patch.setattr(function_exchange, '_callees', lambda _: iter(())), 'ArithmeticError|KeyError')],
+                         ids=['no module', 'no method', 'nothing is removed', 'another form of definitions'])
+def test_a_tensorflow_that_cannot_exchange_is_named_once(monkeypatch, caplog, change, reason):
+  can_exchange_functions.cache_clear()
+  try:
+    with monkeypatch.context() as patch:
+      change(patch)
+      assert [can_exchange_functions() for _ in range(3)] == [False] * 3
+  finally:
+    can_exchange_functions.cache_clear()
+  warning, = [record.getMessage() for record in caplog.records]
+  assert re.match(f'TensorFlow {re.escape(tf.__version__)} cannot exchange .* as 2.20 could [(]({reason})', warning)

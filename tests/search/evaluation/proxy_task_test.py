@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import types
 
 import numpy as np
 import pytest
@@ -165,8 +166,9 @@ def test_ctrl_c_is_looked_for_before_every_call(silu, monkeypatch):
   events, training = [], object.__new__(Training)
   training.__dict__ |= vars(silu) | {
       '_task': dataclasses.replace(TASK, evaluation_batch_size=400),
-      '_train': lambda batches, steps: events.append(int(steps)) or 1.,
-      '_predict': lambda images, labels: events.append(len(images)) or 1.}
+      '_network': types.SimpleNamespace(
+          train_steps=lambda batches, steps: events.append(int(steps)) or 1.,
+          count_correct=lambda images, labels: events.append(len(images)) or 1.)}
 
   def look():
     if events[3:]:

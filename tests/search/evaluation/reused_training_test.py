@@ -9,6 +9,7 @@ from tensorflow.python.framework import ops
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.norm_act import get_norm_act
+from search.evaluation import function_exchange
 from search.evaluation import reused_training
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
@@ -39,7 +40,7 @@ def results(training, steps=3):
 def train(graph, task=TASK):
   """The results of a training whose network goes back, and the network."""
   training = ReusedTraining(task, task.architectures[0], get_norm_act(graph, groups=4), {})
-  found, network = results(training), training._network
+  found, network = results(training), training._kept
   training.close()
   return found, network
 
@@ -108,6 +109,17 @@ def test_few_networks_are_kept(monkeypatch):
 def test_who_gets_a_network_of_its_own(spec, strategy, expected):
   task = dataclasses.replace(TASK, strategy=strategy)
   assert type(start_training(task, RESNET, get_norm_act(spec), {})) is expected
+
+
+def test_without_exchange_each_training_has_its_own_network(monkeypatch):
+  monkeypatch.setattr(function_exchange, 'execute', None)
+  function_exchange.can_exchange_functions.cache_clear()
+  try:
+    assert type(start_training(TASK, RESNET, get_norm_act(TANH), {})) is Training
+    outcome = Evaluation(TASK, QualityTest(steps=2, min_accuracy=0.)).evaluate(TANH)
+  finally:
+    function_exchange.can_exchange_functions.cache_clear()
+  assert outcome.outcome == 'accepted' and not reused_training._idle
 
 
 def test_evaluations_use_it_again():

@@ -7,8 +7,10 @@ import pytest
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
 from search.evolution import Reranking
-from search.journal.outcomes import is_complete
-from search.journal.records import candidates
+from search.graphs.known_graphs import known_graph
+from search.journal import records as records_lib
+from search.journal.record import Record
+from search.journal.saved_search import load_search
 from tests.search import fake_search
 
 
@@ -35,7 +37,8 @@ def record(*rungs, scores=None, stage='evolution', stopped=False):
   """A record of the rungs' accuracies in two architectures; the last rung may have stopped it."""
   rungs = [{'accuracies': {'a': a, 'b': b}, 'stopped': stopped and i == len(rungs) - 1}
            for i, (a, b) in enumerate(rungs)]
-  return {'stage': stage, 'scores': {'a': scores[0], 'b': scores[1]} if scores else {}, 'rungs': rungs}
+  return Record(stage=stage, outcome='accepted' if scores else 'failed', index=0, graph=known_graph('evonorm_s0'),
+                scores={'a': scores[0], 'b': scores[1]} if scores else {}, rungs=rungs)
 
 
 RECORDS = [
@@ -61,7 +64,8 @@ def test_only_what_is_on_record_sets_a_bar():
   assert SuccessiveHalving((10, 20), eta=5).bars(RECORDS)[0].score is None
   assert SuccessiveHalving((10, 20), eta=4).bars(RECORDS)[0].score == pytest.approx(.3)
   assert SuccessiveHalving((10,)).bars([]) == (Bar(),)
-  assert SuccessiveHalving((10,)).bars([{'stage': 'evolution', 'scores': {'a': 1.}}] * 9) == (Bar(),)  # without rungs
+  without_rungs = dataclasses.replace(RECORDS[0], rungs=None)
+  assert SuccessiveHalving((10,)).bars([without_rungs] * 9) == (Bar(),)
 
 
 def test_one_in_eta_goes_on():
@@ -86,31 +90,32 @@ def test_a_stopped_candidate_gets_the_gain_of_others():
 
 
 def test_complete_records():
-  assert [is_complete(r) for r in RECORDS] == [True, True, False, False, True, True] and is_complete({})
+  assert [r.is_complete for r in RECORDS] == [True, True, False, False, True, True]
+  assert dataclasses.replace(RECORDS[2], rungs=None).is_complete
 
 
 def test_the_journal_tells_every_bar_and_a_search_resumes(tmp_path, bare):
   evaluation = HalvingEvaluation()
   options = dict(evaluation=evaluation, reranking=Reranking(evaluation, top=30))
   fake_search.search(tmp_path / 'whole', 30, **options)
-  whole = fake_search.read(tmp_path / 'whole')
-  evolution = fake_search.stage(whole, 'evolution')
+  whole = load_search(tmp_path / 'whole').records
+  evolution = records_lib.of_stage(whole, 'evolution')
   for i, r in enumerate(evolution):
-    if r['rungs']:
+    if r.rungs:
       bar, = evaluation.halving.bars(evolution[:i])
-      assert r['rungs'][0]['bar'] == bar.score
-      if r['rungs'][0]['stopped']:
-        assert r['scores'] == bar.projected(r['rungs'][0]['accuracies'])
-  complete = [is_complete(r) for r in evolution if r['scores']]
-  assert any(complete) and not all(complete) and len(candidates(whole)) == len(complete)
-  assert all(is_complete(r) for r in whole if r['stage'] != 'evolution')
-  reranked = {r['index'] for r in fake_search.stage(whole, 'reranking') if r['graph']}
-  assert reranked == {r['index'] for r in evolution if r['scores'] and is_complete(r)}
+      assert r.rungs[0]['bar'] == bar.score
+      if r.rungs[0]['stopped']:
+        assert r.scores == bar.projected(r.rungs[0]['accuracies'])
+  complete = [r.is_complete for r in evolution if r.scores]
+  assert any(complete) and not all(complete) and len(records_lib.candidates(whole)) == len(complete)
+  assert all(r.is_complete for r in whole if r.stage != 'evolution')
+  reranked = {r.index for r in records_lib.of_stage(whole, 'reranking') if r.graph}
+  assert reranked == {r.index for r in evolution if r.scores and r.is_complete}
   journal = (tmp_path / 'whole' / 'journal.jsonl').read_text().splitlines(keepends=True)
   (tmp_path / 'torn').mkdir()
   (tmp_path / 'torn' / 'journal.jsonl').write_text(''.join(journal[:17]))
   fake_search.search(tmp_path / 'torn', 30, **options)
-  assert fake_search.read(tmp_path / 'torn') == whole
+  assert fake_search.read(tmp_path / 'torn') == fake_search.read(tmp_path / 'whole')
 
 
 def test_errors():

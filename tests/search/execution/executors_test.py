@@ -1,6 +1,7 @@
-"""Executors: keys and results, dying workers, ends. Tasks are functions of the standard library, picklable anywhere.
+"""Executors of this machine: their contract, processes that are replaced, Ctrl-C, ends.
 
-All but the last tests run workers without TensorFlow, which they import in 5 seconds.
+Tasks are functions of the standard library, picklable anywhere. All but the last tests run workers without TensorFlow,
+which they import in 5 seconds.
 """
 
 import concurrent.futures
@@ -20,16 +21,33 @@ import pytest
 import tensorflow as tf
 
 from search.execution import executors
+from search.execution.deferred_interrupts import interrupts_noted
 from search.execution.executors import InProcess
 from search.execution.executors import make_executor
 from search.execution.executors import WorkerDied
 from search.execution.executors import WorkerProcesses
-from search.execution.interrupts import interrupts_noted
-from search.execution.retries import Retrying
-from search.journal.journal import Journal
-from tests.search import deadly_tasks
+from tests.search.execution.executor_contract import ExecutorContract
+from tests.search.execution.executor_contract import WorkerExecutorContract
 
 ROOT = pathlib.Path(__file__).parents[3]
+
+
+class TestInProcess(ExecutorContract):
+
+  @pytest.fixture(scope='class')
+  def executor(self):
+    return InProcess()
+
+
+class TestWorkerProcesses(WorkerExecutorContract):
+
+  @pytest.fixture(scope='class')
+  def executor(self):
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(executors, 'prepare_tensorflow', abs)
+      workers = WorkerProcesses(2)
+      yield workers
+      workers.close()
 
 
 @pytest.fixture
@@ -97,29 +115,6 @@ def test_results_come_under_their_keys_from_processes_that_live_on(light_workers
   assert light_workers.free == 2
 
 
-@pytest.mark.parametrize('death', [(os._exit, 0), (os._exit, 3), (signal.raise_signal, signal.SIGKILL)],
-                         ids=['exit 0', 'exit 3', 'killed'])
-def test_a_dying_worker_takes_its_own_task_only(light_workers, death):
-  light_workers.submit('innocent', time.sleep, .5)
-  light_workers.submit('deadly', *death)
-  results = dict(light_workers.next_result() for _ in range(2))
-  assert isinstance(results['deadly'], WorkerDied) and 'the worker process died' in str(results['deadly'])
-  assert results['innocent'] is None
-  assert light_workers.free == 2
-  for key in range(2):
-    light_workers.submit(key, math.sqrt, 4.)
-  assert dict(light_workers.next_result() for _ in range(2)) == {0: 2., 1: 2.}
-
-
-def test_two_hundred_candidates_of_which_ten_die_once_and_one_always(light_workers, tmp_path):
-  deaths = [99 if i == 57 else int(i % 20 == 3) for i in range(200)]
-  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
-    results = deadly_tasks.run_all(Retrying(light_workers, 2, journal), tmp_path, deaths)
-  assert str(results.pop(57)).endswith('in each of 3 tries')
-  assert results == {i: 10 * i for i in range(200) if i != 57}
-  assert [len(deadly_tasks.pids(tmp_path, i)) for i in range(200)] == [min(d, 2) + 1 for d in deaths]
-
-
 def test_a_process_has_so_many_tasks_at_most(monkeypatch):
   monkeypatch.setattr(executors, 'prepare_tensorflow', abs)
   workers, pids = WorkerProcesses(1, candidates_per_process=2), []
@@ -157,15 +152,6 @@ def test_a_worker_that_dies_while_idle_is_replaced(light_workers):
     light_workers.submit(key, os.getpid)
   results = dict(light_workers.next_result() for _ in range(2))
   assert not pids & set(results.values())
-
-
-def test_an_exception_of_a_task_is_raised_and_the_worker_kept(light_workers):
-  light_workers.submit('bad', math.sqrt, -1.)
-  with pytest.raises(ValueError, match='math domain error'):
-    light_workers.next_result()
-  assert light_workers.free == 2
-  light_workers.submit('good', math.sqrt, 4.)
-  assert light_workers.next_result() == ('good', 2.)
 
 
 def test_close_ends_tasks_in_progress(light_workers):
@@ -222,7 +208,7 @@ def test_workers_that_are_starting_do_not_see_ctrl_c(tmp_path):
   """A worker runs the main module before its initializer: here for longer than it takes to press Ctrl-C."""
   (tmp_path / 'parent.py').write_text(textwrap.dedent('''
       import os, signal, time
-      from search import executors
+      from search.execution import executors
       executors.prepare_tensorflow = abs
       if __name__ == '__main__':
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,6 @@
 """The executor on Ray Core: what it refuses, and a Ray of one's own in which tasks die."""
 
 import inspect
-import math
 import os
 import pathlib
 import secrets
@@ -20,8 +19,24 @@ from search.graphs.equation import equation_text
 from search.graphs.known_graphs import known_graph
 from search.journal.journal import Journal
 from tests.search import deadly_tasks
+from tests.search.execution.executor_contract import WorkerExecutorContract
 
 ROOT = pathlib.Path(__file__).parents[3]
+
+
+class TestRayExecutor(WorkerExecutorContract):
+
+  @pytest.fixture(scope='class')
+  def executor(self):
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(ray_executor, 'prepare_tensorflow', abs)
+      executor = RayExecutor(num_cpus=.5, tasks=2, candidates_per_process=20)
+      yield executor
+      executor.close()
+
+  @pytest.mark.slow
+  def test_two_hundred_candidates_of_which_ten_die_once_and_one_always(self, executor, tmp_path):
+    super().test_two_hundred_candidates_of_which_ten_die_once_and_one_always(executor, tmp_path)
 
 
 @pytest.fixture
@@ -76,8 +91,7 @@ def test_room_is_counted_node_by_node(needs, nodes, room):
   assert sum(map(executor._places_on, nodes)) == room
 
 
-def test_tasks_exceptions_deaths_and_ends(light_workers, tmp_path, capfd):
-  """All in one Ray, which takes seconds to start."""
+def test_deaths_and_ends(light_workers, tmp_path, capfd):
   handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
   executor = light_workers(candidates_per_process=2, tasks=2)
   assert executor.free == 2 and handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
@@ -88,27 +102,12 @@ def test_tasks_exceptions_deaths_and_ends(light_workers, tmp_path, capfd):
   assert [len(p) for p in pids] == [1, 1, 2, 1, 3, 1]
   everywhere = sum(pids, [])
   assert os.getpid() not in everywhere and max(map(everywhere.count, everywhere)) <= 2
-  executor.probe()
-  executor.submit('bad', math.sqrt, -1.)
-  with pytest.raises(ValueError, match='^math domain error$'):
-    executor.next_result()
   executor.submit('threads', os.environ.get, 'RAY_USAGE_STATS_ENABLED')
   assert executor.next_result() == ('threads', '0') and executor.free == 2
   executor.close()
   said = capfd.readouterr()
   assert not said.err and all('A worker died' in line for line in said.out.splitlines() if line)
   assert not any(pathlib.Path(f'/proc/{pid}').exists() for pid in everywhere)
-
-
-@pytest.mark.slow
-def test_two_hundred_candidates_of_which_ten_die_once_and_one_always(light_workers, tmp_path):
-  executor = light_workers(candidates_per_process=20)
-  deaths = [99 if i == 57 else int(i % 20 == 3) for i in range(200)]
-  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
-    results = deadly_tasks.run_all(Retrying(executor, 2, journal), tmp_path, deaths)
-  assert str(results.pop(57)).endswith('in each of 3 tries')
-  assert results == {i: 10 * i for i in range(200) if i != 57}
-  assert [len(deadly_tasks.pids(tmp_path, i)) for i in range(200)] == [min(d, 2) + 1 for d in deaths]
 
 
 @pytest.mark.slow
@@ -128,7 +127,7 @@ def test_by_default_a_process_has_one_candidate_and_as_many_threads_as_cores(tmp
 
 DRIVER = """
 import os, sys
-from search import ray_executor
+from search.execution import ray_executor
 from search.graphs.equation import equation_text
 from search.graphs.known_graphs import known_graph
 ray_executor.prepare_tensorflow = abs

@@ -1,5 +1,6 @@
 """The journal: append and replay, torn and damaged lines, another configuration, another process, a full disk."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -11,12 +12,24 @@ import sys
 import pytest
 
 from evonorm_tf.output.model_dir import ModelDirError
+from search.graphs.known_graphs import known_graph
 from search.journal import journal as journal_lib
 from search.journal.journal import Journal
+from search.journal.record import Record
 
 CONFIG = {'seed': 0, 'task': {'steps': 3, 'sizes': [1, 2]}}
-RECORDS = [{'stage': 'evolution', 'index': i, 'detail': 'µ "quoted"\nnew line', 'scores': {'resnet': i / 10}}
-           for i in range(3)]
+
+
+def record(index):
+  return Record(stage='evolution', outcome='accepted', detail='µ "quoted"\nnew line', scores={'resnet': .5},
+                index=index, graph=known_graph('evonorm_s0'))
+
+
+def line(record):
+  return json.dumps(record.to_json()).encode() + b'\n'
+
+
+RECORDS = [record(i) for i in range(3)]
 
 
 @pytest.fixture
@@ -24,8 +37,8 @@ def path(tmp_path):
   """A closed journal of `RECORDS`."""
   path = tmp_path / 'journal.jsonl'
   with Journal(path, CONFIG) as journal:
-    for record in RECORDS:
-      journal.append(record)
+    for new in RECORDS:
+      journal.append(new)
   return path
 
 
@@ -37,14 +50,14 @@ def replay(path, config=None):
 def test_append_and_replay(path):
   with Journal(path, CONFIG) as journal:
     assert journal.records == RECORDS
-    journal.append({'index': 3})
-    assert journal.records == RECORDS + [{'index': 3}]
-  assert replay(path) == RECORDS + [{'index': 3}]
+    journal.append(record(3))
+    assert journal.records == RECORDS + [record(3)]
+  assert replay(path) == RECORDS + [record(3)]
 
 
 def test_the_file_is_one_json_line_a_record_behind_the_header(path):
   lines = path.read_text().splitlines()
-  assert [json.loads(line) for line in lines] == [{'version': 1, 'config': CONFIG}, *RECORDS]
+  assert [json.loads(line) for line in lines] == [{'version': 1, 'config': CONFIG}, *(r.to_json() for r in RECORDS)]
   assert path.read_bytes().endswith(b'\n')
 
 
@@ -63,8 +76,8 @@ def test_each_record_is_on_disk_when_append_returns(tmp_path, monkeypatch):
   monkeypatch.setattr(os, 'fsync', recording_sync)
   with Journal(path, CONFIG) as journal:
     assert synced == [1, 1]  # the header, and the file's name in its folder
-    for count, record in enumerate(RECORDS, 2):
-      journal.append(record)
+    for count, new in enumerate(RECORDS, 2):
+      journal.append(new)
       assert synced[-1] == count
 
 
@@ -88,10 +101,10 @@ def test_notes_count_the_deaths_of_tasks_that_run_in_this_process(path):
   with Journal(path, CONFIG) as journal:
     assert (journal.records, journal.deaths('evolution 3')) == (RECORDS, 1)
     journal.begin('evolution 3')
-    journal.append({'index': 3})
-  assert replay(path) == RECORDS + [{'index': 3}]
+    journal.append(record(3))
+  assert replay(path) == RECORDS + [record(3)]
   notes = b'{"begun": "evolution 3"}\n' * 2 + b'{"left": "evolution 3"}\n{"begun": "evolution 3"}\n'
-  assert path.read_bytes() == before + notes + b'{"index": 3}\n'
+  assert path.read_bytes() == before + notes + line(record(3))
 
 
 def test_notes_alone_leave_the_configuration_open_and_count_for_their_own(tmp_path):
@@ -129,19 +142,29 @@ def test_a_torn_header_is_written_anew(path):
     assert path.read_bytes() == header + b'\n'
 
 
-@pytest.mark.parametrize('number, line, message', [
+@pytest.mark.parametrize('number, content, message', [
     (2, b'{"stage": "evol', 'not JSON'), (3, b'', 'not JSON'), (4, b'\xff\xfe', 'not JSON'),
     (3, b'[1, 2]', 'expected a JSON object, found list'), (2, b'{"begun": [1]}', r'expected the name .* \[1\]'),
     (1, b'{}', 'expected the header of a journal of version 1'),
     (1, b'{"version": 2, "config": {}}', 'expected the header of a journal of version 1')])
-def test_damage_before_the_end_is_named_by_line(path, number, line, message):
+def test_damage_before_the_end_is_named_by_line(path, number, content, message):
   lines = path.read_bytes().split(b'\n')
-  lines[number - 1] = line
+  lines[number - 1] = content
   damaged = b'\n'.join(lines)
   path.write_bytes(damaged)
   with pytest.raises(ModelDirError, match=rf'journal\.jsonl, line {number}: {message}'):
     replay(path)
   assert path.read_bytes() == damaged  # nothing is repaired behind the user's back
+
+
+def test_a_record_that_is_not_valid_is_refused_by_its_number(path):
+  whole = path.read_bytes()
+  path.write_bytes(whole + line(record(3)).replace(b'"elapsed"', b'"elapse"'))
+  for read in (replay, journal_lib.read):
+    with pytest.raises(ModelDirError, match=r'journal\.jsonl, record 4: `elapsed` is missing'):
+      read(path)
+  path.write_bytes(whole)
+  assert replay(path) == journal_lib.read(path)[1] == RECORDS
 
 
 def test_another_configuration_is_refused_by_the_keys_that_differ(path):
@@ -171,10 +194,10 @@ def test_one_process_at_a_time(path):
     with pytest.raises(ModelDirError, match='another process is running this search'):
       Journal(path, CONFIG)
     opened = subprocess.run(
-        [sys.executable, '-c', 'import sys; from search.journal.journal import Journal; Journal(sys.argv[1], {})', path],
+        [sys.executable, '-c', 'import sys; from search.journal import Journal; Journal(sys.argv[1], {})', path],
         cwd=pathlib.Path(__file__).parents[3], capture_output=True, text=True, check=False)
     assert opened.returncode and 'another process is running this search' in opened.stderr
-    journal.append({'index': 3})  # the first one is not disturbed
+    journal.append(record(3))  # the first one is not disturbed
   assert len(replay(path)) == 4
 
 
@@ -199,7 +222,7 @@ class FullDisk:
     return self._file.write(data[:self._room])
 
 
-@pytest.mark.parametrize('room, lines', [(0, 0), (1, 0), (200, 15)])
+@pytest.mark.parametrize('room, lines', [(0, 0), (1, 0), (15 * len(line(record(101))), 15)])
 def test_a_limit_that_the_system_sets(path, room, lines):
   """Not a fake: the kernel itself writes a part of a line, or nothing."""
   limit = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -208,12 +231,12 @@ def test_a_limit_that_the_system_sets(path, room, lines):
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, limit[1]))
     with pytest.raises(ModelDirError, match=r'cannot write: .*(File too large|the disk is full).*before is safe'):
       for number in range(20):
-        journal.append({'index': number})
+        journal.append(record(101 + number))
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, limit)
   assert number == lines and path.read_bytes().endswith(b'}\n')
   journal.close()
-  assert replay(path) == RECORDS + [{'index': i} for i in range(number)]
+  assert replay(path) == RECORDS + [record(101 + i) for i in range(number)]
 
 
 @pytest.mark.parametrize('room', (0, 1, 11))
@@ -222,12 +245,12 @@ def test_a_full_disk_leaves_what_was_recorded(path, room):
   journal = Journal(path, CONFIG)
   file, journal._file = journal._file, FullDisk(journal._file, room)
   with pytest.raises(ModelDirError, match=r'cannot write: .*(No space left|the disk is full).*before is safe'):
-    journal.append({'index': 3})
+    journal.append(record(3))
   assert journal.records == RECORDS and path.read_bytes() == before
   journal._file = file  # room again
-  journal.append({'index': 4})
+  journal.append(record(4))
   journal.close()
-  assert replay(path) == RECORDS + [{'index': 4}]
+  assert replay(path) == RECORDS + [record(4)]
 
 
 def test_a_failing_sync_is_a_failing_write(path, monkeypatch):
@@ -239,7 +262,7 @@ def test_a_failing_sync_is_a_failing_write(path, monkeypatch):
   with Journal(path, CONFIG) as journal:
     monkeypatch.setattr(journal_lib.os, 'fsync', fail)
     with pytest.raises(ModelDirError, match='cannot write: Input/output error'):
-      journal.append({'index': 3})
+      journal.append(record(3))
     assert journal.records == RECORDS and path.read_bytes() == before
 
 
@@ -247,5 +270,5 @@ def test_no_number_that_json_lacks(path):
   before = path.read_bytes()
   with Journal(path, CONFIG) as journal:
     with pytest.raises(ValueError, match='not JSON compliant'):
-      journal.append({'score': float('nan')})
+      journal.append(dataclasses.replace(record(3), elapsed=float('nan')))
     assert journal.records == RECORDS and path.read_bytes() == before

@@ -1,27 +1,27 @@
-"""What a journal's records must hold, and reading a search's folder."""
+"""What the records of a journal must hold, alone and together, and reading a search's folder."""
 
 import pytest
 
 from evonorm_tf.output.model_dir import ModelDirError
 from search.graphs.random_graph import SearchSpace
 from search.journal.journal import Journal
-from search.journal.record_checks import check_records
+from search.journal.record_checks import parse_records
 from search.journal.saved_search import load_search
 from tests.search import fake_search
 
 RUNG = {'steps': 3, 'accuracies': {'resnet': .4}, 'bar': None, 'stopped': False}
 
 
-def test_records_of_every_kind_pass(make_record, whole):
-  check_records('journal', [
-      make_record('reference', (.5, .25), name='bn_relu'), make_record(index=0, scores=(.5, 1)),
-      make_record(index=1, parent=0, gradient_norm=None, some_new_key=3), make_record('reranking', (.5, 1.), index=0)])
-  check_records('journal', whole[1])
-  check_records('journal', [
-      make_record('reference', (.5,), name='bn_relu', rungs=[]), make_record(index=4, scores=(.5,), rungs=[RUNG]),
-      make_record(index=3, scores=(.5,), rungs=[RUNG], same_as=4, origin='evonorm_b0'),
-      make_record(index=5, rungs=[RUNG], origin='candidate 9 of another search'),
-      make_record(index=6, rungs=[RUNG], same_as=5)])
+def test_records_of_every_kind_pass(make_json, whole):
+  parse_records('journal', [
+      make_json('reference', (.5, .25), name='bn_relu'), make_json(index=0, scores=(.5, 1)),
+      make_json(index=1, parent=0, gradient_norm=None, some_new_key=3), make_json('reranking', (.5, 1.), index=0)])
+  assert [r.to_json() for r in parse_records('journal', whole[1])] == whole[1]
+  parse_records('journal', [
+      make_json('reference', (.5,), name='bn_relu', rungs=[]), make_json(index=4, scores=(.5,), rungs=[RUNG]),
+      make_json(index=3, scores=(.5,), rungs=[RUNG], same_as=4, origin='evonorm_b0'),
+      make_json(index=5, rungs=[RUNG], origin='candidate 9 of another search'),
+      make_json(index=6, rungs=[RUNG], same_as=5)])
 
 
 def test_records_of_searches_that_begin_with_layers_and_reuse_pass(bare, whole, tmp_path):
@@ -29,7 +29,7 @@ def test_records_of_searches_that_begin_with_layers_and_reuse_pass(bare, whole, 
   for name, initial in (('known', 'known'), ('earlier', str(whole[0]))):
     records = fake_search.search(tmp_path / name, initial=initial, **options)
     assert any('origin' in r for r in records) and any('same_as' in r for r in records)
-    check_records('journal', records)
+    parse_records('journal', records)
 
 
 @pytest.mark.parametrize('change, message', [
@@ -43,10 +43,10 @@ def test_records_of_searches_that_begin_with_layers_and_reuse_pass(bare, whole, 
     ({'graph': None}, 'must be a JSON object'), ({'graph': {}}, '`format` must be'),
     ({'test_scores': {'resnet': 'x'}}, '`test_scores` must be'),
     ({'scores': {'other': .5}}, r"scores must be of \['resnet'\], received \['other'\]")])
-def test_bad_records(make_record, change, message):
-  record = make_record(index=1, scores=(.5,)) | change
+def test_bad_records(make_json, change, message):
+  record = make_json(index=1, scores=(.5,)) | change
   with pytest.raises(ModelDirError, match=f'journal.jsonl, record 2: {"" if message[0] == "`" else ".*"}{message}'):
-    check_records('journal.jsonl', [make_record(index=0, scores=(.5,)), record])
+    parse_records('journal.jsonl', [make_json(index=0, scores=(.5,)), record])
 
 
 @pytest.mark.parametrize('change, message', [
@@ -64,29 +64,29 @@ def test_bad_records(make_record, change, message):
     ({'rungs': [RUNG | {'stopped': 0}]}, '`rungs` must be a list'), ({'rungs': [RUNG | {'accuracies': {}}]}, '`rungs`'),
     ({'rungs': [RUNG | {'accuracies': {'resnet': 'x'}}]}, '`rungs` must be a list'),
     ({'rungs': [RUNG | {'accuracies': {'other': .4}}]}, r"scores must be of \['resnet'\], received \['other'\]")])
-def test_bad_copies_origins_and_rungs(make_record, change, message):
-  records = [make_record(index=0, scores=(.5,)), make_record(index=1, scores=(.5,), same_as=0),
-             make_record(index=2, scores=(.5,)) | change, make_record(index=3, scores=(.5,))]
+def test_bad_copies_origins_and_rungs(make_json, change, message):
+  records = [make_json(index=0, scores=(.5,)), make_json(index=1, scores=(.5,), same_as=0),
+             make_json(index=2, scores=(.5,)) | change, make_json(index=3, scores=(.5,))]
   with pytest.raises(ModelDirError, match=f'^journal.jsonl, record 3: .*{message}') as raised:
-    check_records('journal.jsonl', records)
+    parse_records('journal.jsonl', records)
   assert '\n' not in str(raised.value)
 
 
-def test_parents_are_accepted(make_record):
-  children = [make_record(index=1, parent=0), make_record(index=2, parent=7)]
-  check_records('journal', [make_record(index=0, scores=(.5,)), *children])
+def test_parents_are_accepted(make_json):
+  children = [make_json(index=1, parent=0), make_json(index=2, parent=7)]
+  parse_records('journal', [make_json(index=0, scores=(.5,)), *children])
   message = 'record 2: `parent` must be the index of an accepted candidate, received 0: rejected: quality'
   with pytest.raises(ModelDirError, match=message):
-    check_records('journal', [make_record(index=0, outcome='rejected: quality'), *children])
+    parse_records('journal', [make_json(index=0, outcome='rejected: quality'), *children])
 
 
-def test_missing_keys_and_doubles(make_record):
-  record = make_record(index=1, scores=(.5,))
+def test_missing_keys_and_doubles(make_json):
+  record = make_json(index=1, scores=(.5,))
   for key in record:
     with pytest.raises(ModelDirError, match=f'record 1: `{key}` is missing'):
-      check_records('journal', [{k: v for k, v in record.items() if k != key}])
+      parse_records('journal', [{k: v for k, v in record.items() if k != key}])
   with pytest.raises(ModelDirError, match='record 2: evolution 1 is there already, as record 1'):
-    check_records('journal', [record, record])
+    parse_records('journal', [record, record])
 
 
 def test_load_search_reads_beside_a_running_one(tmp_path, make_record):

@@ -1,5 +1,7 @@
 """Views of records, against hand-worked numbers."""
 
+import dataclasses
+
 import pytest
 
 from search.graphs.known_graphs import known_graph
@@ -12,7 +14,7 @@ def test_candidates_are_the_accepted_ones_in_order_of_completion(make_record):
   records = [
       make_record('reference', (.9, .8), name='bn_relu'), make_record(index=2, scores=(.3, .5), graph=graph),
       make_record(index=0, outcome='rejected: quality'),
-      make_record(index=1, scores=(.2, .1)) | {'scores': {'mobilenet_v2': .1, 'resnet': .2}},
+      dataclasses.replace(make_record(index=1, scores=(.2, .1)), scores={'mobilenet_v2': .1, 'resnet': .2}),
       make_record('reranking', (.7, .7), index=2)]
   assert records_lib.candidates(records) == [
       Candidate(2, graph, (.3, .5)), Candidate(1, known_graph('evonorm_s0'), (.2, .1))]
@@ -35,14 +37,14 @@ def test_finalists_are_the_best_one_of_each_function(make_record):
       make_record(index=6, scores=(.5, .7), graph=s2, gradient_norm=4.),
       make_record(index=7, scores=(.1, .1), graph=known_graph('bn_relu')),
       make_record(index=8), make_record('reference', (.9, .9), name='gn_relu')]
-  assert [r['index'] for r in records_lib.finalists(records, 3)] == [2, 3, 6]
-  assert [r['index'] for r in records_lib.finalists(records, 9)] == [2, 3, 6, 7]
+  assert [r.index for r in records_lib.finalists(records, 3)] == [2, 3, 6]
+  assert [r.index for r in records_lib.finalists(records, 9)] == [2, 3, 6, 7]
 
 
 def test_candidates_without_a_gradient_norm_are_told_apart_by_their_equations(make_record):
   records = [make_record(index=i, scores=(.5,), graph=known_graph(f'evonorm_{name}'), gradient_norm=None)
              for i, name in enumerate(['s0', 'b0', 's0'])]
-  assert [r['index'] for r in records_lib.finalists(records, 3)] == [0, 1]
+  assert [r.index for r in records_lib.finalists(records, 3)] == [0, 1]
 
 
 def test_top_mean_leaves_out_what_is_below_the_top(make_record):
@@ -54,8 +56,8 @@ def test_top_mean_leaves_out_what_is_below_the_top(make_record):
 
 def test_names_and_graphs(make_record):
   names = [make_record(index=3), make_record('reference', name='evonorm_b0'), make_record('reference', name='frn_tlu')]
-  assert [records_lib.name(r) for r in names] == ['candidate 3', 'evonorm_b0', 'frn_tlu']
-  assert [records_lib.layer_graph(r) for r in names] == [known_graph('evonorm_s0'), known_graph('evonorm_b0'), None]
+  assert [r.name for r in names] == ['candidate 3', 'evonorm_b0', 'frn_tlu']
+  assert [r.layer_graph for r in names] == [known_graph('evonorm_s0'), known_graph('evonorm_b0'), None]
 
 
 def test_counts_of_outcomes_and_filtered_draws(make_record):
@@ -81,9 +83,9 @@ def test_projected_scores_count_in_tournaments_alone(make_record, stopped):
              make_record(index=2, scores=(.5,), graph=bn, rungs=[stopped[0] | {'stopped': False}]),
              make_record(index=3, scores=(.9,), rungs=stopped, same_as=0)]
   assert [c.index for c in records_lib.candidates(records)] == [0, 1, 2, 3]
-  assert [r['index'] for r in records_lib.measured(records)] == [1, 2]
+  assert [r.index for r in records_lib.measured(records)] == [1, 2]
   assert records_lib.best(records) is records[2] and records_lib.top_mean(records) == pytest.approx(.4)
-  assert [r['index'] for r in records_lib.finalists(records, 3)] == [2, 1]
+  assert [r.index for r in records_lib.finalists(records, 3)] == [2, 1]
   assert records_lib.stopped(records) == records[:1] and records_lib.counts_by_outcome(records)['accepted'] == 3
   assert records_lib.best(records[:1]) is None and records_lib.top_mean(records[:1]) is None
 
@@ -100,8 +102,8 @@ def test_copies_count_as_nothing_but_members(make_record):
   records = [make_record(index=0, scores=(.5,)), make_record(index=1, scores=(.5,), same_as=0),
              make_record(index=2, outcome='failed'), make_record(index=3, outcome='failed', same_as=2),
              make_record(index=4, scores=(.3,), graph=known_graph('bn_relu'))]
-  assert [r['index'] for r in records_lib.evaluated(records)] == [0, 2, 4]
+  assert [r.index for r in records_lib.evaluated(records)] == [0, 2, 4]
   assert [c.index for c in records_lib.candidates(records)] == [0, 1, 4]
   assert records_lib.top_mean(records) == pytest.approx(.4)
   assert list(records_lib.counts_by_outcome(records).values()) == [2, 0, 0, 1]
-  assert [r['index'] for r in records_lib.finalists(records, 3)] == [0, 4]
+  assert [r.index for r in records_lib.finalists(records, 3)] == [0, 4]

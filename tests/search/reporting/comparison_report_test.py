@@ -10,7 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tensorflow as tf
 
 from evonorm_tf.output.model_dir import ModelDirError
+from search.journal import records as records_lib
 from search.journal.journal import Journal
+from search.journal.saved_search import load_search
 from search.reporting import comparison
 from search.reporting import comparison_plots
 from search.reporting import comparison_report
@@ -54,12 +56,12 @@ def test_tensorboard(searches, tmp_path):
     compare_searches(searches, str(tmp_path))
   read = lambda run: EventAccumulator(str(tmp_path / 'tensorboard' / run), size_guidance={'tensors': 0}).Reload()
   events = read('comparison')
-  assert {'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'report/ancestry', 'report/searches'} <= set(
-      events.Tags()['tensors'])
+  assert {'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'report/ancestry',
+          'report/searches'} <= set(events.Tags()['tensors'])
   width, height, png = tf.make_ndarray(events.Tensors('efficiency')[0].tensor_proto)[:3]
   assert tf.image.decode_png(png).shape[:2] == (int(height), int(width)) and len(events.Tensors('efficiency')) == 1
   curve = read('evolved').Tensors('top_10_mean/by_candidates')
-  top = comparison_plots.curves([r for r in fake_search.stage(fake_search.read(searches[0]), 'evolution')])[1]
+  top = comparison_plots.curves(records_lib.evaluated(load_search(searches[0]).records))[1]
   assert [float(tf.make_ndarray(e.tensor_proto)) for e in curve] == pytest.approx([top[e.step - 1] for e in curve])
 
 

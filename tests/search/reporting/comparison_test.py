@@ -18,7 +18,8 @@ TANH = LayerGraph((Node('tanh', (0,)), Node('mul', (0, 4))))
 
 def test_core_seconds_add_up_in_the_order_of_completion(make_record):
   records = [make_record('reference', (.5,), name='bn_relu', seconds={'total': 100.}),
-             make_record(seconds={'total': 2.}), make_record(), make_record(scores=(.3,), seconds={'build': 1., 'train': .5})]
+             make_record(seconds={'total': 2.}), make_record(),
+             make_record(scores=(.3,), seconds={'build': 1., 'train': .5})]
   np.testing.assert_allclose(comparison.core_seconds(records), [2., 2., 3.5])
 
 
@@ -98,17 +99,17 @@ def test_ancestry(make_record):
              make_record(index=2, scores=(.5, .3), parent=0, graph=TANH), make_record(index=3, parent=2),
              make_record(index=4, scores=(.3, .4), parent=2, graph=known_graph('evonorm_s0'))]
   steps = comparison.ancestry(records, records[4])
-  assert [s.record['index'] for s in steps] == [0, 2, 4]
+  assert [s.record.index for s in steps] == [0, 2, 4]
   assert [s.mutation for s in steps] == ['', 'node 4: sigmoid(x) → tanh(x)', '2 → 5 nodes']
   assert [s.effect for s in steps] == [None, pytest.approx(.2), pytest.approx(-.05)]
-  assert [[c['index'] for c in s.children] for s in steps] == [[1, 2], [3, 4], []]
+  assert [[c.index for c in s.children] for s in steps] == [[1, 2], [3, 4], []]
 
 
 def test_ancestry_ends_where_a_parent_is_not_on_record_or_met_again(make_record):
   records = [make_record(index=5, scores=(.2,), parent=99), make_record(index=6, scores=(.3,), parent=7),
              make_record(index=7, scores=(.4,), parent=6)]
-  assert [s.record['index'] for s in comparison.ancestry(records, records[0])] == [5]
-  assert [s.record['index'] for s in comparison.ancestry(records, records[1])] == [7, 6]
+  assert [s.record.index for s in comparison.ancestry(records, records[0])] == [5]
+  assert [s.record.index for s in comparison.ancestry(records, records[1])] == [7, 6]
 
 
 def test_counts_by_reason(make_record):

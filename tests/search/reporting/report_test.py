@@ -36,7 +36,7 @@ def records(make_record):
 
 
 def names(entries):
-  return [entry.get('name', entry.get('index')) for entry in entries]
+  return [entry.index if entry.stage == 'evolution' else entry.name for entry in entries]
 
 
 def rendered(table, width):
@@ -52,13 +52,13 @@ def test_ranking_follows_validation_and_ends_with_failures(records):
 
 
 def test_without_reranking_the_search_ranks(records):
-  searched = [r for r in records if r['stage'] != 'reranking']
+  searched = [r for r in records if r.stage != 'reranking']
   assert names(report.ranking(searched)) == [3, 1, 2, 'bn_relu', 'frn_tlu', 'evonorm_s0', 0]
   assert 'Not re-ranked' in report.final_table(searched).caption
 
 
 def test_copies_and_projected_scores_are_not_ranked(records, make_record, stopped, tmp_path):
-  searched = [r for r in records if r['stage'] != 'reranking']
+  searched = [r for r in records if r.stage != 'reranking']
   searched += [make_record(index=7, scores=(.6,) * 3, same_as=3), make_record(index=8, scores=(.9,) * 3, rungs=stopped)]
   assert names(report.found_layers(searched)) == [3, 1, 2]
   text = report.write_report(searched, tmp_path).read_text()

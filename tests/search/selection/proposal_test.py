@@ -63,8 +63,9 @@ def test_filtered_draws_are_counted_by_reason():
   seen = known_graph('evonorm_s1')
   seen_with_dead_node = LayerGraph((Node('exp', (3,)),) + tuple(
       dataclasses.replace(n, inputs=tuple(i + (i > 3) for i in n.inputs)) for n in seen.nodes))
-  seen_otherwise = LayerGraph((Node('abs', (0,)), *seen_with_dead_node.nodes[1:3], Node('second_moment', (0,), 'w,h,c/g'),
-                               Node('neg', (0,)), Node('centered_second_moment', (8,), 'w,h,c/g'), Node('div', (6, 9))))
+  seen_otherwise = LayerGraph((
+      Node('abs', (0,)), *seen_with_dead_node.nodes[1:3], Node('second_moment', (0,), 'w,h,c/g'), Node('neg', (0,)),
+      Node('centered_second_moment', (8,), 'w,h,c/g'), Node('div', (6, 9))))
   good = known_graph('evonorm_s2')
   equivalents = Equivalents()
   equivalents.add(seen, 2)

@@ -14,6 +14,7 @@ from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import sample_space
 from search.graphs.random_graph import SearchSpace
 from search.journal import records as records_lib
+from search.journal.record import Record
 from search.selection.warm_start import identity_of_warm_start
 from search.selection.warm_start import initial_candidates
 from tests.search.fake_search import FakeEvaluation
@@ -61,7 +62,7 @@ def test_a_search_from_known_layers(bare, tmp_path):
 
 def test_a_search_from_an_earlier_one_takes_its_outcomes(bare, whole, tmp_path, monkeypatch):
   earlier_dir, earlier = whole
-  best = list(reversed(records_lib.finalists(earlier, 4)))
+  best = [r.to_json() for r in reversed(records_lib.finalists([Record.from_json(r) for r in earlier], 4))]
   evaluated, evaluate = [], FakeEvaluation.evaluate
   monkeypatch.setattr(FakeEvaluation, 'evaluate', lambda self, spec: evaluated.append(spec) or evaluate(self, spec))
   records = stage(search(tmp_path, 10, initial=str(earlier_dir), references=()), 'evolution')
@@ -114,7 +115,8 @@ def test_the_identity_is_what_the_search_begins_with():
 
 @pytest.mark.parametrize('options, message', [
     ({'initial': 'nowhere'}, 'nowhere/journal.jsonl: cannot be read'),
-    ({'initial': 'known', 'candidates': 9, 'space': SearchSpace(10)}, '`candidates` must be at least the 10 .*`initial`'),
+    ({'initial': 'known', 'candidates': 9, 'space': SearchSpace(10)},
+     '`candidates` must be at least the 10 .*`initial`'),
     ({'equivalents': 'forget'}, r"`equivalents` must be one of \('evaluate', 'reuse', 'redraw'\), received 'forget'")])
 def test_arguments_that_cannot_work(bare, tmp_path, options, message):
   with pytest.raises(ValueError, match=message):

@@ -9,9 +9,9 @@ import weakref
 import pytest
 
 from search.evaluation.evaluation import Outcome
-from search.execution.interrupts import interrupted_at_once
-from search.execution.interrupts import interrupts_noted
-from search.execution.interrupts import raise_if_interrupted
+from search.execution.deferred_interrupts import interrupted_at_once
+from search.execution.deferred_interrupts import interrupts_noted
+from search.execution.deferred_interrupts import raise_if_interrupted
 from search.journal.journal import Journal
 from tests.search.fake_search import FakeEvaluation
 from tests.search.fake_search import read
@@ -124,7 +124,7 @@ def test_other_threads_set_no_handler():
 
 def test_imports_set_no_handler():
   code = ('import signal\nhandlers = [signal.getsignal(s) for s in signal.valid_signals()]\n'
-          'import search.execution.executors, search.execution.interrupts\n'
+          'import search.execution.executors, search.execution.deferred_interrupts\n'
           'print(handlers == [signal.getsignal(s) for s in signal.valid_signals()])')
   assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == 'True\n'
 

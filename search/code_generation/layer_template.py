@@ -1,0 +1,157 @@
+"""The fixed parts of a compiled layer, as a working Keras layer and functions; `layer_file` emits their source.
+
+`LayerTemplate` has every argument and every method that a compiled layer may need. A layer's file holds the source of
+those which its equation uses, and the lines marked GENERATED give way to that equation's weights and statements. What
+the layers of `evonorm_tf` have as functions of their own is taken from there and emitted as it stands.
+
+Everything here must run with TensorFlow and tf_keras alone, and be readable to someone who has never seen this
+repository.
+"""
+
+import tensorflow as tf
+import tf_keras
+
+from evonorm_tf.graph.primitives import largest_divisor
+from evonorm_tf.layers.moments import _batch_mean
+from evonorm_tf.layers.moments import _spatial_mean
+from evonorm_tf.layers.norm_act_body import MovingAverages
+
+GUARD = 1e-5  # keeps values and gradients finite
+
+
+def _guarded(t: tf.Tensor) -> tf.Tensor:
+  """sign(t)·max(|t|, GUARD), where zero counts as positive."""
+  return tf.where(t < 0., tf.minimum(t, -GUARD), tf.maximum(t, GUARD))
+
+
+def _signed(function, t: tf.Tensor) -> tf.Tensor:
+  """sign(t)·function(max(|t|, GUARD)). At 0 the value and its gradient are 0."""
+  return tf.sign(t) * function(tf.maximum(tf.abs(t), GUARD))
+
+
+def _aligned(vector: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+  """[C] or a number as [1, ..., 1, C] or [1, ..., 1], of the rank of x."""
+  return tf.reshape(vector, [1] * (x.shape.rank - 1) + [-1])
+
+
+def _variance(t: tf.Tensor, mean) -> tf.Tensor:
+  """The biased variance over what the function `mean` averages over."""
+  return mean(tf.square(t - mean(t)))
+
+
+def _layer_mean(t: tf.Tensor) -> tf.Tensor:
+  """The mean over all positions and channels: [N, ..., C] -> [N, 1, ..., 1]."""
+  return tf.reduce_mean(t, range(1, t.shape.rank), keepdims=True)
+
+
+class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
+  """y = x·γ + β: a compiled layer whose equation is still x.
+
+  Args:
+    groups: number of channel groups; where it does not divide C, the largest number below that does (default 32).
+    momentum: decay of the moving averages (default 0.9).
+    synchronized: whether the batch is the global one, over all replicas of a strategy (default False).
+    epsilon: ε (default 1e-5).
+    center: whether to add β (default True).
+    scale: whether to multiply by γ (default True).
+    **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
+
+  Input: [N, ..., C] of rank 2 to 5, channels last, C known.
+  Output: the input's shape, the layer's compute dtype.
+  """
+
+  def __init__(
+      self,
+      groups: int = 32,
+      momentum: float = 0.9,
+      synchronized: bool = False,
+      epsilon: float = 1e-5,
+      center: bool = True,
+      scale: bool = True,
+      **kwargs,
+  ):
+    super().__init__(**kwargs)
+    if not isinstance(groups, int) or groups < 1:
+      raise ValueError(f'`groups` must be a positive integer, received {groups!r}.')
+    if not 0 <= momentum <= 1:
+      raise ValueError(f'`momentum` must lie in [0, 1], received {momentum}.')
+    if not epsilon >= 1e-10:
+      raise ValueError(f'`epsilon` must be at least 1e-10, received {epsilon}.')
+    self.groups = groups
+    self.momentum = momentum
+    self.synchronized = synchronized
+    self.epsilon = epsilon
+    self.center = center
+    self.scale = scale
+    self.supports_masking = True
+
+  def build(self, input_shape: tf.TensorShape) -> None:
+    shape = tf.TensorShape(input_shape)
+    if shape.rank is None or not 2 <= shape.rank <= 5 or shape[-1] is None:
+      raise ValueError(f'The input must be [N, ..., C] of rank 2 to 5 with C known, received shape {shape}.')
+    channels = shape[-1]
+    self.gamma = self._add_vector('gamma', channels, 'ones') if self.scale else None
+    self.beta = self._add_vector('beta', channels, 'zeros') if self.center else None
+    # GENERATED: weights
+    self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: channels})
+    super().build(input_shape)
+
+  def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
+    # Statistics in float16 or bfloat16 would lose most of their digits.
+    x = tf.cast(inputs, self._weight_dtype)
+    y = x  # GENERATED: statements
+    if self.scale:
+      y *= self.gamma
+    if self.center:
+      y += self.beta
+    return tf.cast(y, self.compute_dtype)
+
+  def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+    return tf.TensorShape(input_shape)
+
+  def get_config(self) -> dict:
+    config = super().get_config()
+    config['groups'] = self.groups
+    config['momentum'] = self.momentum
+    config['synchronized'] = self.synchronized
+    config['epsilon'] = self.epsilon
+    config['center'] = self.center
+    config['scale'] = self.scale
+    return config
+
+  @property
+  def _weight_dtype(self):
+    """float32 also where the layer computes in float16 or bfloat16; float64 where it does."""
+    return tf.float64 if self.dtype == 'float64' else tf.float32
+
+  def _add_vector(self, name: str, size: int, initializer: str, **options) -> tf.Variable:
+    return self.add_weight(name=name, shape=[size], dtype=self._weight_dtype, initializer=initializer,
+                           experimental_autocast=False, **options)
+
+  def _add_moving_average(self, name: str, size: int, initializer: str) -> tf.Variable:
+    """A weight that each replica updates for itself; saved as their mean."""
+    return self._add_vector(name, size, initializer, trainable=False, aggregation=tf.VariableAggregation.MEAN,
+                            synchronization=tf.VariableSynchronization.ON_READ)
+
+  def _group_mean(self, t: tf.Tensor) -> tf.Tensor:
+    """The mean over all positions and a channel's group: [N, ..., C] -> [N, 1, ..., 1, C]."""
+    mean, channels = _spatial_mean(t), t.shape[-1]
+    groups = largest_divisor(channels, self.groups)
+    by_group = tf.reduce_mean(tf.reshape(mean, [-1, groups, channels // groups]), -1)
+    return tf.reshape(tf.repeat(by_group, channels // groups, axis=-1), tf.shape(mean))
+
+  def _mean_over_batch(self, t: tf.Tensor) -> tf.Tensor:
+    """The mean over the batch and all positions: [N, ..., C] -> [1, ..., 1, C]; 0 of an empty batch."""
+    return _batch_mean(_spatial_mean(t), self.synchronized)
+
+  def _tracked_mean(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
+    """The mean over the batch in training, when `moving` follows it; else `moving`. Of `moving`'s shape."""
+    return self._batch_or_moving(t, self._mean_over_batch, moving, training)
+
+  def _tracked_mean_square(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
+    """The mean of t² over the batch in training, when `moving` follows it; else `moving`. Of `moving`'s shape."""
+    return self._batch_or_moving(t, lambda t: self._mean_over_batch(tf.square(t)), moving, training)
+
+  def _tracked_variance(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
+    """The variance over the batch in training, when `moving` follows it; else `moving`. Of `moving`'s shape."""
+    return self._batch_or_moving(t, lambda t: _variance(t, self._mean_over_batch), moving, training)

@@ -1,0 +1,78 @@
+"""Errors of the machine become ours, with their cause; errors in the code stay what they are."""
+
+import inspect
+import os
+import pickle
+
+import pytest
+import tensorflow as tf
+
+from evonorm_tf import errors
+from evonorm_tf.errors import wrap_system_errors
+
+OWN = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.EvoNormError)]
+
+
+@pytest.mark.parametrize('kind', OWN)
+def test_each_class_is_a_built_in_one_as_well(kind):
+  built_in = (ValueError, ImportError, RuntimeError, FloatingPointError, OSError)
+  assert kind is errors.EvoNormError or issubclass(kind, built_in)
+
+
+@pytest.mark.parametrize('error, kind, text', [
+    (FileNotFoundError(2, 'No such file', 'x'), errors.MachineError, "[Errno 2] No such file: 'x'"),
+    (OSError('no space'), errors.MachineError, 'no space'),
+    (ConnectionRefusedError(111, 'refused'), errors.UnreachableError, '[Errno 111] refused'),
+    (MemoryError(), errors.MachineError, 'There is not enough memory.'),
+    (ModuleNotFoundError("No module named 'a'", name='a.b'), errors.MissingDependencyError,
+     "No module named 'a'. The extra `all` has all optional packages: pip install 'evonorm-tf[all]'."),
+    (tf.errors.ResourceExhaustedError(None, None, 'no memory'), errors.TensorFlowError, 'no memory'),
+    (tf.errors.UnavailableError(None, None, (
+        'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n'
+        '  File "a.py", line 1, in b\n'
+        '\n  File "c.py", line 2, in d\n\nHost 1 is gone.\nRestart.\n\t [[{{node A}}]]')), errors.TensorFlowError,
+     'Host 1 is gone.\nRestart.\n\t [[{{node A}}]]')])
+def test_errors_of_the_machine(error, kind, text):
+  with pytest.raises(kind) as raised, wrap_system_errors():
+    raise error
+  assert type(raised.value) is kind and str(raised.value) == text and raised.value.__cause__ is error
+  assert str(pickle.loads(pickle.dumps(raised.value))) == text  # workers send them
+
+
+def test_both_files_of_a_failed_replacement_are_named(tmp_path):
+  with pytest.raises(errors.MachineError, match="a' -> '.*b'") as raised, wrap_system_errors():
+    os.replace(tmp_path / 'a', tmp_path / 'b')
+  assert raised.value.errno == 2 and raised.value.filename.endswith('a')
+  names = [frame.name for frame in raised.traceback]
+  assert names[-1] == 'test_both_files_of_a_failed_replacement_are_named'
+
+
+@pytest.mark.parametrize('error', [
+    ValueError('a'), TypeError('a'), ZeroDivisionError(), ImportError('a'),
+    ModuleNotFoundError("No module named 'search.evolutio'", name='search.evolutio'),
+    tf.errors.InvalidArgumentError(None, None, 'shapes differ'), tf.errors.InternalError(None, None, 'a'),
+    errors.ArgumentError('a'), KeyboardInterrupt()])
+def test_other_errors_pass(error):
+  with pytest.raises(type(error)) as raised, wrap_system_errors():
+    raise error
+  assert raised.value is error
+
+
+def test_an_argument_error_in_a_graph_becomes_one_again():
+  def refuse():
+    raise errors.ArgumentError('`a` must be b.')
+
+  with pytest.raises(errors.ArgumentError, match='^`a` must be b.$'), wrap_system_errors():
+    tf.function(lambda: tf.numpy_function(refuse, [], tf.bool), autograph=False)()
+
+
+def test_a_decorated_function_keeps_its_signature():
+  @wrap_system_errors()
+  def read(path: str) -> str:
+    """Reads."""
+    raise OSError('a')
+
+  assert str(inspect.signature(read)) == '(path: str) -> str' and read.__doc__ == 'Reads.'
+  for _ in range(2):
+    with pytest.raises(errors.MachineError):
+      read('x')

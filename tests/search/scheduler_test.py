@@ -1,0 +1,153 @@
+"""The scheduler: when jobs are made, which of them run, and in which order their results are recorded."""
+
+import types
+
+import pytest
+
+from search.execution.executors import WorkerDied
+from search.graphs.known_graphs import known_graph
+from search.journal.record import Record
+from search.scheduler import Candidates
+from search.scheduler import FixedLayers
+from search.scheduler import Job
+from search.scheduler import Scheduler
+from search.selection.proposal import Proposal
+from tests.search.fake_search import FakeEvaluation
+
+S0, B0, S1 = (known_graph(f'evonorm_{name}') for name in ('s0', 'b0', 's1'))
+
+
+class Executor:
+  """Has room for a number of tasks and ends the last one first."""
+
+  def __init__(self, room):
+    self._room, self._tasks, self.begun = room, [], []
+
+  @property
+  def free(self):
+    return self._room - len(self._tasks)
+
+  def submit(self, key, function, *args):
+    self.begun.append(key)
+    self._tasks.append((key, function, args))
+
+  def next_result(self):
+    key, function, args = self._tasks.pop()
+    return key, function(*args)
+
+
+class Recorder:
+  """Keeps the records, and the stages that were begun."""
+
+  def __init__(self):
+    self.records, self.stages = [], []
+
+  def begin(self, stage, seconds_left):
+    self.stages.append((stage, seconds_left))
+
+  def record(self, job, result):
+    self.records.append(job.record(result, {}, elapsed=0.))
+    return self.records[-1]
+
+
+class Proposer:
+  """Proposes from a list; notes what is on record at each proposal."""
+
+  def __init__(self, proposals, records):
+    self._proposals, self._records = proposals, records
+    self.replayed, self.taken, self.known = [], [], []
+
+  def replay(self, records):
+    self.replayed += records
+
+  def take(self, record):
+    self.taken.append(record.index)
+
+  def propose(self, index):
+    self.known.append(len(self._records))
+    return self._proposals[index]
+
+
+def run(room, proposals, records=(), seconds_left=lambda: 1.):
+  """Runs candidates to the end; returns executor, recorder and proposer."""
+  executor, recorder = Executor(room), Recorder()
+  recorder.records += records
+  proposer = Proposer(proposals, recorder.records)
+  source = Candidates(proposer, FakeEvaluation(), len(proposals), recorder.records, seconds_left)
+  Scheduler(executor, recorder).run(source)
+  return executor, recorder, proposer
+
+
+def indices(recorder):
+  return [r.index for r in recorder.records]
+
+
+def test_candidates_are_proposed_only_when_a_worker_is_free():
+  proposals = [Proposal(i, graph) for i, graph in enumerate((S0, B0, S1))]
+  executor, recorder, proposer = run(1, proposals)
+  assert executor.begun == ['evolution 0', 'evolution 1', 'evolution 2'] and proposer.known == [0, 1, 2]
+  assert indices(recorder) == proposer.taken == [0, 1, 2] and recorder.stages == [('evolution', 1.)]
+  executor, recorder, proposer = run(2, proposals)
+  assert proposer.known == [0, 0, 1] and indices(recorder) == [1, 2, 0]
+
+
+def test_copies_wait_for_a_running_original_and_take_the_outcome_of_a_finished_one():
+  proposals = [Proposal(0, S0), Proposal(1, S0, same_as=0), Proposal(2, S0, same_as=0), Proposal(3, B0),
+               Proposal(4, B0, same_as=3)]
+  executor, recorder, proposer = run(2, proposals)
+  assert executor.begun == ['evolution 0', 'evolution 3']
+  assert indices(recorder) == proposer.taken == [3, 4, 0, 1, 2]
+  assert [r.same_as for r in recorder.records] == [None, 3, None, 0, 0]
+  assert len({(r.outcome, tuple(r.scores.items())) for r in recorder.records if r.graph == S0}) == 1
+  executor, recorder, _ = run(1, proposals)
+  assert executor.begun == ['evolution 0', 'evolution 3'] and indices(recorder) == [0, 1, 2, 3, 4]
+
+
+def test_an_earlier_searchs_outcome_is_taken_over_without_an_evaluation():
+  earlier = Record(stage='evolution', outcome='accepted', index=17, graph=S0, scores={'a': .25}, parent=3)
+  executor, recorder, _ = run(1, [Proposal(0, S0, origin='candidate 17 of another search', earlier=earlier)])
+  assert executor.begun == []
+  taken, = recorder.records
+  assert (taken.index, taken.parent, taken.scores) == (0, None, {'a': .25})
+  assert taken.origin == 'candidate 17 of another search'
+
+
+def test_candidates_on_record_are_replayed_and_their_copies_need_no_evaluation():
+  done = Record(stage='evolution', outcome='accepted', index=1, graph=S0, scores={'a': .25})
+  executor, recorder, proposer = run(1, [Proposal(0, S0, same_as=1), None, Proposal(2, B0)], [done])
+  assert proposer.replayed == [done] and executor.begun == ['evolution 2']
+  assert indices(recorder) == [1, 0, 2] and recorder.records[1].scores == {'a': .25}
+
+
+def test_when_time_is_up_nothing_is_begun_and_what_runs_is_recorded():
+  left = iter([5., 5., 5., 5., -1., -1.])
+  executor, recorder, _ = run(2, [Proposal(i, S0) for i in range(9)], seconds_left=lambda: next(left, -1.))
+  assert executor.begun == ['evolution 0', 'evolution 1'] and sorted(indices(recorder)) == [0, 1]
+
+
+def test_fixed_layers_are_evaluated_once_each():
+  executor, recorder = Executor(3), Recorder()
+  recorder.records.append(Record(stage='reranking', outcome='failed', name='gn_relu'))
+  found = Record(stage='evolution', outcome='accepted', index=3, graph=S0, scores={'a': .5}, parent=1, same_as=0)
+  layers = [found, 'bn_relu', 'gn_relu', 'bn_relu']
+  Scheduler(executor, recorder).run(FixedLayers('reranking', layers, FakeEvaluation(), recorder.records))
+  assert executor.begun == ['reranking candidate 3', 'reranking bn_relu']
+  assert [(r.name, r.index, r.graph, r.parent, r.same_as) for r in recorder.records[1:]] == [
+      ('bn_relu', None, None, None, None), ('candidate 3', 3, S0, None, None)]
+
+
+def test_a_dead_workers_result_reaches_the_recorder():
+  executor, results = Executor(1), []
+  recorder = types.SimpleNamespace(begin=lambda *_: None, record=lambda job, result: results.append((job.key, result)))
+  executor.next_result = lambda: ('reference bn_relu', death)
+  death = WorkerDied()
+  Scheduler(executor, recorder).run(FixedLayers('reference', ['bn_relu'], FakeEvaluation(), ()))
+  assert results == [('reference bn_relu', death)]
+
+
+@pytest.mark.parametrize('job, key, original', [
+    (Job('evolution', S0, 'candidate 3', 3, same_as=1), 'evolution 3', 'evolution 1'),
+    (Job('reranking', S0, 'candidate 3', 3), 'reranking candidate 3', None),
+    (Job('reference', 'bn_relu', 'bn_relu'), 'reference bn_relu', None)])
+def test_keys_are_those_of_the_journals_notes(job, key, original):
+  assert (job.key, job.key_of_original) == (key, original)
