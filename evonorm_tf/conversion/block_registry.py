@@ -21,7 +21,7 @@ from evonorm_tf.conversion.replacement import has_batch_norm
 from evonorm_tf.conversion.replacement import pair_parts
 from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.models.endpoints import NormAct
+from evonorm_tf.layers.norm_act import NormAct
 
 Layer = tf_keras.layers.Layer
 Convert = Callable[[Layer], Layer]

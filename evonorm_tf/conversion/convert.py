@@ -35,7 +35,7 @@ from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
-from evonorm_tf.models.endpoints import NormAct
+from evonorm_tf.layers.norm_act import NormAct
 
 Readers = Mapping[tf_keras.layers.Layer, Sequence[Reader]]  # of the batch normalizations
 

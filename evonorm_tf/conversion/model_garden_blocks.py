@@ -22,7 +22,7 @@ from evonorm_tf.conversion.block_registry import run_build
 from evonorm_tf.conversion.block_registry import swap_attributes
 from evonorm_tf.conversion.block_registry import swap_norms
 from evonorm_tf.conversion.replacement import clone_layer
-from evonorm_tf.models.endpoints import NormAct
+from evonorm_tf.layers.norm_act import NormAct
 
 
 def _register_parts(dotted_name: str, fused: Mapping[str, str], affine: Iterable[str] = (), lacking: Iterable[str] = ()

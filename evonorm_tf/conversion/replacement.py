@@ -13,8 +13,8 @@ import tf_keras
 from evonorm_tf.conversion import keras_internals
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.baselines import BatchNormAct
+from evonorm_tf.layers.norm_act import NormAct
 from evonorm_tf.layers.norm_act import NormActFactory
-from evonorm_tf.models.endpoints import NormAct
 
 BATCH_NORMALIZATIONS = (tf_keras.layers.BatchNormalization, tf_keras.layers.experimental.SyncBatchNormalization)
 
