@@ -1,9 +1,12 @@
 """Names of activation functions, and which of them a norm-activation layer may replace."""
 
+from collections.abc import Callable
+
+import tensorflow as tf
 import tf_keras
 
-# The rectifiers and their smooth kin. A bounded function (sigmoid, tanh, softmax) is a gate or an output and stays: a
-# norm-activation layer in its place would leave the range that the model counts on.
+# The rectifiers and their smooth relatives. A bounded function (sigmoid, tanh, softmax) is a gate or an output and
+# stays: a norm-activation layer in its place would leave the range that the model relies on.
 FUSIBLE_FUNCTIONS = frozenset((
     'relu', 'relu6', 'leaky_relu', 'prelu', 'elu', 'selu', 'gelu', 'silu', 'hard_swish', 'mish', 'softplus',
     'softsign', 'thresholded_relu'))
@@ -19,10 +22,16 @@ _ACTIVATION_LAYERS = {
 _ACTIVATION_OPS = frozenset((*FUSIBLE_FUNCTIONS, 'sigmoid', 'tanh', 'softmax', 'log_softmax'))
 
 
-def function_name(activation) -> str | None:
-  """Returns the name of an activation function, or of the one that a layer applies and nothing else; else None.
+def function_name(activation: Callable[..., tf.Tensor] | tf_keras.layers.Layer | None) -> str | None:
+  """Returns the name of an activation function, or of the one that a layer applies.
 
-  One function has one name: "silu" for swish, "relu6" for `ReLU(6.)`. The identity is no activation: None.
+  A function has one name, whatever it is called elsewhere: "silu" for swish, "relu6" for `ReLU(6.)`.
+
+  Args:
+    activation: a function, or a layer.
+
+  Returns:
+    None for the identity, for a layer that does not only apply an activation, and for other objects.
   """
   if isinstance(activation, tf_keras.layers.Activation):
     return function_name(activation.activation)
@@ -37,6 +46,6 @@ def function_name(activation) -> str | None:
 
 
 def _op_name(layer: tf_keras.layers.Layer) -> str | None:
-  """The activation's name, where the layer is the call of an op such as tf.nn.relu on a symbolic tensor."""
+  """Returns the activation's name if the layer is the call of an op such as tf.nn.relu on a symbolic tensor."""
   name = (getattr(layer, 'symbol', None) or '').rpartition('.')[-1]
   return name if _OTHER_NAMES.get(name, name) in _ACTIVATION_OPS else None

@@ -1,8 +1,12 @@
 """Activations that a model's graph spells out in arithmetic, such as keras.applications' hard swish x·ReLU6(x + 3)/6.
 
-Expressions are known by their values: whatever is computed from one tensor, element by element, is an activation if
-it equals one on a grid of numbers. So it does not matter in which order and by which operations it is written.
+Expressions are recognized by their values: an elementwise function of one tensor is an activation if it equals one on a
+grid of numbers. So the order and the choice of operations do not matter.
 """
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +14,7 @@ import tf_keras
 
 from evonorm_tf.conversion.activations import function_name
 
-# The products of x and a gate; the other functions are written as a layer or an op of their own.
+# The products of x and a gate; models write the other functions as a layer or an op.
 _FUNCTIONS = {
     'hard_swish': lambda x: x * np.clip(x + 3, 0, 6) / 6,
     'silu': lambda x: x / (1 + np.exp(-x)),
@@ -24,15 +28,16 @@ _ELEMENTWISE_LAYERS = (
 _GRID = np.linspace(-6, 6, 49)
 
 
-def find_expressions(tensor, nodes: list, readers: dict) -> list[tuple[str, list]]:
-  """Returns the activations of a tensor that take two or more nodes: (name of the function, its nodes in order).
+def find_expressions(tensor: Any, nodes: Sequence[Any], readers: Mapping[int, Sequence[Any]]
+                     ) -> list[tuple[str, list[Any]]]:
+  """Returns the activations of a tensor that take two or more nodes, each as (name of the function, nodes in order).
 
   Args:
     tensor: a symbolic tensor of the graph.
     nodes: the graph's nodes in order.
-    readers: id of a tensor -> the nodes that read it, None for the graph's output.
+    readers: the nodes that read each tensor, by the tensor's id; None stands for the graph's output.
   """
-  ancestors = {id(tensor): []}  # id of a tensor that is computed from `tensor` alone -> the nodes between
+  ancestors: dict[int, list] = {id(tensor): []}  # the nodes from `tensor` to each tensor computed from it alone
   expressions, used = [], set()
   for node in nodes:
     inputs = [id(value) for value in node.keras_inputs]
@@ -56,13 +61,13 @@ def _is_elementwise(layer: tf_keras.layers.Layer) -> bool:
   return op in _ELEMENTWISE_OPS or is_activation or isinstance(layer, _ELEMENTWISE_LAYERS)
 
 
-def _is_closed(cone: list, readers: dict) -> bool:
-  """Whether nothing else reads what the nodes before the last one compute."""
+def _is_closed(cone: Sequence[Any], readers: Mapping[int, Sequence[Any]]) -> bool:
+  """Returns whether no other node reads the outputs of the nodes before the last."""
   inside = set(map(id, cone))
   return all(id(reader) in inside for node in cone[:-1] for reader in readers.get(id(node.outputs), ()))
 
 
-def _recognize(cone: list, tensor) -> str | None:
+def _recognize(cone: Sequence[Any], tensor: Any) -> str | None:
   """Returns the name of the function that the nodes compute from the tensor, or None."""
   shape = [len(_GRID)] + [1] * (tensor.shape.rank - 2) + [tensor.shape[-1]]
   x = np.broadcast_to(_GRID.reshape([-1] + [1] * (tensor.shape.rank - 1)), shape)

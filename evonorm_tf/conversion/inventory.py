@@ -1,9 +1,11 @@
 """list_norm_acts: the normalizations and activations that are left in a model, to check a conversion."""
 
+from collections.abc import Iterator
 import typing
 
 import tf_keras
 
+from evonorm_tf.conversion import keras_internals
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
 from evonorm_tf.layers.baselines import BaselineLayer
@@ -18,9 +20,10 @@ class NormOrAct(typing.NamedTuple):
   """A normalization or an activation of a model.
 
   Attributes:
-    path: names of layers from the model inwards, then the attribute where it is no layer: "block/conv/activation".
+    path: the names of the layers from the model inwards and, for an activation that is no layer, its attribute:
+      "block/conv/activation".
     kind: "normalization" or "activation".
-    function: the normalization's class, or the activation's function.
+    function: the name of the normalization's class or of the activation's function.
   """
   path: str
   kind: str
@@ -28,9 +31,9 @@ class NormOrAct(typing.NamedTuple):
 
 
 def list_norm_acts(model: tf_keras.layers.Layer) -> list[NormOrAct]:
-  """Lists normalizations and activations in a model, in models and blocks within it, and in arguments of layers.
+  """Lists the normalizations and activations in a model, in the models and blocks in it, and in arguments of layers.
 
-  Our own norm-activation layers are not listed. The linear activation is none.
+  Our own norm-activation layers are not listed, nor is the linear activation.
 
   Args:
     model: a model, or any layer.
@@ -38,8 +41,8 @@ def list_norm_acts(model: tf_keras.layers.Layer) -> list[NormOrAct]:
   return list(dict.fromkeys(_find(model, '')))
 
 
-def _find(layer: tf_keras.layers.Layer, path: str):
-  """Yields what is in the layer, itself included."""
+def _find(layer: tf_keras.layers.Layer, path: str) -> Iterator[NormOrAct]:
+  """Yields the normalizations and activations in a layer, including the layer itself."""
   if isinstance(layer, (NormActLayer, BaselineLayer)):
     return
   if isinstance(layer, _NORMALIZATIONS):
@@ -48,12 +51,12 @@ def _find(layer: tf_keras.layers.Layer, path: str):
     yield NormOrAct(path, 'activation', function_name(layer))
   else:
     yield from _find_functions(layer, path)
-    for part in layer._flatten_layers(recursive=False, include_self=False):
+    for part in keras_internals.direct_parts(layer):
       yield from _find(part, f'{path}/{part.name}'.lstrip('/'))
 
 
-def _find_functions(layer: tf_keras.layers.Layer, path: str):
-  """Yields the functions, not layers, that the layer has in attributes such as `activation` or `_expand_act`."""
+def _find_functions(layer: tf_keras.layers.Layer, path: str) -> Iterator[NormOrAct]:
+  """Yields the activation functions, not layers, in attributes such as `activation` or `_expand_act`."""
   for attribute, value in vars(layer).items():
     is_function = callable(value) and not isinstance(value, tf_keras.layers.Layer)
     is_activation = 'activation' in attribute or 'act' in attribute.split('_')

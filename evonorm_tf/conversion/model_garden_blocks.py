@@ -1,7 +1,12 @@
 """The entries of the converter's registry for the TF Model Garden's blocks, heads, decoders and detectors.
 
-They are known by their dotted names, so that Model Garden is not imported where it is not used.
+The entries have dotted names, so that Model Garden is not imported where it is not used.
 """
+# ruff: noqa: SLF001  Model Garden's blocks hold their parts in private attributes and have no public access to them
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -9,24 +14,28 @@ import tf_keras
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.activations import FUSIBLE_FUNCTIONS
 from evonorm_tf.conversion.block_registry import built_copy
+from evonorm_tf.conversion.block_registry import Convert
+from evonorm_tf.conversion.block_registry import Layer
 from evonorm_tf.conversion.block_registry import register_assembly
 from evonorm_tf.conversion.block_registry import register_block
 from evonorm_tf.conversion.block_registry import run_build
 from evonorm_tf.conversion.block_registry import swap_attributes
 from evonorm_tf.conversion.block_registry import swap_norms
 from evonorm_tf.conversion.replacement import clone_layer
+from evonorm_tf.layers.norm_act import NormAct
 
 
-def _register_parts(dotted_name: str, fused: dict, affine=(), lacking=()) -> None:
+def _register_parts(dotted_name: str, fused: Mapping[str, str], affine: Iterable[str] = (), lacking: Iterable[str] = ()
+                    ) -> None:
   """Registers a class of Model Garden whose replacement differs in its parts only.
 
   Args:
-    dotted_name: of the class, within official.vision.modeling.
+    dotted_name: the name of the class within official.vision.modeling.
     fused, affine: see `swap_norms`.
-    lacking: arguments that its configuration lacks; the attributes that hold them begin with an underscore.
+    lacking: the arguments that the class's configuration lacks; the attributes that hold them begin with an underscore.
   """
   @register_block(f'official.vision.modeling.{dotted_name}')
-  def _(block, norm_act):
+  def _(block: Layer, norm_act: NormAct) -> Layer:
     return swap_norms(block, norm_act, fused, affine, **{name: getattr(block, f'_{name}') for name in lacking})
 
 
@@ -57,13 +66,13 @@ _register_parts('heads.segmentation_heads.SegmentationHead',
 class _LastActivation:
   """Mixin of a block that applies one function twice: after normalizations, where it is fused, and after the sum."""
 
-  def call(self, inputs, training=None):
+  def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
     return self._last_activation(super().call(inputs, training=training))
 
 
-def _register_residual_block(dotted_name: str, fused, affine) -> None:
+def _register_residual_block(dotted_name: str, fused: Iterable[str], affine: Iterable[str]) -> None:
   @register_block(f'official.vision.modeling.{dotted_name}')
-  def _(block, norm_act):
+  def _(block: Layer, norm_act: NormAct) -> Layer:
     if function_name(block._activation_fn) not in FUSIBLE_FUNCTIONS:
       return swap_norms(block, norm_act, affine=(*fused, *affine))
     block_class = type(type(block).__name__, (_LastActivation, type(block)), {})
@@ -78,16 +87,16 @@ _register_residual_block('layers.nn_blocks_3d.BottleneckBlock3D', ('_norm1', '_n
 
 @register_block('official.vision.modeling.layers.nn_blocks.ResidualInner')
 @register_block('official.vision.modeling.layers.nn_blocks.BottleneckResidualInner')
-def _replace_residual_inner(block, norm_act):
+def _replace_residual_inner(block: Layer, norm_act: NormAct) -> Layer:
   replacement = swap_norms(
       block, norm_act, dict.fromkeys(('_batch_norm_0', '_batch_norm_1', '_batch_norm_2'), '_activation_fn'))
-  replacement._activation = replacement._activation_fn  # the block holds its one function twice, and calls this one
+  replacement._activation = replacement._activation_fn  # the block has its function in two attributes, and calls this
   return replacement
 
 
 @register_block('official.vision.modeling.layers.nn_blocks.MultiHeadSelfAttentionBlock')
-def _replace_attention_block(block, norm_act):
-  """The normalizations within the attention, which is no layer to be cloned by itself, have no activation either."""
+def _replace_attention_block(block: Layer, norm_act: NormAct) -> Layer:
+  """No activation follows the normalizations, not even those in the attention, which cannot be cloned by itself."""
   replacement = swap_norms(block, norm_act, affine=('_input_norm',))
   if hasattr(replacement, '_multi_query_attention'):
     copy = replacement._multi_query_attention
@@ -96,7 +105,7 @@ def _replace_attention_block(block, norm_act):
     swap_attributes(attention, copy, norm_act, dict.fromkeys(
         ('_query_downsampling_norm', '_key_dw_norm', '_value_dw_norm')))
   elif block.built:
-    # tf_keras's attention makes its weights at the first call, or from a configuration that tells its shapes.
+    # tf_keras's attention makes its weights at the first call, or from a configuration with its shapes.
     replacement._multi_head_attention = clone_layer(block._multi_head_attention)
   return replacement
 
@@ -104,31 +113,31 @@ def _replace_attention_block(block, norm_act):
 @register_assembly('official.vision.modeling.layers.nn_blocks.ReversibleLayer')
 @register_assembly('official.vision.modeling.maskrcnn_model.MaskRCNNModel')
 @register_assembly('official.vision.modeling.segmentation_model.SegmentationModel')
-def _reassemble(assembly, convert, **lacking):
-  """The configuration holds the parts; `lacking` is what it lacks."""
-  def convert_part(value):
+def _reassemble(assembly: Layer, convert: Convert, **lacking) -> Layer:
+  """Assembles converted parts, which the configuration holds; `lacking` are the arguments that it lacks."""
+  def convert_part(value: Any) -> Any:
     return convert(value) if isinstance(value, tf_keras.layers.Layer) else value
 
   config = {**assembly.get_config(), **lacking}
   copy = clone_layer(assembly, **{key: tf.nest.map_structure(convert_part, value) for key, value in config.items()})
-  copy.built = assembly.built  # its parts, which are all that there is to build, are built if the old ones are
+  copy.built = assembly.built  # there is nothing to build but the parts, which are built if the old ones are
   return copy
 
 
 @register_assembly('official.vision.modeling.retinanet_model.RetinaNetModel')
-def _reassemble_retinanet(model, convert):
+def _reassemble_retinanet(model: Layer, convert: Convert) -> Layer:
   return _reassemble(model, convert, anchor_boxes=model.anchor_boxes)
 
 
 @register_assembly('official.vision.modeling.decoders.aspp.ASPP')
-def _reassemble_aspp(decoder, convert):
+def _reassemble_aspp(decoder: Layer, convert: Convert) -> Layer:
   copy = built_copy(decoder)
   copy.aspp = convert(decoder.aspp if decoder.built else copy.aspp)
   return copy
 
 
 @register_assembly('official.vision.modeling.layers.deeplab.SpatialPyramidPooling')
-def _reassemble_pooling(pooling, convert):
+def _reassemble_pooling(pooling: Layer, convert: Convert) -> Layer:
   copy = built_copy(pooling, use_depthwise_convolution=pooling.use_depthwise_convolution)
   copy.aspp_layers = [convert(branch) for branch in pooling.aspp_layers]
   copy.projection = convert(pooling.projection)

@@ -1,9 +1,15 @@
-"""The graph of a functional model, and who reads its batch normalizations."""
+"""The graph of a functional model, and the readers of its batch normalizations."""
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import tf_keras
 
+from evonorm_tf.conversion import keras_internals
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.activations import FUSIBLE_FUNCTIONS
 from evonorm_tf.conversion.block_registry import is_assembly
@@ -13,68 +19,65 @@ from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-  """What reads the output of a batch normalization.
+  """A reader of the output of a batch normalization.
 
   Attributes:
-    nodes: the call of a layer; several calls where they spell out an activation; none for the graph's output.
-    function: what identifies the activation to be fused that they compute, or None.
+    nodes: the call of a layer; several calls that spell out an activation; or none, for the graph's output.
+    function: the identity of the activation that the nodes compute, or None if it is not one to be fused.
   """
-  nodes: tuple
-  function: tuple | None
+  nodes: tuple[Any, ...]
+  function: tuple[str, ...] | None
 
-  def __str__(self):
+  def __str__(self) -> str:
     return ' + '.join(node.layer.name for node in self.nodes) or 'the output'
 
 
-def is_graph(layer) -> bool:
-  """Whether the layer is a functional model, or a Sequential whose input is known."""
-  return isinstance(layer, tf_keras.Model) and layer._is_graph_network
+def layer_paths(model: tf_keras.layers.Layer, prefix: str = '') -> Iterator[tuple[tf_keras.layers.Layer, str]]:
+  """Yields each layer of a model, and of the models and assemblies in it, with its path.
 
-
-def graph_nodes(model: tf_keras.Model) -> list:
-  """The calls of layers that make up the model's graph, inputs first."""
-  return [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-
-
-def layer_paths(model: tf_keras.layers.Layer, prefix=''):
-  """Yields each layer of the model, and of the models and assemblies in it, with its path."""
-  for layer in model._flatten_layers(recursive=False, include_self=False):
+  Args:
+    model: the model.
+    prefix: the beginning of all paths (default '').
+  """
+  for layer in keras_internals.direct_parts(model):
     yield layer, prefix + layer.name
-    if is_graph(layer) or is_assembly(layer):
+    if keras_internals.is_graph(layer) or is_assembly(layer):
       yield from layer_paths(layer, f'{prefix}{layer.name}/')
 
 
-def graphs(model: tf_keras.layers.Layer) -> list:
-  """The functional models among the model and those in it, each once."""
-  return [layer for layer in dict.fromkeys((model, *(layer for layer, _ in layer_paths(model)))) if is_graph(layer)]
+def graphs(model: tf_keras.layers.Layer) -> list[tf_keras.Model]:
+  """Returns the functional models among the model and those in it, each once."""
+  layers = dict.fromkeys((model, *(layer for layer, _ in layer_paths(model))))
+  return [layer for layer in layers if keras_internals.is_graph(layer)]
 
 
-def all_nodes(model: tf_keras.layers.Layer) -> list:
-  """The nodes of all graphs of the model."""
-  return [node for graph in graphs(model) for node in graph_nodes(graph)]
+def all_nodes(model: tf_keras.layers.Layer) -> list[Any]:
+  """Returns the nodes of all graphs of the model."""
+  return [node for graph in graphs(model) for node in keras_internals.graph_nodes(graph)]
 
 
-def find_readers(model: tf_keras.layers.Layer) -> dict:
-  """Returns batch normalization -> its readers, in any graph of the model."""
-  found = {node.layer: [] for node in all_nodes(model) if isinstance(node.layer, BATCH_NORMALIZATIONS)}
+def find_readers(model: tf_keras.layers.Layer) -> dict[tf_keras.layers.Layer, list[Reader]]:
+  """Returns the readers of each batch normalization, in any graph of the model."""
+  found: dict[tf_keras.layers.Layer, list[Reader]] = {
+      node.layer: [] for node in all_nodes(model) if isinstance(node.layer, BATCH_NORMALIZATIONS)}
   for graph in graphs(model):
-    nodes, readers = graph_nodes(graph), _readers_of_tensors(graph)
+    nodes, readers = keras_internals.graph_nodes(graph), _readers_of_tensors(graph)
     for node in nodes:
       if node.layer in found:
         found[node.layer] += _readers_of(node.outputs, nodes, readers)
   return found
 
 
-def is_fused(readers: list[Reader]) -> bool:
-  """Whether all readers of a batch normalization, one at least, compute one activation."""
+def is_fused(readers: Sequence[Reader]) -> bool:
+  """Returns whether a batch normalization has readers and all of them compute one activation."""
   functions = {reader.function for reader in readers}
   return len(functions) == 1 and None not in functions
 
 
-def _readers_of_tensors(graph: tf_keras.Model) -> dict:
-  """Returns id of a tensor -> the nodes that read it; None for the graph's output."""
-  readers = {}
-  for node in graph_nodes(graph):
+def _readers_of_tensors(graph: tf_keras.Model) -> dict[int, list[Any]]:
+  """Returns the nodes that read each tensor, by the tensor's id; None stands for the graph's output."""
+  readers: dict[int, list[Any]] = {}
+  for node in keras_internals.graph_nodes(graph):
     for tensor in node.keras_inputs:
       readers.setdefault(id(tensor), []).append(node)
   for tensor in graph.outputs:
@@ -82,16 +85,16 @@ def _readers_of_tensors(graph: tf_keras.Model) -> dict:
   return readers
 
 
-def _readers_of(tensor, nodes: list, readers: dict) -> list[Reader]:
-  """The readers of one tensor, an activation's expression being one."""
+def _readers_of(tensor: Any, nodes: Sequence[Any], readers: Mapping[int, Sequence[Any]]) -> list[Reader]:
+  """Returns the readers of one tensor; the expression of an activation is one reader."""
   expressions = [Reader(tuple(cone), _identity(name)) for name, cone in find_expressions(tensor, nodes, readers)]
   spelt_out = {id(node) for reader in expressions for node in reader.nodes}
   single = [node for node in readers.get(id(tensor), ()) if id(node) not in spelt_out]
   return expressions + [Reader((node,) if node else (), node and _fusible_function(node)) for node in single]
 
 
-def _fusible_function(node) -> tuple | None:
-  """Returns what identifies the activation that the node computes, or None if it is not one to be fused."""
+def _fusible_function(node: Any) -> tuple[str, ...] | None:
+  """Returns the identity of the activation that a node computes, or None if it is not one to be fused."""
   name = function_name(node.layer)
   if name not in FUSIBLE_FUNCTIONS:
     return None
@@ -107,5 +110,6 @@ def _fusible_function(node) -> tuple | None:
   return _identity(name, options, constants, node.layer.name if node.layer.weights else '')
 
 
-def _identity(name: str, options=(), constants=(), weights='') -> tuple:
-  return name, repr(sorted(dict(options).items())), repr(list(constants)), weights
+def _identity(name: str, options: Mapping[str, Any] | None = None, constants: Iterable[Any] = (), weights: str = ''
+              ) -> tuple[str, ...]:
+  return name, repr(sorted((options or {}).items())), repr(list(constants)), weights

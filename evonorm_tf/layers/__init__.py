@@ -20,6 +20,7 @@ if TYPE_CHECKING:
   from evonorm_tf.layers.keras2 import NormActLayer as NormActLayer
   from evonorm_tf.layers.norm_act import get_norm_act as get_norm_act
   from evonorm_tf.layers.norm_act import NORM_ACTS as NORM_ACTS
+  from evonorm_tf.layers.norm_act import NormAct as NormAct
   from evonorm_tf.layers.norm_act import NormActFactory as NormActFactory
   from evonorm_tf.layers.norm_act import register_norm_act as register_norm_act
   from evonorm_tf.layers.norm_act_body import MovingAverages as MovingAverages
@@ -28,6 +29,6 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'baselines': ('BaselineLayer', 'BatchNormAct', 'FRNTLU', 'GroupNormAct', 'PixelNormAct'),
     'keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2', 'GraphLayer',
                'NormActLayer'),
-    'norm_act': ('get_norm_act', 'NORM_ACTS', 'NormActFactory', 'register_norm_act'),
+    'norm_act': ('get_norm_act', 'NORM_ACTS', 'NormAct', 'NormActFactory', 'register_norm_act'),
     'norm_act_body': ('MovingAverages',),
 })

@@ -18,6 +18,7 @@ from evonorm_tf.layers.baselines import BASELINES
 from evonorm_tf.layers.evonorm import EVONORMS
 
 Layers = Mapping[str, tuple[type, Mapping[str, Any]]]  # name -> the class, and the arguments that make it this layer
+NormAct = Callable[..., tf_keras.layers.Layer]  # returns a fresh norm-activation layer: `norm_act(name=...)`
 _Layer = TypeVar('_Layer', bound=type)
 
 _LAYERS: dict[str, dict[str, tuple[type, Mapping[str, Any]]]] = {'tf_keras': {}, 'keras': {}}

@@ -16,7 +16,6 @@ import tf_keras
 from evonorm_tf import checks
 
 FEATURES = 'features'
-NormAct = Callable[..., tf_keras.layers.Layer]  # returns a fresh norm-activation layer, such as `get_norm_act` gives
 ImageShape = tuple[int | None, int | None, int]  # height, width and channels
 
 

@@ -15,11 +15,11 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import checks
+from evonorm_tf.layers.norm_act import NormAct
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import FEATURES
 from evonorm_tf.models.endpoints import ImageShape
-from evonorm_tf.models.endpoints import NormAct
 
 # A dict, from which each layer makes an object of its own: Keras draws the same values again from one used twice.
 _KERNEL_INITIALIZER = {

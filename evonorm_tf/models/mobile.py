@@ -6,11 +6,11 @@ import dataclasses
 import tf_keras
 
 from evonorm_tf import checks
+from evonorm_tf.layers.norm_act import NormAct
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.endpoints import ImageShape
-from evonorm_tf.models.endpoints import NormAct
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
 from evonorm_tf.models.inverted_bottleneck import scale_stages
 from evonorm_tf.models.inverted_bottleneck import Stage

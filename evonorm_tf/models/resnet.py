@@ -23,11 +23,11 @@ import tf_keras
 
 from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.norm_act import NormAct
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.endpoints import ImageShape
-from evonorm_tf.models.endpoints import NormAct
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ IMAGES = np.random.default_rng(0).normal(.3, 1.2, (4, 6, 6, 3)).astype(np.float3
 
 
 def make_model(module):
-  """Each layer behind a convolution, a block of its own within, an affine form and layers of Keras."""
+  """Each layer after a convolution, in a block of its own; an affine form; and layers of Keras."""
   layers, get = module.layers, FACTORIES[module]
   inner = features = module.Input((None, None, 4))
   for spec in SPECS:

@@ -1,4 +1,5 @@
 """Whole detectors and segmentation models of Model Garden: outputs, what is left, checkpoints and weight files."""
+# ruff: noqa: E402  what needs Model Garden is imported after it is known to be there
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from tests.evonorm_tf.comparison import images
 from tests.evonorm_tf.comparison import randomize
 
 maskrcnn_model = pytest.importorskip('official.vision.modeling.maskrcnn_model')
-# pylint: disable=g-import-not-at-top
 from official.vision.modeling import retinanet_model
 from official.vision.modeling import segmentation_model
 from official.vision.modeling.backbones import resnet

@@ -18,7 +18,7 @@ layers = tf_keras.layers
 
 
 def residual_network():
-  """Two normalizations with activations (a layer and an op), one without, and an activation behind the sum."""
+  """Two normalizations with activations (a layer and an op), one without, and an activation after the sum."""
   inputs = tf_keras.Input((8, 8, 3), name='image')
   x = layers.Conv2D(4, 3, padding='same', name='conv1')(inputs)
   x = layers.BatchNormalization(momentum=.7, epsilon=.01, scale=False, name='bn1')(x)

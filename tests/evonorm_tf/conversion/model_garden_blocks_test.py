@@ -1,4 +1,5 @@
 """Model Garden's blocks, heads and backbones: as BN-ReLU they give their own outputs, as others they keep no BN."""
+# ruff: noqa: E402  what needs Model Garden is imported after it is known to be there
 
 import functools
 
@@ -13,7 +14,6 @@ from tests.evonorm_tf.comparison import images
 from tests.evonorm_tf.comparison import randomize
 
 nn_blocks = pytest.importorskip('official.vision.modeling.layers.nn_blocks')
-# pylint: disable=g-import-not-at-top
 from official.vision.modeling.backbones import efficientnet
 from official.vision.modeling.backbones import mobiledet
 from official.vision.modeling.backbones import mobilenet
@@ -37,7 +37,7 @@ BLOCKS = {
     'residual': (lambda: nn_blocks.ResidualBlock(4, 1, use_projection=True), ['relu']),
     'residual_tanh': (lambda: nn_blocks.ResidualBlock(4, 1, activation='tanh'), ['tanh']),
     'bottleneck': (lambda: nn_blocks.BottleneckBlock(2, 2, use_projection=True, se_ratio=.5),
-                   ['relu', 'relu', 'sigmoid']),  # behind the sum, and two of squeeze and excitation
+                   ['relu', 'relu', 'sigmoid']),  # after the sum, and two of squeeze and excitation
     'inverted': (lambda: nn_blocks.InvertedBottleneckBlock(4, 4, 2, 1), []),
     'universal': (lambda: nn_blocks.UniversalInvertedBottleneckBlock(
         4, 4, 2, 1, start_dw_kernel_size=3, end_dw_kernel_size=3, use_layer_scale=True), []),

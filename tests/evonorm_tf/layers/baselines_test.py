@@ -52,7 +52,7 @@ def numpy_norm(name, x):
 
 
 def numpy_layer(name, x, layer, nonlinearity=True):
-  """What the layer should give for NumPy float64 x in training, by its weights."""
+  """The output that the formula gives for NumPy float64 x in training, by the weights of the layer."""
   gamma, beta = (v.numpy().astype(np.float64).reshape(-1) for v in (layer.gamma, layer.beta))
   y = numpy_norm(name, x) * gamma + beta
   if not nonlinearity:

@@ -1,4 +1,4 @@
-"""What all norm-activation layers share: the affine form, options, errors, saving, XLA, synchronized statistics."""
+"""Features that all our layers share: the affine form, options, errors, saving, XLA, synchronized statistics."""
 
 import functools
 
@@ -104,7 +104,7 @@ def test_argument_errors(options, message):
 
 
 def model_of_all_layers(dtype='float32', makes=LAYERS):
-  """Each layer behind a convolution, and one affine form; all weights random."""
+  """A chain of each layer after a convolution, and one affine form; all weights random."""
   inputs = y = tf_keras.Input([None, None, 6], dtype='float32')
   for make in makes + (functools.partial(keras2.EvoNormB0, nonlinearity=False),):
     y = make(dtype=dtype)(tf_keras.layers.Conv2D(6, 1, use_bias=False)(y))

@@ -1,4 +1,4 @@
-"""The six EvoNorm layers against NumPy formulas in float64, written anew from the paper's table."""
+"""The six EvoNorm layers against NumPy formulas in float64, written independently from the paper's table."""
 
 import numpy as np
 import pytest

@@ -113,7 +113,7 @@ def test_leaves_open(name, options, option, is_open):
 
 @pytest.fixture
 def registry():
-  """What a test registers is forgotten after it."""
+  """Removes the layers that a test registers."""
   before = {keras_name: dict(layers) for keras_name, layers in norm_act._LAYERS.items()}
   yield
   for keras_name, layers in norm_act._LAYERS.items():

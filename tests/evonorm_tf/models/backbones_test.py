@@ -1,4 +1,5 @@
 """Tests of the backbones in the TensorFlow Model Garden: its classification model, its FPN, its configurations."""
+# ruff: noqa: E402  what needs Model Garden is imported after it is known to be there
 
 import dataclasses
 import inspect
@@ -10,7 +11,6 @@ import tf_keras
 
 pytest.importorskip('official.vision.modeling.factory')
 
-# pylint: disable=g-import-not-at-top,g-bad-import-order
 from official.core import exp_factory
 from official.vision.configs import image_classification
 from official.vision.configs import retinanet

@@ -1,4 +1,4 @@
-"""Tests of backbones: levels of each family, which layers the endpoints are, saving, the classifier behind them."""
+"""Tests of backbones: levels of each family, the layers of the endpoints, saving, the classifier on top."""
 
 import functools
 
