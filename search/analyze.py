@@ -10,6 +10,8 @@ import sys
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli.console import run_command
+
 _MODEL_DIRS = flags.DEFINE_multi_string('model_dir', None, "A search's folder; once for each search.", required=True)
 _OUTPUT = flags.DEFINE_string('output', None, "Folder for the results. Default: 'analysis' in the first --model_dir.")
 
@@ -24,6 +26,11 @@ def main(argv):
   except ValueError as e:
     sys.exit(f'error: {e}')
   print(f'Report: {report}')
+
+
+def run() -> None:
+  """The console command `evonorm-analyze`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

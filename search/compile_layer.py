@@ -9,6 +9,8 @@ import sys
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli.console import run_command
+
 _LAYER = flags.DEFINE_string('layer', None, 'JSON file of a layer graph, folder of a search, or known name.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Python file to write.')
 _CLASS_NAME = flags.DEFINE_string('class_name', 'FoundNormAct', 'Name of the layer; Keras saves models by it.')
@@ -27,6 +29,11 @@ def main(argv):
   except ValueError as e:
     sys.exit(f'error: {e}')
   print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
+
+
+def run() -> None:
+  """The console command `evonorm-compile-layer`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

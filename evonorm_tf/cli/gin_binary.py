@@ -14,6 +14,7 @@ from absl import flags
 from absl import logging
 import gin
 
+from evonorm_tf.cli import gin_files
 from evonorm_tf.cli.interrupt_watch import EXIT_CODE
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
@@ -23,11 +24,15 @@ from evonorm_tf.errors import ArgumentError
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-_GIN_FILE = flags.DEFINE_multi_string('gin_file', None, 'Configuration, one of gin/*/*.gin.', required=True)
+_GIN_FILE = flags.DEFINE_multi_string(
+    'gin_file', None, 'Configuration: a file, or an experiment of the package such as gin/search/quickstart.gin.',
+    required=True)
 _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "Bindings that win over the file's, such as \"NORM_ACT = 'bn_relu'\".")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where results and TensorBoard events go.', required=True)
 flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to INFO
+# For `include` statements; before gin's own readers, which log an error for a file that they do not find.
+gin.config._FILE_READERS.insert(0, (gin_files.open_gin_file, gin_files.exists))  # noqa: SLF001  (it only appends)
 
 
 def bindings() -> dict[str, str]:
@@ -71,7 +76,7 @@ def run(root: str, cleans_up: bool = False, **arguments):
 def _configure(root, arguments):
   """Returns the root as gin's configurable; raises ConfigurationError unless all of it can be called."""
   try:
-    gin.parse_config_files_and_bindings(_GIN_FILE.value, _GIN_BINDINGS.value)
+    gin.parse_config_files_and_bindings(gin_files.resolve_all(_GIN_FILE.value), _GIN_BINDINGS.value)
   except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: whatever it is, it tells of the gin file
     raise ConfigurationError(str(e)) from e
   module, _, name = root.rpartition('.')
