@@ -12,13 +12,17 @@ import sys
 
 from absl import flags
 from absl import logging
-import gin
 
 from evonorm_tf.cli import gin_files
 from evonorm_tf.cli.interrupt_watch import EXIT_CODE
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
 from evonorm_tf.errors import ArgumentError
+
+try:
+  import gin
+except ImportError:
+  sys.exit("error: gin-config is missing. It comes with pip install 'evonorm-tf[search]', or with [train] or [gan].")
 
 # Baselines of tensorflow-addons need Keras 2, and TensorFlow's start-up messages help nobody.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')

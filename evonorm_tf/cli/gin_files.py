@@ -4,7 +4,7 @@
 the experiment of that name in the package. An installed package needs no clone of the repository.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 import difflib
 import pathlib
 import re
@@ -41,19 +41,19 @@ def resolve(name: str) -> pathlib.Path:
   raise GinFileError(f'Unable to open file: {name}. There is no {searched}.{_suggestion(name)}')
 
 
-def resolve_all(names: Iterable[str]) -> list[str]:
-  """Returns the gin files of a command, after a look for all files that they include.
+def resolve_all(names: Sequence[str]) -> list[str]:
+  """Returns the paths of a command's gin files, after a look for all files that they include.
 
-  Prints each file of the package that is taken, one a line, to standard error.
+  Prints each file that is taken from the package, one a line, to standard error.
 
   Raises:
     GinFileError: a file is missing, includes one that is missing, or includes itself.
   """
-  paths = [resolve(name) for name in names]
-  for path in dict.fromkeys(file for path in paths for file in _with_included(path)):
-    if path.is_relative_to(EXPERIMENTS):
+  files = [file for name in names for file in _with_included(name)]
+  for name, path in dict.fromkeys(files):
+    if path != pathlib.Path(name):
       print(f'Configuration: {path}', file=sys.stderr)
-  return [str(path) for path in paths]
+  return [str(resolve(name)) for name in names]
 
 
 def exists(name: str) -> bool:
@@ -69,17 +69,17 @@ def open_gin_file(name: str) -> TextIO:
   return open(resolve(name), encoding='utf-8')
 
 
-def _with_included(path: pathlib.Path, including: tuple[pathlib.Path, ...] = ()) -> list[pathlib.Path]:
-  """The file and all that it includes; `including` are the files on the way to it."""
+def _with_included(name: str, including: tuple[pathlib.Path, ...] = ()) -> list[tuple[str, pathlib.Path]]:
+  """The name and path of a file and of all that it includes; `including` are the files on the way to it."""
+  try:
+    path = resolve(name)
+  except GinFileError as e:
+    raise GinFileError(f'{e} It is included in {including[-1]}.' if including else str(e)) from e
   if path in including:
     raise GinFileError(f'{path} includes itself.')
-  files = [path]
+  files = [(name, path)]
   for include in _INCLUDE.finditer(path.read_text(encoding='utf-8')):
-    try:
-      included = resolve(include[2])
-    except GinFileError as e:
-      raise GinFileError(f'{e} It is included in {path}.') from e
-    files += _with_included(included, (*including, path))
+    files += _with_included(include[2], (*including, path))
   return files
 
 
