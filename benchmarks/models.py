@@ -60,7 +60,7 @@ def make_step(build, name: str, mode: str):
     optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
     return loss
 
-  optimizer._create_all_weights(model.trainable_variables)  # pylint: disable=protected-access; none inside XLA
+  optimizer._create_all_weights(model.trainable_variables)  # noqa: SLF001  # variables cannot be made inside XLA
   return step
 
 

@@ -14,6 +14,7 @@ from absl import flags
 
 from evonorm_tf.cli import gin_binary
 from evonorm_tf.cli import training_flags
+from evonorm_tf.cli.console import run_command
 
 flags.adopt_module_key_flags(gin_binary)
 flags.adopt_module_key_flags(training_flags)
@@ -24,6 +25,11 @@ def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   training_flags.run('detection.trainer.run_mask_rcnn', images=_IMAGES.value)
+
+
+def run() -> None:
+  """The console command `evonorm-detect`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
   from evonorm_tf.models.resnet import build_resnet as build_resnet
   from evonorm_tf.models.resnet import build_resnet_backbone as build_resnet_backbone
 
+__version__ = '0.2.0'
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'layers.keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2', 'GraphLayer'),
     'graph.layer_graph': ('LayerGraph',),

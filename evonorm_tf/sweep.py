@@ -9,6 +9,7 @@ from absl import app
 from absl import flags
 
 from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli.console import run_command
 
 flags.adopt_module_key_flags(gin_binary)
 
@@ -30,6 +31,11 @@ def main(argv: list[str]) -> None:
   failed = sum(result.status == FAILED for result in results.values())
   if failed:
     sys.exit(f'{failed} of {len(results)} runs failed. The same command tries them again.')
+
+
+def run() -> None:
+  """The console command `evonorm-sweep`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from absl import flags
 
 from evonorm_tf.cli import gin_binary
 from evonorm_tf.cli import training_flags
+from evonorm_tf.cli.console import run_command
 
 flags.adopt_module_key_flags(gin_binary)
 flags.adopt_module_key_flags(training_flags)
@@ -27,6 +28,11 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   training_flags.run('evonorm_tf.classification.trainer.run_classification')
+
+
+def run() -> None:
+  """The console command `evonorm-train`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

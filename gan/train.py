@@ -14,6 +14,7 @@ from absl import flags
 
 from evonorm_tf.cli import gin_binary
 from evonorm_tf.cli import training_flags
+from evonorm_tf.cli.console import run_command
 
 flags.adopt_module_key_flags(gin_binary)
 flags.adopt_module_key_flags(training_flags)
@@ -32,6 +33,11 @@ def main(argv: Sequence[str]) -> None:
            'from_best': _FROM_BEST.value}
   training_flags.run('gan.trainer.run_gan',
                      **{name: value for name, value in given.items() if value is not None})
+
+
+def run() -> None:
+  """The console command `evonorm-gan`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import os
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli.console import run_command
 from evonorm_tf.cli.user_errors import errors_as_messages
 from evonorm_tf.errors import wrap_system_errors
 
@@ -25,6 +26,11 @@ def main(argv: Sequence[str]) -> None:
   with errors_as_messages(), wrap_system_errors():
     report = compare_searches(_MODEL_DIRS.value, _OUTPUT.value)
   print(f'Report: {report}')
+
+
+def run() -> None:
+  """The console command `evonorm-analyze`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

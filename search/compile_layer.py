@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli.console import run_command
 from evonorm_tf.cli.user_errors import errors_as_messages
 from evonorm_tf.errors import wrap_system_errors
 
@@ -29,6 +30,11 @@ def main(argv: Sequence[str]) -> None:
   with errors_as_messages(), wrap_system_errors():
     graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
   print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
+
+
+def run() -> None:
+  """The console command `evonorm-compile-layer`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from absl import app
 from absl import flags
 
 from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli.console import run_command
 
 flags.adopt_module_key_flags(gin_binary)
 
@@ -17,6 +18,11 @@ def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   gin_binary.run('search.evolution.run_search', cleans_up=True)
+
+
+def run() -> None:
+  """The console command `evonorm-search`."""
+  run_command(main)
 
 
 if __name__ == '__main__':

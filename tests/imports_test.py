@@ -33,7 +33,7 @@ RULES = {
     'gan.networks': FREELY, 'gan.training': FREELY, 'gan.samples': FREELY, 'gan.scores': FREELY,
 }
 # Modules that may define flags and read gin, beside those with a block `if __name__ == '__main__':`.
-FLAGS_AND_GIN = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags')
+FLAGS_AND_GIN = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags', 'evonorm_tf.cli.console')
 
 
 def module_name(path):

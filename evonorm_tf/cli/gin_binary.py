@@ -14,8 +14,8 @@ from typing import Any
 
 from absl import flags
 from absl import logging
-import gin
 
+from evonorm_tf.cli import gin_files
 from evonorm_tf.cli.interrupt_watch import EXIT_CODE
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
@@ -24,15 +24,24 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.former_names import present_binding
 
+try:
+  import gin
+except ImportError:
+  sys.exit("error: gin-config is missing. It comes with pip install 'evonorm-tf[search]', or with [train] or [gan].")
+
 # Baselines of tensorflow-addons need Keras 2; TensorFlow's start-up messages would hide ours.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-_GIN_FILE = flags.DEFINE_multi_string('gin_file', None, 'Configuration, one of gin/*/*.gin.', required=True)
+_GIN_FILE = flags.DEFINE_multi_string(
+    'gin_file', None, 'Configuration: a file, or an experiment of the package such as gin/search/quickstart.gin.',
+    required=True)
 _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "Bindings that win over the file's, such as \"NORM_ACT = 'bn_relu'\".")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where results and TensorBoard events go.', required=True)
 flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to INFO
+# For `include` statements; before gin's own readers, which log an error for a file that they do not find.
+gin.config._FILE_READERS.insert(0, (gin_files.open_gin_file, gin_files.exists))  # noqa: SLF001  (it only appends)
 
 
 def bindings() -> dict[str, str]:
@@ -73,7 +82,8 @@ def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
 def _configure(root: str, arguments: dict[str, Any]) -> Callable:
   """Returns the root as gin's configurable; raises ConfigurationError unless it can be called."""
   try:
-    gin.parse_config_files_and_bindings(_GIN_FILE.value, [present_binding(text) for text in _GIN_BINDINGS.value])
+    files = gin_files.resolve_all(_GIN_FILE.value)
+    gin.parse_config_files_and_bindings(files, [present_binding(text) for text in _GIN_BINDINGS.value])
   except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: gin has no error class of its own
     raise ConfigurationError(str(e)) from e
   module, _, name = root.rpartition('.')
