@@ -12,7 +12,6 @@ if TYPE_CHECKING:
   from search.graphs.known_graphs import known_graph as known_graph
   from search.graphs.known_graphs import KNOWN_GRAPHS as KNOWN_GRAPHS
   from search.graphs.mutation import mutate as mutate
-  from search.graphs.random_graph import random_graph as random_graph
   from search.graphs.random_graph import sample_space as sample_space
   from search.graphs.random_graph import SearchSpace as SearchSpace
   from search.graphs.static_filter import static_rejection as static_rejection
@@ -22,6 +21,6 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'equation': ('equation_latex', 'equation_text'),
     'known_graphs': ('KNOWN_GRAPHS', 'known_graph'),
     'mutation': ('mutate',),
-    'random_graph': ('SearchSpace', 'random_graph', 'sample_space'),
+    'random_graph': ('SearchSpace', 'sample_space'),
     'static_filter': ('static_rejection',),
 })
