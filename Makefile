@@ -30,7 +30,7 @@ test: $(INSTALLED)
 	$(RUN) -m pytest -q --numprocesses=2 --dist=worksteal
 
 test-slow: $(INSTALLED)
-	$(RUN) -m pytest -q -m slow
+	$(RUN) tools/slow_tests.py
 
 benchmark: $(INSTALLED)
 	$(RUN) -m benchmarks.layers
