@@ -50,8 +50,8 @@ _LEGEND = (  # a sign in the equation -> its meaning
 )
 _GUARD_NOTE = ('Divisors and the arguments of logarithms and roots keep their sign and a magnitude of at least GUARD, '
                'where they could be smaller.')
-_BATCH_NOTE = ('Averages over the batch are those of the batch in training; in inference, and if the layer is frozen by '
-               '`trainable=False`, moving averages take their place.')
+_BATCH_NOTE = ('Averages over the batch are those of the batch in training; in inference, and if the layer is frozen '
+               'by `trainable=False`, moving averages take their place.')
 
 
 def write_layer(graph: LayerGraph, class_name: str) -> str:
