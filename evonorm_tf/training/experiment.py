@@ -39,10 +39,10 @@ _SHARED = '    The arguments of every trainer: see `training.config.SharedArgume
 
 
 class Experiment(abc.ABC):
-  """What a trainer adds to the skeleton. `run_experiment` calls the methods in the order in which they stand here.
+  """The parts of a trainer that the skeleton calls, in the order in which they stand here.
 
   Attributes:
-    modes: what `mode` may be. Modes besides `LOOP_MODES` do not train or evaluate; they call `infer`.
+    modes: the known values of `mode`. Modes besides `LOOP_MODES` do not train or evaluate; they call `infer`.
     training_figures: the figures of a training loop that the progress shows, as `TrainingLog` takes them.
     shared: the arguments that all trainers share.
   """
