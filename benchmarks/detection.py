@@ -1,17 +1,18 @@
-"""What a training step of Mask R-CNN costs with GN-ReLU or an EvoNorm beside fused BN-ReLU: time and peak memory.
+"""Cost of a Mask R-CNN training step with GN-ReLU or an EvoNorm compared with fused BN-ReLU: time and peak memory.
 
   python -m benchmarks.detection [--models=R18-FPN,R50-FPN] [--batch_size=2] [--repeats=5] [--modes=core] [--json=FILE]
 
-R18-FPN has thin heads and images of 256 pixels, R50-FPN Model Garden's heads and 512 pixels. A step is Model Garden's:
-forward pass, its five losses, weight decay, backward pass, SGD with momentum; on one batch of the shapes data, always
-the same. In mode 'core', the default in training on a CPU, the EvoNorms' cores are compiled; in 'graph' nothing is.
-Statistics are not synchronized, which would take BN-ReLU its fused kernel and B0 its core.
+R18-FPN has thin heads and images of 256 pixels, R50-FPN Model Garden's heads and images of 512 pixels. A step is Model
+Garden's: forward pass, its five losses, weight decay, backward pass, SGD with momentum, always on the same batch of the
+shapes data. In mode 'core', the default in training on a CPU, the EvoNorms' cores are compiled; in 'graph' nothing is.
+Statistics are not synchronized, which would deprive BN-ReLU of its fused kernel and B0 of its core.
 
-Time: the contenders take turns; medians, as ratios to BN-ReLU. Memory: each in a process of its own, the growth of its
-peak resident memory (Linux's VmHWM) from before the first step to after the third, as ratio too. That is activations,
-gradients and momentum, but also what tracing and compiling take; not the weights. Peak: of the whole process.
+Time: the contenders take turns; the figures are medians, as ratios to BN-ReLU. Memory: each contender runs in a process
+of its own; the figure is the growth of the peak resident memory (Linux's VmHWM) from before the first step to after the
+third, also as a ratio. It includes activations, gradients, momentum and the memory for tracing and compiling, but not
+the weights. Peak: that of the whole process.
 
-On two cores R18-FPN takes three minutes, and R50-FPN with --batch_size=1 --repeats=3 six.
+On two cores R18-FPN takes three minutes, and R50-FPN with --batch_size=1 --repeats=3 takes six.
 """
 
 import os
@@ -56,7 +57,7 @@ CONTENDERS = (BASE, ('gn_relu', 'graph'), *((name, mode) for name in ('evonorm_b
 
 
 class Memory(NamedTuple):
-  """Bytes of a process: the growth of the peak by training, and the peak."""
+  """Bytes of a process: the growth of its peak during training, and the peak."""
   growth: int
   peak: int
 
@@ -69,7 +70,7 @@ def make_task(model: str, num_classes: int) -> MaskRCNNTask:
 
 
 def read_batch(model: str, batch_size: int, folder: str):
-  """Returns task, images and labels: all training images of the shapes in a folder, which are made if need be."""
+  """Returns task, images and labels: all training images of the shapes in a folder, which are made if needed."""
   info, _ = write_shapes(folder, batch_size, 1, MODELS[model][1], console=Console(file=io.StringIO()))
   task = make_task(model, info.num_classes)
   dataset = task.build_inputs(maskrcnn.DataConfig(
@@ -98,7 +99,7 @@ def measure_seconds(model: str, contenders, batch_size: int, repeats: int, folde
 
 
 def measure_memory(model: str, batch_size: int, folder: str, contender: tuple[str, str]) -> Memory:
-  """Takes three steps in this process, which has to be new."""
+  """Returns the memory of three steps in this process, which must be new."""
   task, images, labels = read_batch(model, batch_size, folder)
   step = make_step(task, *contender)
   before = _peak()
@@ -108,7 +109,7 @@ def measure_memory(model: str, batch_size: int, folder: str, contender: tuple[st
 
 
 def _peak() -> int:
-  """Not `ru_maxrss`: a process inherits that from the one that started it, which holds all contenders."""
+  """Returns the peak in bytes; `ru_maxrss` is inherited from the starting process, which holds all contenders."""
   status = pathlib.Path('/proc/self/status').read_text()
   return 1024 * int(re.search(r'VmHWM:\s*(\d+) kB', status)[1])
 
@@ -126,7 +127,7 @@ def measure(model: str, contenders, batch_size: int, repeats: int) -> dict[tuple
 
 
 def make_table(figures: dict, batch_size: int) -> Table:
-  """Ratios to BN-ReLU, by layer and mode; figures by model as `measure` returns them."""
+  """Returns a table of ratios to BN-ReLU, by layer and mode; `figures` are results of `measure` by model."""
   table = Table(title=f'A training step of {batch_size} images, times BN-ReLU')
   for column in ('layer', 'mode'):
     table.add_column(column)
@@ -147,7 +148,7 @@ def make_table(figures: dict, batch_size: int) -> Table:
 
 _MODELS = flags.DEFINE_list('models', list(MODELS), f'Of {list(MODELS)}.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 2, 'Images in a step.', lower_bound=1)
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Steps of each contender that count.', lower_bound=1)
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed steps of each contender.', lower_bound=1)
 _MODES = flags.DEFINE_list('modes', ['core'], "Modes of the EvoNorms: 'core', 'graph'.")
 _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 

@@ -1,11 +1,11 @@
-"""How many evaluations the equivalence cache saves: searches with a stand-in for the evaluation, and recorded ones.
+"""Evaluations that the equivalence cache saves, in searches with a stand-in for the evaluation and in recorded ones.
 
   python -m benchmarks.equivalents [--candidates=10000 --window=2500] [--journal=DIR ...]
 
-The stand-in gives each function scores at random, or none: of 100 that pass the static filter, 25 are accepted. So
-proposals, tournaments and populations are a search's own; which functions they favour is chance. What is saved is the
-share of candidates that compute an earlier one's function: nothing where these are redrawn. Of the journal of a real
-search it tells how many of the evaluated candidates an earlier one would have stood for.
+The stand-in gives each function random scores, or none: of 100 that pass the static filter, 25 are accepted.
+Proposals, tournaments and populations are therefore those of a real search, but which functions they favour is chance.
+The share saved is that of candidates that compute an earlier candidate's function; it is zero if these are redrawn. For
+the journal of a real search, it is the share of evaluated candidates whose outcome an earlier one could have provided.
 """
 
 import pathlib
@@ -29,20 +29,20 @@ from search.selection.proposal import SEEN_BEFORE
 from search.selection.proposal import TournamentEvolution
 
 _CANDIDATES = flags.DEFINE_integer('candidates', 10_000, 'Candidates of a search.', lower_bound=1)
-_WINDOW = flags.DEFINE_integer('window', 2500, 'Candidates alive, and random ones at first.', lower_bound=1)
+_WINDOW = flags.DEFINE_integer('window', 2500, 'Candidates alive, and random ones at the start.', lower_bound=1)
 _FRACTION = flags.DEFINE_float('fraction', .05, 'Share of the population in a tournament.')
 _JOURNALS = flags.DEFINE_multi_string('journal', [], 'Folders of real searches, instead of the stand-in.')
 ACCEPTED_SHARE = .25
 
 
 class Classes:
-  """Numbers graphs by what they are, once as graphs without dead nodes and once as functions."""
+  """Counts the distinct graphs, without their dead nodes, and the distinct functions, which it numbers."""
 
   def __init__(self):
     self.graphs, self._equivalents, self.functions = set(), Equivalents(), 0
 
   def function(self, graph) -> int:
-    """The number of the graph's function."""
+    """Returns the number of the graph's function."""
     self.graphs.add(graph.without_dead_nodes())
     number = self._equivalents.find(graph)
     if number is None:
@@ -53,13 +53,13 @@ class Classes:
 
 
 def stand_in(function: int) -> tuple[float, ...]:
-  """The scores that the stand-in gives a function; none to what it rejects."""
+  """Returns the scores that the stand-in gives a function; none if it rejects it."""
   rng = np.random.default_rng(function)
   return tuple(rng.random(3).tolist()) if rng.random() < ACCEPTED_SHARE else ()
 
 
 class Graphs:
-  """As `Equivalents`, but only a graph that is identical but for dead nodes is equivalent."""
+  """Like `Equivalents`, but graphs are equivalent only if they are identical except for dead nodes."""
 
   def __init__(self):
     self._keys = {}
@@ -72,7 +72,7 @@ class Graphs:
 
 
 def search(strategy, equivalents: Equivalents | Graphs | None) -> list[str]:
-  """The row of a search that redraws what is equivalent."""
+  """Returns the table's row for a search that redraws equivalent candidates."""
   population, classes, redrawn, seconds = Population(_WINDOW.value), Classes(), 0, 0.
   for index in range(_CANDIDATES.value):
     start = time.perf_counter()
@@ -88,7 +88,7 @@ def search(strategy, equivalents: Equivalents | Graphs | None) -> list[str]:
 
 
 def recorded(model_dir: str) -> list:
-  """The row of a search on record."""
+  """Returns the table's row for a recorded search."""
   classes = Classes()
   evaluated = records_lib.evaluated(journal.read(pathlib.Path(model_dir) / 'journal.jsonl')[1])
   for record in evaluated:

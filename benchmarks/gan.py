@@ -1,13 +1,13 @@
-"""What a step of BigGAN, of both its networks, costs with any norm-activation layer beside BN-ReLU.
+"""Cost of a BigGAN training step, of both networks, with any norm-activation layer compared with BN-ReLU.
 
   python -m benchmarks.gan [--resolution=32] [--channels=16] [--batch_size=16] [--repeats=5] [--layers=bn_relu,...]
     [--modes=core] [--json=FILE]
 
-A step: the generator makes images, the discriminator takes a step of the hinge loss on them and on as many real ones;
-then the generator takes one through the discriminator; Adam for both. The images are random, always the same. The layer
-stands in the generator, two in each block and one at the end; the discriminator has none, so that the ratios here lie
-nearer to 1 than those of `benchmarks.models`. Modes as in `benchmarks.layers`: in 'core', the default in training on a
-CPU, the EvoNorms' cores are compiled, in 'graph' nothing is. Statistics are not synchronized.
+In a step, the generator makes images, the discriminator takes a step along the hinge loss on them and on as many real
+images, and then the generator takes a step through the discriminator; both use Adam. The images are random and always
+the same. The generator has two of the layers in each block and one at the end; the discriminator has none, so that the
+ratios here are closer to 1 than those of `benchmarks.models`. Modes as in `benchmarks.layers`: in 'core', the default
+in training on a CPU, the EvoNorms' cores are compiled, in 'graph' nothing is. Statistics are not synchronized.
 
 The contenders take turns; the figures are medians, as ratios to BN-ReLU.
 """
@@ -41,8 +41,8 @@ LAYERS = ('bn_relu', 'gn_relu', 'ln_relu', 'pixel_norm_relu', 'evonorm_b0', 'evo
 _RESOLUTION = flags.DEFINE_enum('resolution', '32', [str(r) for r in biggan.GENERATOR_WIDTHS], 'Pixels of the images.')
 _CHANNELS = flags.DEFINE_integer('channels', 16, 'The unit of all widths.', lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Images in a step.', lower_bound=1)
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Steps of each contender that count.', lower_bound=1)
-_LAYERS = flags.DEFINE_list('layers', list(LAYERS), 'Names of `get_norm_act`; BN-ReLU always is timed.')
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed steps of each contender.', lower_bound=1)
+_LAYERS = flags.DEFINE_list('layers', list(LAYERS), 'Names of `get_norm_act`; BN-ReLU is always timed.')
 _MODES = flags.DEFINE_list('modes', ['core'], "Modes of the EvoNorms: 'core', 'graph'.")
 _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
@@ -89,7 +89,7 @@ def measure(contenders, resolution: int, channels: int, batch_size: int, repeats
 
 
 def make_table(seconds: dict[tuple[str, str], float], title: str) -> Table:
-  """Ratios to BN-ReLU, by layer and mode."""
+  """Returns a table of ratios to BN-ReLU, by layer and mode."""
   table = Table(title=title, min_width=len(title))
   for column in ('layer', 'mode'):
     table.add_column(column)

@@ -1,10 +1,10 @@
-"""What the EvoNorms cost beside fused batch normalization: time forward and backward, and bytes kept in between.
+"""Cost of the EvoNorms compared with fused batch normalization: time forward and backward, and bytes kept in between.
 
   python -m benchmarks.layers [--repeats=15] [--json=FILE]
 
-Every contender is called in turn, again and again; the figures are medians as ratios to the fused BN-ReLU in graph
-mode, of the same shape and run. Three modes: 'graph' is a tf.function of which nothing is compiled, 'core' the same
-with the layer's core compiled (the default in training on a CPU), 'XLA' a compiled tf.function. Two minutes on two
+The contenders are called in turn, repeatedly; the figures are medians, as ratios to the fused BN-ReLU in graph mode in
+the same shape and run. There are three modes: 'graph' is a tf.function without compiled parts, 'core' the same with the
+layer's core compiled (the default in training on a CPU), 'XLA' a compiled tf.function. It takes two minutes on two
 cores.
 """
 
@@ -26,7 +26,7 @@ import tensorflow as tf
 from benchmarks.timing import median_seconds
 from evonorm_tf import get_norm_act
 
-_REPEATS = flags.DEFINE_integer('repeats', 15, 'Calls of each contender that count.', lower_bound=1)
+_REPEATS = flags.DEFINE_integer('repeats', 15, 'Timed calls of each contender.', lower_bound=1)
 _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
 SHAPES = ((128, 16, 16, 64), (128, 32, 32, 32), (32, 56, 56, 64))
@@ -37,7 +37,7 @@ EPSILON, GROUPS = 1e-5, 32
 
 
 class PlainB0(tf.Module):
-  """EvoNorm-B0 as the authors' code has it, operation by operation."""
+  """EvoNorm-B0, operation by operation as in the authors' code."""
 
   def __init__(self, channels):
     self.trainable_weights = [tf.Variable(tf.ones(channels)) for _ in range(3)]
@@ -53,7 +53,7 @@ class PlainB0(tf.Module):
 
 
 class PlainS0(tf.Module):
-  """EvoNorm-S0 as the authors' code has it, operation by operation."""
+  """EvoNorm-S0, operation by operation as in the authors' code."""
 
   def __init__(self, channels):
     self.trainable_weights = [tf.Variable(tf.ones(channels)) for _ in range(3)]
@@ -71,7 +71,7 @@ PLAIN = {'plain B0': PlainB0, 'plain S0': PlainS0}
 
 
 def make_layers(channels: int) -> dict[tuple[str, str], tuple]:
-  """Returns (layer, whether all is compiled) by name and mode."""
+  """Returns (layer, whether the whole function is compiled) by name and mode."""
   layers = {}
   for name in BASELINES:
     for mode in ('graph', 'XLA'):
@@ -110,9 +110,10 @@ def time_shape(shape: tuple[int, ...], repeats: int) -> dict[tuple[str, str, str
 
 
 def kept(layer, shape: tuple[int, ...]) -> float:
-  """Returns what the backward pass of a traced step takes from the forward pass, in units of x's bytes.
+  """Returns the bytes that the backward pass of a traced step reads from the forward pass, in units of x's bytes.
 
-  That is every tensor that an operation of the backward pass reads and one of the forward pass has made, x included.
+  They are those of every tensor that an operation of the forward pass has made, or x, and one of the backward pass
+  reads.
   """
   @tf.function(input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)], autograph=False)
   def step(x, dy):
@@ -135,14 +136,14 @@ def kept(layer, shape: tuple[int, ...]) -> float:
 
 
 def _source(tensor: tf.Tensor) -> tf.Tensor:
-  """The tensor whose buffer this one shares."""
+  """Returns the tensor whose buffer this one shares."""
   while tensor.op.type in ('Identity', 'IdentityN', 'Reshape', 'StopGradient'):
     tensor = tensor.op.inputs[tensor.value_index]
   return tensor
 
 
 def measure_kept() -> dict[tuple[str, str], float]:
-  """Returns the units of x that are kept, by layer and mode, where not all is compiled."""
+  """Returns the result of `kept` by layer and mode, for functions that are not compiled as a whole."""
   shape = SHAPES[0]
   layers = {key: layer for key, (layer, compiled) in make_layers(shape[-1]).items() if not compiled}
   for layer in layers.values():
@@ -151,7 +152,7 @@ def measure_kept() -> dict[tuple[str, str], float]:
 
 
 def make_table(label: str, times: dict, kept_units: dict) -> Table:
-  """One pass: ratios to fused BN-ReLU, by layer and mode."""
+  """Returns the table of one pass: ratios to fused BN-ReLU, by layer and mode."""
   table = Table(title=f'{label}, times fused {BASE} in graph mode')
   table.add_column('layer')
   table.add_column('mode')
@@ -169,7 +170,7 @@ def make_table(label: str, times: dict, kept_units: dict) -> Table:
 
 
 def to_json(times: dict, kept_units: dict) -> dict:
-  """The figures as lists of records."""
+  """Returns the figures as lists of records."""
   return {
       'seconds': [dict(shape=shape, layer=name, mode=mode, passes=label, seconds=seconds)
                   for shape, by_key in times.items() for (name, mode, label), seconds in by_key.items()],

@@ -1,10 +1,10 @@
-"""What a whole training step costs with an EvoNorm beside fused BN-ReLU: ResNetV2-50 and MobileNetV2 on 32×32 images.
+"""Cost of a training step with an EvoNorm compared with fused BN-ReLU: ResNetV2-50 and MobileNetV2 on 32×32 images.
 
   python -m benchmarks.models [--batch_size=128] [--repeats=5] [--modes=graph,core,XLA] [--json=FILE]
 
-The contenders take turns; the figures are medians as ratios to BN-ReLU in graph mode. A step is forward pass,
-cross-entropy, backward pass and SGD with momentum. Modes as in `benchmarks.layers`; a quarter of an hour on two cores,
-most of it for the XLA mode.
+The contenders take turns; the figures are medians, as ratios to BN-ReLU in graph mode. A step is forward pass,
+cross-entropy, backward pass and SGD with momentum. Modes as in `benchmarks.layers`. It takes a quarter of an hour on
+two cores, most of it for the XLA mode.
 """
 
 import os
@@ -29,8 +29,8 @@ from evonorm_tf import build_resnet
 from evonorm_tf import get_norm_act
 
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Steps of each contender that count.', lower_bound=1)
-_MODES = flags.DEFINE_list('modes', ['graph', 'core', 'XLA'], 'Modes to time; BN-ReLU in graph mode always is.')
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed steps of each contender.', lower_bound=1)
+_MODES = flags.DEFINE_list('modes', ['graph', 'core', 'XLA'], 'Modes to time; BN-ReLU is always timed in graph mode.')
 _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
 CLASSES = 10
@@ -60,7 +60,8 @@ def make_step(build, name: str, mode: str):
     optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
     return loss
 
-  optimizer._create_all_weights(model.trainable_variables)  # noqa: SLF001  # variables cannot be made inside XLA
+  # Variables cannot be made inside XLA, and legacy optimizers have no public way to make them before the first step.
+  optimizer._create_all_weights(model.trainable_variables)  # noqa: SLF001
   return step
 
 

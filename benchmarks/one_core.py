@@ -1,4 +1,4 @@
-"""The evaluation of a search's configuration, on one core: what each of two workers has on two cores."""
+"""The evaluation that a search's gin file binds, on one core, as each of two workers has on two cores."""
 
 from absl import logging
 import gin
@@ -9,7 +9,7 @@ from search.evaluation.evaluation import Evaluation
 
 
 def read_evaluation(gin_file: str) -> Evaluation:
-  """Returns the evaluation that a gin file binds; this process, which has not used TensorFlow yet, gets one core."""
+  """Returns the evaluation that a gin file binds; restricts TensorFlow, which must still be unused, to one core."""
   logging.set_verbosity(logging.WARNING)
   tf.get_logger().setLevel('ERROR')
   tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -1,11 +1,11 @@
-"""What candidates of a search cost: candidates a minute for each stage, and where the time goes.
+"""Cost of a search's candidates: candidates per minute for each stage, and the shares of its activities in the time.
 
   python -m benchmarks.search [--gin_file=gin/search/quickstart.gin] [--graphs=60] [--layers=bn_relu,evonorm_s0]
 
-Runs on one core, as each of the quickstart's two workers does, for about seven minutes. Times are from graph to
-verdict. The first table is of random graphs that pass the static filter, through the quality test of all architectures;
-the networks that a process keeps are built within. The second shows what the first owes to its parts, on a third of the
-graphs; the third, known layers as graphs through the whole evaluation.
+It runs on one core, like each of the quickstart's two workers, for about seven minutes. Times are from graph to
+verdict. The first table is for random graphs that pass the static filter, through the quality test of all
+architectures; it includes the time to build the networks that a process keeps. The second shows the contribution of
+each part, on a third of the graphs. The third is for known layers, as graphs, through the whole evaluation.
 """
 
 import os
@@ -46,7 +46,7 @@ ACTIVITIES = ('build', 'trace', 'train', 'evaluate', 'stability')
 
 
 def static_filter_rate() -> tuple[float, float]:
-  """Returns random graphs a second, made and filtered, and the share that the filter rejects."""
+  """Returns how many random graphs per second are made and filtered, and the share that the filter rejects."""
   space, rng = SearchSpace(), np.random.default_rng(0)
   start = time.perf_counter()
   rejected = sum(static_rejection(random_graph(space, rng)) is not None for _ in range(FILTERED))
@@ -54,13 +54,13 @@ def static_filter_rate() -> tuple[float, float]:
 
 
 def typical_graphs(count: int) -> list[LayerGraph]:
-  """The first candidates of a random search."""
+  """Returns the first candidates of a random search."""
   proposer = Proposer(RandomSearch(), SearchSpace(), Population(1), (), REDRAW, seed=0)
   return [proposer.propose(index).graph for index in range(count)]
 
 
 def timed_outcomes(evaluation: Evaluation, graphs) -> list[Outcome]:
-  """Evaluates graphs; 'total' is the whole time of each, the collection of garbage included."""
+  """Evaluates graphs; 'total' is the whole time of each, including garbage collection."""
   outcomes = []
   for graph in graphs:
     start = time.perf_counter()
@@ -70,7 +70,7 @@ def timed_outcomes(evaluation: Evaluation, graphs) -> list[Outcome]:
 
 
 def verdict(outcome: Outcome) -> str:
-  """The outcome; of a rejection, the test too."""
+  """Returns the outcome and, for a rejection, its test."""
   if outcome.outcome == 'accepted':
     return 'passed'
   if 'not finite' in outcome.detail:
@@ -87,7 +87,7 @@ def make_table(title: str, first_column: str) -> Table:
 
 
 def add_row(table: Table, name: str, outcomes: list[Outcome]) -> None:
-  """Adds rate, seconds, and each activity's share of all the seconds."""
+  """Adds rate, seconds, and each activity's share of the time."""
   totals = [o.seconds['total'] for o in outcomes]
   shares = (sum(o.seconds.get(a, 0.) for o in outcomes) / sum(totals) for a in ACTIVITIES)
   table.add_row(name, str(len(outcomes)), f'{60 * len(outcomes) / sum(totals):.3g}', f'{statistics.median(totals):.2f}',
@@ -95,7 +95,7 @@ def add_row(table: Table, name: str, outcomes: list[Outcome]) -> None:
 
 
 def screening_table(evaluation: Evaluation, graphs) -> Table:
-  """Random graphs by their verdicts."""
+  """Returns the table of random graphs by verdict."""
   outcomes, by_verdict = timed_outcomes(evaluation, graphs), collections.defaultdict(list)
   for outcome in outcomes:
     by_verdict[verdict(outcome)].append(outcome)
@@ -108,9 +108,9 @@ def screening_table(evaluation: Evaluation, graphs) -> Table:
 
 
 def parts_table(evaluation: Evaluation, graphs) -> Table:
-  """The same graphs with and without what makes the screening fast."""
+  """Returns the table of the same graphs with and without the parts that make the screening fast."""
   slow_quality = dataclasses.replace(evaluation.quality, loss_test=None)
-  table = make_table('What each part brings, first architecture', 'screening')
+  table = make_table('Contribution of each part, first architecture', 'screening')
   for name, changes in (('the paper\'s test, every network anew', {'quality': slow_quality, 'reuse': False}),
                         ('loss test', {'reuse': False}), ('networks used again', {'quality': slow_quality}),
                         ('both', {})):

@@ -1,11 +1,11 @@
-"""What successive halving saves, and what it costs in the ranking of candidates.
+"""The time that successive halving saves, and its effect on the ranking of candidates.
 
   python -m benchmarks.successive_halving --curves=runs/curves.jsonl [--candidates=40] [--minutes=15] [--seed=0]
 
-Trains layers to the end and measures their accuracy at rungs on the way: known layers and their mutants that pass the
-static filter and the quality test of every architecture, with the quickstart's task for longer. Each is appended to the
-file of curves, so that a run goes on where another ended. Halving is then arithmetic on the curves: the candidates come
-in a random order, each is held against those before it.
+It trains layers to the end and measures their accuracy at rungs on the way: known layers and their mutants that pass
+the static filter and the quality test of every architecture, with the quickstart's task for longer. Each curve is
+appended to a file, so that a run continues where another ended. Halving is then arithmetic on the curves: candidates
+arrive in a random order, and each is compared with those before it.
 """
 
 import os
@@ -40,18 +40,18 @@ from search.journal.record import Record
 
 _CURVES = flags.DEFINE_string('curves', None, 'JSON lines of accuracies at the rungs, appended to.', required=True)
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is trained.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the mutants.')
+_SEED = flags.DEFINE_integer('seed', 0, 'The seed of the mutants.')
 _STEPS = flags.DEFINE_integer('steps', 400, 'Training steps of the whole evaluation.')
 _RUNGS = flags.DEFINE_multi_integer('rungs', [100, 200], 'Training steps of the rungs.')
-_CANDIDATES = flags.DEFINE_integer('candidates', 40, 'Curves wanted.')
-_MINUTES = flags.DEFINE_float('minutes', 15., 'After this time no training is begun.')
+_CANDIDATES = flags.DEFINE_integer('candidates', 40, 'The number of curves to have in the end.')
+_MINUTES = flags.DEFINE_float('minutes', 15., 'The time after which no training begins.')
 
 ORDERS = 200  # random orders of arrival
 TOP = 5
 
 
 def draw(rng: np.random.Generator):
-  """A known layer's graph, mutated once to four times, that passes the static filter."""
+  """Returns a known layer's graph, mutated one to four times, that passes the static filter."""
   names = sorted(KNOWN_GRAPHS)
   while True:
     graph = known_graph(names[rng.integers(len(names))])
@@ -62,7 +62,7 @@ def draw(rng: np.random.Generator):
 
 
 def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
-  """Returns the curves, as JSON data: those of the file, and new ones until there are enough or time is up."""
+  """Returns the curves, as JSON data: those in the file, and new ones until there are enough or time is up."""
   records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
   end = time.monotonic() + 60 * _MINUTES.value
   while sum(bool(r['scores']) for r in records) < _CANDIDATES.value and time.monotonic() < end:
@@ -74,7 +74,7 @@ def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
 
 
 def halve(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[list[float], int]:
-  """Returns the mean score of each record as halving would have it, and the training steps taken, an architecture."""
+  """Returns the mean score that halving would give each record, and the training steps taken per architecture."""
   seen, steps = [], 0
   for record in records:
     bars, rungs, scores, taken = halving.bars(seen), [], record['scores'], total
@@ -90,13 +90,13 @@ def halve(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[
 
 
 def ranks(values) -> np.ndarray:
-  """Ranks from 0, equal values sharing the mean of theirs."""
+  """Returns ranks from 0; equal values share the mean of theirs."""
   values = np.asarray(values)
   return np.array([(values < v).sum() + ((values == v).sum() - 1) / 2 for v in values])
 
 
 def spearman(a, b) -> float:
-  """Spearman's rank correlation."""
+  """Returns Spearman's rank correlation."""
   return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 

@@ -1,4 +1,4 @@
-"""Timing of contenders that take turns, so that what else the machine does meets all of them alike."""
+"""Timing of contenders that take turns, so that other load on the machine affects all of them alike."""
 
 from collections.abc import Callable
 from collections.abc import Hashable
@@ -9,7 +9,7 @@ from rich.progress import track
 
 
 def median_seconds(functions: dict[Hashable, Callable], arguments: tuple, repeats: int) -> dict[Hashable, float]:
-  """Returns the median seconds of a call, by the functions' keys, after two calls of each that do not count."""
+  """Returns the median seconds of a call by the functions' keys, after two calls of each that are not timed."""
   seconds = {key: [] for key in functions}
   for function in track(list(functions.values()), 'compiling', transient=True):
     function(*arguments)
