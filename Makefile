@@ -1,4 +1,5 @@
-# Targets: search, tensorboard, lint, test, test-slow, benchmark, clean. Each sets up .venv from the pinned constraints first.
+# Targets: search, tensorboard, lint, test, test-slow, benchmark, clean. Each but the last sets up .venv from the pinned
+# constraints first, with Python 3.11 if there is one (tensorflow-addons has no wheel for later ones).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL_DIR ?= runs/quickstart
 VENV := .venv
@@ -11,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
 	touch $@
@@ -29,8 +30,9 @@ lint: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest -q --numprocesses=2 --dist=worksteal
 
+# File by file: what has passed is not run again until a file changes, so that it may be interrupted.
 test-slow: $(INSTALLED)
-	$(RUN) tools/slow_tests.py
+	XLA_FLAGS="$(XLA_FLAGS)" $(RUN) tools/slow_tests.py  # compiles as users do: tests/conftest.py
 
 benchmark: $(INSTALLED)
 	$(RUN) -m benchmarks.layers
