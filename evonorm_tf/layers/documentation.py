@@ -28,7 +28,7 @@ def documented(layer_class: _Layer) -> _Layer:
   in_keras_3 = any(c.__module__.partition('.')[0] == 'keras' for c in layer_class.__mro__)
   docstrings = [inspect.cleandoc(c.__dict__.get('__doc__') or '') for c in classes]
   layer_class.__doc__ = _join_docstrings(docstrings, in_keras_3)
-  layer_class.__signature__ = _join_signatures(classes)
+  layer_class.__signature__ = _OwnSignature(layer_class, _join_signatures(classes))
   return layer_class
 
 
@@ -61,3 +61,16 @@ def _join_signatures(classes: Sequence[type]) -> inspect.Signature:
         parameter = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
       joined.setdefault(parameter.name, parameter)
   return inspect.Signature(sorted(joined.values(), key=lambda parameter: parameter.kind))
+
+
+class _OwnSignature:
+  """The `__signature__` of one class, which subclasses do not inherit, because they may have other arguments."""
+
+  def __init__(self, layer_class: type, signature: inspect.Signature):
+    self._layer_class = layer_class
+    self._signature = signature
+
+  def __get__(self, layer: object, layer_class: type) -> inspect.Signature:
+    if layer_class is not self._layer_class:
+      raise AttributeError('__signature__')
+    return self._signature

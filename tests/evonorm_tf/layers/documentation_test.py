@@ -70,3 +70,14 @@ def test_the_docstring_has_every_part_once(layer):
 def test_both_keras_have_one_text(name):
   first, second = (inspect.getdoc(getattr(module, name)) for module in (evonorm_tf, keras3))
   assert second == first.replace('from evonorm_tf import', 'from evonorm_tf.keras3 import')
+
+
+def test_a_subclass_has_its_own_signature():
+
+  class Doubled(evonorm_tf.EvoNormS0):
+
+    def __init__(self, factor=2., **kwargs):
+      super().__init__(**kwargs)
+      self.factor = factor
+
+  assert [*inspect.signature(Doubled).parameters] == ['factor', 'kwargs']
