@@ -39,6 +39,9 @@ def build_classifier(build_backbone: Callable[..., BackboneModel], num_classes: 
 
   The model is one graph, with the layers and the name of the backbone.
 
+  Departures from the authors' code of MnasNet and EfficientNet: the last kernel starts at N(0, 0.01²), where theirs is
+  uniform in ±1/√num_classes, and its bias is spared from weight decay, where theirs is not.
+
   Args:
     build_backbone: a function that returns a `BackboneModel`.
     num_classes: the number of logits.
