@@ -133,23 +133,29 @@ def install() -> None:
     sys.meta_path.append(_FormerNameFinder())
 
 
-def present_binding(binding: str, warns: bool = True) -> str:
+def present_binding(binding: str) -> str:
   """Returns a gin binding in which former names of modules are replaced by the present ones.
 
   Args:
-    binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()";
-      or either side of one.
-    warns: whether a FutureWarning names each former name that is found.
+    binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()".
   """
   def replace(match: re.Match) -> str:
     former = match['module']
     present = FORMER_MODULES.get(former) or _FORMER_PREFIXES.get(former)
     if not present:
       return match[0]
-    if warns:
-      _warn(former, present)
+    _warn(former, present)
     return present
   return _STRING_OR_MODULE.sub(replace, binding)
+
+
+def without_modules(binding: str) -> str:
+  """Returns either side of a gin binding without the names of modules, which change from release to release.
+
+  Args:
+    binding: such as "cifar10.Cifar10.padding" or "@cifar10.Cifar10()", which give "Cifar10.padding" and "@Cifar10()".
+  """
+  return re.sub(r'\0\.', '', _STRING_OR_MODULE.sub(lambda match: '\0' if match['module'] else match[0], binding))
 
 
 def _warn(former: str, present: str) -> None:

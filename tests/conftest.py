@@ -61,10 +61,13 @@ def restored_policy():
 
 @pytest.fixture
 def no_configuration():
-  """An empty gin configuration before and after."""
-  gin.clear_config()
+  """An empty gin configuration before and after, without the modules that earlier ones imported."""
+  def clear():
+    gin.clear_config()
+    gin.config._IMPORTS.clear()
+  clear()
   yield
-  gin.clear_config()
+  clear()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from evonorm_tf.batch_size_sweep.runs import write_result
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import EvoNormError
 from evonorm_tf.errors import wrap_system_errors
-from evonorm_tf.former_names import present_binding
+from evonorm_tf.former_names import without_modules
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
@@ -144,15 +144,15 @@ def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None
     begun = {label: layer for label, layer in there['norm_acts'].items() if (model_dir / label).exists()}
     if begun:
       here = {label: layers.get(label, layer) for label, layer in begun.items()}
-      check_settings(path, {'settings': _present(there['settings']), 'norm_acts': begun},
-                     {'settings': _present(settings), 'norm_acts': here}, 'sweep')
+      check_settings(path, {'settings': _without_modules(there['settings']), 'norm_acts': begun},
+                     {'settings': _without_modules(settings), 'norm_acts': here}, 'sweep')
   header = {'version': VERSION, 'settings': settings, 'norm_acts': {**begun, **layers}}
   write_json(path, header, indent=2, end='\n')
 
 
-def _present(settings: dict) -> dict:
-  """Returns the settings with the present names of modules: a sweep may have been begun with former ones."""
-  return {present_binding(name, warns=False): present_binding(value, warns=False) if isinstance(value, str) else value
+def _without_modules(settings: dict) -> dict:
+  """Returns the settings without names of modules: a sweep may have been begun when they had other ones."""
+  return {without_modules(name): without_modules(value) if isinstance(value, str) else value
           for name, value in settings.items()}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from evonorm_tf.former_names import FORMER_MODULES
 from evonorm_tf.former_names import present_binding
+from evonorm_tf.former_names import without_modules
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Imports all former names, twice, in a process of its own, which has not warned yet.
@@ -89,3 +90,11 @@ def test_bindings_are_translated(former, present, recwarn):
     'ShapesData.folder = "runs/training_data.Old"', 'proxy_task.ProxyTask.steps = 1', 'SIZE = 3'])
 def test_other_bindings_stay(binding, recwarn):
   assert present_binding(binding) == binding and not recwarn.list
+
+
+@pytest.mark.parametrize('binding, expected', [
+    ('cifar10.Cifar10.padding', 'Cifar10.padding'), ('@classification.run_classification', '@run_classification'),
+    ('x/optimization2.Optimization.learning_rate', 'x/Optimization.learning_rate'), ("'a.B'", "'a.B'"), ('0.2', '0.2'),
+    ('(@a.b.C(), @d.E())', '(@C(), @E())')])
+def test_bindings_without_modules(binding, expected):
+  assert without_modules(binding) == expected

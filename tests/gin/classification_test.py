@@ -193,7 +193,7 @@ def tiny(name, records):
   if hasattr(backbone, 'head_channels'):
     bindings.append(f'{type(backbone).__name__}.head_channels = 16')
   if not name.startswith('imagenet'):
-    return [*bindings, 'run_classification.epochs = 0.0016', 'Cifar10.data_dir = None']  # of 5,000 images
+    return [*bindings, 'run_classification.epochs = 0.0016', 'cifar10.Cifar10.data_dir = None']  # of 5,000 images
   return [*bindings, 'run_classification.epochs = 1', 'ImageNet.data_dir = None', f"ImageNet.train_files = '{records}'",
           f"ImageNet.validation_files = '{records}'", 'ImageNet.num_classes = 8', 'ImageNet.train_images = 8',
           'ImageNet.validation_images = 8', 'ImageNet.image_size = 32', 'ImageNet.shuffle_buffer = 4']

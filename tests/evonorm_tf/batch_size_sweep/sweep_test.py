@@ -107,7 +107,7 @@ def test_a_sweep_begun_with_former_names_goes_on_with_present_ones(tmp_path):
   sweep(tmp_path, FakeTraining(), settings=lambda: former)
   sweep(tmp_path, again := FakeTraining(), settings=lambda: present)
   assert not again.runs
-  with pytest.raises(ModelDirError, match="`settings.cifar10.Cifar10.padding` is '2' here and '4' there"):
+  with pytest.raises(ModelDirError, match="`settings.Cifar10.padding` is '2' here and '4' there"):
     sweep(tmp_path, FakeTraining(), settings=lambda: present | {'cifar10.Cifar10.padding': '2'})
 
 
