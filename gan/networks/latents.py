@@ -1,4 +1,4 @@
-"""z and labels of generated images, as pure functions of (seed, purpose, number), so that training resumes exactly.
+"""Draws of z and labels for images, as pure functions of (seed, purpose, number), so that training resumes exactly.
 
 A draw is a global batch, of which each replica takes its own rows: what is drawn does not depend on the number of
 replicas.

@@ -1,4 +1,4 @@
-"""Standing statistics, which replace the moving averages of layers with batch statistics when images are made.
+"""Standing statistics, which layers with batch statistics use in place of moving averages when images are made.
 
 Brock, Donahue, Simonyan (2019), appendix B: BigGAN's generator makes images with means of the statistics over many
 batches, all computed with the weights as they are, instead of moving averages from the training.

@@ -1,4 +1,4 @@
-"""Reads a `.pth` file of tensors without PyTorch.
+"""A reader of `.pth` files with tensors that does not need PyTorch.
 
 The format is the one that PyTorch wrote by default until version 1.6 (`_use_new_zipfile_serialization=False` since):
 a magic number, the protocol's version, the writer's type sizes, the pickled names and views of the tensors, the pickled

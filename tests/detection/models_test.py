@@ -11,7 +11,6 @@ import tf_keras
 
 pytest.importorskip('official.vision.tasks.maskrcnn')
 
-# pylint: disable=g-import-not-at-top,g-bad-import-order
 from official.core import exp_factory
 from official.vision.configs import maskrcnn as maskrcnn_config
 from official.vision.tasks import maskrcnn

@@ -10,7 +10,6 @@ import tf_keras
 
 pytest.importorskip('official.vision.modeling.factory')
 
-# pylint: disable=g-import-not-at-top,g-bad-import-order
 from official.vision.configs import common
 from official.vision.configs import image_classification
 from official.vision.modeling import factory

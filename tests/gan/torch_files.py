@@ -38,7 +38,7 @@ class Storage:
   data: np.ndarray
 
 
-class _Pickler(pickle._Pickler):  # pylint: disable=protected-access
+class _Pickler(pickle._Pickler):
 
   def save(self, obj, save_persistent_id=True):
     if isinstance(obj, Name):

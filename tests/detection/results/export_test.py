@@ -66,7 +66,7 @@ def expected(model):
   parser = maskrcnn_input.Parser([SIZE, SIZE], 3, 4, 1, [.5, 1., 2.], 8., include_mask=False)
   nothing = {f'groundtruth_{name}': tf.zeros(shape) for name, shape in (
       ('boxes', [0, 4]), ('classes', [0]), ('area', [0]), ('is_crowd', [0]))}
-  parsed = [parser._parse_eval_data(  # pylint: disable=protected-access
+  parsed = [parser._parse_eval_data(
       {'image': tf.constant(image), 'source_id': tf.constant('1'), 'height': 100, 'width': 150, **nothing})
             for image in IMAGES]
   images, labels = tf.nest.map_structure(lambda *values: tf.stack(values), *parsed)
