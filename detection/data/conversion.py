@@ -6,9 +6,9 @@ the output folder:
 
     records-00000-of-00003.tfrecord ...  the images with their annotations, tf.Examples
     annotations.json                     COCO's annotations of exactly these images, for the evaluator
-    report.json                          the problems
+    report.json                          the problems found in the data
     data_info.json                       see `prepared`; written last
-    settings.json                        the settings that another start must have
+    settings.json                        the settings; a conversion that is resumed must have the same
 """
 
 from collections.abc import Callable

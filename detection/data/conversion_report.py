@@ -29,11 +29,11 @@ _NAMES = 5  # the examples kept of each kind
 
 
 class Problem(NamedTuple):
-  """A problem with an image or an annotation.
+  """A problem that the conversion found in an image or an annotation.
 
   Attributes:
     kind: one of `PROBLEMS`.
-    name: of the image or annotation.
+    name: identifies the image or annotation.
   """
   kind: str
   name: str

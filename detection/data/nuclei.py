@@ -39,11 +39,11 @@ _PERCENTILES = (1, 99.8)  # of a channel: black and white
 
 
 class Recording(NamedTuple):
-  """The frames.
+  """The frames of the microscope recording, with the objects in them.
 
   Attributes:
-    images: uint8 `[10, 210, 576, 3]`.
-    labels: by class, integers `[10, 210, 576]`: the number of the object to which a pixel belongs, 0 for none.
+    images: the frames, uint8 `[10, 210, 576, 3]`.
+    labels: for each class, integers `[10, 210, 576]` that hold each pixel's object number, or 0 for background.
   """
   images: np.ndarray
   labels: dict[int, np.ndarray]

@@ -35,10 +35,10 @@ class ImageNetRecords:
   """Where ImageNet's records are, and batches of them; nothing is read before `check` or the first batch.
 
   Attributes:
-    data_dir: TFDS folder that holds imagenet2012; None for files.
-    train_files: glob of TFRecords, as `imagenet.ImageNet` has it; None for TFDS.
+    data_dir: the TFDS folder with imagenet2012, or None to read the TFRecord files below.
+    train_files: a glob of TFRecords as `imagenet.ImageNet` takes it, or None to read from TFDS.
     validation_files: the same for the validation images.
-    first_label: the label of the first class in the TFRecords; not for TFDS.
+    first_label: the label of the first class in the TFRecords; ignored with TFDS.
     num_classes: labels are from 0 to `num_classes - 1`.
     train_images: the number of training images.
     validation_images: the number of validation images.

@@ -1,8 +1,9 @@
 """The elementwise primitives of layer graphs in TensorFlow (paper section 3, table of primitives).
 
-The values are those of the NumPy forms in `primitives`. Where a primitive selects, its gradient is our own: it equals
-TensorFlow's but uses the operation `Select`. On a CPU that takes a quarter of the time of the `SelectV2` in `tf.where`
-and in the gradient of `tf.maximum`, which is a fifth of the training step of a layer that has a maximum.
+The values are those of the NumPy forms in `primitives`. Primitives that select between
+values define a custom gradient, which equals TensorFlow's but uses the operation `Select`. On a CPU it takes a quarter
+of the time of `SelectV2`, which `tf.where` and the gradient of `tf.maximum` use. That shortens the training step of a
+layer with a maximum by a fifth.
 """
 
 from collections.abc import Callable

@@ -80,7 +80,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_json(path: str | os.PathLike, data: Any, indent: int | None = None, end: str = '') -> None:
-  """Writes a JSON file that is complete whenever the process ends.
+  """Writes a JSON file atomically: a process that is interrupted leaves no partial file.
 
   Args:
     path: the file.

@@ -1,4 +1,4 @@
-"""The arguments that all trainers share: their meaning, their checks, and Model Garden's configuration of them."""
+"""Arguments shared by all trainers: their definitions, their checks, and the Model Garden configuration made of them."""
 
 from collections.abc import Callable
 from collections.abc import Mapping

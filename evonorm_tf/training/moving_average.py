@@ -49,11 +49,11 @@ class MovingAverage(ema_optimizer.ExponentialMovingAverage):
 
 def make_optimizer(optimizer_config: optimization.OptimizationConfig, runtime_config: config_definitions.RuntimeConfig
                    ) -> tf_keras.optimizers.Optimizer:
-  """Returns Model Garden's optimizer, with a scaled loss in float16, and enclosed in a `MovingAverage` if asked.
+  """Returns Model Garden's optimizer, with loss scaling in float16, wrapped in a `MovingAverage` if one is asked for.
 
   Args:
-    optimizer_config: describes optimizer, learning rate and average.
-    runtime_config: has the precision.
+    optimizer_config: the optimizer, the learning rate and the moving average.
+    runtime_config: the precision.
 
   Raises:
     ArgumentError: if the optimizer refuses its options.

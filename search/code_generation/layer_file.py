@@ -1,9 +1,8 @@
 """A standalone Python file with one tf_keras layer: the parts of `layer_template` that a layer graph needs.
 
-The layer computes what `evonorm_tf.GraphLayer` does with the same graph, and its arguments mean the same. It has only
-the weights, arguments and helpers that its equation needs, which follow from the names in its code: beginning with
-`build` and `call`, a method or function of the template is emitted if emitted code mentions it, and so is an argument
-of the layer.
+The layer computes what `evonorm_tf.GraphLayer` does with the same graph, and its arguments mean the same. It has
+only the weights, arguments and helpers that its equation needs: starting from `build` and `call`, every method and
+function of the template, and every argument of the layer, is emitted that emitted code mentions.
 """
 
 import ast

@@ -75,7 +75,7 @@ class Probe:
     return self._map(_Input.extended)
 
   def perturbed(self, rng: np.random.Generator) -> 'Probe':
-    """Returns the same probe with other last digits of x; v0 and v1 stay where training begins."""
+    """Returns a copy of the probe with x changed in its last digits; v0 and v1 keep their initial values."""
     return self._map(lambda given: given.perturbed(rng))
 
   def _map(self, change: Callable[[_Input], _Input]) -> 'Probe':

@@ -1,9 +1,9 @@
 """Training in a network that is built once in a process; each candidate brings only the functions of its layer.
 
-Building a network and tracing its step takes longer than training a poor candidate to its rejection. The network's
-weights are set back to their initial values, and in the graph of the step, which stays, calls of the layer's functions
-by name get the names of the next candidate's. The results are those of `Training`, in float32 up to the order of sums:
-TensorFlow optimizes the two graphs in different ways.
+Building a network and tracing its step takes longer than training a poor candidate to its rejection. For each
+candidate, the weights are reset to their initial values, and the calls of the layer's functions in the traced step are
+redirected to the new candidate's functions. The results are those of `Training`, apart from float32 rounding:
+TensorFlow optimizes the two graphs differently and may sum in another order.
 """
 
 import collections

@@ -240,11 +240,11 @@ def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] |
   Args:
     graph: the layer graph.
     title: a line above the drawing.
-    scores: one for each architecture, by name or in order, on a line below the title.
+    scores: one score for each architecture, by name or in order, shown below the title.
     show_dead: whether dead nodes and unused inputs are drawn too, in grey.
 
   Returns:
-    The figure, on an Agg canvas and unknown to pyplot.
+    The figure, on an Agg canvas and not registered with pyplot.
   """
   shown = range(graph.output + 1) if show_dead else sorted(graph.live)
   points, ways = _place(shown, _edges(graph, shown))

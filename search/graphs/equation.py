@@ -251,7 +251,10 @@ def equations(graph: LayerGraph) -> list[Equation]:
 
 
 def equation_text(graph: LayerGraph) -> str:
-  """Returns the equation of y in Unicode, e.g. `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`, or a listing, a line a name."""
+  """Returns the equation of y in Unicode, e.g. `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`.
+
+  Parts of a large equation get names, each defined in a line of its own before the line of y.
+  """
   return '\n'.join(_lines(equations(graph), TextPrinter()))
 
 

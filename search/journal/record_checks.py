@@ -18,11 +18,11 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
   """Returns the records of a journal, each checked by itself and against those before it.
 
   Args:
-    path: of the journal, for the message.
-    lines: JSON data of the records, in their order.
+    path: the journal's path, for error messages.
+    lines: the records as JSON data, in their order.
 
   Raises:
-    ModelDirError: naming the file, the number and the key of the first record that is not valid, or there twice.
+    ModelDirError: if a record is invalid or duplicated; the message names the file, the record's number and the key.
   """
   met: dict[_Key, tuple[int, Record]] = {}
   names: set[str] = set()

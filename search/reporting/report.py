@@ -59,13 +59,13 @@ def final_table(records: Sequence[Record], found: int = FOUND, test_images: int 
   """Returns a table of the best layers found, beside the references: equations and accuracies in %.
 
   Args:
-    records: of all stages.
-    found: the number of candidates shown; those that failed in the re-ranking are shown too.
+    records: the records of a search, of all stages.
+    found: how many candidates to show; those that failed in the re-ranking are always included.
     test_images: the number of test images, for the caption.
     steps: training steps of the re-ranking, for the caption.
 
   Returns:
-    A table for the terminal, in the order of the ranking.
+    A table for the terminal, sorted by rank.
   """
   rows = _rows(records, found)
   layer, _, *titles = header = _header(rows)
