@@ -1,4 +1,4 @@
-"""Arguments shared by all trainers: their definitions, their checks, and the Model Garden configuration made of them."""
+"""Arguments shared by all trainers: their definitions, their checks, and the Model Garden settings made of them."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
