@@ -7,6 +7,7 @@ of the layer.
 """
 
 import ast
+import builtins
 from collections.abc import Collection
 from collections.abc import Iterator
 import functools
@@ -96,7 +97,20 @@ def _methods() -> dict[str, str]:
   for base in bases:
     members = members | {name: value for name, value in vars(base).items() if name not in members}
   functions = {name: value.fget if isinstance(value, property) else value for name, value in members.items()}
-  return {name: inspect.getsource(value) for name, value in functions.items() if inspect.isfunction(value)}
+  return {name: _without_foreign_hints(inspect.getsource(value))
+          for name, value in functions.items() if inspect.isfunction(value)}
+
+
+def _without_foreign_hints(method: str) -> str:
+  """The method without type hints of parameters that name more than TensorFlow and Python's own types."""
+  code = textwrap.dedent(method)
+  lines, indent = method.splitlines(keepends=True), method.index(code[0])
+  known = {'tf', *dir(builtins)}
+  for parameter in reversed(ast.parse(code).body[0].args.args):
+    if parameter.annotation and not _names(parameter.annotation) <= known:
+      line, start = lines[parameter.lineno - 1], indent + parameter.col_offset + len(parameter.arg)
+      lines[parameter.lineno - 1] = line[:start] + line[indent + parameter.end_col_offset:]
+  return ''.join(lines)
 
 
 def _is_public(method: str) -> bool:

@@ -2,10 +2,9 @@
 
 `LayerTemplate` has every argument and every method that a compiled layer may need. A layer's file holds the source of
 those that its equation uses; that equation's weights and statements replace the lines marked GENERATED. The functions
-imported here and the methods of `MovingAverages` are emitted as they are, too.
+imported here and the methods of `MovingAverages` are emitted, too.
 
-Emitted code, type hints included, must run with TensorFlow and tf_keras alone, and be readable to someone who has never
-seen this repository.
+Emitted code must run with TensorFlow and tf_keras alone, and be readable to someone who has never seen this repository.
 """
 
 import tensorflow as tf
