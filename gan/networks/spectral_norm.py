@@ -78,14 +78,17 @@ class SpectralNorm:
 
 
 class SpectralConv2D(SpectralNorm, tf_keras.layers.Conv2D):
-  """`Conv2D` with the kernel W/σ(W), W [height·width·input channels, filters]; channels last, the same arguments."""
+  """A `Conv2D` with spectral normalization, for channels last; it takes the arguments of `Conv2D`.
+
+  The kernel is W/σ(W), where σ(W) is the largest singular value of W, a matrix [height·width·input channels, filters].
+  """
 
   def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
     return self._add_bias_and_activate(self.convolution_op(inputs, self.normalized_weight(training)))
 
 
 class SpectralDense(SpectralNorm, tf_keras.layers.Dense):
-  """`Dense` with the kernel W/σ(W), W [inputs, units], and the same arguments."""
+  """A `Dense` with spectral normalization: the kernel is W/σ(W), W [inputs, units]. It takes the arguments of `Dense`."""
 
   def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
     return self._add_bias_and_activate(tf.matmul(inputs, self.normalized_weight(training)))

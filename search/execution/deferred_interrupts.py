@@ -1,9 +1,9 @@
 """Ctrl-C that waits: it is noted when it comes, and raised as KeyboardInterrupt at the points where a search allows it.
 
 A KeyboardInterrupt that is raised wherever the main thread happens to be is not reliable. In a finalizer or a weakref's
-callback Python drops it. Beneath TensorFlow's C++ it is dropped too, becomes a RuntimeError or SystemError, which would
-pass for a candidate's failure, or crashes the process. One in twenty that struck a short evaluation ended so.
-Therefore the first one is noted here, and `raise_if_interrupted` raises it.
+callback Python drops it. Below TensorFlow's C++ it may be dropped, crash the process, or turn into a RuntimeError or
+SystemError that would pass for a candidate's failure. About one in twenty interrupts of a short evaluation was lost or
+misreported in one of these ways. So the first Ctrl-C is only noted here, and `raise_if_interrupted` raises it later.
 
 (`evonorm_tf.cli.interrupt_watch` does the opposite: it ends a command at once, without cleaning up.)
 """

@@ -38,7 +38,7 @@ class Summaries:
     self._unplotted: Sequence[Record] | None = None  # the records, if the last progress plot lacks a candidate
 
   def write(self, records: Sequence[Record]) -> None:
-    """Writes the summaries of the last record, unless it is among those written already."""
+    """Writes the summaries of the latest record, unless they have already been written."""
     if len(records) <= self._written:
       return
     self._written = len(records)
