@@ -88,7 +88,7 @@ class SpectralConv2D(SpectralNorm, tf_keras.layers.Conv2D):
 
 
 class SpectralDense(SpectralNorm, tf_keras.layers.Dense):
-  """A `Dense` with spectral normalization: the kernel is W/σ(W), W [inputs, units]. It takes the arguments of `Dense`."""
+  """A `Dense` with spectral normalization: its kernel is W/σ(W), W [inputs, units]. It takes `Dense`'s arguments."""
 
   def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
     return self._add_bias_and_activate(tf.matmul(inputs, self.normalized_weight(training)))
