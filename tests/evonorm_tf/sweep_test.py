@@ -54,7 +54,7 @@ def test_a_sweep_and_a_larger_one_on_the_same_folder(main, tmp_path):
     ('rate = 0.5', "`settings.rate` is '0.5' here and '0.25' there"),
     ('train.data_dir = None', "`settings.fake_training.train.data_dir` is 'None' here and '(a folder)' there"),
     ('train.rate = 0.25', "`settings.fake_training.train.rate` is '0.25' here and '%rate' there"),
-    ('run_sweep.train = @x/fake_training.train', "`settings.batch_size_sweep.run_sweep.train` is '@x/fake_")])
+    ('run_sweep.train = @x/fake_training.train', "`settings.run_sweep.train` is '@x/fake_")])
 def test_other_settings_of_the_training_are_refused(main, binding, message):
   assert main() is None
   code = main(binding)
