@@ -1,1 +1,1 @@
-"""Benchmarks, which are run by hand: the cost of layers, steps and candidates, and of the search's shortcuts."""
+"""Benchmarks to run by hand: the cost of layers, training steps and candidates, and the savings of a search."""

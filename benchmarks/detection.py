@@ -2,15 +2,18 @@
 
   python -m benchmarks.detection [--models=R18-FPN,R50-FPN] [--batch_size=2] [--repeats=5] [--modes=core] [--json=FILE]
 
-R18-FPN has thin heads and images of 256 pixels, R50-FPN Model Garden's heads and images of 512 pixels. A step is Model
-Garden's: forward pass, its five losses, weight decay, backward pass, SGD with momentum, always on the same batch of the
-shapes data. In mode 'core', the default in training on a CPU, the EvoNorms' cores are compiled; in 'graph' nothing is.
-Statistics are not synchronized, which would deprive BN-ReLU of its fused kernel and B0 of its core.
+R18-FPN has thin heads and images of 256 pixels; R50-FPN has Model Garden's heads and images of 512 pixels. A step is
+Model Garden's: forward pass, its five losses, weight decay, backward pass, SGD with momentum, always on the same batch
+of synthetic images of shapes. A contender is a layer in a mode. In mode 'core', the default in training on a CPU, XLA
+compiles each EvoNorm's computation (`jit_compile=True`); in mode 'graph' nothing is compiled. Statistics are not
+synchronized over replicas, because BN-ReLU then has no fused kernel and EvoNorm-B0 cannot be compiled.
 
-Time: the contenders take turns; the figures are medians, as ratios to BN-ReLU. Memory: each contender runs in a process
-of its own; the figure is the growth of the peak resident memory (Linux's VmHWM) from before the first step to after the
-third, also as a ratio. It includes activations, gradients, momentum and the memory for tracing and compiling, but not
-the weights. Peak: that of the whole process.
+The columns of the table:
+- time: the median time of a step, as a ratio to BN-ReLU. The contenders take turns.
+- memory: the growth of the peak resident memory (Linux's VmHWM) from before the first step to after the third, as a
+  ratio to BN-ReLU. Each contender runs in a process of its own. The growth includes activations, gradients, momentum
+  and the memory for tracing and compiling, but not the weights.
+- peak: the peak resident memory of that process, in GB.
 
 On two cores R18-FPN takes three minutes, and R50-FPN with --batch_size=1 --repeats=3 takes six.
 """
@@ -50,27 +53,46 @@ WEIGHT_DECAY = 4e-5
 THIN = ResNetFpn(
     18, synchronized=False, fpn_filters=64, rpn_filters=64, box_filters=64, box_convs=1, box_units=128,
     mask_filters=64, mask_convs=2, pre_nms_top_k=200, num_proposals=100, num_sampled_rois=32, num_sampled_masks=8)
-MODELS = {'R18-FPN': (THIN, 256), 'R50-FPN': (ResNetFpn(50, synchronized=False), 512)}  # image size
-BASE = 'bn_relu', 'graph'
+MODELS = {'R18-FPN': (THIN, 256), 'R50-FPN': (ResNetFpn(50, synchronized=False), 512)}  # and image size in pixels
+BASE = 'bn_relu', 'graph'  # the contender to which ratios are taken
 CONTENDERS = (BASE, ('gn_relu', 'graph'), *((name, mode) for name in ('evonorm_b0', 'evonorm_s0')
                                             for mode in ('graph', 'core')))
 
 
 class Memory(NamedTuple):
-  """Bytes of a process: the growth of its peak during training, and the peak."""
+  """Memory of a process.
+
+  Attributes:
+    growth: the growth of its peak resident memory during training, in bytes.
+    peak: the peak resident memory, in bytes.
+  """
   growth: int
   peak: int
 
 
 def make_task(model: str, num_classes: int) -> MaskRCNNTask:
-  """Returns the task, whose losses and step are Model Garden's."""
+  """Returns Model Garden's Mask R-CNN task, which has the losses and the training step.
+
+  Args:
+    model: the model's name, a key of `MODELS`.
+    num_classes: the greatest category id plus 1, because class 0 is the background.
+  """
   family, size = MODELS[model]
   return MaskRCNNTask(maskrcnn.MaskRCNNTask(
       model=family.config(num_classes, size), losses=maskrcnn.Losses(l2_weight_decay=WEIGHT_DECAY)))
 
 
 def read_batch(model: str, batch_size: int, folder: str):
-  """Returns task, images and labels: all training images of the shapes in a folder, which are made if needed."""
+  """Returns a model's task and one batch of training data.
+
+  Args:
+    model: the model's name, a key of `MODELS`.
+    batch_size: the number of images in the batch.
+    folder: the folder of the images of shapes; they are written to it if it does not have them.
+
+  Returns:
+    The task, the images [`batch_size`, size, size, 3], and Model Garden's labels.
+  """
   info, _ = write_shapes(folder, batch_size, 1, MODELS[model][1], console=Console(file=io.StringIO()))
   task = make_task(model, info.num_classes)
   dataset = task.build_inputs(maskrcnn.DataConfig(
@@ -79,7 +101,13 @@ def read_batch(model: str, batch_size: int, folder: str):
 
 
 def make_step(task: MaskRCNNTask, name: str, mode: str):
-  """Returns a function of images and labels that makes one training step and returns the loss."""
+  """Returns a function of images and labels that takes one training step of a new model and returns the loss.
+
+  Args:
+    task: the result of `make_task`.
+    name: the layer's name, as for `evonorm_tf.get_norm_act`.
+    mode: 'core' or 'graph' (see the module), which only matters to EvoNorms.
+  """
   options = {'jit_compile': mode == 'core'} if name.startswith('evonorm') else {}
   model = build_mask_rcnn(task.task_config.model, name, options, WEIGHT_DECAY)
   optimizer = tf_keras.optimizers.legacy.SGD(1e-3, momentum=0.9)
@@ -92,14 +120,29 @@ def make_step(task: MaskRCNNTask, name: str, mode: str):
 
 
 def measure_seconds(model: str, contenders, batch_size: int, repeats: int, folder: str) -> dict[tuple[str, str], float]:
-  """Returns the median seconds of a step by contender."""
+  """Returns the median time of a training step by contender, in seconds.
+
+  Args:
+    model: the model's name, a key of `MODELS`.
+    contenders: pairs of a layer's name and a mode.
+    batch_size: the number of images in a step.
+    repeats: the number of timed steps of each contender.
+    folder: the folder for the images of shapes.
+  """
   task, images, labels = read_batch(model, batch_size, folder)
   steps = {contender: make_step(task, *contender) for contender in track(contenders, 'building', transient=True)}
   return median_seconds(steps, (images, labels), repeats)
 
 
 def measure_memory(model: str, batch_size: int, folder: str, contender: tuple[str, str]) -> Memory:
-  """Returns the memory of three steps in this process, which must be new."""
+  """Returns the memory that three training steps take in this process, which must be a new one.
+
+  Args:
+    model: the model's name, a key of `MODELS`.
+    batch_size: the number of images in a step.
+    folder: the folder for the images of shapes.
+    contender: the layer's name and the mode.
+  """
   task, images, labels = read_batch(model, batch_size, folder)
   step = make_step(task, *contender)
   before = _peak()
@@ -109,13 +152,23 @@ def measure_memory(model: str, batch_size: int, folder: str, contender: tuple[st
 
 
 def _peak() -> int:
-  """Returns the peak in bytes; `ru_maxrss` is inherited from the starting process, which holds all contenders."""
+  """Returns this process's peak resident memory in bytes.
+
+  It is not `ru_maxrss`, which a process inherits from the one that started it, and that one holds all contenders.
+  """
   status = pathlib.Path('/proc/self/status').read_text()
   return 1024 * int(re.search(r'VmHWM:\s*(\d+) kB', status)[1])
 
 
 def measure(model: str, contenders, batch_size: int, repeats: int) -> dict[tuple[str, str], tuple[float, Memory]]:
-  """Returns seconds and memory by contender."""
+  """Returns the median time of a training step in seconds, and its memory, by contender.
+
+  Args:
+    model: the model's name, a key of `MODELS`.
+    contenders: pairs of a layer's name and a mode.
+    batch_size: the number of images in a step.
+    repeats: the number of timed steps of each contender.
+  """
   with tempfile.TemporaryDirectory() as folder:
     seconds = measure_seconds(model, contenders, batch_size, repeats, folder)
     tf_keras.backend.clear_session()
@@ -127,7 +180,12 @@ def measure(model: str, contenders, batch_size: int, repeats: int) -> dict[tuple
 
 
 def make_table(figures: dict, batch_size: int) -> Table:
-  """Returns a table of ratios to BN-ReLU, by layer and mode; `figures` are results of `measure` by model."""
+  """Returns the table of ratios to BN-ReLU, one row for each layer and mode.
+
+  Args:
+    figures: the results of `measure` by model; each must include `BASE`, BN-ReLU.
+    batch_size: the number of images in a step, for the title.
+  """
   table = Table(title=f'A training step of {batch_size} images, times BN-ReLU')
   for column in ('layer', 'mode'):
     table.add_column(column)
@@ -154,6 +212,7 @@ _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
 
 def main(_):
+  """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
   logging.set_verbosity(logging.ERROR)
   contenders = [c for c in CONTENDERS if not c[0].startswith('evonorm') or c[1] in _MODES.value]
   figures = {model: measure(model, contenders, _BATCH_SIZE.value, _REPEATS.value) for model in _MODELS.value}

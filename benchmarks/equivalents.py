@@ -1,11 +1,12 @@
-"""Evaluations that the equivalence cache saves, in searches with a stand-in for the evaluation and in recorded ones.
+"""The evaluations that the equivalence cache saves, in simulated searches and in the journals of real ones.
 
   python -m benchmarks.equivalents [--candidates=10000 --window=2500] [--journal=DIR ...]
 
-The stand-in gives each function random scores, or none: of 100 that pass the static filter, 25 are accepted.
-Proposals, tournaments and populations are therefore those of a real search, but which functions they favour is chance.
-The share saved is that of candidates that compute an earlier candidate's function; it is zero if these are redrawn. For
-the journal of a real search, it is the share of evaluated candidates whose outcome an earlier one could have provided.
+A simulated search proposes candidates, draws tournaments and keeps a population like a real one, but instead of being
+trained, each function gets random scores, or none: a quarter of the functions are accepted. The column "saved" is the
+share of candidates that compute an earlier candidate's function; it is zero if such candidates are drawn again. For the
+journal of a real search, it is the share of evaluated candidates whose outcome could have been copied from an earlier
+one.
 """
 
 import pathlib
@@ -32,17 +33,26 @@ _CANDIDATES = flags.DEFINE_integer('candidates', 10_000, 'Candidates of a search
 _WINDOW = flags.DEFINE_integer('window', 2500, 'Candidates alive, and random ones at the start.', lower_bound=1)
 _FRACTION = flags.DEFINE_float('fraction', .05, 'Share of the population in a tournament.')
 _JOURNALS = flags.DEFINE_multi_string('journal', [], 'Folders of real searches, instead of the stand-in.')
-ACCEPTED_SHARE = .25
+ACCEPTED_SHARE = .25  # the share of functions that a simulated search accepts
 
 
 class Classes:
-  """Counts the distinct graphs, without their dead nodes, and the distinct functions, which it numbers."""
+  """A counter of distinct graphs, without their dead nodes, and of distinct functions.
+
+  Attributes:
+    graphs: the set of distinct graphs.
+    functions: the number of distinct functions.
+  """
 
   def __init__(self):
     self.graphs, self._equivalents, self.functions = set(), Equivalents(), 0
 
   def function(self, graph) -> int:
-    """Returns the number of the graph's function."""
+    """Counts a layer graph and returns the number of its function, from 0 in the order of appearance.
+
+    Args:
+      graph: the layer graph.
+    """
     self.graphs.add(graph.without_dead_nodes())
     number = self._equivalents.find(graph)
     if number is None:
@@ -53,26 +63,46 @@ class Classes:
 
 
 def stand_in(function: int) -> tuple[float, ...]:
-  """Returns the scores that the stand-in gives a function; none if it rejects it."""
+  """Returns the three random scores of a function in a simulated search, in [0, 1]; an empty tuple if it is rejected.
+
+  Args:
+    function: the function's number, which seeds the scores.
+  """
   rng = np.random.default_rng(function)
   return tuple(rng.random(3).tolist()) if rng.random() < ACCEPTED_SHARE else ()
 
 
 class Graphs:
-  """Like `Equivalents`, but graphs are equivalent only if they are identical except for dead nodes."""
+  """A simpler equivalence cache, in which graphs are equivalent only if they are equal except for dead nodes."""
 
   def __init__(self):
     self._keys = {}
 
   def find(self, graph) -> int | None:
+    """Returns the key given to `add` with an equal graph, or None.
+
+    Args:
+      graph: the layer graph; its dead nodes are ignored.
+    """
     return self._keys.get(graph.without_dead_nodes())
 
   def add(self, graph, key: int) -> None:
+    """Adds a layer graph with a key.
+
+    Args:
+      graph: the layer graph; its dead nodes are ignored.
+      key: the key, a candidate's index.
+    """
     self._keys[graph.without_dead_nodes()] = key
 
 
 def search(strategy, equivalents: Equivalents | Graphs | None) -> list[str]:
-  """Returns the table's row for a search that redraws equivalent candidates."""
+  """Simulates a search and returns its cells in the table.
+
+  Args:
+    strategy: the search strategy, a `search.selection.Strategy`.
+    equivalents: the cache of functions that are not proposed again; None to propose them.
+  """
   population, classes, redrawn, seconds = Population(_WINDOW.value), Classes(), 0, 0.
   for index in range(_CANDIDATES.value):
     start = time.perf_counter()
@@ -88,7 +118,11 @@ def search(strategy, equivalents: Equivalents | Graphs | None) -> list[str]:
 
 
 def recorded(model_dir: str) -> list:
-  """Returns the table's row for a recorded search."""
+  """Returns the cells in the table for a recorded search.
+
+  Args:
+    model_dir: the search's folder.
+  """
   classes = Classes()
   evaluated = records_lib.evaluated(journal.read(pathlib.Path(model_dir) / 'journal.jsonl')[1])
   for record in evaluated:
@@ -97,11 +131,18 @@ def recorded(model_dir: str) -> list:
 
 
 def row(candidates: int, classes: Classes) -> list[str]:
+  """Returns the cells that all searches have: candidates, graphs, functions and the share saved.
+
+  Args:
+    candidates: the number of candidates.
+    classes: the counter to which all their graphs were given.
+  """
   saved = 1 - classes.functions / candidates if candidates else 0.
   return [f'{candidates:,}', f'{len(classes.graphs):,}', f'{classes.functions:,}', f'{saved:.1%}']
 
 
 def main(_):
+  """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
   table = Table(title='What the equivalence cache saves')
   for column in ('search', 'candidates', 'graphs', 'functions', 'saved', 'redrawn', 'ms a proposal'):
     table.add_column(column, justify='left' if column == 'search' else 'right')

@@ -1,15 +1,16 @@
-"""Cost of a BigGAN training step, of both networks, with any norm-activation layer compared with BN-ReLU.
+"""Cost of a BigGAN training step of both networks, with any norm-activation layer compared with BN-ReLU.
 
   python -m benchmarks.gan [--resolution=32] [--channels=16] [--batch_size=16] [--repeats=5] [--layers=bn_relu,...]
     [--modes=core] [--json=FILE]
 
-In a step, the generator makes images, the discriminator takes a step along the hinge loss on them and on as many real
-images, and then the generator takes a step through the discriminator; both use Adam. The images are random and always
-the same. The generator has two of the layers in each block and one at the end; the discriminator has none, so that the
-ratios here are closer to 1 than those of `benchmarks.models`. Modes as in `benchmarks.layers`: in 'core', the default
-in training on a CPU, the EvoNorms' cores are compiled, in 'graph' nothing is. Statistics are not synchronized.
+In a step, the discriminator is trained on a batch of real images and on as many images of the generator, and then the
+generator is trained on a batch of its own; both use the hinge loss and Adam. The real images are random numbers, always
+the same. The generator has two norm-activation layers in each block and one at the end. The discriminator has none, so
+the ratios are closer to 1 than those of `benchmarks.models`.
 
-The contenders take turns; the figures are medians, as ratios to BN-ReLU.
+A contender is a layer in a mode. In mode 'core', the default in training on a CPU, XLA compiles each EvoNorm's
+computation (`jit_compile=True`); in mode 'graph' nothing is compiled. Statistics are not synchronized over replicas.
+The contenders take turns; the table has median times as ratios to BN-ReLU.
 """
 
 import os
@@ -34,7 +35,7 @@ from gan.networks import biggan
 from gan.training.losses import hinge
 
 CLASSES = 10
-BASE = 'bn_relu', 'graph'
+BASE = 'bn_relu', 'graph'  # the contender to which ratios are taken
 LAYERS = ('bn_relu', 'gn_relu', 'ln_relu', 'pixel_norm_relu', 'evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0',
           'evonorm_s1', 'evonorm_s2')
 
@@ -48,7 +49,16 @@ _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
 
 def make_step(name: str, mode: str, resolution: int, channels: int):
-  """Returns a function of real images, labels and z that makes one step of each network and returns both losses."""
+  """Returns a function of real images, labels and z that takes one training step of two new networks.
+
+  The function returns the losses of the discriminator and of the generator.
+
+  Args:
+    name: the layer's name, as for `evonorm_tf.get_norm_act`.
+    mode: 'core' or 'graph' (see the module), which only matters to EvoNorms.
+    resolution: the height and width of the images in pixels.
+    channels: the unit of the networks' widths, ch in the BigGAN paper.
+  """
   options = {'jit_compile': mode == 'core'} if name.startswith('evonorm') else {}
   generator = biggan.Generator(get_norm_act(name, **options), resolution, channels, CLASSES, hierarchical=False)
   discriminator = biggan.Discriminator(resolution, channels, CLASSES)
@@ -79,7 +89,15 @@ def make_step(name: str, mode: str, resolution: int, channels: int):
 
 
 def measure(contenders, resolution: int, channels: int, batch_size: int, repeats: int) -> dict[tuple[str, str], float]:
-  """Returns the median seconds of a step by contender."""
+  """Returns the median time of a step by contender, in seconds.
+
+  Args:
+    contenders: pairs of a layer's name and a mode.
+    resolution: the height and width of the images in pixels.
+    channels: the unit of the networks' widths.
+    batch_size: the number of images in a step.
+    repeats: the number of timed steps of each contender.
+  """
   images = tf.random.stateless_uniform([batch_size, resolution, resolution, 3], [0, 0], -1., 1.)
   labels = tf.range(batch_size) % CLASSES
   z = tf.random.stateless_normal([batch_size, 120], [0, 1])
@@ -89,7 +107,12 @@ def measure(contenders, resolution: int, channels: int, batch_size: int, repeats
 
 
 def make_table(seconds: dict[tuple[str, str], float], title: str) -> Table:
-  """Returns a table of ratios to BN-ReLU, by layer and mode."""
+  """Returns the table of ratios to BN-ReLU, one row for each layer and mode.
+
+  Args:
+    seconds: the result of `measure`, which must include `BASE`, BN-ReLU.
+    title: the table's title.
+  """
   table = Table(title=title, min_width=len(title))
   for column in ('layer', 'mode'):
     table.add_column(column)
@@ -101,7 +124,8 @@ def make_table(seconds: dict[tuple[str, str], float], title: str) -> Table:
 
 
 def main(_):
-  tf.get_logger().setLevel('ERROR')  # it warns of retracing, but each layer is traced anew
+  """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
+  tf.get_logger().setLevel('ERROR')  # it warns of retracing, but every contender needs a trace of its own
   contenders = [BASE] + [(name, mode) for name in _LAYERS.value if name != BASE[0]
                          for mode in (_MODES.value if name.startswith('evonorm') else ['graph'])]
   resolution = int(_RESOLUTION.value)

@@ -1,11 +1,12 @@
-"""Cost of the EvoNorms compared with fused batch normalization: time forward and backward, and bytes kept in between.
+"""Cost of the EvoNorms compared with fused batch normalization: time forward and backward, and memory in between.
 
   python -m benchmarks.layers [--repeats=15] [--json=FILE]
 
-The contenders are called in turn, repeatedly; the figures are medians, as ratios to the fused BN-ReLU in graph mode in
-the same shape and run. There are three modes: 'graph' is a tf.function without compiled parts, 'core' the same with the
-layer's core compiled (the default in training on a CPU), 'XLA' a compiled tf.function. It takes two minutes on two
-cores.
+A contender is a layer in a mode. In mode 'graph', it runs in a tf.function without compiled parts. In mode 'core', XLA
+compiles the EvoNorm's computation inside this function (`jit_compile=True`, the default in training on a CPU). In mode
+'XLA', the whole function is compiled. The contenders are called in turn, repeatedly; the tables have median times as
+ratios to the fused BN-ReLU in graph mode with the same input shape. The memory is that of the tensors that the backward
+pass reads from the forward pass, in units of x. The benchmark takes two minutes on two cores.
 """
 
 import os
@@ -33,11 +34,15 @@ SHAPES = ((128, 16, 16, 64), (128, 32, 32, 32), (32, 56, 56, 64))
 EVONORMS = ('evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0', 'evonorm_s1', 'evonorm_s2')
 BASE, BASELINES = 'bn_relu', ('bn_relu', 'bn_silu')
 PASSES = ('forward', 'forward + backward')
-EPSILON, GROUPS = 1e-5, 32
+EPSILON, GROUPS = 1e-5, 32  # of `PlainB0` and `PlainS0`
 
 
 class PlainB0(tf.Module):
-  """EvoNorm-B0, operation by operation as in the authors' code."""
+  """EvoNorm-B0, operation by operation as in the authors' code, without the optimizations of this package.
+
+  Args:
+    channels: the number of channels, C.
+  """
 
   def __init__(self, channels):
     self.trainable_weights = [tf.Variable(tf.ones(channels)) for _ in range(3)]
@@ -53,7 +58,11 @@ class PlainB0(tf.Module):
 
 
 class PlainS0(tf.Module):
-  """EvoNorm-S0, operation by operation as in the authors' code."""
+  """EvoNorm-S0, operation by operation as in the authors' code, without the optimizations of this package.
+
+  Args:
+    channels: the number of channels, C, a multiple of 32.
+  """
 
   def __init__(self, channels):
     self.trainable_weights = [tf.Variable(tf.ones(channels)) for _ in range(3)]
@@ -71,7 +80,11 @@ PLAIN = {'plain B0': PlainB0, 'plain S0': PlainS0}
 
 
 def make_layers(channels: int) -> dict[tuple[str, str], tuple]:
-  """Returns (layer, whether the whole function is compiled) by name and mode."""
+  """Returns all contenders: by name and mode, the layer and whether the whole function is compiled.
+
+  Args:
+    channels: the number of channels of the layers' inputs.
+  """
   layers = {}
   for name in BASELINES:
     for mode in ('graph', 'XLA'):
@@ -86,11 +99,25 @@ def make_layers(channels: int) -> dict[tuple[str, str], tuple]:
 
 
 def forward(layer, x, dy):
+  """Returns a layer's output in training.
+
+  Args:
+    layer: the layer.
+    x: its input, [N, H, W, C].
+    dy: not used; it is there so that both passes have the same arguments.
+  """
   del dy
   return layer(x, training=True)
 
 
 def forward_backward(layer, x, dy):
+  """Returns a layer's output in training, and the gradients with respect to x and to the layer's weights.
+
+  Args:
+    layer: the layer.
+    x: its input, [N, H, W, C].
+    dy: the gradient with respect to the output, of the same shape.
+  """
   with tf.GradientTape() as tape:
     tape.watch(x)
     y = layer(x, training=True)
@@ -98,7 +125,12 @@ def forward_backward(layer, x, dy):
 
 
 def time_shape(shape: tuple[int, ...], repeats: int) -> dict[tuple[str, str, str], float]:
-  """Returns the median seconds by layer, mode and pass."""
+  """Returns the median time of a call by layer, mode and pass, in seconds.
+
+  Args:
+    shape: the shape of the input, [N, H, W, C].
+    repeats: the number of timed calls of each contender.
+  """
   x, dy = (tf.random.stateless_normal(shape, [0, seed]) for seed in (0, 1))
   functions = {}
   for (name, mode), (layer, compiled) in make_layers(shape[-1]).items():
@@ -110,10 +142,16 @@ def time_shape(shape: tuple[int, ...], repeats: int) -> dict[tuple[str, str, str
 
 
 def kept(layer, shape: tuple[int, ...]) -> float:
-  """Returns the bytes that the backward pass of a traced step reads from the forward pass, in units of x's bytes.
+  """Returns the size of the tensors that the backward pass of a traced step reads from the forward pass.
 
-  They are those of every tensor that an operation of the forward pass has made, or x, and one of the backward pass
-  reads.
+  These are the floating-point tensors, x or computed in the forward pass, that operations in the backward pass read.
+
+  Args:
+    layer: a layer that has been built.
+    shape: the shape of the input x, [N, H, W, C].
+
+  Returns:
+    The size as a multiple of the size of x.
   """
   @tf.function(input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)], autograph=False)
   def step(x, dy):
@@ -136,14 +174,14 @@ def kept(layer, shape: tuple[int, ...]) -> float:
 
 
 def _source(tensor: tf.Tensor) -> tf.Tensor:
-  """Returns the tensor whose buffer this one shares."""
+  """Returns the tensor whose buffer `tensor` shares; `tensor` itself if it has its own."""
   while tensor.op.type in ('Identity', 'IdentityN', 'Reshape', 'StopGradient'):
     tensor = tensor.op.inputs[tensor.value_index]
   return tensor
 
 
 def measure_kept() -> dict[tuple[str, str], float]:
-  """Returns the result of `kept` by layer and mode, for functions that are not compiled as a whole."""
+  """Returns the result of `kept` for the first of `SHAPES`, by layer and mode, without the mode 'XLA'."""
   shape = SHAPES[0]
   layers = {key: layer for key, (layer, compiled) in make_layers(shape[-1]).items() if not compiled}
   for layer in layers.values():
@@ -152,7 +190,13 @@ def measure_kept() -> dict[tuple[str, str], float]:
 
 
 def make_table(label: str, times: dict, kept_units: dict) -> Table:
-  """Returns the table of one pass: ratios to fused BN-ReLU, by layer and mode."""
+  """Returns the table of one pass: ratios to fused BN-ReLU, one row for each layer and mode.
+
+  Args:
+    label: the pass, one of `PASSES`.
+    times: the results of `time_shape` by shape.
+    kept_units: the result of `measure_kept`; empty for a table without it.
+  """
   table = Table(title=f'{label}, times fused {BASE} in graph mode')
   table.add_column('layer')
   table.add_column('mode')
@@ -170,7 +214,12 @@ def make_table(label: str, times: dict, kept_units: dict) -> Table:
 
 
 def to_json(times: dict, kept_units: dict) -> dict:
-  """Returns the figures as lists of records."""
+  """Returns the figures as JSON data, lists of records under 'seconds' and 'kept'.
+
+  Args:
+    times: the results of `time_shape` by shape.
+    kept_units: the result of `measure_kept`.
+  """
   return {
       'seconds': [dict(shape=shape, layer=name, mode=mode, passes=label, seconds=seconds)
                   for shape, by_key in times.items() for (name, mode, label), seconds in by_key.items()],
@@ -179,6 +228,7 @@ def to_json(times: dict, kept_units: dict) -> dict:
 
 
 def main(_):
+  """Runs the benchmark and prints its tables; the argument, the command line without flags, is not used."""
   times = {shape: time_shape(shape, _REPEATS.value) for shape in SHAPES}
   kept_units = measure_kept()
   console = Console(width=110)

@@ -2,9 +2,10 @@
 
   python -m benchmarks.models [--batch_size=128] [--repeats=5] [--modes=graph,core,XLA] [--json=FILE]
 
-The contenders take turns; the figures are medians, as ratios to BN-ReLU in graph mode. A step is forward pass,
-cross-entropy, backward pass and SGD with momentum. Modes as in `benchmarks.layers`. It takes a quarter of an hour on
-two cores, most of it for the XLA mode.
+A step consists of forward pass, cross-entropy, backward pass and SGD with momentum. A contender is a layer in a mode:
+in 'graph' nothing is compiled, in 'core' XLA compiles each EvoNorm's computation (`jit_compile=True`), and in 'XLA' the
+whole step is compiled. The contenders take turns; the table has median times as ratios to BN-ReLU in graph mode. The
+benchmark takes a quarter of an hour on two cores, most of it for the XLA mode.
 """
 
 import os
@@ -40,13 +41,19 @@ MODELS = {
     'MobileNetV2': functools.partial(build_mobilenet_v2, num_classes=CLASSES, small_images=True,
                                      input_shape=(32, 32, 3)),
 }
-BASE = 'bn_relu', 'graph'
+BASE = 'bn_relu', 'graph'  # the contender to which ratios are taken
 CONTENDERS = (BASE, ('bn_relu', 'XLA'), *((name, mode) for name in ('evonorm_b0', 'evonorm_s0')
                                           for mode in ('graph', 'core', 'XLA')))
 
 
 def make_step(build, name: str, mode: str):
-  """Returns a function of images and labels that makes one training step and returns the loss."""
+  """Returns a function of images and labels that takes one training step of a new model and returns the loss.
+
+  Args:
+    build: a function that takes a factory of norm-activation layers and returns the model.
+    name: the layer's name, as for `evonorm_tf.get_norm_act`.
+    mode: 'graph', 'core' or 'XLA' (see the module).
+  """
   options = {} if name == 'bn_relu' else {'jit_compile': mode != 'graph'}
   model = build(get_norm_act(name, **options))
   optimizer = tf_keras.optimizers.legacy.SGD(0.01, momentum=0.9)
@@ -60,12 +67,13 @@ def make_step(build, name: str, mode: str):
     optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
     return loss
 
-  # Variables cannot be made inside XLA, and legacy optimizers have no public way to make them before the first step.
+  # XLA cannot create variables, and legacy optimizers have no public way to create them before the first step.
   optimizer._create_all_weights(model.trainable_variables)  # noqa: SLF001
   return step
 
 
 def main(_):
+  """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
   images = tf.random.stateless_normal([_BATCH_SIZE.value, 32, 32, 3], [0, 0])
   labels = tf.random.stateless_uniform([_BATCH_SIZE.value], [0, 1], 0, CLASSES, tf.int32)
   table = Table(title=f'{_BATCH_SIZE.value} images, times BN-ReLU in graph mode')

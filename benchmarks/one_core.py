@@ -1,4 +1,4 @@
-"""The evaluation that a search's gin file binds, on one core, as each of two workers has on two cores."""
+"""The evaluation of a search's gin file, restricted to one core, like that of each of two workers on two cores."""
 
 from absl import logging
 import gin
@@ -9,7 +9,13 @@ from search.evaluation.evaluation import Evaluation
 
 
 def read_evaluation(gin_file: str) -> Evaluation:
-  """Returns the evaluation that a gin file binds; restricts TensorFlow, which must still be unused, to one core."""
+  """Returns the evaluation that a search's gin file configures, and restricts TensorFlow to one core.
+
+  TensorFlow must not have run anything yet in this process.
+
+  Args:
+    gin_file: the path of a gin file that configures `search.evolution.run_search`.
+  """
   logging.set_verbosity(logging.WARNING)
   tf.get_logger().setLevel('ERROR')
   tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -1,11 +1,14 @@
-"""Cost of a search's candidates: candidates per minute for each stage, and the shares of its activities in the time.
+"""Cost of a search's candidates: candidates per minute, and the share of each activity in the time.
 
   python -m benchmarks.search [--gin_file=gin/search/quickstart.gin] [--graphs=60] [--layers=bn_relu,evonorm_s0]
 
-It runs on one core, like each of the quickstart's two workers, for about seven minutes. Times are from graph to
-verdict. The first table is for random graphs that pass the static filter, through the quality test of all
-architectures; it includes the time to build the networks that a process keeps. The second shows the contribution of
-each part, on a third of the graphs. The third is for known layers, as graphs, through the whole evaluation.
+It runs on one core, like each of the quickstart's two workers, for about seven minutes. The time of a candidate is
+that from its layer graph to the outcome. There are three tables:
+- random graphs that pass the static filter, evaluated up to the quality test of all architectures, by outcome. The time
+  includes building the networks that a process keeps for later candidates.
+- a third of these graphs on the first architecture, without and with the two parts that make the screening fast: an
+  early test of the training loss, and networks that are used again.
+- known layers, as layer graphs, through the whole evaluation.
 """
 
 import os
@@ -41,12 +44,12 @@ _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The se
 _GRAPHS = flags.DEFINE_integer('graphs', 60, 'Random graphs that are screened.', lower_bound=3)
 _LAYERS = flags.DEFINE_list('layers', ['bn_relu', 'evonorm_s0'], 'Known layers that are evaluated; none to leave out.')
 
-FILTERED = 20_000
+FILTERED = 20_000  # the number of random graphs on which the static filter is timed
 ACTIVITIES = ('build', 'trace', 'train', 'evaluate', 'stability')
 
 
 def static_filter_rate() -> tuple[float, float]:
-  """Returns how many random graphs per second are made and filtered, and the share that the filter rejects."""
+  """Returns the number of random graphs that are drawn and filtered per second, and the share rejected, in [0, 1]."""
   space, rng = SearchSpace(), np.random.default_rng(0)
   start = time.perf_counter()
   rejected = sum(static_rejection(random_graph(space, rng)) is not None for _ in range(FILTERED))
@@ -54,13 +57,25 @@ def static_filter_rate() -> tuple[float, float]:
 
 
 def typical_graphs(count: int) -> list[LayerGraph]:
-  """Returns the first candidates of a random search."""
+  """Returns the layer graphs of the first candidates of a random search.
+
+  Args:
+    count: the number of graphs.
+  """
   proposer = Proposer(RandomSearch(), SearchSpace(), Population(1), (), REDRAW, seed=0)
   return [proposer.propose(index).graph for index in range(count)]
 
 
 def timed_outcomes(evaluation: Evaluation, graphs) -> list[Outcome]:
-  """Evaluates graphs; 'total' is the whole time of each, including garbage collection."""
+  """Evaluates layer graphs and returns their outcomes.
+
+  Args:
+    evaluation: the evaluation.
+    graphs: the layer graphs.
+
+  Returns:
+    The outcomes in the same order. 'total' in their `seconds` is the whole time, including garbage collection.
+  """
   outcomes = []
   for graph in graphs:
     start = time.perf_counter()
@@ -70,7 +85,11 @@ def timed_outcomes(evaluation: Evaluation, graphs) -> list[Outcome]:
 
 
 def verdict(outcome: Outcome) -> str:
-  """Returns the outcome and, for a rejection, its test."""
+  """Returns an outcome in words, such as 'passed', 'rejected: quality, accuracy' or 'failed: loss not finite'.
+
+  Args:
+    outcome: the outcome of an evaluation.
+  """
   if outcome.outcome == 'accepted':
     return 'passed'
   if 'not finite' in outcome.detail:
@@ -79,6 +98,12 @@ def verdict(outcome: Outcome) -> str:
 
 
 def make_table(title: str, first_column: str) -> Table:
+  """Returns an empty table.
+
+  Args:
+    title: the table's title.
+    first_column: the title of the first column, which names the rows.
+  """
   table = Table(title=title)
   table.add_column(first_column)
   for column in ('candidates', 'a minute', 'median s', 'mean s', *ACTIVITIES):
@@ -87,7 +112,13 @@ def make_table(title: str, first_column: str) -> Table:
 
 
 def add_row(table: Table, name: str, outcomes: list[Outcome]) -> None:
-  """Adds rate, seconds, and each activity's share of the time."""
+  """Adds a row with the candidates per minute, their seconds, and each activity's share of the time.
+
+  Args:
+    table: a table of `make_table`.
+    name: the name of the row.
+    outcomes: the results of `timed_outcomes`, at least one.
+  """
   totals = [o.seconds['total'] for o in outcomes]
   shares = (sum(o.seconds.get(a, 0.) for o in outcomes) / sum(totals) for a in ACTIVITIES)
   table.add_row(name, str(len(outcomes)), f'{60 * len(outcomes) / sum(totals):.3g}', f'{statistics.median(totals):.2f}',
@@ -95,7 +126,12 @@ def add_row(table: Table, name: str, outcomes: list[Outcome]) -> None:
 
 
 def screening_table(evaluation: Evaluation, graphs) -> Table:
-  """Returns the table of random graphs by verdict."""
+  """Evaluates random graphs and returns their table, one row for each result of `verdict`.
+
+  Args:
+    evaluation: the evaluation.
+    graphs: the layer graphs.
+  """
   outcomes, by_verdict = timed_outcomes(evaluation, graphs), collections.defaultdict(list)
   for outcome in outcomes:
     by_verdict[verdict(outcome)].append(outcome)
@@ -108,7 +144,12 @@ def screening_table(evaluation: Evaluation, graphs) -> Table:
 
 
 def parts_table(evaluation: Evaluation, graphs) -> Table:
-  """Returns the table of the same graphs with and without the parts that make the screening fast."""
+  """Evaluates the same graphs without and with the parts that make the screening fast, and returns the table.
+
+  Args:
+    evaluation: the evaluation, which has both parts.
+    graphs: the layer graphs.
+  """
   slow_quality = dataclasses.replace(evaluation.quality, loss_test=None)
   table = make_table('Contribution of each part, first architecture', 'screening')
   for name, changes in (('the paper\'s test, every network anew', {'quality': slow_quality, 'reuse': False}),
@@ -119,6 +160,7 @@ def parts_table(evaluation: Evaluation, graphs) -> Table:
 
 
 def main(_):
+  """Runs the benchmark and prints its tables; the argument, the command line without flags, is not used."""
   full = read_evaluation(_GIN_FILE.value)
   screening = dataclasses.replace(full, stability=None, task=dataclasses.replace(full.task, steps=full.quality.steps))
   first = dataclasses.replace(screening, task=dataclasses.replace(

@@ -2,10 +2,12 @@
 
   python -m benchmarks.successive_halving --curves=runs/curves.jsonl [--candidates=40] [--minutes=15] [--seed=0]
 
-It trains layers to the end and measures their accuracy at rungs on the way: known layers and their mutants that pass
-the static filter and the quality test of every architecture, with the quickstart's task for longer. Each curve is
-appended to a file, so that a run continues where another ended. Halving is then arithmetic on the curves: candidates
-arrive in a random order, and each is compared with those before it.
+Successive halving stops the training of candidates that fall behind at a rung, which is a number of training steps; see
+`search.evaluation.successive_halving`. This benchmark trains layers to the end and measures their accuracy at the rungs
+on the way. The layers are mutants of known layers that pass the static filter and the quality test of every
+architecture; the task is the quickstart's with more steps. Each curve, a layer's accuracies at the rungs and at the
+end, is appended to a file, so that a later run continues from there. Halving is then simulated on the curves:
+candidates arrive in a random order, and each is compared with those before it.
 """
 
 import os
@@ -46,12 +48,16 @@ _RUNGS = flags.DEFINE_multi_integer('rungs', [100, 200], 'Training steps of the 
 _CANDIDATES = flags.DEFINE_integer('candidates', 40, 'The number of curves to have in the end.')
 _MINUTES = flags.DEFINE_float('minutes', 15., 'The time after which no training begins.')
 
-ORDERS = 200  # random orders of arrival
-TOP = 5
+ORDERS = 200  # the number of random orders of arrival
+TOP = 5  # the number of best candidates that halving should keep among its best
 
 
 def draw(rng: np.random.Generator):
-  """Returns a known layer's graph, mutated one to four times, that passes the static filter."""
+  """Draws a layer graph that passes the static filter: a known layer, mutated one to four times.
+
+  Args:
+    rng: the source of all randomness.
+  """
   names = sorted(KNOWN_GRAPHS)
   while True:
     graph = known_graph(names[rng.integers(len(names))])
@@ -62,7 +68,15 @@ def draw(rng: np.random.Generator):
 
 
 def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
-  """Returns the curves, as JSON data: those in the file, and new ones until there are enough or time is up."""
+  """Returns the curves in a file, and adds new ones until there are `--candidates` or `--minutes` have passed.
+
+  Args:
+    evaluation: the evaluation, which has rungs but does not stop at them.
+    path: the file of JSON lines, which need not exist. Layers that were rejected are in it, too.
+
+  Returns:
+    The records of the accepted layers, JSON data.
+  """
   records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
   end = time.monotonic() + 60 * _MINUTES.value
   while sum(bool(r['scores']) for r in records) < _CANDIDATES.value and time.monotonic() < end:
@@ -74,7 +88,17 @@ def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
 
 
 def halve(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[list[float], int]:
-  """Returns the mean score that halving would give each record, and the training steps taken per architecture."""
+  """Simulates successive halving on curves.
+
+  Args:
+    records: the curves, as `measure` returns them, in the order of arrival.
+    halving: the settings of successive halving, with the rungs of the curves.
+    total: the number of training steps of a curve.
+
+  Returns:
+    The mean score of each candidate, projected if its training is stopped, and the number of training steps of all
+    candidates together, per architecture.
+  """
   seen, steps = [], 0
   for record in records:
     bars, rungs, scores, taken = halving.bars(seen), [], record['scores'], total
@@ -90,18 +114,36 @@ def halve(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[
 
 
 def ranks(values) -> np.ndarray:
-  """Returns ranks from 0; equal values share the mean of theirs."""
+  """Returns the rank of each value, from 0 for the smallest; equal values share the mean of their ranks.
+
+  Args:
+    values: a sequence of numbers.
+  """
   values = np.asarray(values)
   return np.array([(values < v).sum() + ((values == v).sum() - 1) / 2 for v in values])
 
 
 def spearman(a, b) -> float:
-  """Returns Spearman's rank correlation."""
+  """Returns Spearman's rank correlation of two sequences of numbers, in [-1, 1].
+
+  Args:
+    a, b: the sequences, of equal length.
+  """
   return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
 def compare(records: list[dict], halving: SuccessiveHalving, total: int) -> tuple[float, float, float, float]:
-  """Returns means over random orders: the share of steps saved, Spearman's ρ, the shares of the top and best kept."""
+  """Compares successive halving with full training, over `ORDERS` random orders of arrival.
+
+  Args:
+    records: the curves, as `measure` returns them.
+    halving: the settings of successive halving, with the rungs of the curves.
+    total: the number of training steps of a curve.
+
+  Returns:
+    Means over the orders: the share of training steps saved; Spearman's ρ between true and simulated scores; the share
+    of the true top `TOP` that is in the simulated top `TOP`; the share of orders in which the true best is in it.
+  """
   rng, rows = np.random.default_rng(0), []
   for _ in range(ORDERS):
     order = [records[i] for i in rng.permutation(len(records))]
@@ -114,6 +156,7 @@ def compare(records: list[dict], halving: SuccessiveHalving, total: int) -> tupl
 
 
 def main(_):
+  """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
   full = read_evaluation(_GIN_FILE.value)
   evaluation = dataclasses.replace(full, stability=None, halving=SuccessiveHalving(tuple(_RUNGS.value)),
                                    task=dataclasses.replace(full.task, steps=_STEPS.value))

@@ -1,13 +1,15 @@
-"""Model Garden's Mask R-CNN with a norm-activation layer in backbone, decoder and heads (paper section 7).
+"""Mask R-CNN networks with any norm-activation layer in backbone, decoder and heads (paper section 7).
 
-A family such as `ResNetFpn` describes a network in Model Garden's configuration classes; its defaults are those of
-Model Garden's COCO experiments. `build_mask_rcnn` builds the network by Model Garden's factory and exchanges the layers
-by `convert_norm_act`. Model Garden is neither patched nor copied.
+The networks come from the TensorFlow Model Garden, the package `official`, which is neither patched nor copied. Each
+dataclass here, such as `ResNetFpn`, describes a family of networks and produces Model Garden's configuration of one;
+the defaults are those of Model Garden's COCO experiments. `build_mask_rcnn` builds the network from that configuration
+and lets `convert_norm_act` replace its layers.
 
-A batch normalization with its activation becomes the layer. One without activation (the last of a residual branch, that
-of a projection, those of the feature pyramid) becomes the layer's form without nonlinearity, which is γ·x + β for
-EvoNorms and the normalization for baselines. ReLUs that no normalization feeds stay: those after the sums of
-post-activation residual blocks and, in SpineNet, after the sums that merge blocks.
+Each batch normalization that feeds an activation is replaced, together with it, by the norm-activation layer. Some have
+no activation: the last one of a residual branch, the one of a projection, and those of the feature pyramid. They are
+replaced by the layer's form without nonlinearity, which is γ·x + β for EvoNorms and a plain normalization for the
+baselines. ReLUs that no normalization feeds stay: those after the sums of post-activation residual blocks and, in
+SpineNet, those after the sums that merge blocks.
 """
 
 from collections.abc import Mapping
@@ -33,27 +35,42 @@ from evonorm_tf.models.endpoints import FEATURES
 
 @dataclasses.dataclass
 class MaskRCNN(maskrcnn.MaskRCNN):
-  """Model Garden's configuration of a Mask R-CNN, whose backbone may also be one of `evonorm_tf.models.backbones`."""
+  """Model Garden's configuration of a Mask R-CNN, extended so that this package's backbones can be used as well.
+
+  All fields but this one are inherited from Model Garden.
+
+  Attributes:
+    backbone: the configuration of the backbone, Model Garden's or one of `evonorm_tf.models.backbones`; by default
+      Model Garden's ResNet.
+  """
   backbone: backbones.Backbone = dataclasses.field(default_factory=lambda: backbones.Backbone(type='resnet'))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Family:
-  """Settings that all families share.
+  """The settings that all families of networks share. All are keyword arguments.
+
+  NMS is non-maximum suppression, which removes boxes that overlap a better one. RPN is the region proposal network, the
+  head that proposes boxes.
 
   Attributes:
-    min_level, max_level: of the feature pyramid; level l has stride 2^l.
-    anchor_size: side of an anchor in strides of its level.
-    rpn_filters, rpn_convs: channels and convolutions of the head that proposes boxes.
-    box_filters, box_convs, box_units: channels and convolutions of the box head, and units of its dense layer.
-    mask_filters, mask_convs: channels and convolutions of the mask head, not counting its deconvolution.
-    separable: whether convolutions of decoder and heads are depthwise-separable.
-    pre_nms_top_k, num_proposals: in training, boxes of a level before non-maximum suppression and of an image after it.
-    test_pre_nms_top_k, test_num_proposals: the same in inference.
-    num_sampled_rois, num_sampled_masks: proposals of an image that train the box head and the mask head.
-    detection_pre_nms_top_k, max_num_detections: boxes of a class before the last suppression and of an image after it.
-    synchronized: whether statistics over the batch are those of all replicas; see `build_mask_rcnn`.
-    norm_momentum, norm_epsilon: of batch normalization alone.
+    min_level, max_level: the first and the last level of the feature pyramid; level l has stride 2^l.
+    anchor_size: the side of an anchor box, in units of its level's stride.
+    rpn_filters, rpn_convs: the numbers of channels and of convolutions in the RPN.
+    box_filters, box_convs, box_units: the numbers of channels and of convolutions in the box head, and the number of
+      units in its dense layer.
+    mask_filters, mask_convs: the numbers of channels and of convolutions in the mask head, without its deconvolution.
+    separable: whether the convolutions of decoder and heads are depthwise-separable.
+    pre_nms_top_k: the number of proposals per level before NMS, in training.
+    num_proposals: the number of proposals per image after NMS, in training.
+    test_pre_nms_top_k, test_num_proposals: the same two numbers in inference.
+    num_sampled_rois, num_sampled_masks: the numbers of proposals per image on which the box head and the mask head are
+      trained.
+    detection_pre_nms_top_k: the number of detections per class before the final NMS.
+    max_num_detections: the number of detections per image after the final NMS.
+    synchronized: whether batch statistics are computed over all replicas; see `build_mask_rcnn`.
+    norm_momentum, norm_epsilon: the momentum of the moving averages and the ε of batch normalization; no other layer
+      uses them.
   """
   min_level: int = 2
   max_level: int = 6
@@ -79,14 +96,15 @@ class _Family:
   norm_epsilon: float = 1e-4
 
   def config(self, num_classes: int, image_size: int) -> MaskRCNN:
-    """Returns the network's configuration.
+    """Returns Model Garden's configuration of the network with these settings.
 
     Args:
-      num_classes: the number of classes including the background, class 0; COCO's 80 classes are numbered up to 90.
-      image_size: height and width of the images in pixels, a multiple of the last level's stride.
+      num_classes: the greatest category id plus 1, because class 0 is the background: 91 for COCO, whose 80 categories
+        have ids up to 90. At least 2.
+      image_size: the height and width of the images in pixels, a multiple of the last level's stride.
 
     Raises:
-      ArgumentError: for an argument out of range.
+      ArgumentError: if an argument is out of range.
     """
     stride = 2**self.max_level
     if num_classes < 2:
@@ -130,7 +148,11 @@ class _Family:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _FpnFamily(_Family):
-  """A feature pyramid of `fpn_filters` channels between backbone and heads."""
+  """The settings of families with a feature pyramid network (FPN) between backbone and heads.
+
+  Attributes:
+    fpn_filters: the number of channels in every level of the pyramid (default 256).
+  """
   fpn_filters: int = 256
 
   def _decoder(self) -> decoders.Decoder:
@@ -140,12 +162,13 @@ class _FpnFamily(_Family):
 
 @dataclasses.dataclass(frozen=True)
 class ResNetFpn(_FpnFamily):
-  """Model Garden's post-activation ResNet with a feature pyramid.
+  """A Mask R-CNN with Model Garden's post-activation ResNet and a feature pyramid network.
 
-  The defaults are those of the experiment maskrcnn_resnetfpn_coco.
+  The defaults are those of Model Garden's experiment maskrcnn_resnetfpn_coco. The further keyword arguments (pyramid
+  levels, anchors, heads, proposals, batch normalization) are documented in the base classes `_FpnFamily` and `_Family`.
 
   Attributes:
-    depth: 10 to 200, for instance 18 or 50 (default).
+    depth: the number of layers: 10, 18, 26, 34, 50 (default), 101, 152, 200, 270, 350 or 420.
   """
   depth: int = 50
 
@@ -157,12 +180,15 @@ class ResNetFpn(_FpnFamily):
 
 @dataclasses.dataclass(frozen=True)
 class PreActivationResNetFpn(_FpnFamily):
-  """The ResNet of `evonorm_tf.models.resnet`, all of whose normalizations have an activation, with a feature pyramid.
+  """A Mask R-CNN with the pre-activation ResNet of `evonorm_tf.models.resnet` and a feature pyramid network.
+
+  In this ResNet an activation follows every normalization. The further keyword arguments (pyramid levels, anchors,
+  heads, proposals, batch normalization) are documented in the base classes `_FpnFamily` and `_Family`.
 
   Attributes:
-    depth: as `evonorm_tf.models.resnet` takes it (default 50).
-    width_multiplier: scales the channels (default 1).
-    depth_multiplier: scales the number of blocks (default 1).
+    depth: the number of layers, such as 18, 34, 50 (default), 101 or 152; see `resnet.build_resnet_backbone`.
+    width_multiplier: the factor of the channels (default 1.0).
+    depth_multiplier: the factor of each stage's number of blocks (default 1.0).
   """
   depth: int = 50
   width_multiplier: float = 1.
@@ -175,12 +201,16 @@ class PreActivationResNetFpn(_FpnFamily):
 
 @dataclasses.dataclass(frozen=True)
 class SpineNet(_Family):
-  """Model Garden's SpineNet, whose levels the heads read without a decoder.
+  """A Mask R-CNN with Model Garden's SpineNet. The heads read its levels directly, without a decoder.
 
-  The defaults are those of the experiment maskrcnn_spinenet_coco, except for the variant, which is the paper's.
+  The defaults are those of Model Garden's experiment maskrcnn_spinenet_coco, except for the variant, which is the
+  paper's. The keyword arguments that are not listed here are documented in the base class `_Family`.
 
   Attributes:
-    variant: '49S', '49', '96', '143', '143L' or '190'.
+    variant: '49S', '49', '96' (default), '143', '143L' or '190'.
+    min_level, max_level: the first and the last level (default 3 and 7); level l has stride 2^l.
+    anchor_size: the side of an anchor box, in units of its level's stride (default 3).
+    norm_momentum, norm_epsilon: the momentum and the ε of batch normalization (default 0.99 and 1e-3).
   """
   variant: str = '96'
   _: dataclasses.KW_ONLY
@@ -202,14 +232,22 @@ class SpineNet(_Family):
 
 @dataclasses.dataclass(frozen=True)
 class MobileNetV2Fpn(_FpnFamily):
-  """The MobileNetV2 of `evonorm_tf.models.mobilenet` with a feature pyramid, for small machines.
+  """A small Mask R-CNN with the MobileNetV2 of `evonorm_tf.models.mobilenet` and a feature pyramid network.
 
-  The defaults are those of the experiment maskrcnn_mobilenet_coco, whose backbone is Model Garden's own MobileNetV2,
-  with ReLU6. The backbone's head convolution, which only classifiers use, is left out.
+  The defaults are those of Model Garden's experiment maskrcnn_mobilenet_coco. That experiment's backbone is Model
+  Garden's own MobileNetV2, with ReLU6. The last convolution of the backbone, which only classifiers use, is left out.
+  The keyword arguments that are not listed here are documented in the base classes `_FpnFamily` and `_Family`.
 
   Attributes:
-    width_multiplier: scales the channels (default 1).
-    depth_multiplier: scales the number of blocks (default 1).
+    width_multiplier: the factor of the backbone's channels (default 1.0).
+    depth_multiplier: the factor of each stage's number of blocks (default 1.0).
+    min_level: the first level of the feature pyramid (default 3).
+    anchor_size: the side of an anchor box, in units of its level's stride (default 3).
+    fpn_filters, rpn_filters, box_filters, mask_filters: the numbers of channels in the feature pyramid and in the three
+      heads (default 128 each).
+    box_units: the number of units in the box head's dense layer (default 512).
+    separable: whether the convolutions of decoder and heads are depthwise-separable (default True).
+    norm_momentum, norm_epsilon: the momentum and the ε of batch normalization (default 0.99 and 1e-3).
   """
   width_multiplier: float = 1.
   depth_multiplier: float = 1.
@@ -232,33 +270,38 @@ class MobileNetV2Fpn(_FpnFamily):
 
 def build_mask_rcnn(config: MaskRCNN, norm_act: str | os.PathLike, norm_act_options: Mapping[str, Any] | None = None,
                     l2_weight_decay: float = 0.) -> maskrcnn_model.MaskRCNNModel:
-  """Returns a Mask R-CNN with all its weights, whose backbone, decoder and heads have the layer `norm_act`.
+  """Builds a Mask R-CNN with the layer `norm_act` in backbone, decoder and heads, and creates all its weights.
 
-  "bn_relu" gives Model Garden's own network. The options that a batch normalization and the layer have in common
-  (`synchronized`; with "bn_relu" also momentum and ε) are those of `config.norm_activation` unless `norm_act_options`
-  sets them. Unless it does, `synchronized` is False in the mask head, to which Model Garden does not pass the setting.
-  A backbone of `evonorm_tf.models.backbones` takes only `synchronized`; its own `norm_act` and `norm_act_options` are
-  overridden.
+  "bn_relu" gives Model Garden's own network. Unless `norm_act_options` sets them, some arguments of the layer come from
+  `config.norm_activation`: `synchronized` and, for BN-ReLU and BN-SiLU, momentum and ε. There are two exceptions. In
+  the mask head `synchronized` is False then, because Model Garden does not pass the setting on to it. A backbone of
+  `evonorm_tf.models.backbones` takes only `synchronized` from there; its own fields `norm_act` and `norm_act_options`
+  are ignored.
 
-  The layers' statistics are computed over these sets: in backbone, decoder and RPN an instance is an image, and space
-  is that of a level. The convolutions of the box head and the mask head see [batch · RoIs, height, width, C]: an
-  instance is a RoI, and the batch consists of all RoIs of all images. The dense layer of the box head sees [batch,
-  RoIs, C]: an instance is again an image, and its RoIs are the positions. There EvoNorm-S0's variance over (w, h, c/g)
-  is over the RoIs of an image and a group of channels, and EvoNorm-B0's instance variance is that of a channel over an
-  image's RoIs: the scores of a RoI depend on the other RoIs of its image, including padding, but not on other images.
+  The statistics of the layers depend on the shape of their input:
+  - Backbone, decoder and RPN (region proposal network): `[batch, height, width, C]`. A sample is an image.
+  - The convolutions of box head and mask head: `[batch · RoIs, height, width, C]`. A sample is a RoI (region of
+    interest), and the batch consists of all RoIs of all images.
+  - The dense layer of the box head: `[batch, RoIs, C]`. A sample is an image, and its RoIs are the spatial positions.
+    EvoNorm-S0's variance over (w, h, c/g) is thus taken over the RoIs of an image and a group of channels, and
+    EvoNorm-B0's variance over (w, h) over the RoIs of an image. The scores of a RoI therefore depend on the other RoIs
+    of its image, including padding, but with EvoNorm-S0 not on other images.
 
   Args:
-    config: of the network, such as `ResNetFpn().config(91, 1024)`; it is not changed.
-    norm_act: a name or the path of a layer graph's file, as `get_norm_act` takes it.
-    norm_act_options: arguments of the layer.
-    l2_weight_decay: λ of the loss terms λ/2·‖kernel‖² in the model's `losses`. Biases, the layers' γ, β and v1 and the
-      depthwise kernels of backbones have none. Of the separable convolutions, those of box head and mask head have it;
-      Model Garden does not pass it to decoder and RPN.
+    config: the configuration of the network, such as `ResNetFpn().config(91, 1024)`; it is not changed.
+    norm_act: the layer: a name known to `get_norm_act`, or the path of a layer graph's JSON file.
+    norm_act_options: the constructor arguments of that layer; None (default) for none.
+    l2_weight_decay: λ in the loss terms λ/2·‖kernel‖² of the model's `losses` (default 0). They exclude biases, the
+      layers' γ, β and v1, and the depthwise kernels of backbones. They include the separable convolutions of box head
+      and mask head, but not those of decoder and RPN, to which Model Garden does not pass the regularizer.
+
+  Returns:
+    The model; its class is Model Garden's.
 
   Raises:
-    ArgumentError: as `get_norm_act`.
-    TypeError: for an option that the layer does not have.
-    ValueError: for a network that Model Garden does not know.
+    ArgumentError: if `get_norm_act` refuses `norm_act` or an option's value.
+    TypeError: if the layer does not take an option.
+    ValueError: if Model Garden does not know the network that `config` describes.
   """
   options = dict(norm_act_options or {})
   make_norm_act = get_norm_act(norm_act, **options)
@@ -280,7 +323,7 @@ def build_mask_rcnn(config: MaskRCNN, norm_act: str | os.PathLike, norm_act_opti
 
 
 def _without_features(backbone: tf_keras.Model) -> tf_keras.Model:
-  """Leaves out the head convolution for classifiers, which in a detector would get weight decay but no gradient."""
+  """Returns the backbone without its head convolution for classifiers, which here would get decay but no gradient."""
   if FEATURES not in backbone.output:
     return backbone
   levels = {level: output for level, output in backbone.output.items() if level != FEATURES}

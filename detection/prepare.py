@@ -1,11 +1,13 @@
 """Converts COCO's data to TFRecords: python -m detection.prepare --images=DIR --annotations=FILE.json --output=DIR
 
-For COCO itself, once for each split: --images=coco/val2017 --annotations=coco/annotations/instances_val2017.json. The
-same command continues where an interrupted one stopped.
+For COCO itself, run it once for each split: --images=coco/val2017
+--annotations=coco/annotations/instances_val2017.json. The same command continues where an interrupted one stopped.
+
+The nuclei data, microscope images with annotated cells that come with a Python package, are prepared by
 
   python -m detection.prepare --data=nuclei --output=DIR
 
-converts the microscope images of `detection.data.nuclei`, to DIR/records/train and DIR/records/val.
+which writes their TFRecords to DIR/records/train and DIR/records/val.
 """
 
 from collections.abc import Sequence
@@ -41,7 +43,7 @@ def _belong_to_the_data(values) -> bool:
 
 
 def _prepare() -> None:
-  """Calls what makes the data, imported here because it loads TensorFlow and defines flags of its own."""
+  """Calls the function that makes the data; it is imported here, since that loads TensorFlow and defines flags."""
   options = {flag.name: flag.value for flag in (_IMAGES_PER_SHARD, _CROP) if flag.value is not None}
   if _DATA.value == 'nuclei':
     importlib.import_module('detection.data.nuclei').write_nuclei(_OUTPUT.value, **options)
@@ -51,6 +53,7 @@ def _prepare() -> None:
 
 
 def main(argv: Sequence[str]) -> None:
+  """Runs the command. After flag parsing, `argv` must hold the program's name only; otherwise UsageError is raised."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   with InterruptWatch(INTERRUPTED):

@@ -16,32 +16,34 @@ from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.training import model_settings
 
-# The options by which two layers of one class can be different functions of their inputs and weights.
+# The constructor arguments that make two layers of one class different functions of input and weights.
 _FUNCTION_OPTIONS = ('activation', 'groups', 'epsilon', 'graph')
-# Layers with weights in the head of a classifier: the head convolution and its norm-activation layer.
+# The number of layers with weights in a classifier's head: the head convolution and its norm-activation layer.
 _HEAD_LAYERS = 2
 
 
 def initialize_backbone(model: tf_keras.Model, checkpoint_folder: str | os.PathLike) -> str:
   """Restores every variable of `model.backbone` from the newest checkpoint of a classifier.
 
-  The checkpoint must have the classifier's backbone under the name `backbone`, like those of `evonorm_tf.train` and of
-  Model Garden's classification task. A backbone of Model Garden must have been converted by `convert_norm_act` in both
-  models, with the same layer, because conversion changes the places of variables in a checkpoint.
+  The checkpoint must contain the classifier's backbone under the name `backbone`. Those of `evonorm_tf.train` and of
+  Model Garden's classification task do. If the backbone is one of Model Garden's, both models must have been converted
+  by `convert_norm_act` with the same layer, because conversion changes the places of variables in a checkpoint.
 
-  If the training kept a moving average of the weights, the weights themselves are restored and not their averages,
-  which are stored with the optimizer. The head convolution of MobileNetV2, which only classifiers use, is left out.
+  If the classifier's training kept a moving average of the weights, the current weights are restored. The averages,
+  which the checkpoint stores with the optimizer, are not used. The head convolution of MobileNetV2, which only
+  classifiers use, is left out.
 
   Args:
-    model: a detector that has made its weights, as `build_mask_rcnn` returns it.
-    checkpoint_folder: the model directory of a training run, or its folder best/.
+    model: a detector whose weights exist already, such as the result of `build_mask_rcnn`. They are overwritten.
+    checkpoint_folder: the path of a training run's model directory, or of the folder best/ in it.
 
   Returns:
     The path of the checkpoint.
 
   Raises:
-    ArgumentError: if there is no checkpoint, or if it is of another backbone or norm-activation layer. The layer is
-      identified by the records of `evonorm_tf.train` or, without them, by its variables.
+    ArgumentError: if there is no checkpoint, or if its backbone or its norm-activation layer is another one. The layer
+      is identified by the settings that `evonorm_tf.train` records beside its checkpoints or, if there are none, by the
+      number of its variables.
   """
   path = tf.train.latest_checkpoint(str(checkpoint_folder))
   if not path:
@@ -58,7 +60,7 @@ def initialize_backbone(model: tf_keras.Model, checkpoint_folder: str | os.PathL
 
 
 def _check_norm_act(backbone: tf_keras.Model, folder: pathlib.Path) -> None:
-  """Raises ArgumentError if the training recorded another norm-activation layer than that in the backbone."""
+  """Raises ArgumentError if the classifier's recorded settings name another layer than the one in the backbone."""
   files = [path for path in (folder / model_settings.FILE, folder.parent / model_settings.FILE) if path.exists()]
   settings = json.loads(files[0].read_text(encoding='utf-8')) if files else {}
   for recorded in settings.values():
@@ -79,10 +81,10 @@ def _function_of(layer: tf_keras.layers.Layer) -> tuple[str, dict[str, Any]]:
 
 
 def _check_variables(backbone: tf_keras.Model, path: str) -> None:
-  """Raises ArgumentError if the checkpoint has other layers, or a layer with another number of variables.
+  """Raises ArgumentError unless the checkpoint's layers have the same numbers of variables as the backbone's.
 
-  Restoration reads only the variables that the model has: it would leave out the moving variance of EvoNorm-B0 and take
-  the rest for EvoNorm-S0.
+  Restoring reads only the variables that exist in the model. It would skip the moving variance of EvoNorm-B0 and read
+  its other variables into EvoNorm-S0.
   """
   keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
   saved = collections.Counter(

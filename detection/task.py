@@ -1,11 +1,13 @@
-"""Model Garden's Mask R-CNN task with a norm-activation layer, on prepared data; its training can be resumed.
+"""The TensorFlow Model Garden's Mask R-CNN task with any norm-activation layer; its training can be resumed.
 
-Model Garden decodes and augments the images, makes the anchors, computes the losses and takes the training step. This
-module makes the network, orders the images, evaluates by `Evaluator` and writes pictures of the evaluation.
+A task supplies a trainer with the model, the data, the training step and the evaluation. Here Model Garden decodes and
+augments the images, makes the anchors, computes the losses and takes the training step. This module builds the network,
+orders the images, evaluates with `Evaluator` and writes pictures of the evaluation.
 
-A resumed training run repeats exactly: weights, optimizer, schedule and the images in a batch, a function of (seed,
-step). It does not repeat the draws of flips, scales, anchors and proposals, which Model Garden takes from TensorFlow's
-stateful generators. They begin anew, seeded by (seed, the step at which the run began).
+A resumed training run continues with exactly the weights, the optimizer's variables, the learning rate and the images
+of an uninterrupted one; the images in a batch are a function of (seed, step). The random flips, scales, anchors and
+proposals differ, because Model Garden draws them from TensorFlow's stateful generators. These start anew, with a seed
+that is a function of (seed, the step at which the run started).
 """
 
 from collections.abc import Mapping
@@ -30,22 +32,24 @@ from detection.results.visualize import write_comparisons
 from evonorm_tf.data import record_streams
 from evonorm_tf.training.resumable import ResumableTask
 
-PICTURES = 8  # per evaluation, in TensorBoard
+PICTURES = 8  # the number of images that an evaluation shows in TensorBoard
 
 
 class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
-  """Instance segmentation of prepared images.
+  """The task of training and evaluating a Mask R-CNN on prepared images.
 
   Args:
-    params: Model Garden's MaskRCNNTask configuration; `init_checkpoint` is a folder with a classifier's checkpoints.
-    train: the training images.
-    validation: the validation images.
-    norm_act: the layer, as `build_mask_rcnn` takes it.
-    norm_act_options: arguments of the layer.
-    seed: of the initial weights and the order of the images.
-    jit_compile: whether XLA compiles the training step.
-    results_folder: receives the results of evaluations as COCO's files; None for no files.
-    **kwargs: further arguments of Model Garden's task.
+    params: Model Garden's configuration of a MaskRCNNTask. Here its `init_checkpoint` is the path of a folder with a
+      classifier's checkpoints, or None.
+    train: the description of the prepared training images.
+    validation: the description of the prepared validation images.
+    norm_act: the norm-activation layer: a name known to `get_norm_act`, or the path of a layer graph's JSON file.
+    norm_act_options: the constructor arguments of that layer.
+    seed: the seed of the initial weights and the order of the images, an integer of at least 0.
+    jit_compile: whether XLA compiles the training step (default False).
+    results_folder: the path of the folder that receives the result files of evaluations, in COCO's format; None
+      (default) writes none.
+    **kwargs: further arguments of Model Garden's task, such as `logging_dir` and `name`.
   """
 
   def __init__(self, params: maskrcnn_config.MaskRCNNTask, train: DataInfo, validation: DataInfo,
@@ -60,30 +64,53 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     self._shown = set()  # the ids of images whose pictures an evaluation has written
 
   def build_model(self) -> maskrcnn_model.MaskRCNNModel:
-    """Returns the network; its initial weights follow from the seed."""
+    """Returns the network, with initial weights that depend only on the seed.
+
+    This sets the global seeds of Python, NumPy and TensorFlow.
+    """
     tf_keras.utils.set_random_seed(self.seed)
     return build_mask_rcnn(self.task_config.model, self._norm_act, self._norm_act_options,
                            self.task_config.losses.l2_weight_decay)
 
   def initialize(self, model: maskrcnn_model.MaskRCNNModel) -> None:
-    """Restores the backbone from a classifier, if one is given; called if there is no checkpoint of the detector."""
+    """Restores the backbone from the classifier's checkpoint in `init_checkpoint`; does nothing if that is None.
+
+    The trainer calls this at the start of a new training run, when there is no checkpoint of the detector yet.
+
+    Args:
+      model: the network that `build_model` returned.
+
+    Raises:
+      ArgumentError: if the checkpoint is missing or does not fit; see `pretrained.initialize_backbone`.
+    """
     if self.task_config.init_checkpoint:
       initialize_backbone(model, self.task_config.init_checkpoint)
 
   def build_inputs(self, params: config_definitions.DataConfig,
                    input_context: tf.distribute.InputContext | None = None, first_step: int = 0) -> tf.data.Dataset:
-    """Returns Model Garden's batches of the training images from a step on, or of the validation images."""
+    """Returns batches of the training images or of the validation images, as Model Garden's input pipeline makes them.
+
+    Args:
+      params: Model Garden's configuration of the batches; `is_training` selects the training images.
+      input_context: the `tf.distribute.InputContext` of this host; None (default) for a single replica.
+      first_step: the number of the first training step to make a batch for (default 0).
+
+    Returns:
+      A dataset of (images, labels): images `[batch, height, width, 3]`, normalized, and a dict of tensors. For training
+      it is infinite. For validation it contains every image and, to fill the last batch, some images again.
+    """
     if params.is_training:
       records = self._training_records(params, first_step)
     else:
       records = self._evaluation_records(params, input_context or tf.distribute.InputContext())
-    # Model Garden would read several files in an order of its own. For one file it uses what `dataset_fn` makes.
+    # Model Garden would read several files in an order of its own. For a single file it uses the dataset that
+    # `dataset_fn` returns.
     params = params.replace(input_path=_files(self._train if params.is_training else self._validation)[0],
                             shuffle_buffer_size=1, sharding=params.is_training)
     return super().build_inputs(params, input_context, dataset_fn=lambda _: records.map(lambda _, record: record))
 
   def _training_records(self, params: config_definitions.DataConfig, first_step: int) -> tf.data.Dataset:
-    # The seed of all random operations that are traced from now on, in the input and in the network.
+    # This seeds all random operations that are traced from now on, in the input pipeline and in the network.
     tf.random.set_seed(int(np.random.SeedSequence([self.seed, first_step]).generate_state(1)[0]))
     return record_streams.shuffled_records(
         _files(self._train), self._train.num_examples, self.seed, first_step * params.global_batch_size,
@@ -91,9 +118,9 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
 
   def _evaluation_records(self, params: config_definitions.DataConfig, context: tf.distribute.InputContext
                           ) -> tf.data.Dataset:
-    """Returns all images on each host, because `Evaluator` sees only this host's, in full batches, which TPUs need.
+    """Returns the records of all validation images, on every host, because `Evaluator` sees only its own host's.
 
-    The last batch is filled with images that have come before; each image counts once.
+    TPUs need full batches, so the last batch is filled up with earlier images. `Evaluator` counts each image once.
     """
     batch = context.get_per_replica_batch_size(params.global_batch_size)
     batch *= context.num_replicas_in_sync // context.num_input_pipelines
@@ -105,13 +132,30 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
 
   def validation_step(self, inputs: tuple[tf.Tensor, dict[str, Any]], model: maskrcnn_model.MaskRCNNModel,
                       metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> dict[str, Any]:
-    """Returns Model Garden's outputs of a batch and, for the pictures, its images; in a replica."""
+    """Evaluates the network on a replica's batch.
+
+    Args:
+      inputs: the pair (images, labels) from `build_inputs`.
+      model: the network.
+      metrics: passed on to Model Garden, which updates them; None (default) for none.
+
+    Returns:
+      Model Garden's outputs for `Evaluator` and, under 'images', the images as float32, for the pictures.
+    """
     logs = super().validation_step(inputs, model, metrics)
-    del logs[self.loss]  # a zero
+    del logs[self.loss]  # Model Garden sets it to 0
     return {**logs, 'images': tf.cast(inputs[0], tf.float32)}
 
   def aggregate_logs(self, state: Any = None, step_outputs: dict[str, Any] | None = None) -> Any:
-    """Adds a batch to the evaluation, and writes pictures of its first images."""
+    """Adds a batch to the evaluation, and writes pictures of the first `PICTURES` images of the evaluation.
+
+    Args:
+      state: the result of this method for the previous batch; None (default) begins a new evaluation.
+      step_outputs: the result of `validation_step`, with a tuple over the replicas in place of each tensor.
+
+    Returns:
+      Model Garden's state of the evaluation, to be passed with the next batch.
+    """
     if not state:
       self._shown = set()
     if len(self._shown) < PICTURES:

@@ -1,10 +1,13 @@
 """Trains a detector: python -m detection.train --gin_file=gin/detection/shapes_resnet18_fpn.gin --model_dir=DIR
 
-The same command with the same --model_dir continues where it stopped. Modes: train, eval (the newest checkpoint; COCO's
-files of results go to DIR), train_and_eval, export (a SavedModel in DIR/export), predict (pictures and JSON for
---images, in DIR/predictions).
+The same command with the same --model_dir continues where it stopped. Modes (--mode):
+  train
+  eval             evaluates the newest checkpoint and writes result files in COCO's format to DIR
+  train_and_eval
+  export           writes a SavedModel to DIR/export
+  predict          writes pictures and JSON for the image files --images to DIR/predictions
 
-For accelerators and several hosts see evonorm_tf.train, which has the same flags.
+The flags for accelerators and several hosts are those of evonorm_tf.train; its --help explains them.
 """
 
 from collections.abc import Sequence
@@ -22,6 +25,7 @@ _IMAGES = flags.DEFINE_string('images', None, "For --mode=predict: a glob of ima
 
 
 def main(argv: Sequence[str]) -> None:
+  """Runs the command. After flag parsing, `argv` must hold the program's name only; otherwise UsageError is raised."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   training_flags.run('detection.trainer.run_mask_rcnn', images=_IMAGES.value)

@@ -1,7 +1,7 @@
-"""The detection trainer: run_mask_rcnn trains, evaluates or exports a Mask R-CNN with a norm-activation layer.
+"""The detection trainer, which trains, evaluates, exports or uses a Mask R-CNN with any norm-activation layer.
 
-`evonorm_tf.training.experiment` runs the experiment, Model Garden's MaskRCNNTask takes the steps; this module describes
-the experiment to them. Weight decay spares all but kernels.
+This module defines the root function `run_mask_rcnn` and describes the experiment; `evonorm_tf.training.experiment`
+runs it, and `detection.task` takes the training steps. Weight decay applies to kernels only.
 """
 
 from collections.abc import Callable
@@ -35,21 +35,36 @@ from evonorm_tf.training.optimization import Optimization
 
 MODES = (*training_config.LOOP_MODES, 'export', 'predict')
 _NETWORK = ('num_classes', 'input_size', 'min_level', 'max_level', 'anchor', 'decoder', 'rpn_head', 'detection_head',
-            'mask_head', 'norm_activation')  # what of its configuration makes the variables and their meaning
+            'mask_head', 'norm_activation')  # the fields that determine the variables and their meaning
 
 
 class DetectorFamily(Protocol):
-  """Settings of a network, such as a `models.ResNetFpn`."""
+  """The protocol for the settings of a network, such as a `detection.models.ResNetFpn`."""
 
   def config(self, num_classes: int, image_size: int) -> MaskRCNN:
-    """Returns Model Garden's configuration of the network; ArgumentError if there is none for the image size."""
+    """Returns Model Garden's configuration of the network.
+
+    Args:
+      num_classes: the greatest category id plus 1, because class 0 is the background.
+      image_size: the height and width of the images in pixels.
+
+    Raises:
+      ArgumentError: if the network cannot have this image size or number of classes.
+    """
 
 
 class DetectionData(Protocol):
-  """Where the images come from, such as a `data.sources.CocoData`."""
+  """The protocol for a source of training and validation images, such as a `detection.data.sources.CocoData`."""
 
   def read(self, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-    """Returns what is known of the training and the validation images; ArgumentError if they are missing."""
+    """Returns the descriptions of the prepared images, (training, validation), after making them if the source can.
+
+    Args:
+      console: the rich Console that shows the progress of making them; None (default) for standard output.
+
+    Raises:
+      ArgumentError: if the images are missing or incomplete.
+    """
 
 
 @experiment.documents_shared_arguments
@@ -62,43 +77,49 @@ def run_mask_rcnn(
     steps_per_loop: int = 20, epochs_between_evaluations: float = 1., epochs_between_checkpoints: float = 1.,
     checkpoints_to_keep: int = 3, histograms: bool = False, images: str | None = None,
     operative_config: Callable[[], str] | None = None, console: Console | None = None) -> experiment.Results | str:
-  """Runs one experiment; the same arguments on the same `model_dir` go on where it stopped.
+  """Trains, evaluates, exports or uses a Mask R-CNN; the same call with the same `model_dir` resumes where it stopped.
 
-  See `detection.task` for what a resumed training repeats exactly and what it does not. Of the process's state, the
-  seeds of Python, NumPy and TensorFlow are changed (`tf_keras.utils.set_random_seed`).
+  A resumed training run has the same images in its batches, but other random flips and scales; see `detection.task`.
+  This sets the global seeds of Python, NumPy and TensorFlow (`tf_keras.utils.set_random_seed`).
 
   Args:
-    model_dir: receives checkpoints, TensorBoard events (train/, validation/), best/ by the AP of masks and, by mode:
-      'eval': results_bbox.json and results_segm.json, COCO's files of results, and events; 'export': export/;
-      'predict': predictions/.
-    mode: one of `MODES`.
-    model: a network of `detection.models`, such as a `ResNetFpn`.
-    data: the images, such as a `sources.CocoData` or a `sources.ShapesData`.
-    image_size: pixels a side of the square into which images are fitted; a multiple of the stride of the network's last
-      level.
-    optimization: the optimizer and the learning rate.
-    batch_size: images a step, of all replicas together.
-    epochs: passes over the training images.
-    init_checkpoint: a folder of checkpoints of run_classification with the backbone and layer of this network, to begin
-      with its backbone's weights; None for random ones.
-    weight_decay: λ of the loss term λ/2·Σ‖kernel‖².
-    scale_jitter: least and greatest factor on a training image's size in the square; it is cropped or padded then.
-    shuffle_buffer: training images among which to draw the next one.
-    seed: of initial weights and the order of the images.
-    strategy: the accelerators; see `devices.strategy.get_strategy`. Of several hosts each evaluates all images.
-    epochs_between_evaluations: rounded such that all are equally many steps apart and the last is at the end.
-    epochs_between_checkpoints: rounded to steps; a checkpoint is saved at the end of a loop.
-    images: a glob of image files, for mode 'predict' alone.
+    model_dir: the folder that receives checkpoints, TensorBoard events (train/, validation/), the checkpoint with the
+      highest average precision (AP) of masks (best/) and, by mode: 'eval': results_bbox.json and results_segm.json,
+      result files in COCO's format; 'export': the SavedModel (export/); 'predict': pictures and JSON (predictions/).
+    mode: one of `MODES`: 'train', 'eval' (the newest checkpoint), 'train_and_eval', 'export' or 'predict'.
+    model: the settings of the network, a dataclass of `detection.models` such as `ResNetFpn`.
+    data: the source of the images, such as a `detection.data.CocoData` or a `detection.data.ShapesData`.
+    image_size: the side in pixels of the square into which images are fitted, keeping their aspect ratio; a multiple
+      of the stride of the network's last level.
+    optimization: the settings of the optimizer and the learning rate.
+    batch_size: the number of images per training step, over all replicas.
+    epochs: the length of training in passes over the training images; may be a fraction.
+    init_checkpoint: the path of a folder with checkpoints of `run_classification`, whose backbone and layer must be
+      those of this network; a new training run starts with this backbone's weights. None (default) for random weights.
+    weight_decay: λ in the loss term λ/2·Σ‖kernel‖², at least 0 and below 1; default 0.
+    scale_jitter: the least and the greatest random factor of a training image's size, relative to the size that fits
+      into the square; the result is cropped or padded to the square. Default: (1., 1.), for no random scaling.
+    shuffle_buffer: the size of the shuffle buffer in training images; default 4096.
+    seed: the seed of the initial weights and the order of the images, an integer of at least 0.
+    strategy: the accelerators, one of `devices.strategy.STRATEGIES`; see `devices.strategy.get_strategy`. If there are
+      several hosts, each evaluates all images.
+    epochs_between_evaluations: the approximate interval between evaluations. It is adjusted so that they are evenly
+      spaced and the last one is at the end of training.
+    epochs_between_checkpoints: the least interval between checkpoints, which are saved only at the end of a loop of
+      `steps_per_loop` steps.
+    images: a glob of image files, for mode 'predict' only; otherwise None (default).
     The arguments of every trainer: see `training.config.SharedArguments`.
 
   Returns:
-    Of the modes that evaluate: a dictionary of the `Evaluator`'s results, such as `box/AP` and `mask/AP`, `seconds`,
-    `step` and, of 'train_and_eval', `best_mask/AP`. Of 'export' and 'predict': their folder. Of 'train': {}.
+    In modes 'eval' and 'train_and_eval', a dict with the results of the last evaluation: those of
+    `detection.results.Evaluator`, such as `box/AP` and `mask/AP`, from 0 to 1; `step`; `seconds`, the time of this
+    call; and, in 'train_and_eval', `best_mask/AP`. In modes 'export' and 'predict', the path of the folder that was
+    written. In mode 'train', an empty dict.
 
   Raises:
-    ArgumentError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.
-    NotFiniteError: if the loss or a weight is not finite any more; the last good checkpoint is kept.
-    MachineError, TensorFlowError: if the machine is at fault.
+    ArgumentError: for an invalid argument, missing data, or a `model_dir` that is in use or contains another model.
+    NotFiniteError: if the loss or a weight is no longer finite; the last good checkpoint is kept.
+    MachineError, TensorFlowError: if the operating system or TensorFlow fails, for instance for lack of memory.
   """
   shared = SharedArguments(
       model_dir, mode, norm_act, norm_act_options, eval_batch_size, seed, strategy, tpu, precision, jit_compile,
@@ -110,7 +131,7 @@ def run_mask_rcnn(
 
 @dataclasses.dataclass
 class _Detection(experiment.Experiment):
-  """The arguments of `run_mask_rcnn`; and, once they are known, the images to predict for and the data."""
+  """The experiment that `run_mask_rcnn` describes: its arguments and, once they are found, the data."""
   shared: SharedArguments
   schedule: Schedule
   model: DetectorFamily
@@ -192,7 +213,11 @@ def _check_scale_jitter(scale_jitter: tuple[float, float]) -> None:
 
 
 def _find_images(mode: str, images: str | None) -> list[str]:
-  """Returns the files of a glob; ArgumentError unless it is given in mode 'predict' alone and matches some."""
+  """Returns the sorted files that a glob matches, or [] for None.
+
+  Raises:
+    ArgumentError: if the glob matches no file, is missing in mode 'predict', or is given in another mode.
+  """
   if (images is not None) != (mode == 'predict'):
     raise ArgumentError(
         f"`images` must be given for mode 'predict' and for no other, received {images!r} for {mode!r}.")
@@ -204,7 +229,14 @@ def _find_images(mode: str, images: str | None) -> list[str]:
 
 def _data_config(is_training: bool, batch_size: int, scale_jitter: tuple[float, float] = (1., 1.),
                  shuffle_buffer: int = 1) -> maskrcnn.DataConfig:
-  """Returns Model Garden's description of batches and augmentation; images are float32 and the network casts them."""
+  """Returns Model Garden's configuration of batches and augmentation; images are float32, and the network casts them.
+
+  Args:
+    is_training: whether the batches are for training, with random flips.
+    batch_size: the number of images per batch, over all replicas.
+    scale_jitter: the least and the greatest random factor of an image's size.
+    shuffle_buffer: the size of the shuffle buffer in images.
+  """
   return maskrcnn.DataConfig(
       is_training=is_training, global_batch_size=batch_size, dtype='float32', shuffle_buffer_size=shuffle_buffer,
       parser=maskrcnn.Parser(aug_rand_hflip=is_training, aug_scale_min=scale_jitter[0], aug_scale_max=scale_jitter[1]))

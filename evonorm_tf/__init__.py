@@ -1,7 +1,7 @@
 """EvoNorm layers, their baselines, and models that take any norm-activation layer, for TensorFlow and tf_keras.
 
-Names are imported on first use, so that modules without TensorFlow (layer graphs and the logic of the search) import in
-milliseconds. The layers for Keras 3 are in `evonorm_tf.keras3`.
+Names are imported on first use, so that modules without TensorFlow (layer graphs and the logic of the search) can be
+imported within milliseconds. The layers for Keras 3 are in `evonorm_tf.keras3`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The errors that evonorm-tf raises on purpose: one base class, so that a program can distinguish them from bugs.
+"""The errors that evonorm-tf raises on purpose. They have one base class, which distinguishes them from bugs.
 
 Each also derives from the built-in error that fits, so that `except ValueError` or `except OSError` works as usual.
 """
@@ -9,18 +9,18 @@ import sys
 
 
 class EvoNormError(Exception):
-  """An error with a message for the user: an argument, a file or the machine is at fault, and not this library.
+  """Base class of all errors with a message for the user; an argument, a file or the machine is at fault.
 
-  The commands print its message alone; every other error ends them with a traceback.
+  The commands print only the message; any other error, which means a bug, ends them with a traceback.
   """
 
 
 class ArgumentError(EvoNormError, ValueError):
-  """An argument, a configuration or the content of a file is not valid; the message names what was expected."""
+  """An argument, a configuration or a file's content is not valid; the message says what was expected."""
 
 
 class DependencyError(EvoNormError, ImportError):
-  """A package that is needed cannot be used as it is set up; the message says what to change."""
+  """A required package cannot be used in its present setup; the message says what to change."""
 
 
 class MissingDependencyError(DependencyError, ModuleNotFoundError):
@@ -32,19 +32,19 @@ class SetupError(EvoNormError, RuntimeError):
 
 
 class NotFiniteError(EvoNormError, FloatingPointError):
-  """A training has left the finite numbers; the message names the step and the last good checkpoint."""
+  """Training has produced a value that is not finite; the message names the step and the last good checkpoint."""
 
 
 class MachineError(EvoNormError, OSError):
-  """The operating system refused: a file that is missing or not writable, a full disk, too little memory."""
+  """The operating system refused something: a file is missing or not writable, the disk or the memory is full."""
 
 
 class UnreachableError(MachineError, ConnectionError):
-  """Another machine does not answer."""
+  """Another machine does not answer, or the connection to it is broken."""
 
 
 class TensorFlowError(EvoNormError, RuntimeError):
-  """TensorFlow cannot go on for a reason outside the program: no memory, a host that is gone, a damaged file."""
+  """TensorFlow cannot go on for a reason outside the program: no memory, a lost host, a damaged file."""
 
 
 _OUR_PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
@@ -57,11 +57,15 @@ _OF_THE_MACHINE = (
 
 @contextlib.contextmanager
 def wrap_system_errors() -> Iterator[None]:
-  """Turns errors of the operating system and of TensorFlow within into errors of this module; also a decorator.
+  """Turns errors of the operating system and of TensorFlow into errors of this module; a context manager and decorator.
 
-  An error of the machine becomes a `MachineError` or a `TensorFlowError`, and the error for a missing module of another
-  project a `MissingDependencyError`. An `ArgumentError` that was raised in a graph, which TensorFlow reports as
-  an InvalidArgumentError, becomes one again. The original error is the `__cause__`. Every other error passes.
+  - An OSError or MemoryError becomes a `MachineError`, a ConnectionError an `UnreachableError`.
+  - An error of TensorFlow for which the machine is to blame becomes a `TensorFlowError`.
+  - A missing module of another project becomes a `MissingDependencyError`.
+  - An `ArgumentError` that was raised inside a TensorFlow graph, which TensorFlow reports as an InvalidArgumentError,
+    becomes an `ArgumentError` again.
+
+  The original error is the `__cause__` of the new one. All other errors pass unchanged.
   """
   try:
     yield
@@ -73,6 +77,7 @@ def wrap_system_errors() -> Iterator[None]:
 
 
 def _wrapped(error: Exception) -> EvoNormError | None:
+  """Returns the error of this module that replaces `error`, or None to leave it as it is."""
   if isinstance(error, OSError):
     kind = UnreachableError if isinstance(error, ConnectionError) else MachineError
     if error.errno is None:
@@ -93,7 +98,7 @@ def _wrapped(error: Exception) -> EvoNormError | None:
 
 
 def _without_traceback(text: str) -> str:
-  """The text of an error of TensorFlow without the lines in which it lists the calls that made the graph."""
+  """Returns the text of a TensorFlow error without the lines that list the calls which built the graph."""
   if not text.startswith('Graph execution error:'):
     return text
   lines = (line for line in text.splitlines()[1:] if line and not line.startswith(('  File "', 'Detected at node ')))

@@ -1,4 +1,4 @@
-"""The names that modules had in version 0.1: importing them, or binding them in gin, still works, with one warning.
+"""Support for the module names of version 0.1: importing them, or using them in gin bindings, works with a warning.
 
 They are kept for one release. Modules that became packages of the same name (`evonorm_tf.classification`,
 `search.evaluation`, `search.journal`, ...) need no entry, because the package offers what the module offered.
@@ -16,6 +16,7 @@ import warnings
 
 
 def _in(folder: str, names: str) -> dict[str, str]:
+  """Returns new names, by former name, of modules that have moved into a folder."""
   return {name: f'{folder}.{name}' for name in names.split()}
 
 
@@ -74,14 +75,14 @@ _FORMER = {
         'training_data': 'data.sources',
     },
 }
-# Former name of a module -> the present one.
+# Former dotted name of a module -> its present one.
 FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'
                   for package, modules in _FORMER.items() for former, present in modules.items()}
-# The short names, as gin bindings use them, of modules whose last part has changed.
+# The same for the short names (last parts) that gin bindings use, where these have changed.
 _FORMER_PREFIXES = {former.rpartition('.')[2]: present.rpartition('.')[2] for former, present in FORMER_MODULES.items()
                     if former.rpartition('.')[2] != present.rpartition('.')[2]}
-# In a binding: a string, which stays as it is, or the name of a module. That is followed by a class, or by a function
-# that is the root of a configuration.
+# Matches, in a binding, a string, which stays as it is, or the name of a module, which is followed by a class or by a
+# function that is the root of a configuration (run_...).
 _STRING_OR_MODULE = re.compile(r'''
     " (?: \\. | [^"\\] )* " | ' (?: \\. | [^'\\] )* '
     | (?<! [\w.] ) (?P<module> [a-z_]\w* (?: \. [a-z_]\w* )*? ) (?= \. (?: [A-Z]\w* | run_\w+ ) )
@@ -89,11 +90,11 @@ _STRING_OR_MODULE = re.compile(r'''
 
 
 class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-  """Finds former names, after all other finders, and loads the present module in their place."""
+  """An import finder for former names, used after all other finders; it loads the present module instead."""
 
   def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
                 ) -> importlib.machinery.ModuleSpec | None:
-    """Returns a spec with this loader for a former name, None for any other."""
+    """Returns a spec with this loader for a former name, and None for any other; called by Python's import."""
     if fullname not in FORMER_MODULES:
       return None
     present = importlib.util.find_spec(FORMER_MODULES[fullname])
@@ -101,15 +102,15 @@ class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoade
     return importlib.machinery.ModuleSpec(fullname, self, origin=present.origin if present else None)
 
   def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-    """Lets Python make an empty module, which `exec_module` replaces."""
+    """Returns None, so that Python makes an empty module, which `exec_module` replaces."""
 
   def exec_module(self, module: types.ModuleType) -> None:
-    """Puts the present module in the place of the one with the former name."""
+    """Replaces the module with the former name by the present one, and warns."""
     _warn(module.__name__, FORMER_MODULES[module.__name__])
     sys.modules[module.__name__] = importlib.import_module(FORMER_MODULES[module.__name__])
 
   def get_code(self, fullname: str) -> types.CodeType | None:
-    """Returns the present module's code, for `python -m` with a former name."""
+    """Returns the present module's code, for `python -m` with a former name, and warns."""
     present = FORMER_MODULES[fullname]
     _warn(fullname, present)
     return _loader(present).get_code(present)
@@ -121,6 +122,7 @@ class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoade
 
 
 def _loader(module: str) -> importlib.abc.InspectLoader:
+  """Returns the loader of a module; raises ImportError if it has no source or code."""
   spec = importlib.util.find_spec(module)
   if spec is None or not isinstance(spec.loader, importlib.abc.InspectLoader):
     raise ImportError(f'No source or code of {module}.')
@@ -134,10 +136,10 @@ def install() -> None:
 
 
 def present_binding(binding: str) -> str:
-  """Returns a gin binding in which former names of modules are replaced by the present ones.
+  """Returns a gin binding in which the present names of modules replace former ones; warns of each replacement.
 
   Args:
-    binding: such as "mask_rcnn.run_mask_rcnn.batch_size = 2" or "a/detection.data_info.DataInfo.x = @losses.hinge()".
+    binding: the binding, such as "mask_rcnn.run_mask_rcnn.batch_size = 2".
   """
   def replace(match: re.Match) -> str:
     former = match['module']
@@ -150,10 +152,11 @@ def present_binding(binding: str) -> str:
 
 
 def without_modules(binding: str) -> str:
-  """Returns either side of a gin binding without the names of modules, which change from release to release.
+  """Returns one side of a gin binding without the names of modules, which change from release to release.
 
   Args:
-    binding: such as "cifar10.Cifar10.padding" or "@cifar10.Cifar10()", which give "Cifar10.padding" and "@Cifar10()".
+    binding: one side of a binding, such as "cifar10.Cifar10.padding" or "@cifar10.Cifar10()"; the results are
+      "Cifar10.padding" and "@Cifar10()".
   """
   return re.sub(r'\0\.', '', _STRING_OR_MODULE.sub(lambda match: '\0' if match['module'] else match[0], binding))
 

@@ -1,14 +1,17 @@
-"""The six EvoNorms and the layer of layer graphs for Keras 3 with the TensorFlow backend: the twin of `layers.keras2`.
-
-Bodies, equations and arguments are those of the tf_keras layers, and so are names, order and values of the weights. Use
-them in models made with `import keras`. The two Keras do not mix in one model.
-
-Weights pass between the same model in both Keras, either way: by `set_weights(other.get_weights())`, or by
-`load_weights` of a file that the other's `save_weights` (.weights.h5, in tf_keras also .h5) or `save` (.keras, .h5)
-wrote. In .weights.h5 and .keras the two name the parts of a subclassed model differently: its weights pass in .h5
-files, which tf_keras writes by `save_weights`, Keras 3 by `save`.
+"""Norm-activation layers for Keras 3 with the TensorFlow backend: the six EvoNorms and `GraphLayer`.
 
   from evonorm_tf.keras3 import EvoNormS0, get_norm_act
+
+Use them in models made with `import keras`; layers of tf_keras and Keras 3 do not mix in one model. The equations, the
+arguments, and the names, order and initial values of the weights are those of the tf_keras layers in
+`evonorm_tf.layers`.
+
+Weights can be moved between the same model in tf_keras and in Keras 3, in both directions: by
+`set_weights(other.get_weights())`, or by `load_weights` of a file that the other's `save_weights` (.weights.h5, in
+tf_keras also .h5) or `save` (.keras, .h5) wrote. For subclassed models, whose parts the two versions name differently
+in .weights.h5 and .keras, use .h5 files; tf_keras writes them by `save_weights`, Keras 3 by `save`.
+
+Importing this module raises DependencyError (an ImportError) if Keras 3 uses another backend.
 """
 
 import os
@@ -37,7 +40,10 @@ if keras.backend.backend() != 'tensorflow':
 
 
 class NormActLayer(NormActBody, keras.layers.Layer):
-  """Joins a body to Keras 3: y = f(x)·γ + β, where a subclass gives f. See `NormActBody` for the arguments."""
+  """Base class of norm-activation layers for Keras 3: y = f(x)·γ + β. A subclass defines f as `_normalize_activate`.
+  The constructor arguments are those of `NormActBody`: `nonlinearity`, `epsilon`, `center`, `scale`, the initializers,
+  regularizers and constraints of γ, β and v1, and the Keras layer's `name`, `dtype` and `trainable`.
+  """
 
   _keras = keras
 
@@ -46,9 +52,9 @@ class NormActLayer(NormActBody, keras.layers.Layer):
 
   def _add_variable(self, name: str, shape: Shape, initializer: Identifier, per_replica: bool = False, **options: Any
                     ) -> keras.Variable:
-    """Adds a weight of the layer's weight dtype; if `per_replica`, each replica has its own, saved as their mean."""
+    """Adds a weight of dtype `_weight_dtype`. With `per_replica`, each replica has its own; their mean is saved."""
     options.update(name=name, shape=shape, dtype=self._weight_dtype.name, initializer=initializer, autocast=False)
-    if per_replica:  # `add_weight` has no `synchronization`; the layer tracks the variable when it becomes an attribute
+    if per_replica:  # `add_weight` has no `synchronization`; the layer tracks the variable once it is an attribute
       return keras.Variable(synchronization='on_read', aggregation='mean', **options)
     return self.add_weight(**options)
 
@@ -99,16 +105,19 @@ NORM_ACTS = add_evonorms('keras', globals())
 
 
 def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFactory:
-  """Returns a factory of Keras 3 layers, as `evonorm_tf.get_norm_act` returns one of tf_keras layers.
+  """Returns a factory of norm-activation layers for Keras 3; `evonorm_tf.get_norm_act` returns those for tf_keras.
 
   Args:
-    spec: a name of `NORM_ACTS`, the path of a layer graph's JSON file, or a `LayerGraph`. The baselines are layers of
-      tf_keras only.
-    **options: arguments of the layer.
+    spec: a name in `NORM_ACTS` ("evonorm_s0", ..., or one that `register_norm_act` added), the path of a layer graph's
+      JSON file (ending in .json), or a `LayerGraph`. The baselines, such as "bn_relu", exist only for tf_keras.
+    **options: constructor arguments of the layer, such as `groups=16`.
+
+  Returns:
+    A callable that returns a fresh layer: `factory(name=...)`, or `factory(nonlinearity=False)` for its affine form.
 
   Raises:
-    ValueError: for an unknown name, the name of a baseline, an unreadable file, a bad value of an option, or an option
-      that the layer does not have.
+    ValueError: if the name is unknown or a baseline's, the file cannot be read or holds no valid graph, an option's
+      value is not valid, or the layer does not take an option.
   """
   if isinstance(spec, str) and spec in BASELINES:
     raise ArgumentError(

@@ -1,7 +1,7 @@
-"""Public names of a package that are imported on first use, so that `import package` stays cheap.
+"""Lazy imports of a package's public names, on first use, so that `import package` stays cheap.
 
-A package's `__init__.py` lists its names twice: under `TYPE_CHECKING`, where editors and type checkers look, and for
-`lazy_names`, which Python uses. `tests/faces_test.py` compares the two.
+A package's `__init__.py` lists its names twice: under `TYPE_CHECKING`, for editors and type checkers, and as an
+argument of `lazy_names`, which Python runs. `tests/faces_test.py` compares the two.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,15 @@ from typing import Any
 
 def lazy_names(package: str, names: Mapping[str, Iterable[str]]
                ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-  """Returns `__getattr__`, `__dir__` and `__all__` for the module of a package (PEP 562).
+  """Returns `__getattr__`, `__dir__` and `__all__` for a package's `__init__.py` (PEP 562).
 
   Args:
-    package: its dotted name, `__name__` in its `__init__.py`.
-    names: the public names of each module of the package, such as {'journal': ['Journal', 'read']}.
+    package: the package's dotted name, `__name__` in its `__init__.py`.
+    names: the public names of each module of the package, by the module's name: {'journal': ['Journal', 'read']}.
+
+  Returns:
+    A function that imports a name's module and returns the name's value, or raises AttributeError for an unknown name;
+    a function that lists the package's names; and the sorted list of public names.
   """
   module_of = {name: module for module, its_names in names.items() for name in its_names}
 

@@ -1,6 +1,7 @@
 """Runs a sweep: python -m evonorm_tf.sweep --gin_file=gin/classification/cifar10_batch_size.gin --model_dir=DIR
 
-The same command on the same --model_dir goes on where the sweep stopped, and tries failed runs again.
+A sweep trains a classifier for every combination of norm-activation layer, batch size and seed. The same command with
+the same --model_dir continues where the sweep stopped, and retries failed runs.
 """
 
 import sys
@@ -13,17 +14,27 @@ from evonorm_tf.cli.console import run_command
 
 flags.adopt_module_key_flags(gin_binary)
 
-_GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # these may change between starts
+_GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # these bindings may change between starts
 
 
 def _settings() -> dict[str, str]:
-  """Returns the other bindings. The folder of the data may change, but not from the bundled images (None) to others."""
+  """Returns the bindings that must not change between starts, as text by name.
+
+  A data folder may move, so all paths count as equal; only None, the bundled images, is another setting.
+  """
   return {name: '(a folder)' if name.endswith('.data_dir') and value != 'None' else value
           for name, value in gin_binary.bindings().items() if not name.endswith(_GRID)}
 
 
 def main(argv: list[str]) -> None:
-  """Runs the sweep; exits with an error if a run failed."""
+  """Runs the sweep; exits with an error message if a run failed.
+
+  Args:
+    argv: the program's name and the arguments that are not flags.
+
+  Raises:
+    UsageError: if there are such arguments.
+  """
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   results = gin_binary.run('evonorm_tf.batch_size_sweep.sweep.run_sweep', settings=_settings)

@@ -1,11 +1,11 @@
 """Trains a classifier: python -m evonorm_tf.train --gin_file=gin/classification/cifar10_resnet20.gin --model_dir=DIR
 
-The same command on the same --model_dir goes on where it stopped. Modes: train, eval (the newest checkpoint),
+The same command with the same --model_dir continues where it stopped. Modes: train, eval (the newest checkpoint),
 train_and_eval, export (a SavedModel in DIR/export).
 
-Flags choose the hardware: --strategy=mirrored takes all GPUs of the host, and --strategy=tpu --tpu=ADDRESS a TPU. For
-several hosts run the same command on each, with a --model_dir that all of them share, --strategy=multi_worker_mirrored
-and an environment variable in which only the index differs; on host 0:
+Flags choose the hardware: --strategy=mirrored uses all GPUs of the host, and --strategy=tpu --tpu=ADDRESS a TPU. For
+several hosts, run the same command on each, with a --model_dir that all of them share,
+--strategy=multi_worker_mirrored, and an environment variable in which only the index differs; on host 0:
 
   export TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -24,7 +24,14 @@ flags.adopt_module_key_flags(training_flags)
 
 
 def main(argv: list[str]) -> None:
-  """Trains, evaluates or exports, as the flags say."""
+  """Trains, evaluates or exports a classifier, as the flag --mode says.
+
+  Args:
+    argv: the program's name and the arguments that are not flags.
+
+  Raises:
+    UsageError: if there are such arguments.
+  """
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   training_flags.run('evonorm_tf.classification.trainer.run_classification')

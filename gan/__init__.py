@@ -1,4 +1,4 @@
-"""BigGAN with class-conditional norm-activation layers."""
+"""BigGAN with any norm-activation layer in its generator: data, networks, training, samples and scores."""
 
 from evonorm_tf import former_names
 

@@ -1,10 +1,14 @@
 """Trains a GAN: python -m gan.train --gin_file=gin/gan/cifar10_32_tiny.gin --model_dir=DIR
 
-The same command with the same --model_dir continues where it stopped. Modes: train, eval (scores of the newest
-checkpoint), train_and_eval, sample (pictures in DIR/samples: samples by class, interpolations, truncations; --from_best
-for the checkpoint with the lowest FID, --truncation=0.5 to bound z, --classes=0,3,7 for the rows).
+The same command with the same --model_dir continues where it stopped. Modes (--mode):
+  train
+  eval             computes the scores (FID, Inception Score, ...) of the newest checkpoint
+  train_and_eval
+  sample           writes pictures to DIR/samples: samples by class, interpolations and truncations
 
-For accelerators and several hosts see evonorm_tf.train, which has the same flags.
+Flags of mode sample: --from_best takes the checkpoint with the lowest FID, --truncation=0.5 bounds the numbers in z,
+and --classes=0,3,7 selects the classes of the rows. The flags for accelerators and several hosts are those of
+evonorm_tf.train; its --help explains them.
 """
 
 from collections.abc import Sequence
@@ -24,6 +28,7 @@ _FROM_BEST = flags.DEFINE_bool('from_best', None, 'For --mode=sample: use the be
 
 
 def main(argv: Sequence[str]) -> None:
+  """Runs the command; raises UsageError if `argv` holds more than the program's name or `--classes` is malformed."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   classes = _CLASSES.value

@@ -1,7 +1,8 @@
-"""The GAN trainer: run_gan trains, evaluates or shows a class-conditional GAN with a norm-activation layer.
+"""The GAN trainer, which trains and evaluates class-conditional GANs with any norm-activation layer (paper section 7).
 
-The layer stands in the generator. `evonorm_tf.training.experiment` runs the experiment; this module describes it.
-Statistics over a batch are those of a replica's generated images unless `norm_act_options` asks for synchronized ones.
+The layer is used in the generator; the discriminator has no normalization layer. This module defines the root function
+`run_gan` and describes the experiment; `evonorm_tf.training.experiment` runs it. Batch statistics are computed over the
+generated images of one replica unless `norm_act_options` asks for synchronized ones.
 """
 
 from collections.abc import Callable
@@ -39,14 +40,35 @@ MODES = (*training_config.LOOP_MODES, 'sample')
 
 
 class Networks(TypingProtocol):
-  """Settings of both networks, a dataclass such as a `networks.BigGAN`; checkpoints of other settings are refused."""
+  """The protocol for the settings of generator and discriminator, a dataclass such as `gan.networks.BigGAN`.
+
+  A model directory records the fields of the dataclass. A later run with other values is refused there.
+  """
 
   def make_generator(self, norm_act: NormActFactory, resolution: int, num_classes: int,
                      name: str = 'generator') -> tf_keras.Model:
-    """Returns a generator of images, from z and labels; ArgumentError if there is none of the resolution."""
+    """Returns a generator, a model from (z, labels) to images; its weights need not exist yet.
+
+    Args:
+      norm_act: a factory of the generator's norm-activation layers.
+      resolution: the height and width of the images in pixels.
+      num_classes: the number of classes.
+      name: the name of the Keras model (default 'generator').
+
+    Raises:
+      ArgumentError: if there is no generator of this resolution.
+    """
 
   def make_discriminator(self, resolution: int, num_classes: int) -> tf_keras.Model:
-    """Returns a discriminator, from images and labels to logits."""
+    """Returns a discriminator, a model from (images, labels) to logits; its weights need not exist yet.
+
+    Args:
+      resolution: the height and width of the images in pixels.
+      num_classes: the number of classes.
+
+    Raises:
+      ArgumentError: if there is no discriminator of this resolution.
+    """
 
 
 @experiment.documents_shared_arguments
@@ -60,46 +82,54 @@ def run_gan(
     steps_between_evaluations: int = 1000, steps_between_checkpoints: int = 1000, checkpoints_to_keep: int = 3,
     histograms: bool = False, operative_config: Callable[[], str] | None = None,
     console: Console | None = None) -> experiment.Results | str:
-  """Runs one experiment; the same arguments on the same `model_dir` go on where it stopped.
+  """Trains or evaluates a GAN or draws samples; the same call with the same `model_dir` resumes where it stopped.
 
-  Of the process's state, the seeds of Python, NumPy and TensorFlow are changed (`tf_keras.utils.set_random_seed`).
+  Evaluations and samples use the averaged generator, whose weights are a moving average of the trained generator's.
+  This sets the global seeds of Python, NumPy and TensorFlow (`tf_keras.utils.set_random_seed`).
 
   Args:
-    model_dir: receives checkpoints, TensorBoard events (train/, validation/), best/ by FID and, in mode 'sample',
-      samples/.
-    mode: one of `MODES`. 'sample' writes pictures that the averaged generator of a checkpoint makes.
-    norm_act: the layer in every norm-act place of the generator: a name or the path of a layer graph, as `get_norm_act`
-      takes it.
-    networks: makes both networks, such as a `networks.BigGAN`.
-    data: the images, such as a `data.Cifar10` or a `data.ImageNet`.
-    step: the settings of a training step.
-    adams: the settings of the optimizers.
-    steps: training steps of the generator.
-    protocol: how samples are measured, a `metrics.Protocol`.
-    standing_batches: batches of standing statistics for images of the averaged generator; 0 for moving averages.
-    eval_batch_size: samples made at a time; default: that of training; rounded up to a multiple of the replicas.
-    max_fid: an evaluation with an FID above it is bad; None for no bound.
-    max_fid_evaluations: how many bad evaluations in a row end the training.
-    statistics_dir: receives the statistics of real images; default: real_statistics/ in `model_dir`.
-    truncation: for mode 'sample' alone: the bound of |z|; None for no bound.
-    classes: for mode 'sample' alone: the labels of the rows; None for ten or fewer, spread over all.
-    from_best: for mode 'sample' alone: whether the checkpoint is the best one and not the newest.
-    seed: of initial weights, order of the images, z and labels.
-    steps_between_evaluations: the last one is at the end.
-    steps_between_checkpoints: a checkpoint is saved at the end of a loop.
-    histograms: whether TensorBoard gets histograms of v1 and of unconditional γ.
+    model_dir: the folder that receives checkpoints, TensorBoard events (train/, validation/), the checkpoint with the
+      lowest Fréchet Inception Distance (FID) (best/) and, in mode 'sample', pictures (samples/).
+    mode: one of `MODES`: 'train', 'eval' (scores of the newest checkpoint), 'train_and_eval', or 'sample' (pictures
+      made by a checkpoint).
+    norm_act: the layer in every norm-act place of the generator: a name such as 'evonorm_b0', or the path of a layer
+      graph's JSON file; see `layers.norm_act.get_norm_act`.
+    networks: the settings of both networks, such as a `gan.networks.BigGAN`.
+    data: the data object that supplies the images, such as a `gan.data.Cifar10` or a `gan.data.ImageNet`.
+    step: the settings of a training step, with the batch size and the losses.
+    adams: the settings of both optimizers.
+    steps: the number of training steps. Each has one step of the generator and `step.d_steps` of the discriminator.
+    protocol: the settings of the scores.
+    standing_batches: the number of batches from which the averaged generator's batch statistics are computed before an
+      evaluation or samples (standing statistics); 0, the default, uses the moving averages of training.
+    eval_batch_size: the number of samples made at a time, over all replicas, rounded up to a multiple of their number;
+      None (default) for `step.batch_size`.
+    max_fid: the FID above which an evaluation is bad; None (default) for no bound.
+    max_fid_evaluations: the number of bad evaluations in a row that ends the training; default 3.
+    statistics_dir: the folder that contains the statistics of the real images or receives them; None (default) for
+      real_statistics/ in `model_dir`.
+    truncation: the bound of the absolute values in z, for mode 'sample' only; None (default) for no bound.
+    classes: the labels of the pictures' rows, for mode 'sample' only; None (default) for at most ten, evenly spread
+      over all classes.
+    from_best: whether to take the best checkpoint instead of the newest, for mode 'sample' only; default False.
+    seed: the seed of initial weights, order of the images, z and labels, an integer of at least 0.
+    steps_between_evaluations: the number of steps between evaluations, default 1000; the last one is at the end.
+    steps_between_checkpoints: the least number of steps between checkpoints, default 1000. They are saved only at the
+      end of a loop of `steps_per_loop` steps.
+    histograms: whether to write histograms of v1 and of γ to TensorBoard; a γ that depends on the class has none.
     The arguments of every trainer: see `training.config.SharedArguments`.
 
   Returns:
-    Of the modes that evaluate: a dictionary of the scores, such as `fid` and `inception_score`, `protocol` (a line that
-    says how they were measured), `seconds`, `step` and, of 'train_and_eval', `best_fid`. Of 'sample': the folder of the
-    pictures. Of 'train': {}.
+    In modes 'eval' and 'train_and_eval', a dict with the results of the last evaluation: the scores of
+    `gan.scores.scores`, such as `fid` and `inception_score`; `protocol`, a line that says how they were measured;
+    `step`; `seconds`, the time of this call; and, in 'train_and_eval', `best_fid`. In mode 'sample', the path of the
+    folder with the pictures. In mode 'train', an empty dict.
 
   Raises:
-    ArgumentError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.
-    NotFiniteError: if a loss or a weight is not finite any more; the last good checkpoint is kept.
-    Collapse: if FID stays above `max_fid`; the best checkpoint is kept.
-    MachineError, TensorFlowError: if the machine is at fault.
+    ArgumentError: for an invalid argument, missing data, or a `model_dir` that is in use or contains another model.
+    NotFiniteError: if a loss or a weight is no longer finite; the last good checkpoint is kept.
+    Collapse: if FID is above `max_fid` in `max_fid_evaluations` evaluations in a row; the best checkpoint is kept.
+    MachineError, TensorFlowError: if the operating system or TensorFlow fails, for instance for lack of memory.
   """
   shared = SharedArguments(
       model_dir, mode, norm_act, norm_act_options, eval_batch_size, seed, strategy, tpu, precision, jit_compile,
@@ -111,7 +141,7 @@ def run_gan(
 
 @dataclasses.dataclass(frozen=True)
 class _Adversarial(experiment.Experiment):
-  """The arguments of `run_gan`."""
+  """The experiment that `run_gan` describes, with its arguments."""
   shared: SharedArguments
   networks: Networks
   data: GanData
@@ -144,12 +174,12 @@ class _Adversarial(experiment.Experiment):
     checks.check_integers(0, standing_batches=self.standing_batches)
     checks.check_positive(**({} if self.max_fid is None else {'max_fid': self.max_fid}))
     self._check_pictures()
-    # Only to see whether there are such networks.
+    # The networks are made only to see whether their settings are valid.
     self.networks.make_generator(self._norm_act(), self.data.image_size, self.data.num_classes)
     self.networks.make_discriminator(self.data.image_size, self.data.num_classes)
 
   def _check_pictures(self) -> None:
-    """Raises ArgumentError unless the arguments of pictures can be, and are given for mode 'sample' alone."""
+    """Raises ArgumentError if an argument of the pictures is invalid or is given in another mode than 'sample'."""
     mode, count = self.shared.mode, self.data.num_classes
     for name, value in (('truncation', self.truncation), ('classes', self.classes),
                         ('from_best', self.from_best or None)):
@@ -201,7 +231,7 @@ class _Adversarial(experiment.Experiment):
     return 'Pictures', folder
 
   def evaluation_figures(self) -> Mapping[str, str]:
-    # With the name of the network, since scores by one network say nothing about those by another.
+    # The feature network is named, because scores by different networks are not comparable.
     return {
         'fid': 'FID {:.2f}', 'inception_score': 'Inception Score {:.2f}', 'kid': 'KID {:.4f}',
         'precision': 'precision {:.3f}', 'recall': f'recall {{:.3f}} by {self.protocol.network_name}'}

@@ -1,7 +1,7 @@
 """Compares searches: python -m search.analyze --model_dir=A --model_dir=B ...
 
-Writes a report in Markdown, its plots and TensorBoard events to --output, by default 'analysis' in the first search's
-folder. The searches may be running.
+Each --model_dir is the folder of one search, which may still be running. The command writes report.md, its plots and
+TensorBoard events to the folder --output, which is 'analysis' in the first --model_dir by default.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ _OUTPUT = flags.DEFINE_string('output', None, "Folder for the results. Default: 
 
 
 def main(argv: Sequence[str]) -> None:
+  """Runs the command. After flag parsing, `argv` must hold the program's name only; otherwise UsageError is raised."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')

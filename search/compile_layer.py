@@ -1,8 +1,8 @@
 """Writes a layer as Python code: python -m search.compile_layer --layer=best.json --output=layer.py
 
---layer is a layer graph's JSON file, the folder of a search (for its best layer), or a known name such as evonorm_s0.
-The command prints the equation, as text and as LaTeX; the file holds one Keras layer that needs only TensorFlow and
-tf_keras.
+--layer is the JSON file of a layer graph, the folder of a search (for its best layer), or the name of a known layer,
+such as evonorm_s0. The command writes a Python file with one Keras layer, which needs only TensorFlow and tf_keras, and
+prints the layer's equation as text and as LaTeX.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ flags.mark_flags_as_required(['layer', 'output'])
 
 
 def main(argv: Sequence[str]) -> None:
+  """Runs the command. After flag parsing, `argv` must hold the program's name only; otherwise UsageError is raised."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   from search.code_generation.compilation import compile_layer

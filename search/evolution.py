@@ -1,6 +1,7 @@
-"""The search: references, evolution and re-ranking, each handed to the scheduler (paper section 6).
+"""The root function of a search, `run_search`: references, evolution and re-ranking, in this order (paper section 6).
 
-The journal holds all state of a search: the same call on the same `model_dir` goes on where it stopped.
+The references are known layers, evaluated for comparison. The re-ranking evaluates the best candidates on a larger
+task. The journal in `model_dir` holds the whole state of a search, so the same call resumes a search that has stopped.
 """
 
 from collections.abc import Callable
@@ -54,12 +55,13 @@ from search.selection.warm_start import RANDOM
 
 @dataclasses.dataclass(frozen=True)
 class Reranking:
-  """The last stage: the best candidates and the references on a larger task.
+  """The settings of the re-ranking: the best candidates and the references on a larger task (paper section 6).
 
   Attributes:
-    evaluation: how they are judged, for instance with a longer schedule, and on the test images.
-    top: the number of candidates, chosen by their mean score in the search (the paper's ten).
-    best: the number of candidates in the report (the paper's three).
+    evaluation: the evaluation of these layers, for instance with more training steps, and on the test images too.
+    top: the number of candidates to re-rank, those with the best mean scores in the evolution (default 10, the
+      paper's).
+    best: the number of candidates in the report (default 3, the paper's).
   """
   evaluation: Evaluation
   top: int = 10
@@ -72,45 +74,55 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
                executor: Callable[[], Executor] | None = None, retries: int = 2, max_minutes: float | None = None,
                initial: str = RANDOM, equivalents: str = REDRAW, operative_config: Callable[[], str] = str
                ) -> list[Record]:
-  """Starts a search, or goes on with one, and writes its report; the root of the configuration.
+  """Runs a search, or resumes one, and writes its report; gin files configure this function.
 
   Args:
-    model_dir: the folder of the journal, the TensorBoard events and the report.
-    evaluation: how a candidate is judged.
-    reranking: how the best candidates and the references are compared at the end.
-    strategy: how the next candidate is drawn, such as `search.selection.TournamentEvolution`.
+    model_dir: the folder for the journal, the TensorBoard events and the report; it is created if necessary. If it
+      holds a search, that search is resumed. All arguments must then be the same, except for `candidates`, `workers`,
+      `executor`, `retries`, `max_minutes` and `operative_config`.
+    evaluation: evaluates candidates and references on the proxy task.
+    reranking: the settings of the re-ranking at the end.
+    strategy: draws the graph of the next candidate, for instance a `search.selection.TournamentEvolution`.
     space: the search space.
-    window: the number of accepted candidates that are alive at a time: the most recent ones.
-    candidates: the number of candidates, including those of `initial`; draws that are rejected without an evaluation do
-      not count.
-    references: names of known layers that are judged like candidates, for comparison.
-    seed: of the proposals. With one worker the whole search follows from its arguments.
-    workers: 1 for this process, n for n worker processes.
-    executor: starts other workers instead, such as `search.execution.ray_executor.RayExecutor`; `workers` is then
-      ignored.
-    retries: how many times a candidate that killed its worker is tried again before it is recorded as failed; also a
-      candidate that ended the search's own process, once the search goes on.
-    max_minutes: after this run time no new candidate is begun, and the re-ranking follows; None for no limit.
-    initial: what the search begins with: 'random' graphs (the paper), the 'known' layers of the search space, or the
-      best candidates of an earlier search, given by its `model_dir`. See `search.selection.warm_start`.
-    equivalents: what happens to a candidate that computes the same function as an earlier one. 'redraw': another one is
-      drawn in its place, so that all candidates differ. 'reuse': it takes the earlier one's outcome and its own place
-      in the population, as in the paper, whose training gives both the same score. 'evaluate': it is evaluated, too.
-    operative_config: returns the configuration's text, which is written to `model_dir` and TensorBoard.
+    window: the size of the population, which consists of the most recent accepted candidates.
+    candidates: the number of candidates, including those of `initial`. Graphs that are drawn and rejected without an
+      evaluation do not count.
+    references: the names of known layers, such as 'bn_relu', to evaluate for comparison (default: none).
+    seed: the seed of the proposals (default 0). With one worker and no time limit, the arguments determine the search.
+    workers: the number of evaluations at a time (default 1). 1 evaluates in this process, n > 1 in n worker processes.
+    executor: makes the executor of the evaluations, for instance `search.execution.ray_executor.RayExecutor`; `workers`
+      is then ignored. None (default) for an executor of this machine with `workers` workers.
+    retries: how many times a candidate that killed its worker is evaluated again before it is recorded as failed
+      (default 2). Where evaluations run in this process, such a candidate ends the search, and resuming the search
+      evaluates it again.
+    max_minutes: the run time in minutes, including earlier runs of the same search, after which no new candidate is
+      begun and the re-ranking follows; None (default) for no limit.
+    initial: the source of the first candidates: 'random' for random graphs (default, as in the paper), 'known' for the
+      known layers that fit into the search space, or the `model_dir` of an earlier search for its best candidates. See
+      `search.selection.warm_start`.
+    equivalents: the treatment of a candidate that computes the same function as an earlier one. 'redraw' (default)
+      draws another graph in its place, so that all candidates differ. 'reuse' copies the earlier candidate's outcome,
+      and the copy joins the population, as in the paper, where training both gives the same score. 'evaluate'
+      evaluates the candidate like any other.
+    operative_config: returns the text of the gin configuration, to be written to `model_dir`/operative_config.gin and
+      to TensorBoard (default: an empty text).
 
   Returns:
-    All records of the journal.
+    All records of the journal, in the order in which they were written.
 
   Raises:
-    KeyboardInterrupt: after a Ctrl-C; what was evaluated before is on record.
-    ModelDirError: if `model_dir` holds another search or a damaged one, or another process is running it.
-    ArgumentError: for arguments that cannot work, before anything is evaluated.
-    WorkersCannotStart: if workers die and no candidate is to blame.
+    KeyboardInterrupt: after Ctrl-C; all results so far are in the journal.
+    ModelDirError: if `model_dir` holds a search with other arguments or a damaged journal, another process is running
+      the search, or `initial` names a folder without a valid search.
+    ArgumentError: for invalid arguments, before anything is evaluated; or later, if a million draws give no new graph,
+      as in a search space that is exhausted.
+    WorkersCannotStart: if workers die at their start, before they reach a candidate.
+    MachineError, TensorFlowError: if the operating system or TensorFlow fails outside an evaluation.
   """
   begun_with = initial_candidates(initial, space, evaluation, window, seed)
   _check(candidates, references, begun_with)
   proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed)
-  # All that the results depend on. A search may go on with more candidates, or with other workers.
+  # All arguments that the results depend on. A search may be resumed with more candidates, or with other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed, equivalents=equivalents,
                          initial=identity_of_warm_start(initial, begun_with))
@@ -146,12 +158,12 @@ def _check(candidates: int, references: Sequence[str], begun_with: Sequence[Init
 
 
 class _Recorder:
-  """Puts results on record: in the journal first, then in TensorBoard and on the console.
+  """Writes results to the journal first, then to TensorBoard and the console.
 
   Args:
     journal: the journal of the search.
-    summaries: what TensorBoard shows.
-    progress: what the console shows.
+    summaries: writes the TensorBoard events.
+    progress: shows the progress on the console.
   """
 
   def __init__(self, journal: Journal, summaries: Summaries, progress: Progress):
@@ -167,18 +179,18 @@ class _Recorder:
     return self._earlier + time.monotonic() - self._start
 
   def seconds_left(self, max_minutes: float | None) -> Callable[[], float]:
-    """Returns a function that returns the time left until a limit on the run time; None for no limit."""
+    """Returns a function that returns the seconds left of `max_minutes` of run time; infinity if that is None."""
     end = math.inf if max_minutes is None else 60 * max_minutes
     return lambda: end - self.elapsed
 
   def begin(self, stage: str, seconds_left: float) -> None:
-    """Shows that a stage begins."""
+    """Shows that a stage begins, in which jobs may be begun for another `seconds_left` seconds."""
     self._progress.update(stage, self._journal.records, seconds_allowed=seconds_left)
 
   def record(self, job: Job, result: Result) -> Record:
-    """Puts the result of a job on record and shows it."""
+    """Writes the result of a job to the journal, shows it, and returns its record; a dead worker counts as failed."""
     outcome = Outcome(FAILED, str(result)) if isinstance(result, WorkerDied) else result
-    seconds = {} if isinstance(outcome, Record) else outcome.seconds  # to take over an outcome takes no time
+    seconds = {} if isinstance(outcome, Record) else outcome.seconds  # copying an outcome takes no time
     record = job.record(outcome, seconds, round(self.elapsed, 2))
     self._journal.append(record)
     self._summaries.write(self._journal.records)
@@ -187,9 +199,9 @@ class _Recorder:
 
 
 def _write_config(config: str, model_dir: str, summaries: Summaries) -> None:
-  """Keeps the configuration's text beside the journal and in TensorBoard."""
+  """Writes the configuration's text to `model_dir`/operative_config.gin and to TensorBoard."""
   (pathlib.Path(model_dir) / 'operative_config.gin').write_text(config)
-  summaries.write_text('operative_config', textwrap.indent(config, '    '))  # indented, Markdown leaves it alone
+  summaries.write_text('operative_config', textwrap.indent(config, '    '))  # Markdown leaves indented text as it is
 
 
 def _report(records: Sequence[Record], model_dir: str, reranking: Reranking) -> None:

@@ -1,7 +1,8 @@
-"""The scheduler of a search: one loop that hands jobs to the workers, and the two sources of its jobs.
+"""The scheduler of a search: a loop that hands jobs to an executor, and the two sources of its jobs.
 
-`FixedLayers` are known from the beginning, as references and finalists are. `Candidates` are proposed one by one, each
-only when a worker is free, so that a proposal draws on everything that is on record by then.
+A job is one layer to evaluate in one stage of the search. `FixedLayers` supplies layers that are known before the stage
+begins: the references, and the candidates to re-rank. `Candidates` proposes candidates one by one, each only when a
+worker is free, so that every proposal can use all results recorded so far.
 """
 
 import collections
@@ -22,30 +23,46 @@ from search.journal.record import EvaluationOutcome
 from search.journal.record import Record
 from search.selection.proposer import Proposer
 
-Result = EvaluationOutcome | WorkerDied  # a record stands for its own outcome
+Result = EvaluationOutcome | WorkerDied  # a `Record` is an `EvaluationOutcome`, too
 
 
 class Evaluator(Protocol):
-  """Evaluates layers, such as `search.evaluation.Evaluation`."""
+  """The interface of the evaluation of layers; `search.evaluation.Evaluation` implements it."""
 
   def informed_by(self, records: Sequence[Record]) -> 'Evaluator':
-    """Returns the evaluation that compares a candidate with the records of a search."""
+    """Returns an evaluation that compares the next candidate with earlier ones, as successive halving does.
+
+    Args:
+      records: the search's records of all stages, in the order of the journal.
+    """
 
   def evaluate(self, spec: LayerGraph | str) -> EvaluationOutcome:
-    """Evaluates a layer graph or a known layer's name."""
+    """Evaluates a layer and returns the outcome.
+
+    Args:
+      spec: a layer graph, or the name of a known layer such as 'bn_relu'.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A layer that is to be put on record in one stage of a search.
+  """One layer that one stage of a search has to put on record, by evaluating it or by copying an earlier outcome.
 
   Attributes:
-    stage: the stage.
-    layer: a layer graph or the name of a known layer.
-    name: the layer's name, as in its record.
-    index, parent, filtered, same_as, origin: as in its record.
-    outcome: the record whose outcome it takes, if that is known already; None if it has to be evaluated, or if the
-      candidate that it is the `same_as` of is running.
+    stage: 'reference', 'evolution' or 'reranking'.
+    layer: the layer graph of a candidate, or the name of a known layer, such as 'bn_relu'.
+    name: the layer's name in the journal, such as 'candidate 17' or 'bn_relu'.
+    index: the number of a candidate, from 0 in the order of proposal; None (default) for a known layer.
+    parent: the index of the candidate that this one was mutated from. None (default) for a random graph, a known layer,
+      and every layer in the re-ranking.
+    filtered: the number of graphs that were drawn and rejected without an evaluation before this candidate was found,
+      by reason, for instance `{'output does not depend on x': 3}`; empty by default.
+    same_as: the index of an earlier candidate that computes the same function; this one copies its outcome. None
+      (default) if there is no such candidate.
+    origin: for a candidate that the search begins with (see `search.selection.warm_start`), a known layer's name or
+      'candidate 17 of another search'; None (default) for every other layer.
+    outcome: the record whose outcome is copied: that of candidate `same_as`, or of an earlier search. None (default)
+      if the layer has to be evaluated, or if candidate `same_as` has no record yet.
   """
   stage: str
   layer: LayerGraph | str
@@ -59,20 +76,20 @@ class Job:
 
   @property
   def key(self) -> str:
-    """The name of its task for the executor and in the notes of the journal."""
+    """The job's name in the executor and in the journal's notes: 'evolution 17', 'reranking bn_relu'."""
     return f'{self.stage} {self.index if self.stage == EVOLUTION else self.name}'
 
   @property
   def key_of_original(self) -> str | None:
-    """The key of the job that computes the same function, or None."""
+    """The key of the job of candidate `same_as`; None if there is no such candidate."""
     return None if self.same_as is None else f'{self.stage} {self.same_as}'
 
   def record(self, outcome: EvaluationOutcome, seconds: Mapping[str, float], elapsed: float) -> Record:
-    """Returns its record.
+    """Returns the record of this job for the journal.
 
     Args:
-      outcome: of its evaluation, or of another record.
-      seconds: the time that the evaluation took, by activity.
+      outcome: the outcome of the job's evaluation, or the record whose outcome it copies.
+      seconds: the time of the evaluation in seconds, by activity, such as 'train'; empty for a copy.
       elapsed: the run time of the search so far, in seconds.
     """
     return Record.of_outcome(
@@ -82,37 +99,39 @@ class Job:
 
 
 class JobSource(Protocol):
-  """The jobs of one stage.
+  """The interface of a source of jobs, which supplies the jobs of one stage.
+
+  `FixedLayers` and `Candidates` implement it.
 
   Attributes:
-    stage: the stage.
+    stage: 'reference', 'evolution' or 'reranking'.
   """
   stage: str
 
   def has_more(self) -> bool:
-    """Returns whether there is another job to begin."""
+    """Returns whether another job may be begun now."""
 
   def seconds_left(self) -> float:
-    """Returns the time after which no more jobs are begun."""
+    """Returns the number of seconds in which jobs may still be begun; infinity if there is no time limit."""
 
   def next_job(self) -> Job:
-    """Returns the next job."""
+    """Returns the next job. Call it only if `has_more` returns True."""
 
   def evaluator(self) -> Evaluator:
-    """Returns the evaluation for the job that is begun now."""
+    """Returns the evaluation for the job that begins now."""
 
   def take(self, record: Record) -> None:
-    """Takes the record of one of its jobs."""
+    """Receives the record of one of the source's jobs, so that later jobs can build on it."""
 
 
 class FixedLayers:
-  """Layers that are known from the beginning; those that are on record already are left out.
+  """A source of jobs for layers that are known before the stage begins; layers already on record are skipped.
 
   Args:
-    stage: the stage.
-    layers: names of known layers, and records of candidates.
-    evaluation: how they are judged.
-    records: of all stages.
+    stage: 'reference' or 'reranking'.
+    layers: the layers in the order of evaluation: names of known layers, and records of candidates.
+    evaluation: evaluates every layer of the stage.
+    records: the journal's records of all stages.
   """
 
   def __init__(self, stage: str, layers: Sequence[Record | str], evaluation: Evaluator, records: Sequence[Record]):
@@ -140,7 +159,7 @@ class FixedLayers:
     return self._waiting.popleft()
 
   def evaluator(self) -> Evaluator:
-    """Returns the evaluation."""
+    """Returns the stage's evaluation, which is the same for every layer."""
     return self._evaluation
 
   def take(self, record: Record) -> None:
@@ -148,14 +167,16 @@ class FixedLayers:
 
 
 class Candidates:
-  """The candidates of the evolution; those that are on record already are replayed.
+  """A source of jobs for the candidates of the evolution, which it proposes one by one.
+
+  When a search is resumed, the proposer first receives the candidates already on record, in the journal's order.
 
   Args:
-    proposer: makes the proposals; it has seen none yet.
-    evaluation: how the candidates are judged.
-    count: the number of candidates.
-    records: the journal's, of all stages; it grows as the search goes on.
-    seconds_left: returns the time after which no new candidate is begun.
+    proposer: proposes the candidates; it must not have proposed or received any candidate yet.
+    evaluation: evaluates the candidates.
+    count: the number of candidates, including those on record.
+    records: the journal's list of records of all stages, which grows during the search.
+    seconds_left: returns the number of seconds in which candidates may still be begun.
   """
   stage = EVOLUTION
 
@@ -168,47 +189,57 @@ class Candidates:
     proposer.replay(self._done.values())
 
   def has_more(self) -> bool:
-    """Returns whether a candidate is waiting, and there is time to begin it."""
+    """Returns whether a candidate is left to propose, and time to begin it."""
     return bool(self._waiting) and self.seconds_left() >= 0
 
   def next_job(self) -> Job:
-    """Proposes a candidate."""
+    """Returns the job of a newly proposed candidate."""
     p = self._proposer.propose(self._waiting.popleft())
     outcome = p.earlier if p.same_as is None else self._done.get(p.same_as)
     return Job(EVOLUTION, p.graph, f'candidate {p.index}', p.index, p.parent, p.filtered, p.same_as, p.origin, outcome)
 
   def evaluator(self) -> Evaluator:
-    """Returns the evaluation, informed by what is on record now."""
+    """Returns the evaluation that compares the next candidate with all records so far."""
     return self._evaluation.informed_by(self._records)
 
   def take(self, record: Record) -> None:
-    """Takes a candidate's record: if it was accepted, it joins the population."""
+    """Receives the record of a candidate, which joins the population if it was accepted."""
     self._done[record.index] = record
     self._proposer.take(record)
 
 
 class Recorder(Protocol):
-  """Puts results on record and shows them."""
+  """The interface of the object that writes results to the journal and shows them."""
 
   def begin(self, stage: str, seconds_left: float) -> None:
-    """Shows that a stage begins, in which no job is begun after this time."""
+    """Shows that a stage begins.
+
+    Args:
+      stage: 'reference', 'evolution' or 'reranking'.
+      seconds_left: the number of seconds in which jobs of the stage may be begun; infinity if there is no time limit.
+    """
 
   def record(self, job: Job, result: Result) -> Record:
-    """Puts the result of a job on record."""
+    """Writes the result of a job to the journal and returns its record.
+
+    Args:
+      job: the job.
+      result: the outcome of its evaluation, the record whose outcome it copies, or a `WorkerDied`.
+    """
 
 
 class Scheduler:
-  """Runs the jobs of one source after the other, as many at a time as the executor has room for.
+  """The main loop of a search: runs the jobs of a stage, as many at a time as the executor has room for.
 
-  Each job goes through these states:
-  - waiting: it is still with its source, which makes it when the executor has room;
-  - running: the executor has it, and returns its result in any order;
-  - following: a running job computes the same function, and it waits for that job's outcome;
-  - done: its record is written, and its source has seen it.
+  A job is in one of these states:
+  - waiting: its source will make it when the executor has room;
+  - running: the executor is evaluating it; jobs may finish in any order;
+  - following: it waits for the outcome of a running job that computes the same function;
+  - done: its record is in the journal, and its source has received the record.
 
   Args:
-    executor: evaluates the jobs.
-    recorder: takes the results.
+    executor: evaluates the jobs, and repeats those that killed their worker.
+    recorder: writes the results to the journal.
   """
 
   def __init__(self, executor: Retrying, recorder: Recorder):
@@ -218,10 +249,14 @@ class Scheduler:
     self._following: dict[str, list[Job]] = collections.defaultdict(list)  # by the key of the running job
 
   def run(self, source: JobSource) -> None:
-    """Returns when all jobs of a source are done.
+    """Runs all jobs of a source and returns when they are done.
+
+    Args:
+      source: supplies the jobs of one stage.
 
     Raises:
-      KeyboardInterrupt: after a Ctrl-C; a job that ran then is not put on record.
+      KeyboardInterrupt: after Ctrl-C; jobs that are running then are not recorded.
+      WorkersCannotStart: if workers die one after another, even without a job.
     """
     self._recorder.begin(source.stage, source.seconds_left())
     while source.has_more() or self._running:
@@ -247,7 +282,7 @@ class Scheduler:
       self._finish(follower, record, source)
 
   def _next_result(self) -> tuple[str, Result]:
-    """Waits for a result. After a Ctrl-C there is none: a second one may have spoilt what ran in this process."""
+    """Waits for a result. Discards it after Ctrl-C, since a second Ctrl-C may have broken an evaluation in progress."""
     raise_if_interrupted()
     result = self._executor.next_result()
     raise_if_interrupted()

@@ -1,11 +1,12 @@
-"""Which parts of the package run on which Python and TensorFlow: a Markdown table, from environments made for it.
+"""Writes a Markdown table of the parts of the package that work with each version of Python and TensorFlow.
 
-  python tools/compatibility.py [--python=3.12 ...] [--tensorflow=2.20 ...] [--output=docs/compatibility.md]
+  python tools/compatibility.py [--python 3.12 ...] [--tensorflow 2.20 ...] [--output=docs/compatibility.md]
 
-For each pair it makes a virtual environment in a temporary folder, installs the wheel of this clone with the extras
-that can be had there, and runs tests and commands on that installation. It needs pythonX.Y on the PATH (with pyenv:
-PYENV_VERSION=3.11.7:3.12.1:3.13.0), a package index, 4 GB of disk, and some 8 minutes a pair on two free cores. The
-constraints of this clone hold for the TensorFlow that they pin; with another the newest releases are taken.
+For each pair of versions, the program makes a virtual environment in a temporary folder, installs the wheel of this
+clone with the extras that are available there, and runs tests and commands on that installation. It needs pythonX.Y on
+the PATH (with pyenv: PYENV_VERSION=3.11.7:3.12.1:3.13.0), a package index, 4 GB of disk, and about 8 minutes per pair
+on two free cores. With the TensorFlow that constraints.txt pins, the other packages are those of constraints.txt; with
+another TensorFlow, they are the newest releases.
 """
 
 import argparse
@@ -45,7 +46,14 @@ TRAINING = ('evonorm-train', '--gin_file=classification/cifar10_resnet20.gin', '
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-  """A column of the table: test files below tests/evonorm_tf, or else a console command, and the extras it wants."""
+  """One column of the table: test files or a console command to run, and what they need.
+
+  Attributes:
+    name: the heading of the column.
+    tests: the test files, paths relative to tests/evonorm_tf; empty, the default, if there is a command.
+    command: the console command with its arguments; empty, the default, if there are test files.
+    extras: the extras of the package that must be installed, by default 'search' and 'test'.
+  """
   name: str
   tests: tuple[str, ...] = ()
   command: tuple[str, ...] = ()
@@ -64,7 +72,12 @@ CHECKS = (
 
 
 class Environment:
-  """A virtual environment with the wheel in it, and a folder beside it in which the checks run."""
+  """A new virtual environment, and a folder with copies of tests/ and gin/ in which the checks run.
+
+  Args:
+    folder: the folder in which both are made.
+    interpreter: the command of the Python interpreter, such as 'python3.12'.
+  """
 
   def __init__(self, folder: pathlib.Path, interpreter: str):
     self._bin = folder / 'environment' / 'bin'
@@ -76,18 +89,26 @@ class Environment:
     shutil.copy(ROOT / 'pyproject.toml', self._work)
 
   def install(self, *requirements: str, constraints: pathlib.Path | None) -> bool:
-    """Installs what is named; returns whether it could be had."""
+    """Installs packages with pip.
+
+    Args:
+      *requirements: what to install, as arguments of `pip install`.
+      constraints: the path of a pip constraints file, or None for no constraints.
+
+    Returns:
+      Whether the installation succeeded.
+    """
     command = [self._bin / 'python', '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', *requirements]
     return run(command + (['--constraint', constraints] if constraints else []), self._work).returncode == 0
 
   def versions(self) -> dict[str, str]:
-    """The installed version of each distribution, by its name in lower case with underscores."""
+    """Returns the version of each installed distribution, by its name in lower case with underscores."""
     frozen = run([self._bin / 'python', '-m', 'pip', 'list', '--format=freeze'], self._work).stdout
     pairs = (line.split('==') for line in frozen.splitlines() if '==' in line)
     return {name.lower().replace('-', '_'): version for name, version in pairs}
 
   def result(self, check: Check) -> str:
-    """Runs a check; returns what its cell in the table says."""
+    """Runs a check and returns the text of its cell in the table, such as 'yes (12 tests)'."""
     if check.command:
       return 'yes' if run([self._bin / check.command[0], *check.command[1:]], self._work).returncode == 0 else '**no**'
     files = [f'tests/evonorm_tf/{name}' for name in check.tests]
@@ -100,7 +121,15 @@ class Environment:
 
 
 def run(command: Sequence[str | pathlib.Path], folder: str | pathlib.Path) -> subprocess.CompletedProcess:
-  """Runs a command in a folder; what a failing one has said goes to standard error."""
+  """Runs a command and prints it to standard error, with the end of its output if it fails.
+
+  Args:
+    command: the command and its arguments.
+    folder: the working directory.
+
+  Returns:
+    The completed process, with its exit code and its output as text.
+  """
   print(f'{datetime.datetime.now():%H:%M:%S}', *command, file=sys.stderr, flush=True)
   ended = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False)
   if ended.returncode:
@@ -109,7 +138,19 @@ def run(command: Sequence[str | pathlib.Path], folder: str | pathlib.Path) -> su
 
 
 def wheel_of_this_clone(folder: pathlib.Path) -> pathlib.Path:
-  """Builds the wheel from a copy of what Git knows and does not ignore, so that no earlier build gets into it."""
+  """Builds the package's wheel from a copy of this clone without the files that Git ignores.
+
+  The copy keeps the leftovers of earlier builds out of the wheel.
+
+  Args:
+    folder: the folder that receives the copy and the wheel.
+
+  Returns:
+    The path of the wheel.
+
+  Raises:
+    subprocess.CalledProcessError: if Git or pip fails.
+  """
   names = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard', ':!tests'], cwd=ROOT, check=True,
                          capture_output=True, text=True).stdout.splitlines()
   for name in names:
@@ -122,7 +163,17 @@ def wheel_of_this_clone(folder: pathlib.Path) -> pathlib.Path:
 
 
 def row(python: str, tensorflow: str, wheel: pathlib.Path) -> list[str]:
-  """Returns a line of the table; a short one, with the reason, where there is nothing to run the checks on."""
+  """Runs all checks for one pair of versions.
+
+  Args:
+    python: the version of Python, such as '3.12'.
+    tensorflow: the version of TensorFlow, such as '2.20'.
+    wheel: the path of the package's wheel.
+
+  Returns:
+    The cells of the row: the version of Python, those of the distributions in `SHOWN`, and the result of each check. If
+    there is no such Python or TensorFlow cannot be installed, only the version of Python and the reason.
+  """
   with tempfile.TemporaryDirectory(prefix='compatibility') as folder:
     if run([f'python{python}', '--version'], folder).returncode:
       return [python, f'no python{python} on the PATH']
@@ -133,7 +184,7 @@ def row(python: str, tensorflow: str, wheel: pathlib.Path) -> list[str]:
       return [python, f'TensorFlow {tensorflow} cannot be installed']
     extras = {extra for extra in EXTRAS if environment.install(f'{wheel}[{extra}]', *pins, constraints=constraints)}
     versions = environment.versions()
-    if 'tensorflow_addons' not in versions:  # where it has no wheel its extra is empty
+    if 'tensorflow_addons' not in versions:  # its extra is empty for versions of Python for which it has no wheel
       extras.discard('addons')
     results = [environment.result(check) if extras.issuperset(check.extras) else 'cannot be installed'
                for check in CHECKS]
@@ -141,7 +192,11 @@ def row(python: str, tensorflow: str, wheel: pathlib.Path) -> list[str]:
 
 
 def table(rows: Iterable[list[str]]) -> str:
-  """Returns the rows as a Markdown table."""
+  """Returns a Markdown table; short rows are filled up with empty cells.
+
+  Args:
+    rows: the cells of each row, as `row` returns them.
+  """
   head = ['Python', 'TensorFlow', 'tf_keras', 'Keras', 'NumPy', *(check.name for check in CHECKS)]
   padded = [line + [''] * (len(head) - len(line)) for line in rows]
   return '\n'.join(f'| {" | ".join(line)} |' for line in [head, ['---'] * len(head), *padded])

@@ -1,9 +1,9 @@
-"""Runs the slow tests file by file, and only those that have not passed yet with the present files.
+"""Runs the slow tests file by file, skipping the files that have already passed with the current state of the clone.
 
   python tools/slow_tests.py [tests/end_to_end_test.py ...]
 
-What has passed is noted after each file, in build/slow_tests/. So a run that was interrupted goes on where it stopped,
-and one with failures tries these again. Any change of a file that Git does not ignore begins anew.
+Passed files are recorded in build/slow_tests/ as they pass. So the next call resumes an interrupted run, and tries
+failed files again. After a change of any file that Git does not ignore, all tests are run again.
 """
 
 import json
@@ -20,7 +20,7 @@ PYTEST = [sys.executable, '-m', 'pytest', '-q', '-m', 'slow']
 
 
 def state_of_the_files() -> str:
-  """Git's hash of the files as they are, committed or not, by an index that is made for it."""
+  """Returns Git's hash of all files that it does not ignore, committed or not; the clone's own index is not changed."""
   with tempfile.TemporaryDirectory() as folder:
     environment = os.environ | {'GIT_INDEX_FILE': str(pathlib.Path(folder) / 'index')}
     subprocess.run(['git', 'add', '--all'], env=environment, check=True)
@@ -29,7 +29,7 @@ def state_of_the_files() -> str:
 
 
 def slow_test_counts() -> dict[str, int]:
-  """The files that have slow tests, with the number of them."""
+  """Returns the number of slow tests of each test file that has any, by path; exits if pytest cannot collect them."""
   listed = subprocess.run([*PYTEST, '-q', '--collect-only'], capture_output=True, text=True, check=False)
   if listed.returncode:
     sys.exit(listed.stdout + listed.stderr)
@@ -37,7 +37,14 @@ def slow_test_counts() -> dict[str, int]:
 
 
 def run_file(file: str) -> float | None:
-  """Runs the slow tests of a file; returns the seconds it took, or None if one failed."""
+  """Runs the slow tests of a test file.
+
+  Args:
+    file: the path of the test file.
+
+  Returns:
+    The time that they took, in whole seconds, or None if a test failed.
+  """
   start = time.monotonic()
   code = subprocess.run([*PYTEST, file], check=False).returncode
   return None if code else round(time.monotonic() - start)

@@ -1,4 +1,4 @@
-"""Data for detectors: COCO's files and images made here, their conversion to TFRecords, and what a trainer reads."""
+"""Data for detectors: images and annotations in COCO's format, their conversion to TFRecords, and their sources."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""COCO's annotation files: how they are read and checked, and how annotations are cleaned for training."""
+"""A reader of COCO's annotation files that checks them, and a function that cleans annotations for training."""
 
 import dataclasses
 import hashlib
@@ -20,19 +20,22 @@ from detection.data.conversion_report import UNKNOWN_CATEGORY
 from detection.data.conversion_report import UNKNOWN_IMAGE
 from evonorm_tf.errors import ArgumentError
 
-_TOLERANCE = .02  # pixels. COCO's numbers have two decimals: a smaller excess is rounding, and is not reported
+_TOLERANCE = .02  # pixels. COCO's numbers have two decimals, so a smaller excess is due to rounding and not reported
 
 
 @dataclasses.dataclass(frozen=True)
 class CocoFile:
-  """The content of an annotation file.
+  """The checked content of a COCO annotation file.
 
   Attributes:
-    images: with `id`, `file_name`, `height` and `width`.
-    annotations_by_image: the annotations by the id of their image.
-    category_names: by id.
-    problems: annotations of images that the file does not list.
-    sha256: of the file.
+    images: the file's entries of images, in file order; each is a dict with `id`, `file_name`, `height` and `width`.
+    annotations_by_image: for each image id, the file's annotations of that image, in file order; perhaps none.
+    category_names: the name of each category by its id; ids are at least 1.
+    problems: one problem for each annotation of an image that the file does not list.
+    sha256: the SHA-256 digest of the file's bytes, in hexadecimal.
+
+  Raises:
+    ArgumentError: if there are no images.
   """
   images: tuple[dict, ...]
   annotations_by_image: dict[int, list[dict]]
@@ -46,15 +49,21 @@ class CocoFile:
 
   @property
   def num_annotations(self) -> int:
-    """The number of all annotations in the file."""
+    """The number of all annotations in the file, including those of images that it does not list."""
     return sum(map(len, self.annotations_by_image.values())) + len(self.problems)
 
 
 def read_coco(path: str | os.PathLike) -> CocoFile:
-  """Reads an annotation file, such as instances_val2017.json.
+  """Reads a COCO annotation file, such as instances_val2017.json, and checks its structure.
+
+  Boxes and masks are not checked here; `clean_annotations` does that.
+
+  Args:
+    path: the path of the JSON file.
 
   Raises:
-    ArgumentError: if it cannot be read or does not have COCO's form.
+    ArgumentError: if the file cannot be read, does not have COCO's structure, lists no images, contains an image or
+      category id twice, or contains a category id below 1.
   """
   try:
     content = pathlib.Path(path).read_bytes()
@@ -89,7 +98,17 @@ def _parse(data: Any, sha256: str) -> CocoFile:
 
 
 def _entries(data: dict, key: str, types: dict[str, type], unique: bool = False) -> list[dict]:
-  """Returns a list in the file; ArgumentError unless each entry has the fields and, if `unique`, an id of its own."""
+  """Returns the list under a key of the file.
+
+  Args:
+    data: the file's content.
+    key: the key, such as 'images'.
+    types: the fields that every entry must contain, with their types.
+    unique: whether every entry must have a different `id`.
+
+  Raises:
+    ArgumentError: if the list is missing or an entry violates these conditions.
+  """
   entries = data.get(key)
   if not isinstance(entries, list):
     raise ArgumentError(f'`{key}` is missing or no list')
@@ -105,18 +124,21 @@ def _entries(data: dict, key: str, types: dict[str, type], unique: bool = False)
 
 def clean_annotations(image: dict[str, Any], annotations: list[dict[str, Any]], category_names: dict[int, str]
                       ) -> tuple[list[dict[str, Any]], list[Problem]]:
-  """Drops an image's annotations that cannot be used for training, and repairs those that can be repaired.
+  """Drops the annotations of an image that cannot be used for training, and repairs the others.
 
-  Boxes are clipped to the image. `iscrowd` is 0 if it is missing; `area` is that of the mask if it is missing or if the
-  box was clipped. Polygons with fewer than three corners are removed. Everything else stays as it is.
+  An annotation is dropped if its category is unknown, its box is empty, malformed or outside the image, or its mask is
+  empty or unreadable. Repairs: boxes are clipped to the image; a missing `iscrowd` becomes 0; an `area` that is
+  missing or not positive, and that of a clipped box, becomes the area of the mask in pixels; malformed polygons (see
+  `coco_masks.is_polygon`) are removed. Everything else stays as it is.
 
   Args:
-    image: from a `CocoFile`.
-    annotations: those of the image.
-    category_names: by id.
+    image: an entry of `CocoFile.images`.
+    annotations: the annotations of that image, dicts in COCO's format; they are not changed.
+    category_names: the name of each known category by its id.
 
   Returns:
-    The annotations that are left, and the problems.
+    (annotations, problems): the repaired annotations in the given order, and a `Problem` for each annotation that was
+    dropped or whose box was visibly clipped.
   """
   kept, problems = [], []
   for annotation in annotations:
@@ -129,7 +151,7 @@ def clean_annotations(image: dict[str, Any], annotations: list[dict[str, Any]], 
 
 
 def _clean(annotation: dict, height: int, width: int, category_names: dict[int, str]) -> tuple[dict | None, str | None]:
-  """Returns the repaired annotation, or None if it is dropped, and the kind of problem, or None if there is none."""
+  """Returns (the repaired annotation, or None to drop it; the kind of problem, or None if there is none)."""
   if annotation['category_id'] not in category_names:
     return None, UNKNOWN_CATEGORY
   box, problem = _clip_box(annotation['bbox'], height, width)
@@ -147,7 +169,7 @@ def _clean(annotation: dict, height: int, width: int, category_names: dict[int, 
 
 
 def _clip_box(box: list, height: int, width: int) -> tuple[list | None, str | None]:
-  """Returns [x, y, width, height] within the image, or None if nothing is left, and the kind of problem, if any."""
+  """Returns (the box [x, y, width, height] clipped to the image, or None if nothing is left; the problem, or None)."""
   if len(box) != 4 or not all(map(is_number, box)) or min(box[2:]) <= 0:
     return None, EMPTY_BOX
   (x, w), (y, h) = _clip(box[0], box[2], width), _clip(box[1], box[3], height)
@@ -159,7 +181,7 @@ def _clip_box(box: list, height: int, width: int) -> tuple[list | None, str | No
 
 
 def _clip(start: float, length: float, end: float) -> tuple[float, float]:
-  """Clips an interval to 0..end, so that start + length <= end holds in floating point, as Model Garden checks it."""
+  """Clips an interval to [0, end]; start + length <= end then holds in floating point, which Model Garden checks."""
   if start < 0:
     start, length = 0, start + length
   if start + length > end:
@@ -170,7 +192,7 @@ def _clip(start: float, length: float, end: float) -> tuple[float, float]:
 
 
 def _readable(segmentation: Any) -> list | dict | None:
-  """Returns the polygons that have an area, or the run lengths; None if there are neither."""
+  """Returns the well-formed polygons of a segmentation, or its run lengths unchanged; None if there are neither."""
   if isinstance(segmentation, dict):
     return segmentation
   if not isinstance(segmentation, list):

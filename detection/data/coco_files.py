@@ -1,10 +1,11 @@
-"""Images and masks of our own data sets as files in COCO's format, and TFRecords converted from them like COCO's.
+"""A writer of this package's own data sets: images and annotations in COCO's format, and TFRecords made from them.
 
 The folder contains:
 
-    images/train/000000.png ...           annotations/instances_train.json
-    images/val/000000.png ...             annotations/instances_val.json
-    records/train/  records/val/          see `conversion`
+    images/train/000001.png ...           annotations/instances_train.json
+    images/val/000001.png ...             annotations/instances_val.json
+    records/train/  records/val/          the TFRecords and their descriptions; see `conversion`
+    NAME.json                             the settings of the data set NAME, such as 'shapes'
 """
 
 from collections.abc import Callable
@@ -34,24 +35,29 @@ TRAIN, VALIDATION = 'train', 'val'
 
 
 class Split(NamedTuple):
-  """A set of images.
+  """The images of a training or validation set, which are made one by one.
 
   Attributes:
     number: the number of images.
-    draw: a function of an index, 0 to number - 1, that returns an image, uint8 `[height, width, 3]`, and the
-      annotation of each object in it, as `make_annotation` returns it.
+    draw: a function from an image's index, 0 to `number - 1`, to the pair (image, annotations): uint8
+      `[height, width, 3]`, and a list with the result of `make_annotation` for each object in it.
   """
   number: int
   draw: Callable[[int], tuple[np.ndarray, list[dict[str, Any]]]]
 
 
 def make_annotation(mask: np.ndarray, class_id: int, is_crowd: bool = False) -> dict[str, Any]:
-  """Returns COCO's annotation of an object: the box around its mask, its area, compressed run lengths.
+  """Returns an object's annotation in COCO's format.
 
   Args:
-    mask: bool `[height, width]`, not empty.
-    class_id: the category of the object.
-    is_crowd: whether training and evaluation ignore it: a detection there counts neither as right nor as wrong.
+    mask: the object's mask over the image, bool `[height, width]` with at least one True.
+    class_id: the id of the object's category.
+    is_crowd: whether training and evaluation are to ignore the object (default False). A detection of it then counts
+      neither as right nor as wrong.
+
+  Returns:
+    A dict with `category_id`, `iscrowd` (0 or 1), `bbox` (`[x, y, width, height]` in pixels), `area` (in pixels) and
+    `segmentation` (compressed run lengths, see `coco_masks.compress_mask`).
   """
   runs = compress_mask(mask)
   return {'category_id': int(class_id), 'iscrowd': int(is_crowd), 'bbox': mask_api.toBbox(runs).tolist(),
@@ -60,22 +66,23 @@ def make_annotation(mask: np.ndarray, class_id: int, is_crowd: bool = False) -> 
 
 def write_coco(folder: str | os.PathLike, name: str, settings: dict[str, Any], classes: dict[int, str], train: Split,
                validation: Split, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-  """Makes the files, or those that are missing; existing ones are kept if their settings are the same.
+  """Writes a data set in COCO's format and as TFRecords, or the part of it that an interrupted call left missing.
 
   Args:
-    folder: receives the files.
-    name: of the data, such as 'shapes'.
-    settings: everything that the images depend on, JSON data, which is written to `name`.json.
-    classes: names of the categories by id.
+    folder: the path of the folder that receives the files, which are listed in the module's docstring.
+    name: the name of the data set, such as 'shapes'.
+    settings: everything on which the images depend, as JSON data; it is written to NAME.json, and later calls must
+      have the same settings.
+    classes: the name of each category by its id; ids are at least 1.
     train: the training images.
     validation: the validation images.
-    console: receives the progress; stdout by default.
+    console: the rich Console that shows the progress; None (default) for standard output.
 
   Returns:
-    The descriptions of the training and the validation folder of records.
+    The descriptions of the TFRecords, (training, validation).
 
   Raises:
-    ArgumentError: if the folder holds data of other settings or something else, or is in use.
+    ArgumentError: if the folder contains data with other settings or anything else, or another process is using it.
   """
   folder, console = pathlib.Path(folder), console or Console()
   claimed = f'{name}.json', settings, f'preparation of {name}', 'folder'

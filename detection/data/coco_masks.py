@@ -1,7 +1,9 @@
-"""COCO's segmentations as masks and back. Unlike pycocotools, which it uses, this module survives malformed ones.
+"""Conversion between COCO's segmentations and mask arrays, with checks for malformed segmentations.
 
-Given those, pycocotools returns whatever is in memory (run lengths that do not fill the image) or a box (a polygon of
-two corners), or crashes (corners far away).
+COCO stores the mask of an object as a segmentation: either a list of polygons or run lengths, the numbers of
+consecutive pixels outside and inside the object, column by column. This module uses pycocotools and guards it against
+input that it does not check. From run lengths that do not fill the image, pycocotools makes a mask out of whatever is
+in memory; from a polygon with two corners, a box; and corners far outside the image crash it.
 """
 
 import math
@@ -12,33 +14,43 @@ from pycocotools import mask as mask_api
 
 from evonorm_tf.errors import ArgumentError
 
-_FURTHEST = 10 ** 5  # pixels
+_FURTHEST = 10 ** 5  # pixels, the greatest coordinate of a polygon that is accepted
 
 
 def is_number(value: Any) -> bool:
-  """Returns whether a JSON value is a finite number."""
+  """Returns whether a JSON value is a finite number.
+
+  Args:
+    value: any value that `json.loads` returns.
+  """
   return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def is_polygon(polygon: Any) -> bool:
-  """Returns whether a JSON value is a polygon [x1, y1, x2, y2, ...] with at least three corners."""
+  """Returns whether a JSON value is a well-formed polygon.
+
+  Args:
+    polygon: any value that `json.loads` returns. A well-formed polygon is a list [x1, y1, x2, y2, ...] of at least
+      three corners, in pixels, with finite coordinates from -100,000 to 100,000.
+  """
   return (isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
           and all(is_number(value) and abs(value) <= _FURTHEST for value in polygon))
 
 
 def decode_mask(segmentation: list | dict[str, Any], height: int, width: int) -> np.ndarray:
-  """Returns the mask of a segmentation.
+  """Converts a segmentation to a mask.
 
   Args:
-    segmentation: polygons, see `is_polygon`, or COCO's run lengths {'counts', 'size'}, compressed or not.
-    height: of the image, in pixels.
-    width: of the image, in pixels.
+    segmentation: a list of polygons, each of which must satisfy `is_polygon`, or COCO's run lengths, a dict with
+      `counts` (a list of integers, or a string as from `compress_mask`) and `size` ([height, width]).
+    height: the height of the image in pixels.
+    width: the width of the image in pixels.
 
   Returns:
-    uint8 `[height, width]` of 0 and 1.
+    The mask, uint8 `[height, width]`: 1 inside the object, 0 outside.
 
   Raises:
-    ArgumentError: if run lengths are malformed or do not fit the image.
+    ArgumentError: if run lengths are malformed or do not fit the size of the image.
   """
   if isinstance(segmentation, list):
     return mask_api.decode(mask_api.merge(mask_api.frPyObjects(segmentation, height, width)))
@@ -53,10 +65,11 @@ def decode_mask(segmentation: list | dict[str, Any], height: int, width: int) ->
 
 
 def _decompress(text: bytes) -> list[int]:
-  """Returns run lengths.
+  """Returns the run lengths that a string of COCO's compressed format encodes.
 
-  Each character holds five bits, the lowest first, and a sixth that is set if more follow. From the fourth run on they
-  are differences to the last but one.
+  A run length is encoded as a signed integer, five bits per character, the lowest bits first; the sixth bit of a
+  character says whether further characters follow. From the fourth run on, the integer is the difference from the run
+  length two positions before.
   """
   counts, value, shift = [], 0, 0
   for character in text:
@@ -72,7 +85,16 @@ def _decompress(text: bytes) -> list[int]:
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, list[int]]:
-  """Returns COCO's run lengths of a mask `[height, width]`, uncompressed: down the columns, beginning with zeros."""
+  """Converts a mask to COCO's uncompressed run lengths.
+
+  Args:
+    mask: bool or integers `[height, width]`; nonzero inside the object.
+
+  Returns:
+    A dict with `counts`, the numbers of consecutive equal pixels, and `size`, [height, width]. The runs go down one
+    column after the other and alternate between outside and inside the object. The first one is outside; its length is
+    0 if the first pixel is inside.
+  """
   columns = np.asarray(mask, bool).ravel(order='F')
   borders = np.flatnonzero(np.diff(columns)) + 1
   runs = np.diff(np.concatenate([[0], borders, [columns.size]]))
@@ -80,6 +102,13 @@ def encode_mask(mask: np.ndarray) -> dict[str, list[int]]:
 
 
 def compress_mask(mask: np.ndarray) -> dict[str, Any]:
-  """Returns COCO's run lengths of a mask `[height, width]`, compressed to a string, ready for JSON."""
+  """Converts a mask to COCO's compressed run lengths, as JSON data.
+
+  Args:
+    mask: bool or integers `[height, width]`: 1 inside the object, 0 outside.
+
+  Returns:
+    A dict with `counts`, the run lengths encoded as a string, and `size`, [height, width].
+  """
   run_lengths = mask_api.encode(np.asfortranarray(mask, np.uint8))
   return {'size': [int(n) for n in run_lengths['size']], 'counts': run_lengths['counts'].decode('ascii')}

@@ -1,14 +1,15 @@
-"""Conversion of COCO's images and annotations to the TFRecords that Model Garden's Mask R-CNN reads.
+"""Conversion of images and annotations in COCO's format to TFRecords for detectors.
 
-Model Garden's converter makes each record. Problems in the data are reported, and the rest is converted. The work is
-done in shards, each written in one step, so that an interrupted conversion continues with the first missing shard. In
-the output folder:
+The records are made by the converter of the TensorFlow Model Garden, for its Mask R-CNN. Images and annotations with
+problems are left out or repaired, and reported. The images are divided into shards. Each becomes one TFRecord file,
+which is written atomically, so that an interrupted conversion continues with the first missing shard. The output folder
+contains:
 
-    records-00000-of-00003.tfrecord ...  the images with their annotations, tf.Examples
-    annotations.json                     COCO's annotations of exactly these images, for the evaluator
-    report.json                          the problems found in the data
-    data_info.json                       see `prepared`; written last
-    settings.json                        the settings; a conversion that is resumed must have the same
+    records-00000-of-00003.tfrecord ...  the images with their annotations, as tf.Examples
+    annotations.json                     the annotations of exactly these images in COCO's format, for the evaluation
+    report.json                          the numbers of images and annotations, and the problems found
+    data_info.json                       the description that a trainer reads (`prepared.DataInfo`); written last
+    settings.json                        the settings of the conversion, which must be the same when it is resumed
 """
 
 from collections.abc import Callable
@@ -53,21 +54,21 @@ _ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.
 
 def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, output: str | os.PathLike,
                  images_per_shard: int = 500, console: Console | None = None) -> DataInfo:
-  """Converts a data set or continues an interrupted conversion; for a finished one it only repeats the report.
+  """Converts a data set, or continues an interrupted conversion. If it is already complete, only prints its report.
 
   Args:
-    images: the folder that contains the images.
-    annotations: COCO's annotation file, with masks.
-    output: the folder for the results; it may be moved later.
-    images_per_shard: the largest number of images in a TFRecord file (default 500).
-    console: receives progress and report; stdout by default.
+    images: the path of the folder that contains the images.
+    annotations: the path of an annotation file in COCO's format, JSON with masks.
+    output: the path of the folder for the results. It may be moved when the conversion is complete.
+    images_per_shard: the greatest number of images per TFRecord file (default 500).
+    console: the rich Console that shows the progress and the report; None (default) for standard output.
 
   Returns:
-    The description of the folder.
+    The description of the converted data.
 
   Raises:
-    ArgumentError: before any work, if an argument is wrong, the annotations are not COCO's, or `output` holds something
-      else or is in use; at the end, if no image could be converted.
+    ArgumentError: before any work, if an argument is invalid, the annotation file is not in COCO's format, or `output`
+      contains anything but this conversion or is in use by another process; at the end, if no image could be converted.
   """
   images, output = pathlib.Path(images), pathlib.Path(output)
   if not isinstance(images_per_shard, int) or images_per_shard < 1:
@@ -98,19 +99,24 @@ def _check_images(images: pathlib.Path, coco: CocoFile) -> None:
 
 
 class _Shard:
-  """Every `shards`-th image, and the files that hold them."""
+  """One of `shards` shards: every `shards`-th image of a data set, beginning with image `number`, and its two files."""
 
   def __init__(self, output: pathlib.Path, number: int, shards: int, coco: CocoFile):
     self.images, self._coco = coco.images[number::shards], coco
     self.records = output / f'records-{number:05d}-of-{shards:05d}.tfrecord'
-    self.outcome = output / f'.{self.records.stem}.json'  # the content of the records; written after them
+    self.outcome = output / f'.{self.records.stem}.json'  # lists what was converted; written after the records
 
   def is_done(self) -> bool:
     """Returns whether the shard has been converted."""
     return self.records.exists() and self.outcome.exists()
 
   def convert(self, images: pathlib.Path, progress: ConversionProgress) -> None:
-    """Writes the shard's files."""
+    """Writes the shard's TFRecord file and then its list of converted images and problems.
+
+    Args:
+      images: the folder that contains the images.
+      progress: is advanced after every image.
+    """
     converted, problems = [], []
     with replacing(self.records) as path, tf.io.TFRecordWriter(str(path)) as writer:
       for image in self.images:
@@ -127,7 +133,7 @@ class _Shard:
     write_json(self.outcome, {'converted': converted, 'problems': problems})
 
   def read_outcome(self) -> tuple[list[tuple[dict, list[dict]]], list[Problem]]:
-    """Returns the converted images, each with its annotations, and the problems."""
+    """Returns (converted, problems): pairs of an image and its annotations, and the problems, of a finished shard."""
     outcome = json.loads(self.outcome.read_text())
     return outcome['converted'], [Problem(*problem) for problem in outcome['problems']]
 
@@ -141,7 +147,7 @@ def _convert_shards(shards: list[_Shard], images: pathlib.Path, console: Console
 
 
 def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
-  """Decodes an image as Model Garden will, and returns the problem with it, if there is one."""
+  """Decodes an image as Model Garden will, and returns the problem that this shows, or None."""
   name = image['file_name']
   if not (images / name).is_file():
     return Problem(MISSING_IMAGE, name)
@@ -149,7 +155,7 @@ def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
     shape = tf.io.decode_image((images / name).read_bytes(), channels=3).shape
   except (tf.errors.OpError, OSError):
     return Problem(BROKEN_IMAGE, name)
-  if len(shape) != 3:  # TensorFlow decodes a GIF as a film
+  if len(shape) != 3:  # TensorFlow decodes a GIF as a sequence of frames
     return Problem(BROKEN_IMAGE, name)
   if shape[:2] != (image['height'], image['width']):
     return Problem(WRONG_SIZE, name)
@@ -180,7 +186,10 @@ def _record(images: pathlib.Path, image: dict, annotations: list[dict], category
 
 
 def _for_model_garden(annotation: dict, image: dict) -> list | dict:
-  """Returns a segmentation as Model Garden's converter reads it: lists, except that crowds have plain run lengths."""
+  """Returns a segmentation in the form that Model Garden's converter accepts.
+
+  This is a list of polygons or of run lengths or, for a crowd, run lengths that are not in a list.
+  """
   segmentation, crowd = annotation['segmentation'], annotation['iscrowd']
   if isinstance(segmentation, list) and not crowd:
     return segmentation
@@ -189,7 +198,7 @@ def _for_model_garden(annotation: dict, image: dict) -> list | dict:
 
 
 def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
-  """Writes the files that describe all shards together, and removes those that described one."""
+  """Writes the files that describe the whole data set, and removes the lists of the single shards."""
   outcomes = [shard.read_outcome() for shard in shards]
   converted = [entry for entries, _ in outcomes for entry in entries]
   problems = [*coco.problems, *(problem for _, found in outcomes for problem in found)]
@@ -208,7 +217,7 @@ def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
 
 
 def _numbered(converted: list[tuple[dict, list[dict]]]) -> Iterator[dict]:
-  """Yields the annotations, numbered from 1 on, because pycocotools takes a match with id 0 for none."""
+  """Yields the annotations with ids from 1 on, because pycocotools mistakes a match with id 0 for no match."""
   annotations = (annotation for _, kept in converted for annotation in kept)
   for number, annotation in enumerate(annotations, start=1):
     yield annotation | {'id': number}

@@ -1,4 +1,4 @@
-"""The progress of a conversion while it runs, and its report: counts, and examples of what is wrong with the data."""
+"""The progress display of a conversion to TFRecords, and its report: counts, and examples of problems in the data."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -25,15 +25,15 @@ PROBLEMS = {
     OUTSIDE_BOX: 'annotations with a box outside the image, left out',
     CLIPPED_BOX: 'annotations with a box partly outside the image, clipped',
     EMPTY_MASK: 'annotations with an empty or unreadable mask, left out'}
-_NAMES = 5  # the examples kept of each kind
+_NAMES = 5  # the number of examples that a report gives for each kind of problem
 
 
 class Problem(NamedTuple):
-  """A problem that the conversion found in an image or an annotation.
+  """A problem that a conversion found in an image or an annotation.
 
   Attributes:
-    kind: one of `PROBLEMS`.
-    name: identifies the image or annotation.
+    kind: a key of `PROBLEMS`, such as 'missing_image'.
+    name: the image's file name, or a text that names the annotation and its image.
   """
   kind: str
   name: str
@@ -41,13 +41,18 @@ class Problem(NamedTuple):
 
 def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict[str, Any]]],
                 problems: Iterable[Problem]) -> dict[str, Any]:
-  """Returns the report, JSON data.
+  """Returns the report of a conversion.
 
   Args:
     images: the number of images in the annotation file.
-    annotations: the number of annotations in it.
-    converted: the annotations of each image that was converted.
+    annotations: the number of annotations in the annotation file.
+    converted: for each converted image, the list of its converted annotations.
     problems: all problems that were found.
+
+  Returns:
+    JSON data: the counts `images`, `images_converted`, `images_without_objects` (converted ones), `annotations`,
+    `annotations_converted` and `annotations_of_crowds` (converted ones); and `problems`, which gives for each kind
+    that occurred its `count` and the names of the first five, `first`.
   """
   names = {kind: [] for kind in PROBLEMS}
   for problem in problems:
@@ -61,7 +66,11 @@ def make_report(images: int, annotations: int, converted: Sequence[Sequence[dict
 
 
 def report_text(report: dict[str, Any]) -> str:
-  """Returns the report as text, with a line for each kind of problem."""
+  """Returns a report as text: a line with the counts, then a line for each kind of problem that occurred.
+
+  Args:
+    report: the result of `make_report`.
+  """
   lines = ['{images_converted} of {images} images converted, {images_without_objects} of them without objects; '
            '{annotations_converted} of {annotations} annotations, {annotations_of_crowds} of them of crowds.'
            .format(**report)]
@@ -72,14 +81,16 @@ def report_text(report: dict[str, Any]) -> str:
 
 
 class ConversionProgress:
-  """Shows how many images are done and the time left: a bar on a terminal, otherwise a plain line now and then.
+  """A context manager that shows the number of finished images and the estimated time left.
+
+  On a terminal it shows a progress bar; otherwise it prints a line from time to time.
 
   Args:
     total: the number of images.
-    earlier: how many of them an earlier run has done (default 0).
-    console: receives the output; stdout by default.
-    seconds_between_lines: the least time from one plain line to the next (default 30).
-    clock: returns the time in seconds.
+    earlier: the number of images that an earlier run has finished already (default 0).
+    console: the rich Console for the output; None (default) for standard output.
+    seconds_between_lines: the least time in seconds between two printed lines (default 30).
+    clock: a function that returns the time in seconds (default `time.monotonic`).
   """
 
   def __init__(self, total: int, earlier: int = 0, console: Console | None = None, seconds_between_lines: float = 30,
@@ -102,7 +113,11 @@ class ConversionProgress:
     self._bar.stop()
 
   def advance(self, images: int = 1) -> None:
-    """Counts more images as done."""
+    """Counts further images as finished and updates the display.
+
+    Args:
+      images: the number of these images (default 1).
+    """
     self._done += images
     self._bar.update(self._task, completed=self._done, left=self._time_left())
     is_due = self._clock() - self._printed_at >= self._seconds_between_lines or self._done == self._total

@@ -1,12 +1,15 @@
-"""The nuclei data: cells under a microscope, with the masks that the package ndev-sampledata ships (BSD-3, Tim Monko).
+"""The nuclei data: microscope images of cells, with masks of the cells and their nuclei.
 
-Ten frames of one place show how a scratch in a layer of cells closes: nuclear stain (H3342), oblique illumination,
-labels of nuclei and of cells. The oblique frame becomes red and green of an image, the stain blue. All frames show the
-same cells, so the two sets are two regions of all frames, not sets of frames; the gap between them is wider than the
-widest object (93 pixels), and no cell of one region reaches the other over time. Each region is cut into square crops,
-which a trainer scales to its image size: in a crop of 105 scaled to 256 pixels, a nucleus measures about 30 pixels and
-a cell about 75. Training crops overlap by half a crop, validation crops not at all. The files are those of
-`coco_files`.
+The recording is part of the Python package ndev-sampledata (BSD-3, Tim Monko). Its ten frames show how a scratch in a
+layer of cells closes. Each frame consists of a nuclear stain (H3342), an image with oblique illumination, and labels of
+nuclei and of cells. The oblique image becomes the red and the green channel, the stain becomes the blue channel.
+
+All frames show the same cells. The training and the validation set therefore come from two separate regions of all
+frames and not from different frames. The gap between the regions is wider than the widest object (93 pixels), and no
+cell moves from one region into the other. Each region is cut into square crops, which a trainer scales to its image
+size. In a crop of 105 pixels that is scaled to 256, a nucleus measures about 30 pixels and a cell about 75.
+Neighbouring training crops overlap by half a crop or more; validation crops do not overlap. The files that are written
+are listed in `coco_files`.
 """
 
 import functools
@@ -33,24 +36,31 @@ CLASSES = {1: 'nucleus', 2: 'cell'}
 FRAMES, HEIGHT, WIDTH = 10, 210, 576
 TRAIN_COLUMNS, VALIDATION_COLUMNS = (0, 262), (366, WIDTH)
 _LEAST_CROP = 64
-_VISIBLE = .25  # the part of an object that a crop must show for it to be recognizable
-_SMALLEST = 16  # pixels of a mask; a few labels are specks
-_PERCENTILES = (1, 99.8)  # of a channel: black and white
+_VISIBLE = .25  # the fraction of an object's pixels that a crop must show for the object to be recognizable
+_SMALLEST = 16  # pixels, the least size of a visible mask; a few labels are mere specks
+_PERCENTILES = (1, 99.8)  # the percentiles of a channel that become black and white
 
 
 class Recording(NamedTuple):
-  """The frames of the microscope recording, with the objects in them.
+  """The frames of the microscope recording, with labels of the objects in them.
 
   Attributes:
-    images: the frames, uint8 `[10, 210, 576, 3]`.
-    labels: for each class, integers `[10, 210, 576]` that hold each pixel's object number, or 0 for background.
+    images: the frames, uint8 `[10, 210, 576, 3]` (frame, row, column, channel).
+    labels: for each class id in `CLASSES`, integers `[10, 210, 576]`: the number of the object to which a pixel
+      belongs, or 0 for the background.
   """
   images: np.ndarray
   labels: dict[int, np.ndarray]
 
 
 class Crop(NamedTuple):
-  """A square crop: the number of its frame, its first row and its first column."""
+  """The position of a square crop in the recording.
+
+  Attributes:
+    frame: the index of the frame, from 0 to 9.
+    top: the first row, in pixels.
+    left: the first column, in pixels.
+  """
   frame: int
   top: int
   left: int
@@ -58,21 +68,21 @@ class Crop(NamedTuple):
 
 def write_nuclei(folder: str | os.PathLike, crop: int = 105, console: Console | None = None
                  ) -> tuple[DataInfo, DataInfo]:
-  """Makes the data, or the part that is missing; existing files are kept if their settings are the same.
+  """Writes the nuclei data in COCO's format and as TFRecords, or the part that an interrupted call left missing.
 
   Args:
-    folder: receives the files.
-    crop: height and width of the crops in pixels, 64 to 210. With 105 (default) there are 120 training images and 40
-      validation images.
-    console: receives the progress; stdout by default.
+    folder: the path of the folder that receives the files.
+    crop: the height and width of the crops in pixels, 64 to 210. With 105, the default, there are 120 training images
+      and 40 validation images.
+    console: the rich Console that shows the progress; None (default) for standard output.
 
   Returns:
-    The descriptions of the training and the validation folder of records.
+    The descriptions of the TFRecords, (training, validation).
 
   Raises:
-    ArgumentError: if `crop` is out of range, or if the folder holds data of other settings or something else, or is in
-      use.
-    MissingDependencyError: if ndev-sampledata is needed and not installed.
+    ArgumentError: if `crop` is out of range, or if the folder contains data with another `crop` or anything else, or
+      another process is using it.
+    MissingDependencyError: if images must be made and ndev-sampledata is not installed.
   """
   if not isinstance(crop, int) or not _LEAST_CROP <= crop <= HEIGHT:
     raise ArgumentError(f'`crop` must be an integer from {_LEAST_CROP} to {HEIGHT}, received {crop!r}.')
@@ -86,7 +96,11 @@ def write_nuclei(folder: str | os.PathLike, crop: int = 105, console: Console | 
 
 
 def find_recording() -> pathlib.Path:
-  """Returns the path of the file; MissingDependencyError if the package is not installed."""
+  """Returns the path of the recording, a TIFF file in the package ndev-sampledata.
+
+  Raises:
+    MissingDependencyError: if the package is not installed.
+  """
   try:  # without an import of the package, which would load bioio and Dask
     return pathlib.Path(importlib.metadata.distribution(PACKAGE).locate_file(FILE))
   except importlib.metadata.PackageNotFoundError as e:
@@ -97,10 +111,14 @@ def find_recording() -> pathlib.Path:
 
 
 def read_recording(path: str | os.PathLike) -> Recording:
-  """Reads the pages of the file: ten frames each of the stain, of oblique light, of nuclei and of cells.
+  """Reads the microscope recording.
+
+  Args:
+    path: the path of a TIFF file with 40 pages of 210×576 pixels: ten frames of the stain, then ten with oblique
+      illumination, ten of the labels of nuclei and ten of the labels of cells.
 
   Raises:
-    ArgumentError: if the file holds something else.
+    ArgumentError: if the file has pages of another number or size.
   """
   with Image.open(path) as file:
     pages = np.stack([np.asarray(page) for page in ImageSequence.Iterator(file)])
@@ -113,13 +131,19 @@ def read_recording(path: str | os.PathLike) -> Recording:
 
 
 def _to_bytes(channel: np.ndarray) -> np.ndarray:
-  """Scales a channel to uint8, black and white being percentiles of the training region."""
+  """Scales a channel to uint8 so that two percentiles of its training region become black and white."""
   black, white = np.percentile(channel[..., slice(*TRAIN_COLUMNS)], _PERCENTILES)
   return np.rint(255 * np.clip((channel - black) / (white - black), 0, 1)).astype(np.uint8)
 
 
 def training_crops(size: int) -> list[Crop]:
-  """Returns crops spread evenly over the training region; neighbours overlap by half a crop or more."""
+  """Returns the training crops, spread evenly over the training region of every frame.
+
+  Neighbouring crops of a frame overlap by half a crop or more.
+
+  Args:
+    size: the height and width of the crops in pixels.
+  """
   def starts(first: int, end: int) -> list[int]:
     steps = int(np.ceil(2 * (end - first - size) / size))
     return np.linspace(first, end - size, steps + 1, dtype=int).tolist()
@@ -127,7 +151,11 @@ def training_crops(size: int) -> list[Crop]:
 
 
 def validation_crops(size: int) -> list[Crop]:
-  """Returns as many crops, side by side, as the validation region has room for; none overlap."""
+  """Returns the validation crops: in every frame as many as fit side by side, without overlap, into the region.
+
+  Args:
+    size: the height and width of the crops in pixels.
+  """
   def starts(first: int, end: int) -> list[int]:
     return list(range(first, end - size + 1, size))
   return _crops(starts(0, HEIGHT), starts(*VALIDATION_COLUMNS))
@@ -138,15 +166,18 @@ def _crops(rows: list[int], columns: list[int]) -> list[Crop]:
 
 
 def cut(recording: Recording, crop: Crop, size: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
-  """Returns a crop's image, uint8 `[size, size, 3]`, and the annotations of all objects in it.
+  """Cuts a crop out of the recording and annotates the objects in it.
 
-  The mask of an object consists of all pixels with its label. An object of which less than a quarter lies in the crop,
-  or which is a speck, is annotated as a crowd, which training and evaluation ignore.
+  The mask of an object consists of the crop's pixels with its label. If fewer than a quarter of the object's pixels or
+  fewer than 16 pixels lie in the crop, the object is annotated as a crowd, which training and evaluation ignore.
 
   Args:
-    recording: the frames.
-    crop: the place of the crop.
-    size: height and width of the crop in pixels.
+    recording: the microscope recording.
+    crop: the position of the crop.
+    size: the height and width of the crop in pixels.
+
+  Returns:
+    (image, annotations): uint8 `[size, size, 3]`, and the result of `coco_files.make_annotation` for each object.
   """
   window = slice(crop.top, crop.top + size), slice(crop.left, crop.left + size)
   annotations = []

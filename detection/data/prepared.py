@@ -1,7 +1,9 @@
-"""A folder of prepared data: the claim of one preparation to it, and the description that a trainer reads.
+"""Folders of prepared data: their settings, and the description that a trainer reads.
 
-A preparation locks the folder and claims it by its settings, so that nothing else is in the folder and another start
-must have the same settings. Its last act is to write data_info.json, which marks the folder as complete.
+A preparation is a call that fills a folder with data, such as the conversion of COCO to TFRecords; it can be
+interrupted and resumed. It locks the folder and claims it: it writes its settings into the folder, which must be empty
+at the first start. When it is resumed, the settings must be the same. Its last step is to write data_info.json, which
+marks the folder as complete.
 """
 
 from collections.abc import Mapping
@@ -22,13 +24,14 @@ _FILE = 'data_info.json'
 
 @dataclasses.dataclass(frozen=True)
 class DataInfo:
-  """The description of a folder of prepared data.
+  """The description of a prepared set of images for a detector.
 
   Attributes:
-    records: a glob of TFRecord files, Model Garden's `input_path`.
-    annotation_file: COCO's annotations of exactly the images in the records, Model Garden's `annotation_file`.
+    records: a glob of the TFRecord files; Model Garden's setting `input_path`.
+    annotation_file: the path of a JSON file with the annotations of exactly these images in COCO's format; Model
+      Garden's setting `annotation_file`.
     num_examples: the number of images.
-    category_names: by id, from 1 on.
+    category_names: the name of each category by its id; ids are at least 1.
   """
   records: str
   annotation_file: str
@@ -37,22 +40,22 @@ class DataInfo:
 
   @property
   def num_classes(self) -> int:
-    """The largest id and one for the background, 0, as in Model Garden. COCO's 80 categories, with gaps, make 91."""
+    """The greatest category id plus 1, because class 0 is the background; 91 for COCO, whose ids have gaps."""
     return max(self.category_names) + 1
 
 
 def has_settings(folder: str | os.PathLike, name: str, settings: Mapping[str, Any], work: str, argument: str) -> bool:
-  """Returns whether an earlier start has claimed the folder.
+  """Returns whether a folder contains the settings of a preparation, and checks that they are the current ones.
 
   Args:
-    folder: the folder.
-    name: of the file with the settings, such as 'settings.json'.
-    settings: of this start, JSON data.
-    work: what is done, such as 'conversion', for messages.
-    argument: the name under which the user gave the folder, for messages.
+    folder: the path of the folder.
+    name: the name of the file with the settings, such as 'settings.json'.
+    settings: the current settings, JSON data.
+    work: a noun for the preparation, such as 'conversion', for the error message.
+    argument: the name of the user's argument that gives the folder, such as 'output', for the error message.
 
   Raises:
-    ArgumentError: if the settings there differ.
+    ArgumentError: if the settings in the folder differ from the current ones.
   """
   path = pathlib.Path(folder) / name
   if path.exists():
@@ -61,12 +64,17 @@ def has_settings(folder: str | os.PathLike, name: str, settings: Mapping[str, An
 
 
 def claim(folder: str | os.PathLike, name: str, settings: Mapping[str, Any], work: str, argument: str) -> None:
-  """Writes the settings into a new or empty folder, which may contain only the locked file.
+  """Writes the settings of a preparation into an empty folder, or checks that a claimed folder has the same settings.
 
-  A folder that is claimed already is checked for the same settings. Arguments as for `has_settings`.
+  Args:
+    folder: the path of an existing folder. It counts as empty if it contains only the lock file `LOCK`.
+    name: the name of the file with the settings, such as 'settings.json'.
+    settings: the current settings, JSON data.
+    work: a noun for the preparation, such as 'conversion', for the error message.
+    argument: the name of the user's argument that gives the folder, such as 'output', for the error message.
 
   Raises:
-    ArgumentError: if the settings there differ, or the folder holds anything else.
+    ArgumentError: if the folder has other settings, or has none and is not empty.
   """
   folder = pathlib.Path(folder)
   if has_settings(folder, name, settings, work, argument):
@@ -79,21 +87,25 @@ def claim(folder: str | os.PathLike, name: str, settings: Mapping[str, Any], wor
 
 
 def is_prepared(folder: str | os.PathLike) -> bool:
-  """Returns whether a preparation of the folder has finished."""
+  """Returns whether the preparation of a folder is complete.
+
+  Args:
+    folder: the path of the folder, which need not exist.
+  """
   return (pathlib.Path(folder) / _FILE).exists()
 
 
 def write_data_info(folder: str | os.PathLike, records: Sequence[str], pattern: str, annotation_file: str,
                     num_examples: int, category_names: Mapping[int, str]) -> None:
-  """Writes the description that `read_data_info` reads, which marks the folder as complete.
+  """Writes data_info.json, the description that `read_data_info` reads, and thereby marks the folder as complete.
 
   Args:
-    folder: contains the data.
-    records: names of the TFRecord files in it.
-    pattern: a glob of these names.
-    annotation_file: name of the annotation file in it.
+    folder: the path of the folder that contains the data.
+    records: the names of the TFRecord files in the folder.
+    pattern: a glob that matches these names.
+    annotation_file: the name of the annotation file in the folder.
     num_examples: the number of images.
-    category_names: by id.
+    category_names: the name of each category by its id; ids are at least 1.
   """
   data = {'num_examples': num_examples, 'category_names': category_names, 'annotation_file': annotation_file,
           'pattern': pattern, 'records': records}
@@ -101,10 +113,14 @@ def write_data_info(folder: str | os.PathLike, records: Sequence[str], pattern: 
 
 
 def read_data_info(folder: str | os.PathLike) -> DataInfo:
-  """Reads the description of a folder; its paths are those of the folder as it is named now.
+  """Reads the description of a prepared folder.
+
+  Args:
+    folder: the path of the folder. The folder may have been moved since it was prepared: the paths in the result begin
+      with this path.
 
   Raises:
-    ArgumentError: if the folder holds no prepared data, or is not complete.
+    ArgumentError: if the preparation is not complete, or a file is missing.
   """
   folder = pathlib.Path(folder)
   try:

@@ -1,7 +1,7 @@
-"""Generated images for detection: textured shapes on a textured background, some of them partly covered by others.
+"""A generator of images for detection: textured shapes on a textured background, some partly covered by others.
 
-A scene is a pure function of (seed, index). Colours and textures (noise, stripes, checks and dots) are drawn from the
-same distributions for all five classes, so that only the outline reveals the class.
+A scene is a pure function of (seed, index, size). Colours and textures (noise, stripes, checks and dots) are drawn from
+the same distributions for all five classes of shapes, so that only the outline reveals the class.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ import numpy as np
 from PIL import Image
 
 CLASSES = {1: 'circle', 2: 'square', 3: 'triangle', 4: 'star', 5: 'ring'}
-_SMALLEST, _LARGEST = 40 / 256, 120 / 256  # diameters, as a part of the image's size
-_VISIBLE = .25  # the part of a shape that must be visible; otherwise it is left out
-_MOST = 5  # shapes in an image
+_SMALLEST, _LARGEST = 40 / 256, 120 / 256  # diameters of shapes, as fractions of the image's size
+_VISIBLE = .25  # the fraction of a shape's pixels that must be visible; otherwise the shape is left out
+_MOST = 5  # the greatest number of shapes in an image
 
 
 class Scene(NamedTuple):
-  """An image and the shapes in it, from front to back.
+  """A generated image and the shapes in it, from front to back.
 
   Attributes:
-    image: uint8 `[size, size, 3]`.
-    masks: bool `[shapes, size, size]`, the visible part of each shape; they do not overlap.
-    class_ids: int `[shapes]`, keys of `CLASSES`.
+    image: the image, uint8 `[size, size, 3]`.
+    masks: the visible part of each shape, bool `[shapes, size, size]`; these parts do not overlap.
+    class_ids: the class of each shape, integers `[shapes]`, keys of `CLASSES`.
   """
   image: np.ndarray
   masks: np.ndarray
@@ -31,12 +31,12 @@ class Scene(NamedTuple):
 
 
 def draw_scene(seed: int, index: int, size: int = 256) -> Scene:
-  """Draws an image of one to five shapes.
+  """Draws an image with one to five shapes.
 
   Args:
-    seed: of the data set, from 0 on.
-    index: the number of the image, from 0 on.
-    size: height and width in pixels (default 256).
+    seed: the seed of the data set, an integer of at least 0.
+    index: the index of the image in the data set, an integer of at least 0.
+    size: the height and width of the image in pixels (default 256).
   """
   rng = np.random.default_rng([seed, index])
   canvas = _background(rng, size)
@@ -48,14 +48,14 @@ def draw_scene(seed: int, index: int, size: int = 256) -> Scene:
 
 
 class _Shape(NamedTuple):
-  """A shape of a scene: its class, the signed distance to its outline, negative inside, and its visible part."""
+  """A shape: its class, each pixel's signed distance from the outline (negative inside), and its visible part."""
   class_id: int
   distance: np.ndarray
   mask: np.ndarray
 
 
 def _place(rng: np.random.Generator, size: int) -> list[_Shape]:
-  """Returns shapes from front to back, without those that are nearly covered."""
+  """Returns random shapes from front to back, without those of which less than a quarter is visible."""
   shapes, covered = [], np.zeros((size, size), bool)
   for _ in range(rng.integers(1, _MOST + 1)):
     class_id, radius = int(rng.integers(1, len(CLASSES) + 1)), size * rng.uniform(_SMALLEST, _LARGEST) / 2
@@ -69,7 +69,10 @@ def _place(rng: np.random.Generator, size: int) -> list[_Shape]:
 
 
 def _coordinates(rng: np.random.Generator, size: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-  """Returns x and y of all pixels relative to a shape's centre, rotated; its circle lies within the image."""
+  """Returns the x and y coordinates of all pixels in the frame of a randomly placed and rotated shape.
+
+  The circle of this radius around the shape's centre lies within the image.
+  """
   cx, cy = rng.uniform(radius, size - radius, 2)
   angle = rng.uniform(0, 2 * np.pi)
   y, x = np.mgrid[:size, :size] + .5
@@ -77,7 +80,7 @@ def _coordinates(rng: np.random.Generator, size: int, radius: float) -> tuple[np
 
 
 def _paint(rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray) -> np.ndarray:
-  """Returns the canvas `[size, size, 3]` with a shape on it: two tones of a hue, lit from one side, with soft edges."""
+  """Returns the canvas `[size, size, 3]` with a shape painted on it in two tones, lit from a side, with soft edges."""
   size = len(canvas)
   hue, saturation = rng.random(), rng.uniform(.5, .9)
   tones = [_colour(hue + rng.uniform(-.04, .04), saturation, rng.uniform(*values)) for values in ((.8, 1), (.5, .7))]
@@ -88,7 +91,7 @@ def _paint(rng: np.random.Generator, canvas: np.ndarray, distance: np.ndarray) -
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-  """Returns a canvas, `[size, size, 3]` in [0, 1]: clouds of two greyish tones, a faint pattern, light from a side."""
+  """Returns a background, about [0, 1] `[size, size, 3]`: clouds of two greyish tones, a faint pattern, side light."""
   hue, value = rng.random(), rng.uniform(.25, .6)
   tones = [_colour(hue + shift, rng.uniform(.05, .35), value + change) for shift, change in ((0, -.12), (.2, .12))]
   weights = .7 * noise(rng, size, cells=4, octaves=4) + .3 * pattern(rng, size, (size / 50, size / 8))
@@ -96,7 +99,7 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _slope(rng: np.random.Generator, size: int) -> np.ndarray:
-  """Returns a plane `[size, size]` that rises from about -.5 to .5 in a random direction."""
+  """Returns values `[size, size]` that rise linearly, from about -.5 to .5, in a random direction."""
   angle = rng.uniform(0, 2 * np.pi)
   line = np.arange(size, dtype=np.float32) / size - .5
   return np.float32(np.cos(angle)) * line + np.float32(np.sin(angle)) * line[:, np.newaxis]
@@ -106,18 +109,18 @@ def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
   return np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
 
 
-# Textures, which are weights between two colours.
+# Textures. Each is an array of weights from 0 to 1, with which `mix` blends two colours.
 
 
 def noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 3) -> np.ndarray:
-  """Returns smooth noise, float32 `[size, size]` from 0 to 1.
+  """Returns smooth noise, float32 `[size, size]`, scaled so that its least value is 0 and its greatest is 1.
 
   It is a sum of interpolated grids of random numbers, each twice as fine and half as strong as the one before.
 
   Args:
-    rng: the source of random numbers.
-    size: height and width in pixels.
-    cells: of the coarsest grid, along a side.
+    rng: the random generator.
+    size: the height and width in pixels.
+    cells: the number of cells along a side of the coarsest grid.
     octaves: the number of grids (default 3).
   """
   total = np.zeros((size, size), np.float32)
@@ -129,12 +132,12 @@ def noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 3) -> 
 
 
 def pattern(rng: np.random.Generator, size: int, period: tuple[float, float]) -> np.ndarray:
-  """Returns stripes, checks, dots or noise at a random angle; float32 `[size, size]` in [0, 1].
+  """Returns stripes, checks or dots at a random angle, or noise, as float32 `[size, size]` in [0, 1].
 
   Args:
-    rng: the source of random numbers.
-    size: height and width in pixels.
-    period: the smallest and the largest distance from one stripe to the next, in pixels.
+    rng: the random generator.
+    size: the height and width in pixels.
+    period: the least and the greatest distance from one stripe to the next, in pixels.
   """
   kind, angle = rng.integers(4), rng.uniform(0, np.pi)
   scale, phase = 2 * np.pi / rng.uniform(*period), rng.uniform(0, 2 * np.pi, 2)
@@ -149,12 +152,22 @@ def pattern(rng: np.random.Generator, size: int, period: tuple[float, float]) ->
 
 
 def mix(weights: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """Returns `[height, width, 3]`: the first colour where a weight `[height, width]` is 0, the second where it is 1."""
+  """Blends two colours, pixel by pixel.
+
+  Args:
+    weights: the weight of the second colour in every pixel, `[height, width]` in [0, 1].
+    first: the colour where the weight is 0, `[3]`.
+    second: the colour where the weight is 1, `[3]`.
+
+  Returns:
+    The blended colours, `[height, width, 3]`.
+  """
   return first + weights[..., np.newaxis] * (second - first)
 
 
-# Signed distances to the outlines of shapes around the origin that fit a circle of radius r; exact near the outline.
-_INNER = .45  # radius of a star's inner corners, as a part of that of its tips
+# Signed distances from the outlines of shapes that lie around the origin and fit into a circle of radius r; x and y are
+# the coordinates of the pixels. They are exact near the outline.
+_INNER = .45  # the distance of a star's inner corners from its centre, as a fraction of that of its tips
 
 
 def _circle(x, y, r):
@@ -175,7 +188,10 @@ def _triangle(x, y, r):
 
 
 def _star(x, y, r):
-  """Folds the plane onto a tenth of the star: the edge from a tip at angle 0 to an inner corner at a fifth of π."""
+  """Returns the signed distance from a five-pointed star.
+
+  By symmetry, every pixel is mapped to a tenth of the star: the edge from a tip at angle 0 to an inner corner at π/5.
+  """
   sector = 2 * np.pi / 5
   angle = np.abs((np.arctan2(y, x) + sector / 2) % sector - sector / 2)
   edge = np.array([_INNER * np.cos(sector / 2) - 1, _INNER * np.sin(sector / 2)])

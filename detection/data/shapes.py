@@ -1,4 +1,7 @@
-"""The shapes data: generated images in COCO's format and TFRecords of them, in the files of `coco_files`."""
+"""The shapes data: generated images of simple shapes, written in COCO's format and as TFRecords.
+
+They need no download. `shape_scenes` draws the images; `coco_files` lists the files that are written.
+"""
 
 import os
 from typing import Any
@@ -14,28 +17,28 @@ from detection.data.shape_scenes import CLASSES
 from detection.data.shape_scenes import draw_scene
 from evonorm_tf.errors import ArgumentError
 
-_FIRST_VALIDATION = 10 ** 6  # index of a scene, so large that no image is in both sets
-_SMALLEST_SIZE = 64  # at which the smallest shapes measure 10 pixels
+_FIRST_VALIDATION = 10 ** 6  # the index of the first validation scene, so large that no image is in both sets
+_SMALLEST_SIZE = 64  # pixels; the smallest shapes then measure 10 pixels
 
 
 def write_shapes(folder: str | os.PathLike, train: int = 800, validation: int = 100, size: int = 256, seed: int = 0,
                  console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-  """Makes the data, or the part that is missing; existing files are kept if their settings are the same.
+  """Writes generated images in COCO's format and as TFRecords, or the part that an interrupted call left missing.
 
   Args:
-    folder: receives the files.
-    train: the number of training images.
-    validation: the number of validation images.
-    size: height and width of the images in pixels.
-    seed: of the scenes, from 0 on.
-    console: receives the progress; stdout by default.
+    folder: the path of the folder that receives the files.
+    train: the number of training images, from 1 to 1,000,000 (default 800).
+    validation: the number of validation images, from 1 to 1,000,000 (default 100).
+    size: the height and width of the images in pixels, from 64 to 4096 (default 256).
+    seed: the seed of the images, from 0 to 2³² − 1 (default 0).
+    console: the rich Console that shows the progress; None (default) for standard output.
 
   Returns:
-    The descriptions of the training and the validation folder of records.
+    The descriptions of the TFRecords, (training, validation).
 
   Raises:
-    ArgumentError: if an argument is wrong, or if the folder holds data of other settings or something else, or is in
-      use.
+    ArgumentError: if an argument is out of range, or if the folder contains data with other settings or anything else,
+      or another process is using it.
   """
   ranges = {'train': (train, 1, 10 ** 6), 'validation': (validation, 1, 10 ** 6), 'size': (size, _SMALLEST_SIZE, 4096),
             'seed': (seed, 0, 2 ** 32 - 1)}

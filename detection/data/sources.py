@@ -1,6 +1,7 @@
-"""Sources of a detector's training and validation images: prepared folders in COCO's format, and generated shapes.
+"""Sources of a detector's training and validation images: prepared folders, and generated shapes.
 
-Their method `read` is cheap for data that are there, and its errors say what to do about missing data.
+A source is the argument `data` of the detection trainer. Its method `read` returns quickly if the data are ready; if
+they are missing, its error message says how to prepare them.
 """
 
 import dataclasses
@@ -15,17 +16,24 @@ from evonorm_tf.errors import ArgumentError
 
 @dataclasses.dataclass(frozen=True)
 class CocoData:
-  """Folders that `python -m detection.prepare` has made.
+  """Two folders of TFRecords that `python -m detection.prepare` has written.
 
   Attributes:
-    train: the folder of the training images.
-    validation: the folder of the validation images.
+    train: the path of the folder with the training images.
+    validation: the path of the folder with the validation images.
   """
   train: str
   validation: str
 
   def read(self, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-    """Returns the descriptions of both folders; ArgumentError if one is incomplete or their categories differ."""
+    """Returns the descriptions of both folders, (training, validation).
+
+    Args:
+      console: ignored, because nothing here takes time.
+
+    Raises:
+      ArgumentError: if a folder is missing or incomplete, or if the categories of the two folders differ.
+    """
     del console  # nothing here takes time
     train, validation = read_data_info(self.train), read_data_info(self.validation)
     if train.category_names != validation.category_names:
@@ -35,21 +43,22 @@ class CocoData:
 
 
 def _difference(expected: dict[int, str], received: dict[int, str]) -> str:
-  """Returns the first id whose names differ, with both names."""
+  """Returns a text with the least category id that has different names, and these names."""
   number = min(i for i in {*expected, *received} if expected.get(i) != received.get(i))
   return f'{number}: {received.get(number)!r} for {expected.get(number)!r}'
 
 
 @dataclasses.dataclass(frozen=True)
 class ShapesData:
-  """The generated shapes of `detection.data.shapes`, which the first use makes; they need no download.
+  """The generated images of `detection.data.shapes`, which are made at the first use; they need no download.
 
   Attributes:
-    folder: contains the images or will receive them. Runs with the same settings can share it.
-    train: the number of training images.
-    validation: the number of validation images.
-    size: height and width of the images in pixels.
-    seed: of the scenes.
+    folder: the path of the folder that contains the images or will receive them (default 'runs/shapes_data'). Runs with
+      the same settings can share it.
+    train: the number of training images (default 800).
+    validation: the number of validation images (default 100).
+    size: the height and width of the images in pixels (default 256).
+    seed: the seed of the images, an integer of at least 0 (default 0).
   """
   folder: str = 'runs/shapes_data'
   train: int = 800
@@ -58,5 +67,12 @@ class ShapesData:
   seed: int = 0
 
   def read(self, console: Console | None = None) -> tuple[DataInfo, DataInfo]:
-    """Makes what is missing and returns the descriptions of both folders; ArgumentError as for `write_shapes`."""
+    """Makes the images that are missing, and returns the descriptions of both sets, (training, validation).
+
+    Args:
+      console: the rich Console that shows the progress; None (default) for standard output.
+
+    Raises:
+      ArgumentError: if a setting is out of range, or if the folder contains other data or is in use.
+    """
     return write_shapes(self.folder, self.train, self.validation, self.size, self.seed, console)

@@ -1,4 +1,4 @@
-"""Results of a detector: COCO's evaluation, pictures, export and prediction."""
+"""Evaluation of a detector by COCO's metrics, pictures of its detections, export as a SavedModel, and prediction."""
 
 from typing import TYPE_CHECKING
 

@@ -1,9 +1,12 @@
-"""COCO's evaluation of boxes and masks, and result files for other tools.
+"""Evaluation of boxes and masks by COCO's metrics, with result files that other tools can read.
 
-It is Model Garden's evaluator with these differences: it scores exactly what it writes into the files, so that
-pycocotools computes the same numbers from them (Model Garden takes the areas of boxes from masks, which changes the
-numbers by size); padding does not count; AP of each class needs no modified pycocotools; masks are pasted with subpixel
-accuracy (see `instances`) and compressed batch by batch, instead of being kept until the end.
+The class `Evaluator` differs from Model Garden's evaluator, its base class, as follows:
+- It scores exactly the detections that it writes to the result files, so that pycocotools computes the same numbers
+  from them. Model Garden computes the areas of boxes from masks, which changes the metrics by object size.
+- Images that only fill the last batch do not count.
+- The average precision (AP) of each class is available without a modified pycocotools.
+- Masks are pasted into the image with subpixel accuracy (see `instances`).
+- Masks are compressed after every batch and not kept in full until the end.
 """
 
 from collections.abc import Mapping
@@ -24,20 +27,24 @@ from detection.results.instances import Instances
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import write_json
 
-# The 12 numbers in the order of pycocotools. AR1 is the average recall with 1 detection per image.
+# The 12 metrics in the order of pycocotools: average precision (AP) and average recall (AR). AP50 is the AP at an
+# intersection over union of 50%, AR1 the AR with 1 detection per image.
 METRICS = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large',
            'AR1', 'AR10', 'AR100', 'AR_small', 'AR_medium', 'AR_large')
 _IOU_TYPES = {'box': 'bbox', 'mask': 'segm'}
 
 
 class Evaluator(coco_evaluator.COCOEvaluator):
-  """COCO's evaluation, which takes the place of a MaskRCNNTask's `coco_metric`.
+  """An evaluator of detections by COCO's metrics, for the attribute `coco_metric` of Model Garden's MaskRCNNTask.
+
+  An evaluation consists of `reset_states`, `update_state` for every batch, and `evaluate`.
 
   Args:
-    annotation_file: COCO's JSON of the evaluated images.
-    include_mask: whether masks are evaluated too (default True).
-    folder: receives results_bbox.json and results_segm.json of each evaluation; None (default) for no files. Boxes in
-      them are `[x, y, width, height]` in pixels of the original image and, like the detector's, may exceed its border.
+    annotation_file: the path of a JSON file in COCO's format with the annotations of the images.
+    include_mask: whether masks are evaluated in addition to boxes (default True).
+    folder: the path of the folder in which each evaluation writes the result files results_bbox.json and, for masks,
+      results_segm.json, in COCO's format; None (default) for no files. Boxes in them are `[x, y, width, height]` in
+      pixels of the original image, and may exceed its border as the detector's do.
   """
 
   def __init__(self, annotation_file: str, include_mask: bool = True, folder: str | None = None):
@@ -47,24 +54,24 @@ class Evaluator(coco_evaluator.COCOEvaluator):
 
   @property
   def coco(self) -> COCO:
-    """The annotations."""
+    """The annotations, an object of pycocotools."""
     return self._coco_gt
 
   def reset_states(self) -> None:
-    """Forgets all images."""
+    """Starts a new evaluation: forgets all images and detections."""
     self._image_ids = set()
     self._records = {kind: [] for kind in (_IOU_TYPES if self._include_mask else ['box'])}
 
   def update_state(self, groundtruths: Any, predictions: Mapping[str, Any]) -> None:
-    """Adds a batch. An image that occurs again, such as the padding of the last batch, counts once.
+    """Adds the detections in a batch of images. An image that has been added before is skipped.
 
     Args:
-      groundtruths: ignored; the annotation file is the ground truth.
-      predictions: tensors as `detected_in_batch` describes them, or for each a tuple with one tensor per replica.
-        Detections of classes that the annotation file lacks are left out.
+      groundtruths: ignored, because the annotation file contains the ground truth.
+      predictions: the tensors that `instances.detected_in_batch` describes, by name, or for each name a tuple with one
+        tensor per replica. Detections of classes that are not in the annotation file are left out.
 
     Raises:
-      ArgumentError: for an image that the annotation file lacks.
+      ArgumentError: if an image is not in the annotation file.
     """
     del groundtruths
     for image_id, instances in detected_in_batch(self._convert_to_numpy(None, predictions)[1]):
@@ -86,10 +93,14 @@ class Evaluator(coco_evaluator.COCOEvaluator):
           if category in self._coco_gt.cats]
 
   def evaluate(self) -> dict[str, float]:
-    """Writes the files and returns the results on the images seen since `reset_states`.
+    """Computes the metrics on the images added since `reset_states`, and writes the result files.
 
-    They are `box/AP` to `box/AR_large`, named by METRICS, and `box_AP_by_class/` with the name of each category that
-    has objects in these images; the same with `mask`. As in pycocotools, -1 means that there is no object of a size.
+    Images of the annotation file that were not added are left out, with a warning in the log.
+
+    Returns:
+      The metrics by name, from 0 to 1: `box/AP` to `box/AR_large`, named by `METRICS`; `box_AP_by_class/NAME` for each
+      category that has objects in these images; and the same for masks, with `mask` in place of `box`. As in
+      pycocotools, -1 means that there is no object of the size in question.
     """
     missing = len(self._coco_gt.imgs) - len(self._image_ids)
     if missing:
@@ -111,7 +122,7 @@ class Evaluator(coco_evaluator.COCOEvaluator):
       evaluation.summarize()
     results = {f'{kind}/{name}': float(value) for name, value in zip(METRICS, evaluation.stats)}
     names = category_names(self._coco_gt)
-    # [thresholds of IoU, recalls, classes, areas, numbers of detections]: all areas, 100 detections
+    # Its axes are IoU thresholds, recalls, classes, areas, numbers of detections. We take all areas, 100 detections.
     precisions = evaluation.eval['precision'][..., 0, -1].transpose(2, 0, 1)
     for category, precision in zip(evaluation.params.catIds, precisions):
       if (precision > -1).any():
@@ -120,14 +131,14 @@ class Evaluator(coco_evaluator.COCOEvaluator):
 
   def _load(self, records: list[dict]) -> COCO:
     if records:
-      # The method of pycocotools' own class, because Model Garden's override takes the areas of boxes from masks.
+      # This calls the method of pycocotools, because Model Garden's override computes the areas of boxes from masks.
       return COCO.loadRes(self._coco_gt, [dict(record) for record in records])
-    loaded = COCO()  # loadRes fails without records
+    loaded = COCO()  # loadRes fails for an empty list
     loaded.dataset = {**self._coco_gt.dataset, 'annotations': []}
     loaded.createIndex()
     return loaded
 
 
 def _silence() -> contextlib.AbstractContextManager:
-  """Returns a context without output on stdout, on which pycocotools reports its progress."""
+  """Returns a context that suppresses standard output, where pycocotools reports its progress."""
   return contextlib.redirect_stdout(io.StringIO())

@@ -1,4 +1,4 @@
-"""A trained Mask R-CNN as a SavedModel that reads raw images: pixels, or files of PNG, JPEG, GIF or BMP."""
+"""Export of a trained Mask R-CNN as a SavedModel that accepts raw images: pixels, or PNG, JPEG, GIF or BMP files."""
 
 from collections.abc import Mapping
 import functools
@@ -13,30 +13,38 @@ from evonorm_tf.training import saved_models
 
 
 class Detector(tf.Module):
-  """A detector of objects in raw images: preprocessing, network and conversion to pixels of the original image.
+  """A detector of objects in raw images, a TensorFlow module that can be saved as a SavedModel.
 
-  Signatures:
-    serving_default: `images`, uint8 `[batch, height, width, 3]` of any size.
-    image_bytes: `image_bytes`, strings `[batch]`, each the content of an image file; sizes may differ.
+  It prepares the images, calls the network, and converts the boxes to pixels of the original images. Its methods become
+  the signatures of the SavedModel:
+    serving_default: `from_images`, with the argument `images`: uint8 `[batch, height, width, 3]`, of any size.
+    image_bytes: `from_image_bytes`, with the argument `image_bytes`: strings `[batch]`, each the content of an image
+      file. The images may have different sizes.
 
-  Both return the model's own detections, K for each image, the highest scores first, padded after `num_detections`:
+  Both return the following tensors by name. K is the greatest number of detections per image; detections are ordered by
+  decreasing score, and those after the first `num_detections` are padding.
     detection_boxes: float32 `[batch, K, 4]`, `[ymin, xmin, ymax, xmax]` in pixels of the original image. A box may
-      exceed the right and the lower border, beyond which the network saw padding.
-    detection_outer_boxes: the same; only for models whose masks refer to these larger boxes.
-    detection_classes: int32 `[batch, K]`, the indices of `class_names`; 0 is the background.
+      exceed the right and the lower border, because the network saw padding there.
+    detection_outer_boxes: larger boxes in the same form, for models whose masks refer to them; otherwise missing.
+    detection_classes: int32 `[batch, K]`, indices into `class_names`; 0 is the background.
     detection_scores: float32 `[batch, K]`.
-    detection_masks: float32 `[batch, K, mask height, mask width]`, the probability of the object in the cells of a
-      grid over its box; `instances.detected` pastes them into the image. Only for models with masks.
+    detection_masks: float32 `[batch, K, mask height, mask width]`, the probability of the object in each cell of a grid
+      over its box; `instances.detected` pastes it into the image. Missing for models without masks.
     num_detections: int32 `[batch]`.
 
   Args:
-    model: a MaskRCNNModel of Model Garden, converted or not, with its trained weights.
-    config: the experiment of a MaskRCNNTask, which sets the size of the images, the anchors and the padding.
-    class_names: by class, for those that have one; they become a variable of the SavedModel, strings `[classes]`, empty
-      for the other classes.
+    model: a MaskRCNNModel of Model Garden with trained weights, whether or not `convert_norm_act` has converted it.
+    config: Model Garden's configuration of an experiment with a MaskRCNNTask. It determines the size to which images
+      are scaled, the anchors and the padding.
+    class_names: the names of the classes by index; some may be missing.
+
+  Attributes:
+    class_names: a variable of the SavedModel with the name of every class, strings `[classes]`, empty where there is
+      none.
 
   Raises:
-    ArgumentError: if the configuration's non-maximum suppression accepts only batches of one size.
+    ArgumentError: if the version of the configuration's non-maximum suppression is neither 'v2' nor 'batched',
+      which accept batches of any size.
   """
 
   def __init__(self, model: tf_keras.Model, config: ExperimentConfig, class_names: Mapping[int, str]):
@@ -47,8 +55,8 @@ class Detector(tf.Module):
                           f'batches of any size; received {version}.')
     names = [class_names.get(i, '') for i in range(config.task.model.num_classes)]
     self.class_names = tf.Variable(tf.constant(names, tf.string), trainable=False)
-    # The SavedModel holds the variables and our functions. The model and Model Garden's module are hidden from it,
-    # because Keras would trace them for training too, which fails without a ground truth.
+    # The SavedModel contains the variables and the functions of this class. The model and Model Garden's module are
+    # hidden from it, because Keras would also trace them for training, which fails without a ground truth.
     self.weights = model.variables
     self._call = functools.partial(model, training=False)
     self._preprocess = _Preprocessing(
@@ -56,15 +64,23 @@ class Detector(tf.Module):
 
   @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, 'images')])
   def from_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns the detections in images, uint8 `[batch, height, width, 3]`."""
+    """Returns the detections in images as a dict of tensors; see the class.
+
+    Args:
+      images: uint8 `[batch, height, width, 3]`, of any size.
+    """
     return self._detect(*self._preprocess(images))
 
   @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')])
   def from_image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns the detections in image files, given their contents, strings `[batch]`."""
+    """Returns the detections in image files as a dict of tensors; see the class.
+
+    Args:
+      image_bytes: the contents of PNG, JPEG, GIF or BMP files, strings `[batch]`.
+    """
     return self._detect(*self._preprocess(image_bytes))
 
-  @tf.function  # one graph of the network for both
+  @tf.function  # so that both signatures share one graph of the network
   def _detect(self, images, anchor_boxes, image_info):
     outputs = self._call(images, image_shape=image_info[:, 1], anchor_boxes=anchor_boxes)
     scale = tf.tile(image_info[:, 2:3], [1, 1, 2])
@@ -77,7 +93,7 @@ class Detector(tf.Module):
 
 
 class _Preprocessing(detection.DetectionModule):
-  """Model Garden's preprocessing and decoding; Model Garden's own decoding requires images of one size in a batch."""
+  """Model Garden's preprocessing, with a decoding of image files that allows for different sizes in a batch."""
 
   def _build_inputs(self, image: tf.Tensor):
     if image.dtype == tf.string:
@@ -86,7 +102,15 @@ class _Preprocessing(detection.DetectionModule):
 
 
 def export(detector: Detector, folder: str) -> str:
-  """Writes a SavedModel and returns its folder."""
+  """Writes a detector as a SavedModel with the signatures that `Detector` describes.
+
+  Args:
+    detector: the detector.
+    folder: the path of the folder that receives the SavedModel.
+
+  Returns:
+    `folder`.
+  """
   signatures = {'serving_default': detector.from_images, 'image_bytes': detector.from_image_bytes}
   saved_models.save(detector, folder, signatures)
   return folder

@@ -1,4 +1,4 @@
-"""Predictions for image files, as annotated pictures and as JSON."""
+"""Predictions for image files, written as annotated pictures and as JSON."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -23,19 +23,23 @@ from evonorm_tf.output.model_dir import write_json
 
 def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Iterable[str | os.PathLike],
             folder: str | os.PathLike, names: Mapping[int, str], min_score: float = MIN_SCORE) -> dict[str, Any]:
-  """Writes an annotated PNG of each image, and predictions.json; files that cannot be read are reported and skipped.
+  """Detects objects in image files and writes an annotated PNG for each, and predictions.json for all.
+
+  Files that cannot be read are skipped, with a warning in the log and an entry in predictions.json.
 
   Args:
-    detect: `from_images` of a `Detector` or of its SavedModel.
-    paths: of PNG, JPEG, GIF or BMP files.
-    folder: receives the files; it is made if needed.
-    names: of the categories, by id.
-    min_score: detections with a lower score are neither drawn nor written.
+    detect: a function from an image, uint8 `[1, height, width, 3]`, to detections by name: the method `from_images` of
+      an `export.Detector`, or of the SavedModel made from it.
+    paths: the paths of PNG, JPEG, GIF or BMP files.
+    folder: the path of the folder that receives the files; it is created if it does not exist.
+    names: the name of each category by its id.
+    min_score: the least score; detections with a lower one are neither drawn nor written (default `MIN_SCORE`, 0.5).
 
   Returns:
-    The content of predictions.json. `images`: `image` (the path), `picture` (the name of the PNG), `height`, `width`
-    and `detections`, a list of `category_id`, `category`, `score`, `bbox` (`[x, y, width, height]` in pixels) and, for
-    models with masks, `segmentation` (COCO's run lengths). `unreadable`: `image` and `error`.
+    The content of predictions.json, a dict of two lists. `images` contains a dict for each image: `image` (its path),
+    `picture` (the PNG's name), `height`, `width` and `detections`, a list of dicts with `category_id`, `category`,
+    `score`, `bbox` (`[x, y, width, height]` in pixels) and, for models with masks, `segmentation` (COCO's compressed
+    run lengths). `unreadable` contains a dict with `image` and `error` for each file that was skipped.
 
   Raises:
     ArgumentError: if there are no paths.
@@ -64,7 +68,7 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
 
 
 def _pictures(paths: list[pathlib.Path]) -> list[str]:
-  """Returns the names of the PNGs, numbered where images in several folders or formats have the same name."""
+  """Returns the PNG's name for each path; if files of several folders or formats share a name, it gets a number."""
   names = {}
   for path in paths:
     candidates = (f'{path.stem}{number}_detections.png' for number in itertools.chain([''], itertools.count(2)))

@@ -1,4 +1,4 @@
-"""Pictures of detections: boxes, translucent masks, class names and scores over an image, with a colour per class."""
+"""Pictures of detections: an image with boxes, translucent masks, class names and scores, in one colour per class."""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -17,32 +17,36 @@ from detection.results.instances import category_names
 from detection.results.instances import detected_in_batch
 from detection.results.instances import Instances
 
-MIN_SIDE = 400  # pixels of the longer side; smaller images are enlarged, so that the names are legible
-MIN_SCORE = .5
-_OPACITY = .45  # of masks
+MIN_SIDE = 400  # pixels, the least length of the longer side; smaller images are enlarged to make the names legible
+MIN_SCORE = .5  # the least score of a detection that is drawn, by default
+_OPACITY = .45  # the opacity of masks
 _GAP = 8  # pixels between two pictures
 
 
 def colour(category: int) -> tuple[int, int, int]:
-  """Returns red, green and blue, 0 to 255, of a category id.
+  """Returns the colour of a category as red, green and blue, from 0 to 255.
 
-  Multiples of √2 spread over the circle of hues. Where two of them nearly meet, such as those of ids that are 5, 12 or
-  29 apart, the lightness differs.
+  The hue is the fractional part of the id times √2, which spreads the hues over the whole circle. Ids that are 5, 12 or
+  29 apart have nearly the same hue, but a different lightness.
+
+  Args:
+    category: the id of the category.
   """
   hue, lightness = category * 2**.5 % 1, (.75, .3, .45)[category % 3]
   return tuple(round(255 * part) for part in colorsys.hls_to_rgb(hue, lightness, .9))
 
 
 def draw(image: np.ndarray, instances: Instances, names: Mapping[int, str]) -> np.ndarray:
-  """Returns a picture of objects.
+  """Draws objects over an image, small ones over large ones.
 
   Args:
-    image: uint8 `[height, width, 3]`.
-    instances: the objects, in pixels of the image. Small ones are drawn over large ones.
-    names: of the categories, by id; an id without a name is written as a number.
+    image: uint8 `[height, width, 3]`; it is not changed.
+    instances: the objects, in pixels of the image.
+    names: the name of each category by its id; an id without a name is written as a number.
 
   Returns:
-    uint8 `[height, width, 3]`, enlarged by an integer factor if the longer side is below MIN_SIDE.
+    The picture, uint8 `[height, width, 3]`. If the image's longer side is below `MIN_SIDE`, the picture is enlarged by
+    the least integer factor that reaches it.
   """
   factor = -(-MIN_SIDE // max(image.shape[:2]))
   colours = [colour(int(category)) for category in instances.classes]
@@ -63,7 +67,7 @@ def draw(image: np.ndarray, instances: Instances, names: Mapping[int, str]) -> n
 
 
 class _Labels:
-  """Writes each text at the corner of its box where it covers the least of earlier texts."""
+  """A writer of labels that puts each one at the corner of its box where it covers the least of earlier labels."""
 
   def __init__(self, canvas: ImageDraw.ImageDraw, size: tuple[int, int]):
     self._canvas = canvas
@@ -84,18 +88,25 @@ class _Labels:
     self._canvas.text((place[0] + 2 - left, place[1]), text, fill=_ink(background), font=self._font)
 
   def _covered(self, place: tuple[int, int, int, int]) -> float:
-    """Returns the number of pixels of earlier texts that a place covers."""
+    """Returns the number of pixels of earlier labels that a label at this place would cover."""
     sides = np.minimum(self._taken[:, 2:], place[2:]) - np.maximum(self._taken[:, :2], place[:2])
     return np.prod(sides.clip(0), axis=1).sum()
 
 
 def _ink(background: tuple[int, int, int]) -> str:
-  """Returns black or white, whichever has more contrast."""
+  """Returns 'black' or 'white', whichever contrasts more with the background colour."""
   return 'black' if np.dot(background, (.299, .587, .114)) > 128 else 'white'
 
 
 def beside(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
-  """Returns pictures of one height side by side, each under its title."""
+  """Returns a picture that shows several pictures side by side, each below its title.
+
+  Args:
+    pictures: the pictures by title, from left to right; uint8 `[height, width, 3]`, all of the same height.
+
+  Returns:
+    uint8 `[height, width, 3]`.
+  """
   height = next(iter(pictures.values())).shape[0]
   font = ImageFont.load_default(max(14, height // 28))
   title_height = sum(font.getmetrics()) + _GAP
@@ -110,19 +121,32 @@ def beside(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def compare(image: np.ndarray, truth: Instances, found: Instances, names: Mapping[int, str]) -> np.ndarray:
-  """Returns a picture of the ground truth beside one of the predictions; arguments as for `draw`."""
+  """Returns a picture that shows the ground truth of an image beside the predictions.
+
+  Args:
+    image: uint8 `[height, width, 3]`.
+    truth: the annotated objects, in pixels of the image.
+    found: the detected objects, in pixels of the image.
+    names: the name of each category by its id.
+
+  Returns:
+    uint8 `[height, width, 3]`; see `draw` for the size of each half.
+  """
   return beside({'ground truth': draw(image, truth, names), 'predictions': draw(image, found, names)})
 
 
 def comparisons(images: np.ndarray, predictions: Mapping[str, np.ndarray], coco: COCO, min_score: float = MIN_SCORE
                 ) -> Iterator[tuple[int, np.ndarray]]:
-  """Yields the image id and the picture of `compare` for each image in a validation batch.
+  """Makes a picture of ground truth and predictions for each image in a validation batch.
 
   Args:
-    images: `[batch, height, width, 3]` as the network reads them, normalized and padded.
-    predictions: for these images, as in `detected_in_batch`.
-    coco: the annotations.
-    min_score: predictions with a lower score are not drawn.
+    images: the images as the network reads them, normalized and padded, float `[batch, height, width, 3]`.
+    predictions: the network's outputs for these images, as `instances.detected_in_batch` describes them.
+    coco: the annotations of the images.
+    min_score: the least score; predictions with a lower one are not drawn (default `MIN_SCORE`, 0.5).
+
+  Yields:
+    (image id, picture) for each image in order; the picture is the result of `compare`.
   """
   for image, info, (image_id, found) in zip(images, predictions['image_info'],
                                             detected_in_batch(predictions, min_score)):
@@ -131,13 +155,21 @@ def comparisons(images: np.ndarray, predictions: Mapping[str, np.ndarray], coco:
 
 def write_comparisons(images: np.ndarray, predictions: Mapping[str, np.ndarray], coco: COCO, step: int | tf.Tensor,
                       min_score: float = MIN_SCORE) -> None:
-  """Writes the pictures of `comparisons` to the default summary writer, at a step."""
+  """Writes pictures of ground truth and predictions to TensorFlow's default summary writer.
+
+  Args:
+    images: the images as the network reads them, normalized and padded, float `[batch, height, width, 3]`.
+    predictions: the network's outputs for these images, as `instances.detected_in_batch` describes them.
+    coco: the annotations of the images.
+    step: the training step under which TensorBoard shows the pictures.
+    min_score: the least score; predictions with a lower one are not drawn (default `MIN_SCORE`, 0.5).
+  """
   for image_id, picture in comparisons(images, predictions, coco, min_score):
     tf.summary.image(f'validation/{image_id}', picture[None], step=step)
 
 
 def _original(image: np.ndarray, image_info: np.ndarray) -> np.ndarray:
-  """Undoes what the data pipeline did to an image, except for the detail lost by scaling."""
+  """Returns the original image, uint8, from its normalized, scaled and padded form, without details lost by scaling."""
   size, _, scale, _ = np.asarray(image_info, np.float64)
   pixels = np.asarray(image, np.float32) * preprocess_ops.STDDEV_RGB + preprocess_ops.MEAN_RGB
   height, width = np.rint(size * scale).astype(int)

@@ -1,4 +1,4 @@
-"""Sweeps that measure accuracy against batch size, layer by layer."""
+"""Sweeps that measure accuracy as a function of the batch size for several norm-activation layers."""
 
 from typing import TYPE_CHECKING
 

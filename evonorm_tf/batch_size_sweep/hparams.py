@@ -1,4 +1,4 @@
-"""A sweep for TensorBoard's HParams dashboard, with one row per run."""
+"""Writing of a sweep's runs to TensorBoard's HParams dashboard, one row per run."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -19,7 +19,12 @@ _PREFIX = 'sweep/'  # a trainer may write tags such as `accuracy` itself
 
 
 def write_experiment(model_dir: pathlib.Path, runs: Sequence[Run]) -> None:
-  """Writes the hyperparameters, their values and the metrics of a sweep."""
+  """Writes the columns of the dashboard: the hyperparameters of a sweep with their values, and its metrics.
+
+  Args:
+    model_dir: the folder of the sweep.
+    runs: all runs of the sweep, which supply the values of the hyperparameters.
+  """
   domains = {name: hp.Discrete(sorted({getattr(run, name) for run in runs}))
              for name in ('norm_act', 'batch_size', 'seed')}
   with _events(model_dir, 'hparams'):
@@ -28,7 +33,13 @@ def write_experiment(model_dir: pathlib.Path, runs: Sequence[Run]) -> None:
 
 
 def write_run(model_dir: pathlib.Path, run: Run, result: Result) -> None:
-  """Writes the row of a finished run to its folder; it replaces the row of an earlier attempt."""
+  """Writes the row of a run that is done or has failed, in place of the row of an earlier attempt.
+
+  Args:
+    model_dir: the folder of the sweep; the row goes to the run's folder in it.
+    run: the run.
+    result: its result.
+  """
   with _events(model_dir / run.folder, 'hparams'):
     hp.hparams({'norm_act': run.norm_act, 'batch_size': run.batch_size, 'seed': run.seed}, trial_id=run.folder)
     for name, value in result.metrics.items():
@@ -38,14 +49,20 @@ def write_run(model_dir: pathlib.Path, run: Run, result: Result) -> None:
 
 
 def write_text(model_dir: pathlib.Path, tag: str, text: str) -> None:
-  """Writes a text in Markdown for TensorBoard's text dashboard."""
+  """Writes a text to TensorBoard's text dashboard, in place of the previous one.
+
+  Args:
+    model_dir: the folder of the sweep.
+    tag: the title of the text in the dashboard.
+    text: the text in Markdown.
+  """
   with _events(model_dir, 'text'):
     tf.summary.text(tag, text)
 
 
 @contextlib.contextmanager
 def _events(folder: pathlib.Path, kind: str) -> Iterator[None]:
-  """A context whose summaries go to the only event file of this kind in a folder; an earlier one is removed."""
+  """A context whose summaries go to a new event file with the suffix `kind`; earlier files of this kind are removed."""
   for earlier in folder.glob(f'events.out.tfevents.*.{kind}'):
     earlier.unlink()
   writer = tf.summary.create_file_writer(str(folder), filename_suffix=f'.{kind}')

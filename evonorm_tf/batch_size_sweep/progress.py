@@ -1,4 +1,4 @@
-"""Console progress of a sweep: the run in progress, how runs have ended, and the time left."""
+"""Console progress of a sweep: the current run, the results of finished runs, and the estimated time left."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -15,12 +15,15 @@ from evonorm_tf.output.markdown import one_line
 
 
 class SweepProgress:
-  """Prints a line when a run begins and another when it ends. The trainer shows the progress within a run.
+  """A display that prints one line when a run starts and another when it ends.
+
+  Within a run, the trainer shows its own progress.
 
   Args:
     runs: all runs of the sweep.
-    results: by run; the caller updates it as runs end.
-    console: where lines are printed; default: standard output.
+    results: the result of each run, a mapping that the caller updates as runs end. Runs that are not done yet count as
+      waiting.
+    console: the rich Console for the lines; None, the default, for standard output.
   """
 
   def __init__(self, runs: Sequence[Run], results: Mapping[Run, Result], console: Console | None = None):
@@ -29,12 +32,12 @@ class SweepProgress:
     self._console = console or Console()
 
   def begin(self, run: Run) -> None:
-    """Announces a run."""
+    """Prints that a run starts, with its number and the estimated time left."""
     number = len(self._runs) - len(self._waiting) + 1
     self._print(f'Run {number} of {len(self._runs)}: {run}', self._time_left())
 
   def end(self, run: Run) -> None:
-    """Shows the result of a run."""
+    """Prints the result of a run that has ended: its accuracy or its error, and the time that it took."""
     self._waiting.remove(run)
     result = self._results[run]
     outcome = f'accuracy {100 * result.metrics["accuracy"]:.2f}%' if result.status == DONE else (
@@ -51,10 +54,17 @@ class SweepProgress:
 
 
 def seconds_left(waiting: Sequence[Run], results: Mapping[Run, Result]) -> float | None:
-  """Returns how many seconds the waiting runs will take; None if no run has ended yet.
+  """Estimates how long the waiting runs will take.
 
-  An epoch of small batches takes much longer than one of large batches. A run is expected to take the mean time of the
-  finished runs with its norm-act and batch size; if there are none, of those with its batch size; else of all.
+  An epoch of small batches takes much longer than one of large batches. So a run is expected to take the mean time of
+  the finished runs with the same norm-act and batch size, or else of those with the same batch size, or else of all.
+
+  Args:
+    waiting: the runs that are still to be made.
+    results: the result of each run; only successful runs count.
+
+  Returns:
+    The time in seconds, or None if no run has finished successfully.
   """
   done = [(run, result.metrics['seconds']) for run, result in results.items() if result.status == DONE]
   if not done:
@@ -68,5 +78,5 @@ def seconds_left(waiting: Sequence[Run], results: Mapping[Run, Result]) -> float
 
 
 def hours(seconds: float) -> str:
-  """Returns a duration as hours, minutes and seconds."""
+  """Returns a duration in seconds as text, such as '2:03:04' or '1 day, 2:03:04'."""
   return str(datetime.timedelta(seconds=int(seconds)))

@@ -1,6 +1,6 @@
-"""The report of a sweep: all runs as CSV, a table of norm-acts × batch sizes, and a plot like the paper's.
+"""The report of a sweep: a CSV file of all runs, a table of norm-acts × batch sizes, and a plot like the paper's.
 
-Table and plot show the mean over the seeds and the sample standard deviation.
+The table and the plot show the mean over the seeds and the sample standard deviation.
 """
 
 import collections
@@ -30,21 +30,25 @@ from evonorm_tf.output.model_dir import replacing
 
 PAGE, TABLE, PLOT = 'results.md', 'results.csv', 'accuracy_by_batch_size.png'
 _COLUMNS = ('norm_act', 'batch_size', 'seed', *METRICS, 'status', 'message')
-# Okabe and Ito's colours, which colour-blind people can tell apart, without the yellow, which is too pale for a line.
+# Okabe and Ito's palette for colour-blind readers, without its yellow, which is too pale for a line.
 _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000')
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
-_LINES = ('-', '--', ':')  # the first for the first seven curves, and so on
+_LINES = ('-', '--', ':')  # one line style for every seven curves
 _CROSS = {'marker': 'x', 'markersize': 8, 'markeredgewidth': 2, 'linestyle': 'none'}
-# From one curve's error bars to the next one's, and from the first to the last at most: doublings of the batch size.
+# The shift between the error bars of neighbouring curves, and the largest shift between the first and the last curve,
+# both in doublings of the batch size.
 _DODGE, _MAX_DODGE = 0.035, 0.3
 
 
 class Cell:
-  """The runs of one norm-act with one batch size.
+  """The results of all runs with the same norm-act and batch size.
+
+  Args:
+    results: the results of these runs, one per seed.
 
   Attributes:
-    accuracies: of the runs that are done, fractions.
-    failed: the number of runs that failed.
+    accuracies: the accuracies of the successful runs, fractions.
+    failed: the number of failed runs.
   """
 
   def __init__(self, results: Sequence[Result]):
@@ -53,22 +57,22 @@ class Cell:
 
   @property
   def mean(self) -> float:
-    """The mean accuracy; there must be at least one."""
+    """The mean accuracy, a fraction; there must be at least one successful run."""
     return statistics.fmean(self.accuracies)
 
   @property
   def deviation(self) -> float | None:
-    """The sample standard deviation; None for a single run."""
+    """The sample standard deviation of the accuracies; None for fewer than two successful runs."""
     return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
 
 def write_report(model_dir: pathlib.Path, runs: Sequence[Run], results: Mapping[Run, Result]) -> None:
-  """Writes `results.csv`, `results.md` and the plot to `model_dir`; each is complete at any time.
+  """Writes results.csv, results.md and accuracy_by_batch_size.png, each atomically.
 
   Args:
-    model_dir: the sweep's folder.
-    runs: all runs of the grid.
-    results: by run; those of unfinished runs are pending.
+    model_dir: the folder of the sweep.
+    runs: all runs of the sweep, in the order of the rows of results.csv.
+    results: the result of each run, including pending ones.
   """
   with replacing(model_dir / TABLE) as path, open(path, 'w', newline='', encoding='utf-8') as file:
     writer = csv.DictWriter(file, _COLUMNS)
@@ -84,7 +88,15 @@ def write_report(model_dir: pathlib.Path, runs: Sequence[Run], results: Mapping[
 
 
 def accuracy_table(runs: Sequence[Run], results: Mapping[Run, Result]) -> str:
-  """Returns a Markdown table of norm-acts × batch sizes, largest first: accuracies in %, missing and failed runs."""
+  """Returns a Markdown table of accuracies in percent: one row per norm-act, one column per batch size, largest first.
+
+  A cell shows the mean and the sample standard deviation over the seeds, and how many runs failed. If cells differ in
+  their numbers of successful runs, those are shown as well.
+
+  Args:
+    runs: all runs of the sweep.
+    results: the result of each run, including pending ones.
+  """
   cells, sizes = _cells(runs, results), _batch_sizes(runs)
   counts = {len(cell.accuracies) for cell in cells.values()} - {0}
   rows = [[label, *(_text(cells[label, size], tell_count=len(counts) > 1) for size in sizes)]
@@ -95,7 +107,15 @@ def accuracy_table(runs: Sequence[Run], results: Mapping[Run, Result]) -> str:
 def accuracy_plot(runs: Sequence[Run], results: Mapping[Run, Result]) -> Figure:
   """Plots the accuracy against the batch size, from large to small as in the paper, with one curve per norm-act.
 
-  Error bars are standard deviations. Crosses at the bottom mark batch sizes with which every run failed.
+  Error bars are sample standard deviations over the seeds. A cross at the bottom marks a batch size at which runs of
+  the norm-act have failed and none has succeeded.
+
+  Args:
+    runs: all runs of the sweep.
+    results: the result of each run, including pending ones.
+
+  Returns:
+    The Matplotlib figure, 8 × 4.8 inches.
   """
   cells, sizes, labels = _cells(runs, results), _batch_sizes(runs), _labels(runs)
   figure = new_figure(8, 4.8)
@@ -104,7 +124,7 @@ def accuracy_plot(runs: Sequence[Run], results: Mapping[Run, Result]) -> Figure:
   axes.set_title(_caption(runs), color=INK, fontsize=10)
   curves = [_plot_curve(axes, number, len(labels), label, {size: cells[label, size] for size in sizes})
             for number, label in enumerate(labels)]
-  # In the order in which the curves end on the right, so that they are easy to find.
+  # The legend lists the curves in the order of their right ends, so that they are easy to find.
   shown = sorted(filter(None, curves), key=lambda curve: -curve.lines[0].get_ydata()[-1])
   if not shown:
     axes.text(0.5, 0.5, 'no run is done yet', transform=axes.transAxes, ha='center', va='center', color='#777777')
@@ -129,7 +149,7 @@ def _caption(runs: Sequence[Run]) -> str:
 
 
 def _cells(runs: Sequence[Run], results: Mapping[Run, Result]) -> dict[tuple[str, int], Cell]:
-  """The cells by norm-act and batch size."""
+  """Returns the cells by norm-act and batch size."""
   groups = collections.defaultdict(list)
   for run in runs:
     groups[run.norm_act, run.batch_size].append(results[run])
@@ -137,7 +157,7 @@ def _cells(runs: Sequence[Run], results: Mapping[Run, Result]) -> dict[tuple[str
 
 
 def _text(cell: Cell, tell_count: bool) -> str:
-  """A cell in words: `43.20 ± 0.51 (n=2, 1 failed)`."""
+  """Returns a cell as text, such as `43.20 ± 0.51 (n=2, 1 failed)`."""
   notes = [f'n={len(cell.accuracies)}'] * (tell_count and bool(cell.accuracies))
   notes += [f'{cell.failed} failed'] * bool(cell.failed)
   if not cell.accuracies:
@@ -147,7 +167,7 @@ def _text(cell: Cell, tell_count: bool) -> str:
 
 
 def _sections(runs: Sequence[Run], results: Mapping[Run, Result]) -> list[str]:
-  """The parts of the page, Markdown."""
+  """Returns the parts of the page in Markdown."""
   counts = collections.Counter(results[run].status for run in runs)
   state = f'{counts[DONE]} of {len(runs)} runs are done, {counts[FAILED]} failed, {counts[PENDING]} are to come.'
   failures = [f'- {run}: {markdown.one_line(results[run].message)}' for run in runs if results[run].status == FAILED]
@@ -173,7 +193,7 @@ def _style_axes(axes: Axes, sizes: Sequence[int]) -> None:
 
 
 def _plot_curve(axes: Axes, number: int, count: int, label: str, cells: Mapping[int, Cell]) -> ErrorbarContainer | None:
-  """Plots one of `count` curves; returns None for one without a point."""
+  """Plots curve `number` of `count`; returns None if it has no points."""
   color, marker = _COLORS[number % len(_COLORS)], _MARKERS[number % len(_MARKERS)]
   shift = 2 ** (min(_DODGE, _MAX_DODGE / count) * ((count - 1) / 2 - number))
   failed = [size * shift for size, cell in cells.items() if cell.failed and not cell.accuracies]
@@ -185,5 +205,5 @@ def _plot_curve(axes: Axes, number: int, count: int, label: str, cells: Mapping[
       [size * shift for size in points], [cell.mean for cell in points.values()],
       yerr=[cell.deviation or 0 for cell in points.values()], label=label, color=color, marker=marker, markersize=7,
       linestyle=_LINES[number // len(_COLORS) % len(_LINES)], linewidth=1.8, elinewidth=1.2, capsize=3)
-  curve.lines[0].set(markeredgecolor='white', markeredgewidth=0.7)  # as arguments they would be the caps' too
+  curve.lines[0].set(markeredgecolor='white', markeredgewidth=0.7)  # as arguments they would apply to the caps, too
   return curve

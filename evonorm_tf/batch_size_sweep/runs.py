@@ -1,4 +1,4 @@
-"""The runs of a sweep. Each has a folder, which receives the result when the run ends."""
+"""The runs of a sweep: their folders, their execution, and their results on disk."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import write_json
 
 DONE, FAILED, PENDING = 'done', 'failed', 'pending'
-METRICS = ('accuracy', 'top_5_accuracy', 'validation_loss', 'seconds')  # what is kept of a run's metrics
+METRICS = ('accuracy', 'top_5_accuracy', 'validation_loss', 'seconds')  # the trainer's results that a sweep keeps
 _RESULT_FILE = 'result.json'
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """One training of a sweep.
+  """One training run of a sweep.
 
   Attributes:
-    norm_act: the norm-act's label.
-    spec: the norm-act as `get_norm_act` takes it: a name or the path of a layer graph.
-    batch_size: images a batch.
+    norm_act: the label of the norm-act in reports and folder names; see `label_norm_acts`.
+    spec: the norm-act itself: a name such as 'evonorm_s0', or the path of a layer graph's JSON file.
+    batch_size: the number of images per training batch.
     seed: the seed of the training.
   """
   norm_act: str
@@ -41,7 +41,7 @@ class Run:
 
   @property
   def folder(self) -> str:
-    """The folder of the run, relative to the sweep's `model_dir`."""
+    """The run's folder, a path relative to the sweep's `model_dir`."""
     return f'{self.norm_act}/batch_{self.batch_size}/seed_{self.seed}'
 
   def __str__(self) -> str:
@@ -53,10 +53,11 @@ class Result:
   """The result of a run.
 
   Attributes:
-    status: 'done', 'failed' or 'pending'.
-    metrics: those of `METRICS` that the training has returned; `accuracy` is a fraction. A failed run has 'seconds'.
-    message: why the run failed.
-    traceback: where the run failed.
+    status: 'done', 'failed' or 'pending', the default.
+    metrics: the results by name, those of `METRICS` that the training returned; `accuracy` is a fraction. A failed run
+      has only 'seconds', and a pending run none.
+    message: the error of a failed run; otherwise empty.
+    traceback: the traceback of that error; otherwise empty.
   """
   status: str = PENDING
   metrics: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -65,10 +66,17 @@ class Result:
 
 
 def label_norm_acts(norm_acts: Sequence[str]) -> dict[str, str]:
-  """Returns the norm-acts by label: the name, or the stem of a layer graph's file with a number if it is taken.
+  """Gives every norm-act of a sweep a label that is unique and can be the name of a folder.
 
-  Other characters of a stem than letters, digits, `-` and `_` become `_`, so that it can name a folder. The names of
-  known layers count as taken.
+  The label of a named layer is its name. The label of a layer graph is the stem of its file's name, in which all
+  characters but letters, digits, `-` and `_` become `_`; if it is already a label or the name of a layer, a number from
+  2 on is appended.
+
+  Args:
+    norm_acts: the norm-acts: names of layers, or paths of layer graphs' JSON files.
+
+  Returns:
+    The norm-acts by label, in the given order.
   """
   labels = {}
   for spec in map(str, norm_acts):
@@ -83,18 +91,29 @@ def label_norm_acts(norm_acts: Sequence[str]) -> dict[str, str]:
 
 
 def make_runs(labels: Mapping[str, str], batch_sizes: Sequence[int], seeds: Sequence[int]) -> list[Run]:
-  """Returns all runs, seed by seed, so that an unfinished sweep has complete grids of as many seeds as possible."""
+  """Returns all runs of a sweep in the order in which they are made: by seed, then by batch size, then by norm-act.
+
+  So an unfinished sweep has complete grids for as many seeds as possible.
+
+  Args:
+    labels: the norm-acts by label, as `label_norm_acts` returns them.
+    batch_sizes: the numbers of images per batch.
+    seeds: the seeds of the trainings.
+  """
   return [Run(label, spec, batch_size, seed)
           for seed in seeds for batch_size in batch_sizes for label, spec in labels.items()]
 
 
 def execute(run: Run, train: Callable[..., Mapping[str, float]], model_dir: pathlib.Path) -> Result:
-  """Trains, or resumes an interrupted training, and returns the result. Any error becomes part of the result.
+  """Trains one run, or resumes its training; an exception makes it a failed run.
 
   Args:
     run: the run.
-    train: the trainer; see `evonorm_tf.batch_size_sweep.sweep.run_sweep`.
+    train: a function that trains a network in the run's folder; see `evonorm_tf.batch_size_sweep.sweep.run_sweep`.
     model_dir: the folder of the sweep.
+
+  Returns:
+    The run's result, 'done' or 'failed'. Its 'seconds' are those that `train` returned, or else the time of this call.
   """
   folder, start = model_dir / run.folder, time.monotonic()
   folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +125,12 @@ def execute(run: Run, train: Callable[..., Mapping[str, float]], model_dir: path
     return Result(FAILED, {'seconds': round(time.monotonic() - start, 2)}, f'{type(e).__name__}: {e}',
                   traceback.format_exc())
   finally:
-    tf_keras.backend.clear_session()  # Keras would keep every graph
+    tf_keras.backend.clear_session()  # otherwise Keras would keep the graphs of all runs in memory
     gc.collect()
 
 
 def _checked(metrics: Mapping[str, float]) -> dict[str, float]:
-  """Returns the metrics that are kept, as floats; ArgumentError for values that cannot be."""
+  """Returns the metrics to keep, as floats; raises ArgumentError if one is missing or impossible."""
   if not isinstance(metrics, Mapping) or 'accuracy' not in metrics:
     raise ArgumentError(f'`train` must return a dict with `accuracy`, received {metrics!r}.')
   kept = {name: float(metrics[name]) for name in METRICS if name in metrics}
@@ -124,13 +143,30 @@ def _checked(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def write_result(run: Run, result: Result, model_dir: pathlib.Path) -> None:
-  """Writes a result to the run's folder; it is on disk when this function returns."""
+  """Writes a result to the run's folder as result.json, which is synced to disk when this function returns.
+
+  Args:
+    run: the run.
+    result: its result.
+    model_dir: the folder of the sweep.
+  """
   data = {**dataclasses.asdict(run), **dataclasses.asdict(result)}
   write_json(model_dir / run.folder / _RESULT_FILE, data, indent=2, end='\n')
 
 
 def read_result(run: Run, model_dir: pathlib.Path) -> Result:
-  """Returns a run's result, a pending one if there is none; raises ModelDirError for a file that holds no result."""
+  """Reads the result of a run from its folder.
+
+  Args:
+    run: the run.
+    model_dir: the folder of the sweep.
+
+  Returns:
+    The result, with the status 'pending' if there is no file.
+
+  Raises:
+    ModelDirError: if the file does not contain the result of a run.
+  """
   path = model_dir / run.folder / _RESULT_FILE
   if not path.exists():
     return Result()

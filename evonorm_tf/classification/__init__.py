@@ -1,4 +1,4 @@
-"""The classification trainer, from its root function to the export of a trained network."""
+"""The classification trainer: its root function, its Model Garden task, and the export of a trained network."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Export of a trained classifier as a SavedModel that reads raw images: pixels, or files of PNG, JPEG, GIF or BMP."""
+"""Export of a trained classifier as a SavedModel that takes raw images: pixels, or PNG, JPEG, GIF or BMP files."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -18,38 +18,54 @@ OUTPUTS = ('logits', 'probabilities', 'classes')
 
 
 class Classifier(tf.Module):
-  """The preprocessing of images and the network in one module.
+  """A TensorFlow module that combines the preprocessing of images with a trained network.
 
-  Signatures:
-    serving_default: `images`, uint8 `[batch, height, width, 3]` of any size.
-    image_bytes: `image_bytes`, strings `[batch]`, each the content of an image file.
-    Both return `logits` and `probabilities`, float32 `[batch, classes]`, and `classes`, int64 `[batch]`, the most
-    probable classes.
+  The SavedModel that `export` writes has two signatures:
+  - serving_default takes `images`, uint8 `[batch, height, width, 3]`, of any height and width.
+  - image_bytes takes `image_bytes`, strings `[batch]`, each the content of an image file.
+  Both return `logits` and `probabilities`, float32 `[batch, classes]`, and `classes`, int64 `[batch]`, the index of the
+  most probable class of each image.
 
   Args:
-    model: from float32 images `[batch, size, size, 3]` to logits.
-    preprocess: from a uint8 image `[height, width, 3]` to a float32 image `[size, size, 3]`.
-    image_size: size in pixels.
-    class_names: the names of the classes; the SavedModel keeps them as a variable, strings `[classes]`.
+    model: the network, from float32 images `[batch, image_size, image_size, 3]` to logits `[batch, classes]`.
+    preprocess: a function from a uint8 image `[height, width, 3]` to the network's input, float32
+      `[image_size, image_size, 3]`.
+    image_size: the height and width of the network's input in pixels.
+    class_names: the names of the classes in the order of the logits, by default none. The SavedModel contains them as
+      the variable `class_names`, strings `[classes]`.
   """
 
   def __init__(self, model: tf_keras.Model, preprocess: Callable[[tf.Tensor], tf.Tensor], image_size: int,
                class_names: Sequence[str] = ()):
     super().__init__()
     self.weights = model.variables
-    self._infer = functools.partial(model, training=False)  # not the model, of which every layer would be saved
+    self._infer = functools.partial(model, training=False)  # with the model itself, all of its layers would be saved
     self.class_names = tf.Variable(tf.constant(list(class_names), tf.string), trainable=False)
     self._preprocess = preprocess
     self._spec = tf.TensorSpec([image_size, image_size, 3], tf.float32)
 
   @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, 'images')])
   def from_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Classifies pixels; see the signature serving_default."""
+    """Classifies images given as pixels; this is the signature serving_default.
+
+    Args:
+      images: uint8 `[batch, height, width, 3]`, of any height and width.
+
+    Returns:
+      `logits`, `probabilities` and `classes` by name; see the class.
+    """
     return self._classify(tf.map_fn(self._preprocess, images, fn_output_signature=self._spec))
 
   @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'image_bytes')])
   def from_image_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Classifies the contents of image files; see the signature image_bytes."""
+    """Classifies images given as the contents of files; this is the signature image_bytes.
+
+    Args:
+      image_bytes: strings `[batch]`, the contents of PNG, JPEG, GIF or BMP files of any size.
+
+    Returns:
+      `logits`, `probabilities` and `classes` by name; see the class.
+    """
     def decode(content):
       return self._preprocess(tf.io.decode_image(content, channels=3, expand_animations=False))
     return self._classify(tf.map_fn(decode, image_bytes, fn_output_signature=self._spec))
@@ -62,19 +78,21 @@ class Classifier(tf.Module):
 
 def export(task: ClassificationTask, config: config_definitions.ExperimentConfig, data: ClassificationData,
            model_dir: str) -> str:
-  """Writes model_dir/export from the newest checkpoint, with the moving average of the weights if there is one.
+  """Writes a SavedModel of the newest checkpoint to the folder export/ in the model directory.
+
+  If training kept a moving average of the weights, the SavedModel has the averaged weights.
 
   Args:
-    task: the task of the training.
-    config: the experiment of the training.
-    data: prepares images, and may name the classes.
-    model_dir: the folder of the checkpoints.
+    task: the task with which the network was trained.
+    config: the Model Garden configuration with which it was trained.
+    data: the data object, which preprocesses images and may have `class_names`.
+    model_dir: the folder that contains the checkpoints.
 
   Returns:
-    The folder.
+    The path of the folder export/.
 
   Raises:
-    ArgumentError: if there is no checkpoint.
+    ArgumentError: if there is no checkpoint, or it belongs to another model or optimizer.
   """
   model = trained_model(task, config, model_dir)
   classifier = Classifier(model, data.preprocess, data.image_size, getattr(data, 'class_names', ()))

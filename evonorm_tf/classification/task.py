@@ -1,7 +1,7 @@
-"""Model Garden's classification task on our backbones and data; a training resumes exactly.
+"""The classification task of the TensorFlow Model Garden, with data objects and exact resumption.
 
-Model Garden supplies the model, the loss, the metrics and the training step. This module adds data that begin at the
-restored step, and an evaluation in which every image counts once.
+Model Garden supplies the model, the loss, the metrics and the training step. This module adds training data that start
+at the restored step, and an evaluation in which every image counts exactly once.
 """
 
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ from evonorm_tf.training.resumable import ResumableTask
 
 
 class ClassificationTask(ResumableTask, image_classification.ImageClassificationTask):
-  """Classification of the images of a data object.
+  """A Model Garden task that trains and evaluates a classifier on the images of a data object.
 
   Args:
-    params: Model Garden's ImageClassificationTask configuration.
-    data: the images.
-    seed: of the weights' initial values and the order and augmentation of the images.
-    jit_compile: whether XLA compiles the training step.
-    **kwargs: arguments of Model Garden's task.
+    params: Model Garden's configuration of model, losses and batch sizes.
+    data: the data object that supplies the images.
+    seed: the seed of the initial weights, the order and augmentation of the training images, and dropout.
+    jit_compile: whether XLA compiles the training step, by default False.
+    **kwargs: further arguments of Model Garden's task.
   """
 
   def __init__(self, params: configs.ImageClassificationTask, data: ClassificationData, seed: int,
@@ -35,12 +35,26 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
     self._data = data
 
   def skipped_records(self) -> int:
-    """Returns how many images this process could not read so far."""
+    """Returns the number of images that this process could not read so far."""
     return self._data.skipped_records()
 
   def build_inputs(self, params: configs.DataConfig, input_context: tf.distribute.InputContext | None = None,
                    first_step: int = 0) -> tf.data.Dataset:
-    """Returns the training batches from a step on, or full batches of the evaluation's images."""
+    """Returns the dataset of training batches, or that of evaluation batches.
+
+    Training batches never end. Evaluation batches contain every evaluation image once; they all have the same size,
+    because the last ones are filled up with empty images that have the label `NO_IMAGE`.
+
+    Args:
+      params: Model Garden's configuration of the dataset. Its `is_training` selects the dataset, and its
+        `global_batch_size` is the number of images per batch over all replicas.
+      input_context: the `tf.distribute.InputContext` of one input pipeline among several; the dataset then holds the
+        per-replica batches of that pipeline. None, the default, for global batches.
+      first_step: the number of the first training batch, by default 0; ignored for evaluation.
+
+    Returns:
+      tf.data.Dataset of (images, labels): float32 `[batch, image_size, image_size, 3]` and integers `[batch]`.
+    """
     if params.is_training:
       return self._data.training_batches(params.global_batch_size, self._seed, first_step, input_context)
     context = input_context or tf.distribute.InputContext()
@@ -51,7 +65,11 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
         steps * context.num_replicas_in_sync // context.num_input_pipelines)
 
   def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
-    """Returns Model Garden's metrics; those of an evaluation have the mean cross-entropy, too."""
+    """Returns Model Garden's metrics; for evaluation also the mean cross-entropy, under the name 'validation_loss'.
+
+    Args:
+      training: whether the metrics are for training, by default True, or for evaluation.
+    """
     metrics = super().build_metrics(training)
     if not training:
       metrics.append(tf_keras.metrics.CategoricalCrossentropy('validation_loss', from_logits=True))
@@ -59,7 +77,16 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
 
   def validation_step(self, inputs: tuple[tf.Tensor, tf.Tensor], model: tf_keras.Model,
                       metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> Mapping[str, Any]:
-    """Updates the metrics with a batch; what fills it up has no weight."""
+    """Updates the metrics with one evaluation batch; images with the label `NO_IMAGE` get weight 0.
+
+    Args:
+      inputs: (images, labels), float32 `[batch, image_size, image_size, 3]` and integers `[batch]`.
+      model: the classifier.
+      metrics: the metrics that `build_metrics` returned for evaluation; must not be None.
+
+    Returns:
+      An empty dict, because all results are in the metrics.
+    """
     images, labels = inputs
     is_image = labels != NO_IMAGE
     labels = tf.one_hot(labels, self.task_config.model.num_classes)
@@ -69,16 +96,22 @@ class ClassificationTask(ResumableTask, image_classification.ImageClassification
     return {}
 
 
-NO_IMAGE = -1  # the label of images that only fill a batch up
+NO_IMAGE = -1  # the label of empty images that fill up a batch
 
 
 def full_batches(batches: tf.data.Dataset, size: int, count: int) -> tf.data.Dataset:
-  """Fills batches up with images of zeros and the label `NO_IMAGE`.
+  """Fills up a dataset of batches to a fixed batch size and a fixed number of batches.
+
+  Added images are zeros and have the label `NO_IMAGE`.
 
   Args:
-    batches: images `[n, height, width, channels]` with n at most `size`, and integer labels `[n]`.
-    size: the size of every batch that is returned.
-    count: the number of batches that are returned, at least that of `batches`.
+    batches: a finite dataset of (images, labels): `[n, height, width, channels]`, with n at most `size`, and integers
+      `[n]`.
+    size: the number of images in each returned batch.
+    count: the number of batches to return, at least the number of batches in `batches`.
+
+  Returns:
+    tf.data.Dataset of `count` batches with static shapes `[size, height, width, channels]` and `[size]`.
   """
   image_spec, label_spec = batches.element_spec
 

@@ -1,8 +1,8 @@
-"""The classification trainer: run_classification trains, evaluates or exports a network with a norm-activation layer.
+"""The classification trainer, which trains, evaluates or exports a network with any norm-activation layer.
 
-`training.experiment` runs the experiment; this module describes it. Statistics over a batch are those of a replica
-unless `norm_act_options` asks for synchronized ones; weight decay spares all but the kernels of convolutions and of the
-last layer.
+This module defines the root function `run_classification` and describes the experiment; `training.experiment` runs it.
+Batch statistics are computed per replica unless `norm_act_options` asks for synchronized ones. Weight decay applies
+only to the kernels of convolutions and of the last layer.
 """
 
 from collections.abc import Callable
@@ -41,35 +41,40 @@ def run_classification(
     jit_compile: bool = False, steps_per_loop: int = 20, epochs_between_evaluations: float = 1.,
     epochs_between_checkpoints: float = 1., checkpoints_to_keep: int = 3, histograms: bool = False,
     operative_config: Callable[[], str] | None = None, console: Console | None = None) -> experiment.Results | str:
-  """Runs one experiment; the same arguments on the same `model_dir` go on where it stopped.
+  """Trains, evaluates or exports a classifier; the same call with the same `model_dir` resumes where it stopped.
 
-  Of the process's state, the seeds of Python, NumPy and TensorFlow are changed (`tf_keras.utils.set_random_seed`).
+  This sets the global seeds of Python, NumPy and TensorFlow (`tf_keras.utils.set_random_seed`).
 
   Args:
-    model_dir: receives checkpoints, TensorBoard events (train/, validation/), best/ and, in mode 'export', export/.
-    mode: one of `MODES`. 'eval' writes nothing but events in validation/.
-    backbone: a configuration of `evonorm_tf.models.backbones`; its `norm_act` is overridden.
-    data: the images, such as a `data.cifar10.Cifar10` or a `data.imagenet.ImageNet`.
-    optimization: the optimizer and the learning rate.
-    batch_size: images a step, of all replicas together.
-    epochs: passes over the training images.
-    weight_decay: λ of the loss term λ/2·Σ‖kernel‖².
-    label_smoothing: the share of the labels that is spread over all classes, in training.
-    dropout: the rate before the last layer.
-    seed: of initial weights, order, augmentation and dropout.
-    epochs_between_evaluations: rounded such that all are equally many steps apart and the last is at the end.
-    epochs_between_checkpoints: rounded to steps; a checkpoint is saved at the end of a loop.
+    model_dir: the folder that receives checkpoints, TensorBoard events (train/, validation/), the best checkpoint
+      (best/) and, in mode 'export', the SavedModel (export/).
+    mode: one of `MODES`: 'train', 'eval' (the newest checkpoint; writes only events), 'train_and_eval' or 'export'.
+    backbone: the network without its last layer, a configuration from `evonorm_tf.models.backbones`. The arguments
+      `norm_act` and `norm_act_options` replace its fields of these names.
+    data: the data object that supplies the images, such as a `data.cifar10.Cifar10` or a `data.imagenet.ImageNet`.
+    optimization: the settings of the optimizer and the learning rate.
+    batch_size: the number of images per training step, over all replicas.
+    epochs: the length of training in passes over the training images; may be a fraction.
+    weight_decay: λ in the loss term λ/2·Σ‖kernel‖², at least 0 and below 1; default 0.
+    label_smoothing: the fraction of each training label that is spread over all classes, in [0, 1); default 0.
+    dropout: the dropout rate before the last layer, in [0, 1); default 0.
+    seed: the seed of initial weights, order and augmentation of the images, and dropout, an integer of at least 0.
+    epochs_between_evaluations: the approximate interval between evaluations. It is adjusted so that they are evenly
+      spaced and the last one is at the end of training.
+    epochs_between_checkpoints: the least interval between checkpoints, which are saved only at the end of a loop of
+      `steps_per_loop` steps.
     The arguments of every trainer: see `training.config.SharedArguments`.
 
   Returns:
-    Of the modes that evaluate: a dictionary of `accuracy`, `top_5_accuracy`, `validation_loss` (the mean cross-entropy
-    of the evaluation images, no more), `seconds`, `step` and, of 'train_and_eval', `best_accuracy`.
-    Of 'export': the folder of the SavedModel. Of 'train': {}.
+    In modes 'eval' and 'train_and_eval', a dict with the results of the last evaluation: `accuracy` and
+    `top_5_accuracy`, as fractions; `validation_loss`, the mean cross-entropy without weight decay; `step`; `seconds`,
+    the time of this call; and, in 'train_and_eval', `best_accuracy`. In mode 'export', the path of the SavedModel's
+    folder. In mode 'train', an empty dict.
 
   Raises:
-    ArgumentError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.
-    NotFiniteError: if the loss or a weight is not finite any more; the last good checkpoint is kept.
-    MachineError, TensorFlowError: if the machine is at fault.
+    ArgumentError: for an invalid argument, missing data, or a `model_dir` that is in use or contains another model.
+    NotFiniteError: if the loss or a weight is no longer finite; the last good checkpoint is kept.
+    MachineError, TensorFlowError: if the operating system or TensorFlow fails, for instance for lack of memory.
   """
   shared = SharedArguments(
       model_dir, mode, norm_act, norm_act_options, eval_batch_size, seed, strategy, tpu, precision, jit_compile,
@@ -81,7 +86,7 @@ def run_classification(
 
 @dataclasses.dataclass(frozen=True)
 class _Classification(experiment.Experiment):
-  """The arguments of `run_classification`."""
+  """The arguments of `run_classification`, as an experiment."""
   shared: SharedArguments
   schedule: Schedule
   backbone: backbones.NormActBackbone

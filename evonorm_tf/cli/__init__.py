@@ -1,4 +1,7 @@
-"""Flags, gin files, exits and Ctrl-C of the command-line programs. No TensorFlow."""
+"""Flags, gin files, exit codes and Ctrl-C handling of the command-line programs.
+
+Importing this package does not import TensorFlow.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The start of a console command, such as `evonorm-search`, which is that of `python -m` on the binary's module."""
+"""The entry point of console commands such as `evonorm-search`, which behave like `python -m` on the same module."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from absl import flags
 
 
 def run_command(main: Callable[[Sequence[str]], Any]) -> None:
-  """Parses the flags, calls a binary's `main` with what is left of the command line, and exits.
+  """Parses the flags, calls a command's `main` with the remaining arguments, and exits.
 
-  Help comes from absl, which looks for it in the module `__main__`: of a console command that is a script by pip, which
-  knows nothing. So that script gets the docstring and the flags of the binary.
+  absl takes the text for --help from the module `__main__`. For a console command, that is a script that pip has
+  written, with neither a docstring nor flags. So this function gives it those of the command's module.
 
   Args:
-    main: the function of that name of a module whose docstring is the help.
+    main: the function `main` of the command's module, whose docstring is the help text.
   """
   binary = sys.modules[main.__module__]
   sys.modules['__main__'].__doc__ = binary.__doc__

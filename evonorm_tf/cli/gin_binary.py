@@ -1,7 +1,8 @@
-"""The main program of the binaries: flags, gin files, and the call of a package's root function.
+"""The main program that commands configured by gin share: it parses flags and gin files and calls a root function.
 
-For binaries alone, since it defines flags and sets environment variables that TensorFlow reads. TensorFlow is not
-imported before `run` is called, so that --help and wrong flags are answered at once.
+A root function is the library function that carries out the command, such as `run_search`. Only command modules may
+import this module, since it defines flags and sets environment variables for TensorFlow. TensorFlow itself is not
+imported until `run` is called, so that --help and wrong flags are answered at once.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,7 @@ try:
 except ImportError:
   sys.exit("error: gin-config is missing. It comes with pip install 'evonorm-tf[search]', or with [train] or [gan].")
 
-# Baselines of tensorflow-addons need Keras 2; TensorFlow's start-up messages would hide ours.
+# The baseline from tensorflow-addons needs Keras 2. TensorFlow's start-up messages would hide those of the command.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -39,33 +40,41 @@ _GIN_FILE = flags.DEFINE_multi_string(
 _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "Bindings that win over the file's, such as \"NORM_ACT = 'bn_relu'\".")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where results and TensorBoard events go.', required=True)
-flags.FLAGS.verbosity = logging.WARNING  # as a default absl would raise it to INFO
-# For `include` statements; before gin's own readers, which log an error for a file that they do not find.
-gin.config._FILE_READERS.insert(0, (gin_files.open_gin_file, gin_files.exists))  # noqa: SLF001  (it only appends)
+flags.FLAGS.verbosity = logging.WARNING  # set here, since absl would raise a default of WARNING to INFO
+# For `include` statements. It must come before gin's own readers, which log an error if they do not find a file.
+gin.config._FILE_READERS.insert(0, (gin_files.open_gin_file, gin_files.exists))  # noqa: SLF001  (gin can only append)
 
 
 def bindings() -> dict[str, str]:
-  """Returns all bindings of the configuration as text, by name, and its macros."""
+  """Returns all bindings and macros of the parsed configuration, as text.
+
+  Returns:
+    The values by name, such as {'run_search.candidates': '1000', 'NORM_ACT': "'bn_relu'"}.
+  """
   lines = gin.config_str(max_line_length=10 ** 4).replace('\\\n', '').splitlines()
   statements = (line.partition(' = ') for line in lines if not line.startswith('#'))
   return {name: value.strip() for name, equals, value in statements if equals}
 
 
 def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
-  """Parses the configuration that the flags name and calls the root function with it; exits on an error.
+  """Parses the configuration that the flags name, and calls a root function with it.
 
-  An `EvoNormError` ends the process with a message and exit code 1; see `errors_as_messages`. A Ctrl-C ends it at once
-  with exit code 130; the root function has to cope with that as with being killed.
+  An `EvoNormError`, such as a mistake in the configuration, ends the process with a message and exit code 1. Ctrl-C
+  ends it at once with exit code 130, so the root function must tolerate being killed at any time.
 
   Args:
-    root: the function's name, such as 'evonorm_tf.classification.trainer.run_classification'. It has the arguments
-      `model_dir` and `operative_config`, a function that returns the configuration as text.
-    cleans_up: whether the first Ctrl-C raises KeyboardInterrupt in the root, which then cleans up; a second one ends
-      the process at once.
-    **arguments: further arguments of the root; they win over bindings.
+    root: the full name of the root function, such as 'evonorm_tf.classification.trainer.run_classification'. The
+      function must have the arguments `model_dir` and `operative_config`, a function that returns the configuration as
+      text.
+    cleans_up: whether the first Ctrl-C raises KeyboardInterrupt in the root function, so that it can clean up; only a
+      second one then ends the process at once. Default: False.
+    **arguments: further arguments of the root function; they override the bindings.
 
   Returns:
-    The result of the root.
+    The result of the root function.
+
+  Raises:
+    SystemExit: in the cases above.
   """
   arguments |= {'model_dir': _MODEL_DIR.value, 'operative_config': gin.operative_config_str}
   with InterruptWatch(INTERRUPTED, first_raises=cleans_up):
@@ -74,22 +83,22 @@ def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
         return _configure(root, arguments)(**arguments)
     except KeyboardInterrupt:
       print(INTERRUPTED, file=sys.stderr)
-  # From here on Python shuts down. A further Ctrl-C ends the process by the operating system's default.
+  # Python shuts down from here on. With the operating system's default, a further Ctrl-C ends the process.
   signal.signal(signal.SIGINT, signal.SIG_DFL)
   sys.exit(EXIT_CODE)
 
 
 def _configure(root: str, arguments: dict[str, Any]) -> Callable:
-  """Returns the root as gin's configurable; raises ConfigurationError unless it can be called."""
+  """Parses the configuration and returns the root function with it; raises ConfigurationError if that fails."""
   try:
     files = gin_files.resolve_all(_GIN_FILE.value)
     gin.parse_config_files_and_bindings(files, [present_binding(text) for text in _GIN_BINDINGS.value])
-  except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: gin has no error class of its own
+  except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: gin has no error class for all of them
     raise ConfigurationError(str(e)) from e
   module, _, name = root.rpartition('.')
-  with gin.unlock_config(), wrap_system_errors():  # unlocked, for Model Garden's modules add to the configuration
+  with gin.unlock_config(), wrap_system_errors():  # unlocked, since Model Garden's modules add to the configuration
     function = getattr(importlib.import_module(module), name)
-  importlib.import_module('tensorflow').get_logger().setLevel('ERROR')  # it warns of retracing; there are many networks
+  importlib.import_module('tensorflow').get_logger().setLevel('ERROR')  # it would warn of retracing for many networks
   try:
     configurable = gin.get_configurable(function)
   except ValueError:  # the configuration does not mention the root
@@ -104,12 +113,12 @@ def _configure(root: str, arguments: dict[str, Any]) -> Callable:
 
 
 def _bound(function: Callable) -> dict[str, Any]:
-  """Returns the values bound to a function's arguments. Gin makes the objects among them, which may fail."""
+  """Returns the values bound to a function's arguments; raises ConfigurationError if gin cannot build one of them."""
   try:
     return gin.get_bindings(function)
-  except Exception as e:  # as above
+  except Exception as e:  # of any type, as in `_configure`
     raise ConfigurationError(str(e)) from e
 
 
 class ConfigurationError(ArgumentError):
-  """A configuration cannot be parsed, or leaves a required argument out."""
+  """A configuration that cannot be parsed, or that lacks a required argument."""

@@ -1,7 +1,8 @@
-"""The gin files that a command reads: the user's own, or the experiments that come with the package.
+"""Lookup of the gin files that a command reads: the user's own, or the experiments that come with the package.
 
-`gin/search/quickstart.gin`, or `search/quickstart.gin`, is a file below the current folder if there is one, and else
-the experiment of that name in the package. An installed package needs no clone of the repository.
+A name such as `gin/search/quickstart.gin` or `search/quickstart.gin` means a file relative to the current folder if
+there is one, and otherwise the experiment of that name in the package. So an installed package works without a clone of
+the repository.
 """
 
 from collections.abc import Sequence
@@ -14,24 +15,24 @@ from typing import TextIO
 from evonorm_tf.errors import ArgumentError
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
-_INSTALLED = _PACKAGE / 'experiments'  # not site-packages/gin, which is gin-config's
-EXPERIMENTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / 'gin'  # the latter in a clone
+_INSTALLED = _PACKAGE / 'experiments'  # not site-packages/gin, which belongs to gin-config
+EXPERIMENTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / 'gin'  # a clone has the folder gin/ instead
 _INCLUDE = re.compile(r'''^\s*include\s*(['"])(.+?)\1''', re.MULTILINE)
 
 
 class GinFileError(ArgumentError):
-  """A gin file is neither below the current folder nor in the package, or includes itself."""
+  """An error for a gin file that exists neither on disk nor in the package, or that includes itself."""
 
 
 def resolve(name: str) -> pathlib.Path:
-  """Returns the gin file that a name stands for.
+  """Returns the path of the gin file with a given name.
 
   Args:
-    name: an absolute path, a path relative to the current folder, or an experiment of the package such as
-      'gin/search/smoke.gin' or 'search/smoke.gin'.
+    name: an absolute path, a path relative to the current folder, or the name of an experiment in the package, such as
+      'gin/search/smoke.gin' or 'search/smoke.gin'. They are tried in this order.
 
   Raises:
-    GinFileError: there is no such file; the message names the places that were searched.
+    GinFileError: if there is no such file; the message names the places that were searched.
   """
   places = [pathlib.Path(name), *_places_in_package(name)]
   for place in places:
@@ -42,12 +43,15 @@ def resolve(name: str) -> pathlib.Path:
 
 
 def resolve_all(names: Sequence[str]) -> list[str]:
-  """Returns the paths of a command's gin files, after a look for all files that they include.
+  """Returns the paths of a command's gin files, after checking that all files that they include exist.
 
-  Prints each file that is taken from the package, one a line, to standard error.
+  Prints the path of each file that is taken from the package to standard error.
+
+  Args:
+    names: the names of the gin files, as for `resolve`.
 
   Raises:
-    GinFileError: a file is missing, includes one that is missing, or includes itself.
+    GinFileError: if a file or an included file is missing, or a file includes itself.
   """
   files = [file for name in names for file in _with_included(name)]
   for name, path in dict.fromkeys(files):
@@ -57,7 +61,11 @@ def resolve_all(names: Sequence[str]) -> list[str]:
 
 
 def exists(name: str) -> bool:
-  """Whether `open_gin_file` can open the file; gin asks this of the readers that it knows."""
+  """Returns whether `open_gin_file` can open a file; gin calls this to choose among its file readers.
+
+  Args:
+    name: the name of the gin file, as for `resolve`.
+  """
   try:
     return bool(resolve(name))
   except GinFileError:
@@ -65,12 +73,19 @@ def exists(name: str) -> bool:
 
 
 def open_gin_file(name: str) -> TextIO:
-  """Opens a gin file by any of its names; a reader for gin."""
+  """Opens a gin file for reading; gin calls this for `include` statements.
+
+  Args:
+    name: the name of the gin file, as for `resolve`.
+
+  Raises:
+    GinFileError: if there is no such file.
+  """
   return open(resolve(name), encoding='utf-8')
 
 
 def _with_included(name: str, including: tuple[pathlib.Path, ...] = ()) -> list[tuple[str, pathlib.Path]]:
-  """The name and path of a file and of all that it includes; `including` are the files on the way to it."""
+  """Returns the names and paths of a file and of all that it includes; `including` is the chain of files before it."""
   try:
     path = resolve(name)
   except GinFileError as e:
@@ -84,7 +99,7 @@ def _with_included(name: str, including: tuple[pathlib.Path, ...] = ()) -> list[
 
 
 def _places_in_package(name: str) -> list[pathlib.Path]:
-  """Where an experiment of that name lies in the package; nowhere if the name cannot be one's."""
+  """Returns the path of an experiment in the package, as a list; empty if the name cannot be that of an experiment."""
   path = pathlib.PurePath(name)
   parts = path.parts[1:] if path.parts[:1] == ('gin',) else path.parts
   return [] if path.is_absolute() or '..' in parts or not parts else [EXPERIMENTS.joinpath(*parts)]

@@ -1,4 +1,7 @@
-"""The flags that the binaries of trainers share, and the call of their root function. For binaries alone."""
+"""The flags that the commands of all trainers share, and the call of a trainer's root function.
+
+Only command modules may import this module, since it defines flags.
+"""
 
 from typing import Any
 
@@ -16,14 +19,17 @@ _TPU = flags.DEFINE_string('tpu', None, "The TPU's address, or local.")
 
 
 def run(root: str, **arguments: Any) -> Any:
-  """Calls a trainer's root function by `gin_binary.run`, with the mode and the accelerators that the flags name.
+  """Calls a trainer's root function with the configuration, the mode and the accelerators that the flags name.
+
+  Without the flags --strategy and --tpu, the accelerators are those of the configuration. `gin_binary.run` describes
+  the exit codes for errors and Ctrl-C.
 
   Args:
-    root: the function's name, such as 'gan.trainer.run_gan'.
-    **arguments: further arguments of the root; they win over bindings.
+    root: the full name of the root function, such as 'gan.trainer.run_gan'.
+    **arguments: further arguments of the root function; they override the bindings.
 
   Returns:
-    The result of the root.
+    The result of the root function.
   """
   hardware = {'strategy': _STRATEGY.value, 'tpu': _TPU.value}
   given = {name: value for name, value in hardware.items() if value is not None}

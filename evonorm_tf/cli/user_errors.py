@@ -1,4 +1,4 @@
-"""The end of a command for whose failure the program is not to blame: a message, and no traceback."""
+"""Error messages without a traceback, for failures of a command that are not bugs of the program."""
 
 from collections.abc import Iterator
 import contextlib
@@ -11,9 +11,12 @@ from evonorm_tf.errors import EvoNormError
 
 @contextlib.contextmanager
 def errors_as_messages() -> Iterator[None]:
-  """Ends the process with the message of an `EvoNormError` that is raised within, and with exit code 1.
+  """A context in which an `EvoNormError` ends the process with its message and exit code 1.
 
-  --verbosity=1 shows the traceback as well. Every other error is a bug and keeps its traceback.
+  The flag --verbosity=1 shows the traceback as well. Every other error is a bug and passes with its traceback.
+
+  Raises:
+    SystemExit: in place of an `EvoNormError`.
   """
   try:
     yield
@@ -23,5 +26,5 @@ def errors_as_messages() -> Iterator[None]:
 
 
 def _without_gin(text: str) -> str:
-  """The text of an error without the lines in which gin says what it was calling."""
+  """Returns the text of an error without the lines in which gin names the function that it was calling."""
   return text.partition("\n  In call to configurable '")[0]

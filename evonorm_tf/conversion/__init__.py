@@ -1,4 +1,4 @@
-"""Conversion of finished tf_keras models: norm-activation layers replace batch normalizations and their activations."""
+"""Conversion of existing tf_keras models: norm-activation layers replace batch normalizations and their activations."""
 
 from typing import TYPE_CHECKING
 

@@ -1,12 +1,13 @@
-"""Names of activation functions, and which of them a norm-activation layer may replace."""
+"""Names of activation functions, and the set of those that a norm-activation layer may replace."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras
 
-# The rectifiers and their smooth relatives. A bounded function (sigmoid, tanh, softmax) is a gate or an output and
-# stays: a norm-activation layer in its place would leave the range that the model relies on.
+# The names of the rectifiers and their smooth relatives, which a norm-activation layer may replace. A bounded function
+# (sigmoid, tanh, softmax) is a gate or an output and stays: a norm-activation layer in its place would leave the range
+# that the model relies on.
 FUSIBLE_FUNCTIONS = frozenset((
     'relu', 'relu6', 'leaky_relu', 'prelu', 'elu', 'selu', 'gelu', 'silu', 'hard_swish', 'mish', 'softplus',
     'softsign', 'thresholded_relu'))
@@ -23,15 +24,15 @@ _ACTIVATION_OPS = frozenset((*FUSIBLE_FUNCTIONS, 'sigmoid', 'tanh', 'softmax', '
 
 
 def function_name(activation: Callable[..., tf.Tensor] | tf_keras.layers.Layer | None) -> str | None:
-  """Returns the name of an activation function, or of the one that a layer applies.
+  """Returns the name of an activation function, or of the function that an activation layer applies.
 
-  A function has one name, whatever it is called elsewhere: "silu" for swish, "relu6" for `ReLU(6.)`.
+  Each function has a single name, whatever form it takes: "silu" also for swish, "relu6" also for `ReLU(6.)`.
 
   Args:
-    activation: a function, or a layer.
+    activation: a function, a `functools.partial` of one, a layer, or None.
 
   Returns:
-    None for the identity, for a layer that does not only apply an activation, and for other objects.
+    The name; None for the identity, for a layer that does more than apply an activation, and for other objects.
   """
   if isinstance(activation, tf_keras.layers.Activation):
     return function_name(activation.activation)
@@ -46,6 +47,6 @@ def function_name(activation: Callable[..., tf.Tensor] | tf_keras.layers.Layer |
 
 
 def _op_name(layer: tf_keras.layers.Layer) -> str | None:
-  """Returns the activation's name if the layer is the call of an op such as tf.nn.relu on a symbolic tensor."""
+  """Returns the activation's name if the layer stands for a call of an op, such as tf.nn.relu, on a symbolic tensor."""
   name = (getattr(layer, 'symbol', None) or '').rpartition('.')[-1]
   return name if _OTHER_NAMES.get(name, name) in _ACTIVATION_OPS else None

@@ -1,6 +1,7 @@
-"""The converter's registry of layers that hide their batch normalizations, and functions that help to replace them.
+"""The converter's registry of layer classes that contain batch normalizations, and functions that help to replace them.
 
-`model_garden_blocks` has the entries for the TF Model Garden.
+`register_block` and `register_assembly` add entries; `convert_norm_act` uses them. The entries for the TF Model Garden
+are in `model_garden_blocks`.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ Layer = tf_keras.layers.Layer
 Convert = Callable[[Layer], Layer]
 _Function = TypeVar('_Function', bound=Callable[..., Layer])
 
-# Class, or its dotted name -> the function that replaces a layer of that class.
+# A class or its dotted name -> the function that replaces the layers of that class.
 _BLOCKS: dict[type | str, Callable[[Layer, NormAct], Layer]] = {}
 _ASSEMBLIES: dict[type | str, Callable[[Layer, Convert], Layer]] = {}
 
@@ -35,30 +36,34 @@ _ASSEMBLIES: dict[type | str, Callable[[Layer, Convert], Layer]] = {}
 def register_block(block_class: type[Layer] | str) -> Callable[[_Function], _Function]:
   """Returns a decorator that registers how the converter replaces the layers of a class.
 
-  The decorated `function(block, norm_act)` gets the model's layer and a factory, leaves the layer as it is, and
-  returns a new one without batch normalizations; `swap_norms` makes most of them. The parts that it does not replace
-  must be in the same attributes as in the layer, because by these the converter carries over their weights.
+  The decorated function is called as `function(block, norm_act)`, with a layer of the model and a factory of
+  norm-activation layers. It returns a new layer of the same name without batch normalizations, and leaves `block`
+  unchanged. `swap_norms` makes most such layers. Afterwards the converter copies the weights of all other parts. It
+  finds these by attribute, so they must be in the same attributes in both layers.
 
   Args:
-    block_class: the layer's exact class (a subclass may compute something else, and needs its own entry), or its dotted
-      name.
+    block_class: the layer's exact class, or its dotted name, which avoids the import. A subclass needs its own entry,
+      because it may compute something else.
   """
   return _adder(_BLOCKS, block_class)
 
 
 def register_assembly(assembly_class: type[Layer] | str) -> Callable[[_Function], _Function]:
-  """Returns a decorator like that of `register_block`, for a class that is assembled from layers or functional models.
+  """Returns a decorator that registers how the converter reassembles the layers of a class.
 
-  The decorated `function(assembly, convert)` gets the model's layer and a function that returns the converted form of
-  a part, and returns a new assembly of converted parts. The weights of the parts are carried over afterwards.
+  An assembly is a layer made of other layers or functional models, with no weights besides theirs, such as a detector
+  of a backbone, a decoder and heads. The decorated function is called as `function(assembly, convert)`, with a layer of
+  the model and a function that returns the converted form of one of its parts. It returns a new assembly of the same
+  name from converted parts. Afterwards the converter copies the weights of the parts.
 
   Args:
-    assembly_class: the exact class, or its dotted name. It must have no weights besides those of its parts.
+    assembly_class: the layer's exact class, or its dotted name, which avoids the import.
   """
   return _adder(_ASSEMBLIES, assembly_class)
 
 
 def _adder(registry: dict, layer_class: type[Layer] | str) -> Callable[[_Function], _Function]:
+  """Returns a decorator that puts a function into a registry, under a class or its dotted name."""
   def register(function: _Function) -> _Function:
     registry[layer_class] = function
     return function
@@ -66,25 +71,33 @@ def _adder(registry: dict, layer_class: type[Layer] | str) -> Callable[[_Functio
 
 
 def is_registered(layer: Layer) -> bool:
-  """Returns whether the converter knows how to replace this layer."""
+  """Returns whether the layer's class is registered as a block or as an assembly.
+
+  Args:
+    layer: any layer.
+  """
   return bool(_entry(_BLOCKS, layer)) or is_assembly(layer)
 
 
 def is_assembly(layer: Layer) -> bool:
-  """Returns whether the layer's class was registered as an assembly."""
+  """Returns whether the layer's class is registered as an assembly, a layer whose weights are all in its parts.
+
+  Args:
+    layer: any layer.
+  """
   return bool(_entry(_ASSEMBLIES, layer))
 
 
 def replace_registered(layer: Layer, norm_act: NormAct, convert: Convert) -> Layer:
-  """Returns the replacement of a layer of a registered class, its weights not yet carried over.
+  """Returns the replacement of a layer of a registered class; the weights are not yet copied.
 
   Args:
-    layer: the layer.
-    norm_act: a factory of norm-activation layers.
-    convert: the function that converts a part of an assembly.
+    layer: the layer to replace; it is left unchanged.
+    norm_act: a factory of norm-activation layers, for a block.
+    convert: a function that returns the converted form of a part, for an assembly.
 
   Raises:
-    ValueError: if the replacement still has batch normalizations, or another name.
+    ValueError: if the replacement still contains a batch normalization, or has another name than `layer`.
   """
   function = _entry(_ASSEMBLIES, layer)
   replacement = function(layer, convert) if function else _entry(_BLOCKS, layer)(layer, norm_act)
@@ -100,40 +113,57 @@ def replace_registered(layer: Layer, norm_act: NormAct, convert: Convert) -> Lay
 
 
 def _entry(registry: Mapping[type | str, Callable[..., Layer]], layer: Layer) -> Callable[..., Layer] | None:
+  """Returns the function that is registered for the layer's class or its dotted name, or None."""
   layer_class = type(layer)
   return registry.get(layer_class) or registry.get(f'{layer_class.__module__}.{layer_class.__qualname__}')
 
 
 def swap_norms(block: Layer, norm_act: NormAct, fused: Mapping[str, str] | None = None, affine: Iterable[str] = (),
                block_class: type[Layer] | None = None, **config) -> Layer:
-  """Returns a fresh copy of a layer whose normalizations, made in its `build`, are swapped before they are built.
+  """Returns a copy of a layer in which norm-activation layers replace the batch normalizations.
+
+  It is for layers whose `build` makes the normalizations and keeps them in attributes. The weights are not copied: the
+  converter does that after the registered function has returned.
 
   Args:
-    block: the layer; it must have been called, unless its `build` does without the input's shape.
+    block: the layer to copy, which is left unchanged. If its `build` needs the input's shape, it must have been called.
     norm_act: a factory of norm-activation layers.
-    fused: the attribute of each normalization, or list of them, that an activation follows -> the attribute of that
-      activation, a function or a layer. The activation becomes the identity. One that is not among `FUSIBLE_FUNCTIONS`
-      stays, and the normalization takes its affine form. Attributes that the layer lacks are skipped.
-    affine: the attributes of the normalizations that no activation follows.
-    block_class: the class of the copy (default: the layer's own).
-    **config: arguments of the class that the layer's configuration lacks.
+    fused: normalizations that an activation follows. It maps the attribute that holds a normalization, or a list of
+      them, to the attribute that holds the activation, a function or a layer. If the activation is one of
+      `activations.FUSIBLE_FUNCTIONS` (ReLU, SiLU and similar), the new layers include it, and the identity takes its
+      place in the copy. Otherwise it stays, and the new layers have the affine form. Attributes that `block` lacks are
+      skipped. None (default) for no such normalizations.
+    affine: the attributes that hold normalizations, or lists of them, that no activation follows; their replacements
+      have the affine form (default: none).
+    block_class: the class of the copy; None (default) for that of `block`.
+    **config: constructor arguments of the class that are missing from `block.get_config()`.
+
+  Raises:
+    ValueError: if `build` needs the input's shape and `block` has not been called, or if a normalization does not
+      normalize the last axis.
   """
   copy = built_copy(block, block_class, **config)
-  source = block if block.built else copy  # the parts of a built layer have the names and `trainable` to keep
+  source = block if block.built else copy  # if `block` is built, its parts' names and `trainable` are to be kept
   swap_attributes(source, copy, norm_act, {**(fused or {}), **dict.fromkeys(affine)})
   if block.built:
-    pair_parts(block, copy)  # before the copy is called, which would build its parts with the present dtype policy
+    pair_parts(block, copy)  # builds the parts; the copy's first call would do so with the current dtype policy
   return copy
 
 
 def swap_attributes(source: Any, copy: Any, norm_act: NormAct, activations: Mapping[str, str | None]) -> None:
-  """Swaps the normalizations of `copy` for replacements of those of `source`.
+  """Replaces the batch normalizations in attributes of a layer's copy by norm-activation layers.
 
   Args:
-    source, copy: layers of one class whose `build` has run.
+    source: the original layer, whose normalizations give the new layers their name, dtype and options.
+    copy: a layer of the same class, which is changed. The `build` of both has run.
     norm_act: a factory of norm-activation layers.
-    activations: the attribute of each normalization, or list of them -> the attribute of the activation that follows,
-      or None.
+    activations: maps the attribute that holds a normalization, or a list of them, to the attribute that holds the
+      activation that follows, or to None. If the activation is one of `activations.FUSIBLE_FUNCTIONS` (ReLU, SiLU and
+      similar), the new layers include it, and the identity takes its place in the copy. Otherwise they have the affine
+      form.
+
+  Raises:
+    ValueError: if a normalization does not normalize the last axis.
   """
   functions = {norm: activation and function_name(getattr(source, activation, None))
                for norm, activation in activations.items()}
@@ -152,13 +182,15 @@ def swap_attributes(source: Any, copy: Any, norm_act: NormAct, activations: Mapp
 
 
 def built_copy(block: Layer, block_class: type[Layer] | None = None, **config) -> Layer:
-  """Returns a fresh copy of a layer, whose `build` has run.
+  """Returns a copy of a layer, with the same configuration but fresh weights, after running its `build`.
 
   Args:
-    block, block_class, config: see `swap_norms`.
+    block: the layer to copy. If its `build` needs the input's shape, it must have been called.
+    block_class: the class of the copy; None (default) for that of `block`.
+    **config: constructor arguments of the class that are missing from `block.get_config()`.
 
   Raises:
-    ValueError: see `run_build`.
+    ValueError: if `build` needs the input's shape and `block` has not been called.
   """
   copy = clone_layer(block, block_class, **config)
   with tf.name_scope(block.name):
@@ -167,14 +199,14 @@ def built_copy(block: Layer, block_class: type[Layer] | None = None, **config) -
 
 
 def run_build(block: Layer, copy: Layer) -> None:
-  """Runs the `build` of a copy, for the input of the layer if that is known.
+  """Runs the `build` of a layer's copy, for the input shape with which the original layer was built, if it was.
 
   Args:
-    block: the layer.
-    copy: another of its class.
+    block: the original layer.
+    copy: the copy, another layer of the same class.
 
   Raises:
-    ValueError: if `build` needs the shape of the input, and the layer has not been called.
+    ValueError: if `build` needs the input's shape and `block` has not been called.
   """
   build_config = block.get_build_config()
   try:

@@ -1,8 +1,9 @@
-"""convert_norm_act: puts norm-activation layers into a functional model built with batch normalization.
+"""`convert_norm_act`, which replaces the batch normalizations of a tf_keras model by norm-activation layers.
 
-A batch normalization whose output goes into an activation, and nowhere else, becomes the fused layer, and the
-activation is removed. Every other one becomes the affine form: an EvoNorm replaces a normalization together with its
-activation, and where a network normalizes without activating, γ and β remain.
+If the output of a batch normalization goes only into an activation (or into several equal ones), a fused layer, which
+normalizes and activates, replaces both. The affine form, γ and β alone, replaces every other batch normalization: an
+EvoNorm stands for a normalization together with its activation, and where a network normalizes without activating, γ
+and β remain.
 """
 
 from collections.abc import Mapping
@@ -37,17 +38,17 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NormAct
 
-Readers = Mapping[tf_keras.layers.Layer, Sequence[Reader]]  # of the batch normalizations
+Readers = Mapping[tf_keras.layers.Layer, Sequence[Reader]]  # batch normalization -> the consumers of its output
 
 
 @dataclasses.dataclass(frozen=True)
 class ConversionPlan:
-  """The layers that a conversion replaces and leaves, by path; a layer of a model in the model is "inner/layer".
+  """The layers that a conversion replaces and those it leaves, by path; a layer within an inner model is "inner/layer".
 
   Attributes:
-    fused: the batch normalizations that become fused layers, each with the activations that it absorbs.
+    fused: the batch normalizations that become fused layers, each with the activations that its fused layer replaces.
     affine: the batch normalizations that become affine forms.
-    blocks: the layers of registered classes, which are replaced as wholes.
+    blocks: the layers of classes that `register_block` has registered; each is replaced as a whole.
     left: the activation layers that stay, because no batch normalization feeds them or they are gates or outputs.
   """
   fused: dict[str, tuple[str, ...]]
@@ -65,37 +66,44 @@ def convert_norm_act(model: tf_keras.layers.Layer, norm_act: str | os.PathLike |
                      ) -> tf_keras.layers.Layer:
   """Returns a new model in which norm-activation layers replace batch normalizations and their activations.
 
-  The new layer has the name, the dtype and `trainable` of the batch normalization. All other layers are copied, with
+  Each new layer has the name, the dtype and `trainable` of the batch normalization. All other layers are copied, with
   their names, weights and configuration; a shared layer stays shared. Fused activations are removed; if one is an
   output of the model, that output is named after the normalization. The plan is logged at INFO; `plan_conversion`
   returns it.
 
-  "bn_relu" and "bn_silu" take over the options (unless the factory sets them) and all weights of a batch
-  normalization: "bn_relu" gives a ReLU network's own outputs, in training and inference. Any other layer is another
-  function: it starts fresh, from the initializers, regularizers and constraints of the normalization's γ and β.
+  "bn_relu" and "bn_silu" take over all weights of a batch normalization, and those of its options that the factory does
+  not set: "bn_relu" reproduces the outputs of a ReLU network, in training and inference. Any other layer computes
+  another function and starts with fresh weights; a factory of `get_norm_act` gives it only the initializers,
+  regularizers and constraints of γ and β, and `synchronized`.
 
-  Activations are recognized by name; hard swish, SiLU and Mish also where they are spelt out in arithmetic, such as the
-  x·ReLU6(x + 3)/6 of keras.applications' MobileNetV3. Any other that is spelt out does not count as an activation: it
-  stays, and its normalization becomes the affine form. Read the plan.
+  Activations are recognized by name. Hard swish, SiLU and Mish are also recognized where the model spells them out in
+  arithmetic, such as x·ReLU6(x + 3)/6 in keras.applications' MobileNetV3. Other functions that are spelt out do not
+  count as activations: they stay, and their normalizations become affine forms. Read the plan.
 
-  The new model is a plain `tf_keras.Model`, whatever the class of the old functional one (its `output_specs`, which
-  Model Garden's backbones and decoders have, is kept), and not compiled. With replaced blocks of Model Garden it can be
-  saved by its weights or in a checkpoint, but not as a whole, because the configuration of the blocks does not hold the
-  norm-activation layer. To restore such a checkpoint, first convert a model of the same architecture, called or not.
+  The new model is a plain `tf_keras.Model`, whatever the class of the old functional one, and not compiled. It keeps an
+  attribute `output_specs`, which Model Garden's backbones and decoders have. A model with replaced blocks of Model
+  Garden can be saved as weights or as a checkpoint, but not as a whole, because the configuration of the blocks does
+  not hold the norm-activation layer. To restore such a checkpoint, first convert a model of the same architecture,
+  called or not.
 
-  Of the TF Model Garden (official.vision.modeling), the converter knows all 2-D and 3-D backbones and decoders, the
+  In the TF Model Garden (official.vision.modeling), the converter knows all 2-D and 3-D backbones and decoders, the
   heads, and whole `MaskRCNNModel`s, `RetinaNetModel`s and `SegmentationModel`s, which keep their class. ASPP decoders
-  and mask scoring heads must have been called, because they make their parts only then. A layer of any other class
-  that hides a batch normalization is refused, unless `register_block` or `register_assembly` says how to replace it.
+  and mask scoring heads must have been called, because only then do they make their parts. A layer of any other class
+  that contains a batch normalization is refused, unless `register_block` or `register_assembly` says how to replace it.
 
   Args:
-    model: a functional (or built Sequential) model, with the models in it; or a layer or model of a registered class,
-      such as a head or a detector of Model Garden, called or not. It is left as it is.
-    norm_act: a name, a file or a layer graph as `get_norm_act` takes it, its factory, or any callable that returns a
-      fresh layer for `norm_act(nonlinearity=..., name=..., dtype=...)`.
+    model: a functional or built Sequential model, which may contain other models; or a layer or model of a registered
+      class, such as a head or a detector of Model Garden, called or not. It is left unchanged.
+    norm_act: the new layer: a name, a layer graph's file or a `LayerGraph`, as `get_norm_act` takes it; a factory that
+      `get_norm_act` returned; or any callable that returns a fresh layer for
+      `norm_act(nonlinearity=..., name=..., dtype=...)`.
+
+  Returns:
+    The new model or layer.
 
   Raises:
-    ValueError: see `plan_conversion`; or if a registered layer must be called first.
+    ValueError: if the model cannot be converted, for the reasons that `plan_conversion` lists; if a layer of a
+      registered class must be called first; or if `norm_act` is a name or file that `get_norm_act` refuses.
   """
   norm_act = norm_act if callable(norm_act) else get_norm_act(norm_act)
   logging.info('Conversion of %s:\n%s', model.name, plan_conversion(model))
@@ -103,16 +111,16 @@ def convert_norm_act(model: tf_keras.layers.Layer, norm_act: str | os.PathLike |
 
 
 def plan_conversion(model: tf_keras.layers.Layer) -> ConversionPlan:
-  """Returns the plan by which `convert_norm_act` would convert the model.
+  """Returns the plan by which `convert_norm_act` would convert a model.
 
   Args:
-    model: see `convert_norm_act`.
+    model: a functional or built Sequential model, or a layer or model of a registered class.
 
   Raises:
-    ValueError: if the model is neither functional and built nor of a registered class; if a batch normalization is
-      read by an activation and by something else, be it another activation's function or the model's output; if it
-      normalizes another axis than the last; if a layer of an unregistered class hides a batch normalization; if a
-      loss or a metric was added to the graph.
+    ValueError: if the model is neither; if a batch normalization's output goes into an activation and also into another
+      layer, another activation or the model's output; if a batch normalization normalizes another axis than the last;
+      if a layer of a class that is not registered contains a batch normalization; or if a loss or a metric was added to
+      the model by `add_loss` or `add_metric`.
   """
   if not keras_internals.is_graph(model) and not is_registered(model):
     raise ArgumentError('`model` must be a built functional model, or a layer of a class that `register_block` or '
@@ -135,12 +143,12 @@ def plan_conversion(model: tf_keras.layers.Layer) -> ConversionPlan:
 
 
 def _fused_nodes(readers: Readers) -> set[int]:
-  """Returns the ids of the nodes that fused layers absorb."""
+  """Returns the ids of the nodes (calls of layers) that fused layers replace."""
   return {id(node) for found in readers.values() if is_fused(found) for reader in found for node in reader.nodes}
 
 
 def _check_layer(layer: tf_keras.layers.Layer, path: str, readers: Readers) -> None:
-  """Raises ValueError for a layer that cannot be converted; see `plan_conversion`."""
+  """Raises ValueError if a layer cannot be converted; `plan_conversion` lists the reasons."""
   if layer in readers:
     check_channels_last(layer)
     if len({reader.function for reader in readers[layer]}) > 1:
@@ -156,7 +164,7 @@ def _check_layer(layer: tf_keras.layers.Layer, path: str, readers: Readers) -> N
 
 
 class _Conversion:
-  """One conversion. It remembers the new layer of each old one, so that a shared layer is made once."""
+  """One conversion of a model. It remembers the new layer of each old one, so that a shared layer stays shared."""
 
   def __init__(self, norm_act: NormAct, readers: Readers):
     self._norm_act = norm_act
@@ -165,15 +173,15 @@ class _Conversion:
     self._made: dict[tf_keras.layers.Layer, tf_keras.layers.Layer] = {}
 
   def run(self, model: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-    """Returns the converted model with its weights."""
+    """Returns the converted model, with the weights that it takes over."""
     converted = self._layer(model)
     for old, new in self._made.items():
-      if not keras_internals.is_graph(old) and not is_assembly(old):  # whose parts are carried over one by one
+      if not keras_internals.is_graph(old) and not is_assembly(old):  # the weights of their parts are copied one by one
         carry_weights(old, new)
     return converted
 
   def _layer(self, layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-    """Returns the replacement of a layer or model, made on first use; its weights are not carried over yet."""
+    """Returns the replacement of a layer or model, made on first use; its weights are not yet copied."""
     if layer not in self._made:
       self._made[layer] = self._make(layer)
     return self._made[layer]
@@ -204,9 +212,9 @@ class _Conversion:
         outputs = self._layer(node.layer)(*args, **kwargs)
       tensors.update(zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs)))
     converted = tf_keras.Model(translate(model.input), translate(model.output), name=model.name)
-    keras_internals.copy_own_trainable(model, converted)  # each layer has its own already
+    keras_internals.copy_own_trainable(model, converted)  # the layers in it already have theirs
     if isinstance(model, tf_keras.Sequential):
-      converted.input_spec = model.input_spec  # a model that found its input's shape at its first call takes any other
+      converted.input_spec = model.input_spec  # if the first call set the shape, the model still takes others
     if hasattr(model, 'output_specs'):
       converted.output_specs = model.output_specs
     return converted

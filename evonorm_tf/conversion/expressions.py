@@ -1,7 +1,7 @@
-"""Activations that a model's graph spells out in arithmetic, such as keras.applications' hard swish x·ReLU6(x + 3)/6.
+"""Recognition of activations that a model spells out in arithmetic, such as the hard swish x·ReLU6(x + 3)/6.
 
-Expressions are recognized by their values: an elementwise function of one tensor is an activation if it equals one on a
-grid of numbers. So the order and the choice of operations do not matter.
+Such expressions occur in keras.applications. They are recognized by their values: an elementwise function of one tensor
+is an activation if it equals one on a grid of numbers. The order and the choice of operations therefore do not matter.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ import tf_keras
 
 from evonorm_tf.conversion.activations import function_name
 
-# The products of x and a gate; models write the other functions as a layer or an op.
+# The activations that are recognized, all products of x and a gate. Models use a layer or an op for the others.
 _FUNCTIONS = {
     'hard_swish': lambda x: x * np.clip(x + 3, 0, 6) / 6,
     'silu': lambda x: x / (1 + np.exp(-x)),
@@ -30,12 +30,18 @@ _GRID = np.linspace(-6, 6, 49)
 
 def find_expressions(tensor: Any, nodes: Sequence[Any], readers: Mapping[int, Sequence[Any]]
                      ) -> list[tuple[str, list[Any]]]:
-  """Returns the activations of a tensor that take two or more nodes, each as (name of the function, nodes in order).
+  """Returns the activations of a tensor that the graph spells out in two or more nodes.
+
+  A node is the call of a layer or an op in the model's graph.
 
   Args:
     tensor: a symbolic tensor of the graph.
-    nodes: the graph's nodes in order.
-    readers: the nodes that read each tensor, by the tensor's id; None stands for the graph's output.
+    nodes: the graph's nodes, in the order of execution.
+    readers: maps a tensor's id to the nodes that take the tensor as input; None among them stands for the graph's
+      output.
+
+  Returns:
+    Pairs (name of the activation function, its nodes in order). No node is in two pairs.
   """
   ancestors: dict[int, list] = {id(tensor): []}  # the nodes from `tensor` to each tensor computed from it alone
   expressions, used = [], set()
@@ -54,6 +60,7 @@ def find_expressions(tensor: Any, nodes: Sequence[Any], readers: Mapping[int, Se
 
 
 def _is_elementwise(layer: tf_keras.layers.Layer) -> bool:
+  """Returns whether a layer without weights computes an elementwise function that this module knows."""
   if layer.weights:
     return False
   op = (getattr(layer, 'symbol', None) or '').rpartition('.')[-1].strip('_')
@@ -62,13 +69,13 @@ def _is_elementwise(layer: tf_keras.layers.Layer) -> bool:
 
 
 def _is_closed(cone: Sequence[Any], readers: Mapping[int, Sequence[Any]]) -> bool:
-  """Returns whether no other node reads the outputs of the nodes before the last."""
+  """Returns whether the outputs of all nodes but the last go only into nodes of the expression."""
   inside = set(map(id, cone))
   return all(id(reader) in inside for node in cone[:-1] for reader in readers.get(id(node.outputs), ()))
 
 
 def _recognize(cone: Sequence[Any], tensor: Any) -> str | None:
-  """Returns the name of the function that the nodes compute from the tensor, or None."""
+  """Returns the name of the function in `_FUNCTIONS` that the nodes compute from the tensor, or None."""
   shape = [len(_GRID)] + [1] * (tensor.shape.rank - 2) + [tensor.shape[-1]]
   x = np.broadcast_to(_GRID.reshape([-1] + [1] * (tensor.shape.rank - 1)), shape)
   values = {id(tensor): tf.constant(x, tensor.dtype)}

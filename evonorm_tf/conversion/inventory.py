@@ -1,4 +1,4 @@
-"""list_norm_acts: the normalizations and activations that are left in a model, to check a conversion."""
+"""`list_norm_acts`, which lists the normalizations and activations left in a model, to check a conversion."""
 
 from collections.abc import Iterator
 import typing
@@ -17,13 +17,13 @@ _NORMALIZATIONS = (
 
 
 class NormOrAct(typing.NamedTuple):
-  """A normalization or an activation of a model.
+  """A normalization or an activation in a model.
 
   Attributes:
-    path: the names of the layers from the model inwards and, for an activation that is no layer, its attribute:
-      "block/conv/activation".
+    path: the names of the layers from the model inwards, joined by slashes. For an activation function that is not a
+      layer, the name of its attribute comes last: "block/conv/activation".
     kind: "normalization" or "activation".
-    function: the name of the normalization's class or of the activation's function.
+    function: the name of the normalization's class or of the activation function.
   """
   path: str
   kind: str
@@ -31,9 +31,10 @@ class NormOrAct(typing.NamedTuple):
 
 
 def list_norm_acts(model: tf_keras.layers.Layer) -> list[NormOrAct]:
-  """Lists the normalizations and activations in a model, in the models and blocks in it, and in arguments of layers.
+  """Returns the normalizations and activations in a model, at any depth, without repetitions.
 
-  Our own norm-activation layers are not listed, nor is the linear activation.
+  It also finds activation functions in attributes of layers. The norm-activation layers of this package and the
+  identity are not listed.
 
   Args:
     model: a model, or any layer.

@@ -1,6 +1,7 @@
-"""The entries of the converter's registry for the TF Model Garden's blocks, heads, decoders and detectors.
+"""Registration of the TF Model Garden's blocks, heads, decoders and detectors with the converter.
 
-The entries have dotted names, so that Model Garden is not imported where it is not used.
+Importing this module adds the entries to `block_registry`. They have dotted names, so that Model Garden itself is not
+imported.
 """
 # ruff: noqa: SLF001  Model Garden's blocks hold their parts in private attributes and have no public access to them
 
@@ -27,12 +28,14 @@ from evonorm_tf.layers.norm_act import NormAct
 
 def _register_parts(dotted_name: str, fused: Mapping[str, str], affine: Iterable[str] = (), lacking: Iterable[str] = ()
                     ) -> None:
-  """Registers a class of Model Garden whose replacement differs in its parts only.
+  """Registers a class of Model Garden whose replacement differs only in its normalizations and activations.
 
   Args:
     dotted_name: the name of the class within official.vision.modeling.
-    fused, affine: see `swap_norms`.
-    lacking: the arguments that the class's configuration lacks; the attributes that hold them begin with an underscore.
+    fused: the attribute of each normalization that an activation follows -> the attribute of that activation.
+    affine: the attributes of the normalizations that no activation follows (default: none).
+    lacking: constructor arguments that the class's configuration lacks; an attribute of the same name with a leading
+      underscore holds each (default: none).
   """
   @register_block(f'official.vision.modeling.{dotted_name}')
   def _(block: Layer, norm_act: NormAct) -> Layer:
@@ -71,6 +74,7 @@ class _LastActivation:
 
 
 def _register_residual_block(dotted_name: str, fused: Iterable[str], affine: Iterable[str]) -> None:
+  """Registers a block that applies its activation after the normalizations in `fused`, and once more to its output."""
   @register_block(f'official.vision.modeling.{dotted_name}')
   def _(block: Layer, norm_act: NormAct) -> Layer:
     if function_name(block._activation_fn) not in FUSIBLE_FUNCTIONS:
@@ -88,6 +92,7 @@ _register_residual_block('layers.nn_blocks_3d.BottleneckBlock3D', ('_norm1', '_n
 @register_block('official.vision.modeling.layers.nn_blocks.ResidualInner')
 @register_block('official.vision.modeling.layers.nn_blocks.BottleneckResidualInner')
 def _replace_residual_inner(block: Layer, norm_act: NormAct) -> Layer:
+  """Replaces the normalizations of a reversible block's inner part, each followed by an activation."""
   replacement = swap_norms(
       block, norm_act, dict.fromkeys(('_batch_norm_0', '_batch_norm_1', '_batch_norm_2'), '_activation_fn'))
   replacement._activation = replacement._activation_fn  # the block has its function in two attributes, and calls this
@@ -96,7 +101,10 @@ def _replace_residual_inner(block: Layer, norm_act: NormAct) -> Layer:
 
 @register_block('official.vision.modeling.layers.nn_blocks.MultiHeadSelfAttentionBlock')
 def _replace_attention_block(block: Layer, norm_act: NormAct) -> Layer:
-  """No activation follows the normalizations, not even those in the attention, which cannot be cloned by itself."""
+  """Replaces all normalizations of an attention block by affine forms, because no activation follows them.
+
+  Those inside its multi-query attention are included. That layer cannot be cloned on its own, so its copy is changed.
+  """
   replacement = swap_norms(block, norm_act, affine=('_input_norm',))
   if hasattr(replacement, '_multi_query_attention'):
     copy = replacement._multi_query_attention
@@ -114,7 +122,7 @@ def _replace_attention_block(block: Layer, norm_act: NormAct) -> Layer:
 @register_assembly('official.vision.modeling.maskrcnn_model.MaskRCNNModel')
 @register_assembly('official.vision.modeling.segmentation_model.SegmentationModel')
 def _reassemble(assembly: Layer, convert: Convert, **lacking) -> Layer:
-  """Assembles converted parts, which the configuration holds; `lacking` are the arguments that it lacks."""
+  """Assembles converted parts, which the configuration holds; `lacking` holds constructor arguments that it lacks."""
   def convert_part(value: Any) -> Any:
     return convert(value) if isinstance(value, tf_keras.layers.Layer) else value
 

@@ -1,4 +1,8 @@
-"""The graph of a functional model, and the readers of its batch normalizations."""
+"""The graph of a functional model, and the consumers of its batch normalizations' outputs.
+
+A node is one call of a layer in the graph. Here a reader of a tensor is a consumer of it: a node that takes the tensor
+as input, several nodes that together compute an activation, or the model's output.
+"""
 
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -19,11 +23,12 @@ from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-  """A reader of the output of a batch normalization.
+  """A consumer of a batch normalization's output.
 
   Attributes:
-    nodes: the call of a layer; several calls that spell out an activation; or none, for the graph's output.
-    function: the identity of the activation that the nodes compute, or None if it is not one to be fused.
+    nodes: the call of a layer; or the calls that together compute an activation; empty for the graph's output.
+    function: what identifies the activation that the nodes compute (its name, options, constants and weights), equal
+      for equal activations; None if they do not compute an activation that can be fused.
   """
   nodes: tuple[Any, ...]
   function: tuple[str, ...] | None
@@ -33,11 +38,14 @@ class Reader:
 
 
 def layer_paths(model: tf_keras.layers.Layer, prefix: str = '') -> Iterator[tuple[tf_keras.layers.Layer, str]]:
-  """Yields each layer of a model, and of the models and assemblies in it, with its path.
+  """Yields the layers of a model, and of the models and assemblies in it, each with its path.
+
+  A path is the names of the layers from the model inwards, joined by slashes, such as "inner/layer". An assembly is a
+  layer of a class that `register_assembly` registered.
 
   Args:
-    model: the model.
-    prefix: the beginning of all paths (default '').
+    model: a model or an assembly.
+    prefix: the text before each path (default '').
   """
   for layer in keras_internals.direct_parts(model):
     yield layer, prefix + layer.name
@@ -46,18 +54,33 @@ def layer_paths(model: tf_keras.layers.Layer, prefix: str = '') -> Iterator[tupl
 
 
 def graphs(model: tf_keras.layers.Layer) -> list[tf_keras.Model]:
-  """Returns the functional models among the model and those in it, each once."""
+  """Returns the functional models among a model and the models in it, each once.
+
+  Args:
+    model: a model or an assembly, which is a layer of a class that `register_assembly` registered.
+  """
   layers = dict.fromkeys((model, *(layer for layer, _ in layer_paths(model))))
   return [layer for layer in layers if keras_internals.is_graph(layer)]
 
 
 def all_nodes(model: tf_keras.layers.Layer) -> list[Any]:
-  """Returns the nodes of all graphs of the model."""
+  """Returns the nodes (calls of layers) of a model's graph and of the graphs of the models in it.
+
+  Args:
+    model: a model or an assembly, which is a layer of a class that `register_assembly` registered.
+  """
   return [node for graph in graphs(model) for node in keras_internals.graph_nodes(graph)]
 
 
 def find_readers(model: tf_keras.layers.Layer) -> dict[tf_keras.layers.Layer, list[Reader]]:
-  """Returns the readers of each batch normalization, in any graph of the model."""
+  """Returns the consumers of each batch normalization's output, over all graphs of a model.
+
+  Args:
+    model: a model or an assembly, which is a layer of a class that `register_assembly` registered.
+
+  Returns:
+    A dictionary from each batch normalization that is called in a graph to its consumers.
+  """
   found: dict[tf_keras.layers.Layer, list[Reader]] = {
       node.layer: [] for node in all_nodes(model) if isinstance(node.layer, BATCH_NORMALIZATIONS)}
   for graph in graphs(model):
@@ -69,13 +92,17 @@ def find_readers(model: tf_keras.layers.Layer) -> dict[tf_keras.layers.Layer, li
 
 
 def is_fused(readers: Sequence[Reader]) -> bool:
-  """Returns whether a batch normalization has readers and all of them compute one activation."""
+  """Returns whether a batch normalization can be fused: it has consumers, and all compute the same activation.
+
+  Args:
+    readers: the consumers of the batch normalization's output.
+  """
   functions = {reader.function for reader in readers}
   return len(functions) == 1 and None not in functions
 
 
 def _readers_of_tensors(graph: tf_keras.Model) -> dict[int, list[Any]]:
-  """Returns the nodes that read each tensor, by the tensor's id; None stands for the graph's output."""
+  """Returns the nodes that take each tensor as input, by the tensor's id; None stands for the graph's output."""
   readers: dict[int, list[Any]] = {}
   for node in keras_internals.graph_nodes(graph):
     for tensor in node.keras_inputs:
@@ -86,7 +113,7 @@ def _readers_of_tensors(graph: tf_keras.Model) -> dict[int, list[Any]]:
 
 
 def _readers_of(tensor: Any, nodes: Sequence[Any], readers: Mapping[int, Sequence[Any]]) -> list[Reader]:
-  """Returns the readers of one tensor; the expression of an activation is one reader."""
+  """Returns the consumers of a tensor; the nodes that together compute an activation are one consumer."""
   expressions = [Reader(tuple(cone), _identity(name)) for name, cone in find_expressions(tensor, nodes, readers)]
   spelt_out = {id(node) for reader in expressions for node in reader.nodes}
   single = [node for node in readers.get(id(tensor), ()) if id(node) not in spelt_out]
@@ -94,13 +121,13 @@ def _readers_of(tensor: Any, nodes: Sequence[Any], readers: Mapping[int, Sequenc
 
 
 def _fusible_function(node: Any) -> tuple[str, ...] | None:
-  """Returns the identity of the activation that a node computes, or None if it is not one to be fused."""
+  """Returns what identifies the activation that a node computes, or None if it cannot be fused."""
   name = function_name(node.layer)
   if name not in FUSIBLE_FUNCTIONS:
     return None
   # Two layers, or a layer and an op, of one name may differ in a slope or a threshold. PReLUs differ in their weights.
   if isinstance(node.layer, tf_keras.layers.Activation):
-    config = getattr(node.layer.activation, 'keywords', {})  # of a functools.partial
+    config = getattr(node.layer.activation, 'keywords', {})  # the arguments of a functools.partial
   else:
     config = {} if hasattr(node.layer, 'symbol') else node.layer.get_config()
   options = {key: value for key, value in config.items() if key not in ('name', 'trainable', 'dtype')}
@@ -112,4 +139,5 @@ def _fusible_function(node: Any) -> tuple[str, ...] | None:
 
 def _identity(name: str, options: Mapping[str, Any] | None = None, constants: Iterable[Any] = (), weights: str = ''
               ) -> tuple[str, ...]:
+  """Returns a tuple that is equal for equal activations."""
   return name, repr(sorted((options or {}).items())), repr(list(constants)), weights

@@ -1,8 +1,8 @@
-"""Replacement of one batch normalization, clones of the other layers, and the weights that both take over.
+"""Replacement of a batch normalization, copies of other layers, and the transfer of their weights.
 
-A BN-ReLU or BN-SiLU layer computes what the batch normalization and its activation compute, so it takes over all of its
-options and weights. Every other layer is another function: it starts fresh, from the initializers of γ and β of the
-layer that it replaces.
+A BN-ReLU or BN-SiLU layer computes what a batch normalization and its activation compute, so it takes over all options
+and weights. Every other layer computes another function and starts with fresh weights; it takes over only the
+initializers, regularizers and constraints of γ and β, and `synchronized`, as far as it has these arguments.
 """
 
 from typing import Any
@@ -25,25 +25,38 @@ _BATCH_NORM_WEIGHTS = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
 
 def has_batch_norm(layer: tf_keras.layers.Layer) -> bool:
-  """Returns whether a layer holds a batch normalization, at any depth, other than that of a `BatchNormAct`."""
+  """Returns whether a layer contains a batch normalization, at any depth.
+
+  The layer itself does not count, and neither does the normalization inside a `BatchNormAct`.
+
+  Args:
+    layer: any layer or model.
+  """
   parts = () if isinstance(layer, BatchNormAct) else keras_internals.direct_parts(layer)
   return any(isinstance(part, BATCH_NORMALIZATIONS) or has_batch_norm(part) for part in parts)
 
 
 def check_channels_last(bn: tf_keras.layers.Layer) -> None:
-  """Raises ValueError, which names the layer, unless it normalizes the last axis."""
+  """Checks that a batch normalization normalizes the last axis.
+
+  Args:
+    bn: the batch normalization.
+
+  Raises:
+    ValueError: if it normalizes another axis; the message names the layer.
+  """
   axes = list(bn.axis) if isinstance(bn.axis, (list, tuple)) else [bn.axis]
   if axes not in ([-1], [bn.input_spec.ndim - 1 if bn.built else -1]):
     raise ArgumentError(f'Layer {bn.name!r} must normalize the last axis (channels last), received axis {axes}.')
 
 
 def replace_norm(bn: tf_keras.layers.Layer, norm_act: NormAct, nonlinearity: bool) -> tf_keras.layers.Layer:
-  """Returns the unbuilt layer that replaces a batch normalization, with its name, dtype and `trainable`.
+  """Returns a norm-activation layer, not yet built, with a batch normalization's name, dtype and `trainable`.
 
   Args:
-    bn: the batch normalization.
+    bn: the batch normalization to replace; it is left unchanged.
     norm_act: a factory of norm-activation layers.
-    nonlinearity: True for the fused layer, False for its affine form.
+    nonlinearity: True for the fused layer, which also activates; False for the affine form.
 
   Raises:
     ValueError: if `bn` does not normalize the last axis.
@@ -55,7 +68,7 @@ def replace_norm(bn: tf_keras.layers.Layer, norm_act: NormAct, nonlinearity: boo
 
 
 def _options(bn: tf_keras.layers.Layer, norm_act: NormAct) -> dict[str, Any]:
-  """Returns the options of `bn` that the new layer takes over; those that the factory sets win."""
+  """Returns the options of `bn` that the new layer takes over; options that the factory sets are left out."""
   options = {'dtype': bn.dtype_policy}
   if not isinstance(norm_act, NormActFactory):
     return options
@@ -70,15 +83,15 @@ def _options(bn: tf_keras.layers.Layer, norm_act: NormAct) -> dict[str, Any]:
 
 def clone_layer(layer: tf_keras.layers.Layer, layer_class: type[tf_keras.layers.Layer] | None = None, **config
                 ) -> tf_keras.layers.Layer:
-  """Returns a fresh layer with the same configuration, name, dtype and `trainable`.
+  """Returns a copy of a layer with the same configuration, name, dtype and `trainable`, but fresh weights.
 
   Args:
-    layer: the layer.
-    layer_class: the class of the clone (default: the layer's own).
-    **config: arguments that the layer's configuration lacks, or that replace a part of it.
+    layer: the layer to copy.
+    layer_class: the class of the copy; None (default) for the layer's own.
+    **config: constructor arguments that the layer's configuration lacks, or values that replace those in it.
   """
   if type(layer) is tf_keras.layers.Activation:
-    # Model Garden's may hold a functools.partial, which has no configuration.
+    # In Model Garden, its function may be a functools.partial, which has no configuration.
     clone = tf_keras.layers.Activation(layer.activation)
   else:
     clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
@@ -87,17 +100,18 @@ def clone_layer(layer: tf_keras.layers.Layer, layer_class: type[tf_keras.layers.
 
 
 def carry_weights(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
-  """Copies the weights of a layer to its replacement, part by part where it has parts; builds parts not yet built.
+  """Copies the weights of a layer to its replacement, part by part, and builds parts that are not yet built.
 
-  The weights of a batch normalization go to a `BatchNormAct` only; those of a fused activation (PReLU) are dropped.
+  The weights of a replaced batch normalization are copied only if a `BatchNormAct` replaces it. The weights of a fused
+  activation (PReLU) are dropped.
 
   Args:
-    old: the layer.
-    new: its replacement, which gets the weights.
+    old: the original layer.
+    new: its replacement, which receives the weights.
   """
   for part, new_part in pair_parts(old, new):
     if isinstance(part, BATCH_NORMALIZATIONS) and not isinstance(new_part, BATCH_NORMALIZATIONS):
-      if part.built and isinstance(new_part, BatchNormAct):  # blocks make parts that they never call
+      if part.built and isinstance(new_part, BatchNormAct):  # a block may never call, and so never build, a part
         _copy_batch_norm(part, new_part.norm)
     elif isinstance(part, tf.Variable):
       new_part.assign(part)
@@ -108,19 +122,20 @@ def carry_weights(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> Non
 
 
 def pair_parts(old: Any, new: Any) -> list[tuple[Any, Any]]:
-  """Returns the pairs of corresponding parts: normalizations, layers that hold none, and variables.
+  """Returns the pairs of corresponding parts of a layer and its replacement.
 
-  The new layers get the name, the dtype and `trainable` of the old ones, and are built if those are.
+  A part is a batch normalization, a layer that contains none, or a variable. The new layers get the name, the dtype and
+  `trainable` of the old ones, and are built if the old ones are.
 
   Args:
-    old: a layer, or a part of one.
+    old: the original layer, or a part of it.
     new: its replacement, or the corresponding part of that.
   """
   if isinstance(old, BATCH_NORMALIZATIONS) and not isinstance(new, BATCH_NORMALIZATIONS):
     _build_like(old, new)
     return [(old, new)]
   if isinstance(old, tf_keras.layers.Layer) and not has_batch_norm(old):
-    # A layer comes before its parts: where its `build` makes them, they exist when their turn comes.
+    # A layer comes before its parts, so that parts which its `build` makes exist when their turn comes.
     for part, new_part in zip(keras_internals.iterate_parts(old), keras_internals.iterate_parts(new)):
       keras_internals.copy_identity(part, new_part)
       _build_like(part, new_part)
@@ -129,14 +144,14 @@ def pair_parts(old: Any, new: Any) -> list[tuple[Any, Any]]:
     return [(old, new)]
   if isinstance(old, tf_keras.layers.Layer):
     keras_internals.copy_identity(old, new)
-  # Attributes and elements pair the parts, not the order of weights, in which a replaced part moves to the end.
+  # Parts correspond by attribute name or position. The order of weights would not do: a replaced part moves to the end.
   parts, new_parts = keras_internals.children(old) or {}, keras_internals.children(new) or {}
   return [pair for name, part in parts.items() if keras_internals.children(new_parts.get(name)) is not None
           for pair in pair_parts(part, new_parts[name])]
 
 
 def _build_like(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
-  """Builds a layer for the input of another, if that is built, with the names of its weights."""
+  """Builds `new` for the input shape of `old`, with the names of its weights, if `old` is built and `new` is not."""
   if new.built or not old.built:
     return
   scope = old.weights[0].name.rpartition('/')[0] if old.weights else old.name
@@ -146,6 +161,7 @@ def _build_like(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
 
 
 def _copy_batch_norm(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
+  """Copies the weights that both batch normalizations have."""
   for name in _BATCH_NORM_WEIGHTS:
     source, target = getattr(old, name, None), getattr(new, name, None)
     if source is not None and target is not None:

@@ -1,4 +1,4 @@
-"""CIFAR-10 and ImageNet as input pipelines whose batches are a function of (seed, step)."""
+"""Input pipelines for CIFAR-10 and ImageNet; each training batch is a pure function of (seed, step)."""
 
 from typing import TYPE_CHECKING
 

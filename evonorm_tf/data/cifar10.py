@@ -1,10 +1,10 @@
 """CIFAR-10 for the search's proxy tasks, the classification trainer and the GAN trainer (paper section 4).
 
-The images come from TFDS: a class-balanced subset that is bundled with the package (drawn by `draw_cifar10_subset`),
-or the whole of CIFAR-10. `Cifar10` is the data object of the classification trainer; the search and `gan.data` use the
-functions of this module. A proxy task holds validation images out of the training images; the test split is for final
-results only. As in the paper, training reads random crops and flips, and validation whole images. `downscale` departs
-from the paper: smaller images make a proxy task for a workstation.
+The images come from TensorFlow Datasets (TFDS): either all of CIFAR-10 or a class-balanced subset that is bundled with
+the package (drawn by `draw_cifar10_subset`). The classification trainer uses the class `Cifar10`; the search and
+`gan.data` use the functions of this module. A proxy task holds validation images out of the training images, and the
+test split is for final results only. As in the paper, training uses random crops and flips, and validation uses whole
+images. `downscale` departs from the paper: smaller images make the proxy task affordable on a workstation.
 """
 
 from collections.abc import Callable
@@ -24,12 +24,12 @@ LABEL_NAMES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', '
 SUBSET_NAME, SUBSET_VERSION = 'cifar10_subset', '1.0.0'
 BUNDLED_DATA_DIR = pathlib.Path(__file__).parent
 
-# Of the 50,000 training images, in units of uint8 pixels.
+# Channel statistics of the 50,000 training images, on the scale of uint8 pixels.
 CHANNEL_MEANS = 255. * np.array([0.49139968, 0.48215841, 0.44653091])
 CHANNEL_STDS = 255. * np.array([0.24703223, 0.24348513, 0.26158784])
 
-# TensorFlow's default of 4 rounds leaves the permutations of 40,000 and more images correlated between epochs by 0.5
-# and more; from 12 rounds on no correlation is seen.
+# With TensorFlow's default of 4 rounds, permutations of 40,000 or more images correlate between epochs by 0.5 or more;
+# with 12 or more rounds no correlation is seen.
 _SHUFFLE_ROUNDS = 16
 
 
@@ -39,16 +39,16 @@ def load_split(split: str, data_dir: str | None = None) -> tuple[np.ndarray, np.
 
   Args:
     split: 'train' or 'test'.
-    data_dir: None for the bundled subset (5,000 and 1,000 images), or the TFDS folder of the whole set (50,000 and
-      10,000). If cifar10 is not prepared in that folder, TFDS downloads it there (162 MB); without a network TFDS gives
-      up after some minutes of retries.
+    data_dir: the TFDS folder of the whole of CIFAR-10 (50,000 training and 10,000 test images), or None, the default,
+      for the bundled subset (5,000 and 1,000). If the folder does not contain cifar10, TFDS downloads it there
+      (162 MB); without a network, TFDS gives up after several minutes of retries.
 
   Returns:
-    Read-only arrays in the order of the image ids: images, uint8 `[N, 32, 32, 3]`, and labels, int64 `[N]`.
+    (images, labels), read-only arrays sorted by image id: uint8 `[N, 32, 32, 3]` and int64 `[N]`.
 
   Raises:
-    ArgumentError: if the split is unknown or `data_dir` holds no CIFAR-10 and none can be downloaded.
-    MissingDependencyError: without tensorflow-datasets.
+    ArgumentError: if `split` is unknown, `data_dir` does not exist, or CIFAR-10 can be neither read nor downloaded.
+    MissingDependencyError: if tensorflow-datasets is not installed.
   """
   if split not in ('train', 'test'):
     raise ArgumentError(f"`split` must be 'train' or 'test', received {split!r}.")
@@ -56,16 +56,16 @@ def load_split(split: str, data_dir: str | None = None) -> tuple[np.ndarray, np.
   if data_dir is None:
     builder = tfds.builder_from_directory(BUNDLED_DATA_DIR / SUBSET_NAME / SUBSET_VERSION)
     examples = _read(tfds, builder, split)
-  elif not tf.io.gfile.isdir(data_dir):  # a misspelt folder would begin a download
+  elif not tf.io.gfile.isdir(data_dir):  # otherwise a misspelt folder would start a download
     raise ArgumentError(f"`data_dir` must be an existing folder, received '{data_dir}'. "
                         'The default, data_dir=None, is the subset bundled with the package.')
   else:
     examples = _read_full(tfds, split, data_dir)
-  # TFDS shuffles while preparing, so that only the ids give every copy of the set the same order.
+  # TFDS shuffles when it prepares a data set. Sorting by id gives every copy the same order.
   order = np.argsort(examples['id'])
   images, labels = examples['image'][order], examples['label'][order]
   for array in (images, labels):
-    array.setflags(write=False)  # every caller gets these same arrays
+    array.setflags(write=False)  # all callers share these arrays
   return images, labels
 
 
@@ -78,7 +78,7 @@ def _read_full(tfds: types.ModuleType, split: str, data_dir: str) -> dict[str, n
     builder = tfds.builder('cifar10', data_dir=data_dir)
     builder.download_and_prepare()
     return _read(tfds, builder, split)
-  except Exception as e:  # of TFDS, TensorFlow, JSON, the network or the file system
+  except Exception as e:  # TFDS, TensorFlow, JSON, the network and the file system raise many types
     raise ArgumentError(
         f"`data_dir` must be a TFDS folder that holds cifar10 or can receive its download, received '{data_dir}'. "
         f"Looked for '{pathlib.Path(data_dir) / 'cifar10'}'; reading or downloading it failed with "
@@ -87,17 +87,20 @@ def _read_full(tfds: types.ModuleType, split: str, data_dir: str) -> dict[str, n
 
 def train_validation_split(images: np.ndarray, labels: np.ndarray, validation_images: int, seed: int
                            ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-  """Holds validation images out of the training images, the same number of each class.
+  """Splits labelled images into a training set and a class-balanced, randomly drawn validation set.
 
   Args:
-    images: `[N, ...]`.
-    labels: integers `[N]`.
-    validation_images: how many to hold out, a multiple of the number of classes; every class keeps at least one
-      image for training.
-    seed: the same seed holds out the same images.
+    images: array `[N, ...]`.
+    labels: integer array `[N]`.
+    validation_images: the total number of images to hold out, a positive multiple of the number of classes. Each class
+      must keep at least one image for training.
+    seed: an integer of at least 0 that determines which images are held out.
 
   Returns:
-    (training images, training labels), (validation images, validation labels): copies in the order of the arguments.
+    ((training images, training labels), (validation images, validation labels)), all copies in the original order.
+
+  Raises:
+    ArgumentError: if `validation_images` is not such a number.
   """
   classes, counts = np.unique(labels, return_counts=True)
   if validation_images <= 0 or validation_images % len(classes):
@@ -115,17 +118,17 @@ def train_validation_split(images: np.ndarray, labels: np.ndarray, validation_im
 
 
 def downscale(images: np.ndarray, size: int) -> np.ndarray:
-  """Averages uint8 images `[N, H, H, C]` over areas to `[N, size, size, C]`, rounded to uint8 (halves go up).
+  """Returns square images averaged over blocks of pixels, uint8 `[N, size, size, C]`; halves are rounded up.
 
   Args:
-    images: uint8 `[N, H, H, C]`.
-    size: the new height and width, a divisor of H.
+    images: uint8 array `[N, H, H, C]`.
+    size: the new height and width in pixels; ArgumentError unless it divides H.
   """
   height = images.shape[1]
   if size <= 0 or height % size:
     raise ArgumentError(f"`size` must divide the images' height {height}, received {size}.")
   factor = height // size
-  # A sum of strided slices is several times faster than the mean over a reshaped array.
+  # Summing strided slices is several times faster than taking the mean of a reshaped array.
   total = np.zeros(images[:, ::factor, ::factor].shape, np.uint32)
   for row in range(factor):
     for column in range(factor):
@@ -139,31 +142,35 @@ def training_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.Ten
                      scale: Callable[[tf.Tensor], tf.Tensor] | None = None) -> tf.data.Dataset:
   """Returns an infinite dataset of shuffled, randomly cropped and flipped training batches.
 
-  Global batches are a pure function of (seed, step): no global seed, thread, number of replicas or earlier call changes
-  them. Every image comes once an epoch; a batch may span two epochs. Every window of an image and its mirror image are
-  equally likely.
+  A global batch is a pure function of (seed, step): it does not depend on the global seed, threads, the number of
+  replicas or earlier calls. Every image occurs once per epoch; a batch may span two epochs. All windows of an image and
+  their mirror images are equally likely.
 
   Args:
-    images: uint8 `[N, H, W, 3]`, an array or a tensor. An array is copied at each call, a tensor is shared: to build
-      many pipelines over the whole set, convert it once.
-    labels: integers `[N]`.
-    batch_size: static, the global batch where a strategy distributes the dataset.
-    crop_size: height and width of the crops in pixels, at most H and W.
+    images: uint8 array or tensor `[N, H, W, 3]`. Each call copies an array but shares a tensor, so convert the images
+      once before building many pipelines over them.
+    labels: integer array or tensor `[N]`.
+    batch_size: the number of images per global batch, that is, over all replicas.
+    crop_size: the height and width of the crops in pixels, at most H and W.
     seed: an integer.
-    first_step: the number of the first batch; to go on from a checkpoint, its step.
-    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after
-      the other; None for the global batches.
-    scale: a function from uint8 pixels to the input of the network; default: `normalize`.
+    first_step: the number of the first batch, by default 0; to resume from a checkpoint, the checkpoint's step.
+    input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds the
+      per-replica batches of that pipeline's replicas in turn. None, the default, gives global batches.
+    scale: a function from uint8 pixels `[..., 3]` to the network's input; None, the default, for `normalize`.
 
   Returns:
-    tf.data.Dataset of (float32 `[batch_size, crop_size, crop_size, 3]` of zero mean and unit variance over the
-    training set, or as `scale` has it; integers `[batch_size]`).
+    tf.data.Dataset of (images, labels): `[batch_size, crop_size, crop_size, 3]`, as `scale` returns them (`normalize`:
+    float32), and integers `[batch_size]`. With `input_context`, the size of a replica's share takes the place of
+    `batch_size`.
+
+  Raises:
+    ArgumentError: for wrong shapes, a crop larger than the images, or a `batch_size` that is not positive.
   """
   height, width = _check_images(images, labels, batch_size)
   if not 0 < crop_size <= min(height, width):
     raise ArgumentError(f'`crop_size` must be from 1 to {min(height, width)}, the size of the images, '
                         f'received {crop_size}.')
-  with tf.device('CPU:0'):  # where tf.data runs; on a GPU they would be copied back for each dataset
+  with tf.device('CPU:0'):  # tf.data runs there; tensors on a GPU would be copied back for each dataset
     pixels = tf.reshape(tf.convert_to_tensor(images), [-1, images.shape[-1]])
     labels = tf.convert_to_tensor(labels)
     windows = tf.constant(_windows(height, width, crop_size))
@@ -186,7 +193,7 @@ def training_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.Ten
 
 
 def pad(images: np.ndarray, margin: int) -> np.ndarray:
-  """Surrounds uint8 images `[N, H, W, 3]` by `margin` pixels of CIFAR-10's mean colour, to crop windows from them."""
+  """Returns uint8 images `[N, H, W, 3]` with `margin` pixels of CIFAR-10's mean colour added on each side."""
   height, width = images.shape[1:3]
   padded = np.empty((len(images), height + 2 * margin, width + 2 * margin, 3), np.uint8)
   padded[:] = np.round(CHANNEL_MEANS)
@@ -196,14 +203,20 @@ def pad(images: np.ndarray, margin: int) -> np.ndarray:
 
 def evaluation_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.Tensor, batch_size: int,
                        input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-  """Returns a dataset of whole images in order, normalized as in `training_batches`; the last batch may be smaller.
+  """Returns a finite dataset of the whole images, each once and in order, normalized by `normalize`.
 
   Args:
-    images: uint8 `[N, H, W, 3]`, an array or a tensor.
-    labels: integers `[N]`.
-    batch_size: of all batches but the last, the global one.
-    input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas from its
-      share of the images; None for one pipeline.
+    images: uint8 array or tensor `[N, H, W, 3]`.
+    labels: integer array or tensor `[N]`.
+    batch_size: the number of images per global batch, that is, over all replicas; the last batch may be smaller.
+    input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds
+      per-replica batches of that pipeline's share of the images. None, the default, gives global batches of all.
+
+  Returns:
+    tf.data.Dataset of (float32 `[batch, H, W, 3]`, integers `[batch]`).
+
+  Raises:
+    ArgumentError: for wrong shapes or a `batch_size` that is not positive.
   """
   _check_images(images, labels, batch_size)
   if input_context:
@@ -217,14 +230,14 @@ def evaluation_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.T
 
 @tf.function(autograph=False)
 def normalize(images: tf.Tensor) -> tf.Tensor:
-  """Scales pixels `[..., 3]` of 0 to 255 to float32 of zero mean and unit variance over CIFAR-10's training images."""
+  """Returns pixels `[..., 3]` from [0, 255] as float32 with mean 0 and variance 1 over CIFAR-10's training images."""
   return (tf.cast(images, tf.float32) - CHANNEL_MEANS.astype(np.float32)) / CHANNEL_STDS.astype(np.float32)
 
 
-# A tf.function of its own, so that it is traced once for all candidates of a search and not once a dataset.
+# A separate tf.function, so that it is traced once for all candidates of a search and not once per dataset.
 @tf.function(autograph=False)
 def _training_batch(pixels, labels, windows, seed, number, image_size, batch_size):
-  """Returns batch `number`; `pixels` are `[N * image_size, 3]`, `windows` as `_windows` returns them."""
+  """Returns batch `number`; `pixels` is `[N * image_size, 3]`, and `windows` is the result of `_windows`."""
   first = number * batch_size
   images = _shuffled_indices(seed, first + tf.range(batch_size, dtype=tf.int64), tf.size(labels, tf.int64))
   window = _draw(seed, first, batch_size, tf.shape(windows)[0])
@@ -234,18 +247,18 @@ def _training_batch(pixels, labels, windows, seed, number, image_size, batch_siz
 
 
 def _shuffled_indices(seed: tf.Tensor, positions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-  """Returns the indices of the images at `positions` in one random permutation after the other."""
+  """Returns the image index at each of `positions` in an endless sequence of random permutations, one per epoch."""
   epoch = positions // images
-  # The raw op, because `tf.random.experimental.index_shuffle` fixes the rounds and cannot take a batch of seeds.
+  # The raw op, because `tf.random.experimental.index_shuffle` fixes the rounds and does not accept a batch of seeds.
   seeds = tf.stack([tf.fill(tf.shape(epoch), seed), epoch, tf.zeros_like(epoch)], 1)
   return tf.raw_ops.RandomIndexShuffle(
       index=positions % images, seed=seeds, max_index=images - 1, rounds=_SHUFFLE_ROUNDS)
 
 
 def _draw(seed: tf.Tensor, first: tf.Tensor, size: int, count: tf.Tensor) -> tf.Tensor:
-  """Returns uniform integers `[size]` below `count`; each is a function of its position, which begin at `first`."""
+  """Returns uniform integers `[size]` below `count`; the i-th is a function of `seed` and the position `first + i`."""
   key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=tf.stack([seed, 0]))
-  # Philox makes four integers of each value of its counter; a position uses the first of them.
+  # Philox generates four integers per counter value; each position uses the first of them.
   counter += tf.cast(tf.stack([first, 0]), tf.uint64)
   bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
       shape=[size, 4], key=key, counter=counter, alg=1, dtype=tf.uint32)[:, 0]
@@ -253,14 +266,14 @@ def _draw(seed: tf.Tensor, first: tf.Tensor, size: int, count: tf.Tensor) -> tf.
 
 
 def _windows(height: int, width: int, size: int) -> np.ndarray:
-  """Returns the pixel numbers `[windows, size, size]` of all windows of an image, then of their mirror images."""
+  """Returns the pixel indices `[windows, size, size]` of all windows of an image, followed by their mirror images."""
   pixel = np.arange(height * width).reshape(height, width)
   windows = np.lib.stride_tricks.sliding_window_view(pixel, (size, size)).reshape(-1, size, size)
   return np.concatenate([windows, windows[:, :, ::-1]])
 
 
 def _without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
-  """Switches off optimizations that cost more than pipelines with a millisecond of work per batch gain by them."""
+  """Switches off tf.data's optimizations, which cost more than they gain at a millisecond of work per batch."""
   options = tf.data.Options()
   options.autotune.enabled = False
   options.experimental_optimization.apply_default_optimizations = False
@@ -268,7 +281,7 @@ def _without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _check_images(images: Any, labels: Any, batch_size: int) -> tuple[int, int]:
-  """Returns the images' height and width; ArgumentError for wrong shapes or sizes."""
+  """Returns the images' height and width; raises ArgumentError for wrong shapes or sizes."""
   shape = tuple(images.shape)
   if len(shape) != 4 or shape[-1] != 3 or not shape[0]:
     raise ArgumentError(f'`images` must be [N, H, W, 3], received {list(shape)}.')
@@ -281,12 +294,13 @@ def _check_images(images: Any, labels: Any, batch_size: int) -> tuple[int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Cifar10:
-  """CIFAR-10, the bundled subset or the whole.
+  """CIFAR-10 as a data object of the classification trainer (`data_objects.ClassificationData`).
 
   Attributes:
-    data_dir: None for the bundled subset (5,000 training and 1,000 test images), or the TFDS folder of the whole
-      (50,000 and 10,000).
-    padding: pixels of the mean colour around a training image, of which a random window of the image's size is cropped.
+    data_dir: the TFDS folder of the whole of CIFAR-10 (50,000 training and 10,000 test images), or None, the default,
+      for the bundled subset (5,000 and 1,000).
+    padding: pixels of the mean colour added on each side of a training image, by default 4; training then crops a
+      random 32×32 window.
   """
   data_dir: str | None = None
   padding: int = 4
@@ -296,7 +310,7 @@ class Cifar10:
   class_names = LABEL_NAMES
 
   def check(self) -> None:
-    """Raises ArgumentError if the data cannot be read."""
+    """Raises ArgumentError if `padding` is negative or the data cannot be read; see `load_split` for other errors."""
     if self.padding < 0:
       raise ArgumentError(f'`padding` must not be negative, received {self.padding}.')
     load_split('train', self.data_dir)
@@ -313,22 +327,22 @@ class Cifar10:
     return len(load_split('test', self.data_dir)[1])
 
   def skipped_records(self) -> int:
-    """Returns how many images could not be read so far: none, since all are in memory."""
+    """Returns 0: all images are in memory, so none is ever skipped."""
     return 0
 
   def training_batches(self, batch_size: int, seed: int, first_step: int = 0,
                        input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns an infinite dataset; see `cifar10.training_batches`."""
+    """Returns an infinite dataset of normalized training batches; see `ClassificationData.training_batches`."""
     images, labels = load_split('train', self.data_dir)
     return training_batches(
         pad(images, self.padding), labels, batch_size, self.image_size, seed, first_step, input_context)
 
   def evaluation_batches(self, batch_size: int,
                          input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns the test images, each once; see `cifar10.evaluation_batches`."""
+    """Returns a dataset of the test images, each once; see `ClassificationData.evaluation_batches`."""
     return evaluation_batches(*load_split('test', self.data_dir), batch_size, input_context)
 
   def preprocess(self, image: tf.Tensor) -> tf.Tensor:
-    """Returns an image as in evaluation: uint8 `[h, w, 3]` -> float32 `[32, 32, 3]`; resizes other sizes by area."""
+    """Prepares an image as for evaluation: resizes uint8 `[h, w, 3]` by area to 32×32, then applies `normalize`."""
     size = [self.image_size, self.image_size]
     return normalize(tf.image.resize(image, size, method='area'))

@@ -1,8 +1,9 @@
-"""Protocols of data objects, the images of a trainer, which a gin file names, such as `@cifar10.Cifar10()`.
+"""Protocols for data objects: the objects that supply a trainer's images, such as `@cifar10.Cifar10()` in a gin file.
 
-The path of a training batch: the trainer's root checks the data object and passes it to the task; once the newest
-checkpoint has been restored, `ResumableTrainer` asks the task for batches from the restored step on, and the task calls
-`training_batches` here. Global batches are a function of (seed, step), whatever the number of replicas and hosts.
+A training batch is made as follows. The trainer's root function checks the data object and passes it to the task. When
+the newest checkpoint has been restored, `training.resumable.ResumableTrainer` asks the task for batches from the
+restored step on, and the task calls `training_batches` of the data object. A global batch is a function of (seed, step)
+and does not depend on the number of replicas and hosts.
 """
 
 from typing import Protocol
@@ -11,64 +12,76 @@ import tensorflow as tf
 
 
 class TrainingData(Protocol):
-  """Labelled images to train on."""
+  """The protocol for labelled training images."""
 
   @property
   def num_classes(self) -> int:
-    """Labels are from 0 to `num_classes - 1`."""
+    """The number of classes; labels range from 0 to `num_classes - 1`."""
 
   @property
   def image_size(self) -> int:
-    """Height and width of the images in a batch, in pixels."""
+    """The height and width of the images in a batch, in pixels."""
 
   def check(self) -> None:
-    """Raises ArgumentError if images are missing; the message says what to prepare, where and how."""
+    """Checks that the images can be read.
+
+    Raises:
+      ArgumentError: if images are missing; the message says what to prepare, where and how.
+    """
 
   def training_batches(self, batch_size: int, seed: int, first_step: int = 0,
                        input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns an infinite dataset of shuffled training batches, a function of (seed, step).
+    """Returns an infinite dataset of shuffled training batches; each is a function of (seed, step).
 
     Args:
-      batch_size: images of a global batch.
+      batch_size: the number of images per global batch, that is, over all replicas.
       seed: an integer.
-      first_step: the number of the first batch; to go on from a checkpoint, its step.
-      input_context: that of a pipeline which makes the batches of its own replicas, one after the other; None for the
-        global batches.
+      first_step: the number of the first batch, by default 0; to resume from a checkpoint, the checkpoint's step.
+      input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds the
+        per-replica batches of that pipeline's replicas in turn. None, the default, gives global batches.
 
     Returns:
-      Images, float32 `[batch_size, image_size, image_size, 3]`, and labels, integers `[batch_size]`.
+      tf.data.Dataset of (images, labels): float32 `[batch_size, image_size, image_size, 3]` and integers
+      `[batch_size]`. With `input_context`, the size of a replica's share takes the place of `batch_size`.
     """
 
   def skipped_records(self) -> int:
-    """Returns how many images this process could not read so far."""
+    """Returns the number of images that this process has skipped so far because they could not be read."""
 
 
 class ClassificationData(TrainingData, Protocol):
-  """Images to train and to evaluate a classifier.
+  """The protocol for labelled images with which a classifier is trained and evaluated.
 
-  A data object may also have `class_names`, a sequence of strings, which an export then holds.
+  A data object may also have an attribute `class_names`, a sequence of strings; exported models then contain it.
   """
 
   @property
   def train_images(self) -> int:
-    """The number of training images, which are one epoch."""
+    """The number of training images, that is, of images per epoch."""
 
   @property
   def validation_images(self) -> int:
-    """The number of images of an evaluation."""
+    """The number of images on which an evaluation is made."""
 
   def evaluation_batches(self, batch_size: int,
                          input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns a dataset of the validation images, each once, in an order that never changes.
+    """Returns a finite dataset of the validation images, each once, in an order that never changes.
 
     Args:
-      batch_size: images of all global batches but the last, which may be smaller.
-      input_context: that of a pipeline which makes the batches of its own replicas from its share of the images; None
-        for one pipeline.
+      batch_size: the number of images per global batch, that is, over all replicas; the last batch may be smaller.
+      input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds
+        per-replica batches of that pipeline's share of the images. None, the default, gives global batches of all.
 
     Returns:
-      Images and labels like those of `training_batches`.
+      tf.data.Dataset of (images, labels): float32 `[batch, image_size, image_size, 3]` and integers `[batch]`.
     """
 
   def preprocess(self, image: tf.Tensor) -> tf.Tensor:
-    """Returns an image as an evaluation sees it: uint8 `[h, w, 3]` -> float32 `[image_size, image_size, 3]`."""
+    """Prepares an image as for evaluation.
+
+    Args:
+      image: uint8 `[height, width, 3]`, of any size.
+
+    Returns:
+      float32 `[image_size, image_size, 3]`.
+    """

@@ -1,9 +1,9 @@
-"""Draws the class-balanced subset of CIFAR-10 that is bundled with the package, as a TFDS dataset.
+"""Draws the class-balanced subset of CIFAR-10 that is bundled with the package, and writes it as a TFDS dataset.
 
   python -m evonorm_tf.data.draw_cifar10_subset --data_dir=DIR --output=evonorm_tf/data
 
-DIR is a TFDS folder with cifar10 prepared. Images keep their ids and the bytes of their PNG files.
-The same seed gives the same images in the same order; the files may differ in the order of a record's fields.
+DIR is a TFDS folder in which cifar10 is prepared. Images keep their ids and the bytes of their PNG files.
+The same seed gives the same images in the same order, but the order of the fields within a record may differ.
 """
 
 from collections.abc import Iterator
@@ -39,11 +39,11 @@ CITATION = """@techreport{Krizhevsky09learningmultiple,
 
 
 def subset_info(tfds: types.ModuleType, output: str) -> Any:
-  """Returns the DatasetInfo of the subset: the features of cifar10 with the names of its labels.
+  """Returns the subset's DatasetInfo, which has the features and label names of cifar10, and makes its folder.
 
   Args:
     tfds: the module tensorflow_datasets.
-    output: the folder that will hold the subset.
+    output: the parent folder; the subset goes into `output`/cifar10_subset/<version>.
   """
   directory = pathlib.Path(output) / cifar10.SUBSET_NAME / cifar10.SUBSET_VERSION
   directory.mkdir(parents=True, exist_ok=True)
@@ -62,33 +62,39 @@ def subset_info(tfds: types.ModuleType, output: str) -> Any:
 
 def draw_examples(tfds: types.ModuleType, builder: Any, split: str, images: int, seed: int
                   ) -> Iterator[dict[str, Any]]:
-  """Yields examples of a split in random order, the same number of each class.
+  """Yields class-balanced examples of a split in random order.
 
   Args:
     tfds: the module tensorflow_datasets.
-    builder: the DatasetBuilder of cifar10.
+    builder: the TFDS DatasetBuilder of cifar10.
     split: 'train' or 'test'.
-    images: how many examples there are.
-    seed: of the draws.
+    images: the number of examples to draw, a multiple of 10.
+    seed: an integer of at least 0 that determines the examples and their order.
+
+  Yields:
+    Dicts with the keys 'id' (bytes), 'image' (a BytesIO of the PNG file) and 'label' (an integer).
+
+  Raises:
+    ArgumentError: if `images` is no positive multiple of 10, or would take all images of a class.
   """
   undecoded = {'image': tfds.decode.SkipDecoding()}
   full = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False, decoders=undecoded))
   full = {key: values[np.argsort(full['id'])] for key, values in full.items()}
-  # By the rule of the validation split: the same number of each class, by seed.
+  # The validation split does what is needed: it draws the same number of images from each class.
   _, (indices, _) = cifar10.train_validation_split(np.arange(len(full['label'])), full['label'], images, seed)
   for i in np.random.default_rng(seed).permutation(indices):
     yield {'id': full['id'][i], 'image': io.BytesIO(full['image'][i]), 'label': full['label'][i]}
 
 
 def write_subset(tfds: types.ModuleType, builder: Any, output: str, sizes: Mapping[str, int], seed: int) -> None:
-  """Writes the subset.
+  """Draws the subset and writes it as TFRecord files, one shard per split.
 
   Args:
     tfds: the module tensorflow_datasets.
-    builder: the DatasetBuilder of cifar10.
-    output: the folder that will hold the subset.
-    sizes: the number of images of each split.
-    seed: of the draws.
+    builder: the TFDS DatasetBuilder of cifar10.
+    output: the parent folder; the subset goes into `output`/cifar10_subset/<version>.
+    sizes: the number of images by split, such as {'train': 5000, 'test': 1000}; each a multiple of 10.
+    seed: an integer of at least 0 that determines the images and their order.
   """
   writer = tfds.core.SequentialWriter(subset_info(tfds, output), max_examples_per_shard=max(sizes.values()))
   writer.initialize_splits(list(sizes))
@@ -98,7 +104,7 @@ def write_subset(tfds: types.ModuleType, builder: Any, output: str, sizes: Mappi
 
 
 def main(argv: list[str]) -> None:
-  """Draws and writes the subset."""
+  """Draws and writes the subset that the flags describe."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments {argv[1:]}.')
   tfds = import_tfds()

@@ -1,9 +1,10 @@
-"""ImageNet (ILSVRC 2012) for training and evaluating classifiers, from TFDS or TFRecords.
+"""ImageNet (ILSVRC 2012) for training and evaluating classifiers, read from TFDS or from TFRecord files.
 
-The images are those of the paper's main experiments. They are treated as in Model Garden
-(`official.vision.dataloaders.classification_input`): for training a random crop of 8 to 100% of the area, a random flip
-and, if wanted, RandAugment; for evaluation the central 87.5%; then resizing and the normalization by channel. The
-records are read by `imagenet_records`. Needs the extras `models` and, for TFDS, `data`.
+The paper's main experiments use these images. They are preprocessed as in the TensorFlow Model Garden
+(`official.vision.dataloaders.classification_input`). Training uses a random crop of 8 to 100% of the area, a random
+flip and, optionally, RandAugment; evaluation uses a central square, 87.5% of the shorter side. Both resize the image
+and normalize its channels. `imagenet_records` reads the records. This module needs the package's extra `models` and,
+for TFDS (TensorFlow Datasets), the extra `data`.
 """
 
 import dataclasses
@@ -24,26 +25,33 @@ _ENCODED, _LABEL = classification_input.DEFAULT_IMAGE_FIELD_KEY, classification_
 
 @dataclasses.dataclass(frozen=True)
 class ImageNet:
-  """ImageNet's images and how they become batches; nothing is read before `check` or the first batch.
+  """ImageNet as a data object of the classification trainer (`data_objects.ClassificationData`).
+
+  No file is read before `check` or the first batch.
 
   Attributes:
-    data_dir: TFDS folder that holds imagenet2012. Give it or both globs of files.
-    train_files: glob of TFRecords of tf.Examples with the features image/encoded (JPEG) and image/class/label, as Model
-      Garden reads them.
+    data_dir: the TFDS folder that contains imagenet2012, or None, the default. Give either this folder or both
+      `train_files` and `validation_files`.
+    train_files: a glob of TFRecord files of tf.Examples with Model Garden's features image/encoded (a JPEG) and
+      image/class/label; None, the default, to read from `data_dir`.
     validation_files: the same for the validation images.
-    first_label: the label of the first class in the TFRecords: 1 where 0 is a background class, as in those made for
-      Model Garden, whose models therefore have 1,001 classes. Not for TFDS, which counts from 0.
-    num_classes: labels are from 0 to `num_classes - 1`.
-    train_images: how many training images there are; one epoch.
-    validation_images: how many validation images there are.
-    image_size: height and width in pixels.
-    crop_area: least and greatest part of an image's area that a training crop covers.
-    randaugment_layers: random operations on a training image; 0 for none.
-    randaugment_magnitude: their strength, from 0 to 10. Further settings are Model Garden's defaults.
-    center_crop_fraction: the side of the evaluation's crop in units of the image's shorter side.
-    resize_method: as `tf.image.resize` takes it.
-    shuffle_buffer: training records among which to draw the next one, of 110 kB each. The first batch waits until it
-      is full.
+    first_label: the label of the first class in the TFRecord files. The default is 1, for files made for Model Garden,
+      where 0 is a background class and models have 1,001 classes. Ignored with TFDS, where labels start at 0.
+    num_classes: the number of classes; the labels in a batch range from 0 to `num_classes - 1`. Default: 1000.
+    train_images: the number of training images, that is, of images per epoch. Default: 1,281,167.
+    validation_images: the number of validation images. Default: 50,000.
+    image_size: the height and width of the network's input in pixels. Default: 224.
+    crop_area: the least and the greatest fraction of an image's area that a training crop covers. Default: (.08, 1.).
+    randaugment_layers: the number of RandAugment operations applied to each training image. Default: 0, for none.
+    randaugment_magnitude: the strength of these operations, from 0 to 10, the default. RandAugment's other settings are
+      Model Garden's defaults.
+    center_crop_fraction: the side of the evaluation crop as a fraction of the image's shorter side. Default: 0.875.
+    resize_method: an interpolation method of `tf.image.resize`. Default: 'bilinear'.
+    shuffle_buffer: the size of the shuffle buffer in training records of about 110 kB each. The first batch waits until
+      it is full. Default: 10,000.
+
+  Raises:
+    ArgumentError: if a setting is out of range.
   """
   data_dir: str | None = None
   train_files: str | None = None
@@ -79,7 +87,12 @@ class ImageNet:
         self.validation_images)
 
   def check(self) -> None:
-    """Raises ArgumentError if images are missing or none can be read; the message says what to prepare, and how."""
+    """Looks for the files of both splits and reads their first records.
+
+    Raises:
+      ArgumentError: if images are missing or none can be read; the message says what to prepare, and how.
+      MissingDependencyError: if `data_dir` is given and tensorflow-datasets is not installed.
+    """
     self._records.check('train')
     self._records.check('validation')
 
@@ -87,52 +100,57 @@ class ImageNet:
                        input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
     """Returns an infinite dataset of shuffled and augmented training batches.
 
-    Global batches are a function of (seed, step): no global seed, thread, number of replicas or of input pipelines
-    changes them. Every image comes once an epoch; a batch may span two epochs. A record that cannot be read is skipped:
-    one of 64 others takes its place, so that batches do not depend on where a run began. All pipelines must agree on
-    the order: each reads all records from the disk, 140 GB an epoch; it decodes its own.
+    A global batch is a function of (seed, step): it does not depend on the global seed, threads, or the number of
+    replicas and input pipelines. Every image occurs once per epoch; a batch may span two epochs. A record that cannot
+    be read is replaced by one of the first 64 records, so that a batch does not depend on the step at which the run
+    began. To agree on the order, every pipeline reads all records from disk, 140 GB per epoch, but decodes only its
+    own.
 
     Args:
-      batch_size: the global batch.
+      batch_size: the number of images per global batch, that is, over all replicas.
       seed: an integer.
-      first_step: the number of the first batch; to go on from a checkpoint, its step. The records of the epoch that
-        come before it are read once more, without decoding them.
-      input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas, one after
-        the other; None for the global batches.
+      first_step: the number of the first batch, by default 0; to resume from a checkpoint, the checkpoint's step.
+        Earlier records of that epoch are read again, but not decoded.
+      input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds the
+        per-replica batches of that pipeline's replicas in turn. None, the default, gives global batches.
 
     Returns:
-      tf.data.Dataset of (float32 `[batch_size, image_size, image_size, 3]`, normalized by the channel means and
-      standard deviations of ImageNet; int32 `[batch_size]`).
+      tf.data.Dataset of (images, labels): float32 `[batch_size, image_size, image_size, 3]`, normalized by ImageNet's
+      channel means and standard deviations, and int32 `[batch_size]`. With `input_context`, the size of a replica's
+      share takes the place of `batch_size`.
 
     Raises:
-      ArgumentError: as `check`. While iterating, tf.errors.InvalidArgumentError where more than half of the first 1,000
-        records or more cannot be read, or where the files hold more records than `train_images`.
+      ArgumentError: if images are missing or none can be read.
+      tf.errors.InvalidArgumentError: during iteration, if at least 1,000 records have been seen and more than half of
+        them could not be read, or if the files contain more than `train_images` records.
     """
     return self._records.training_batches(
         batch_size, seed, self._crop, self._augment, self.shuffle_buffer, first_step, input_context)
 
   def evaluation_batches(self, batch_size: int,
                          input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns a dataset of the validation images, each once, in an order that never changes.
+    """Returns a finite dataset of the validation images, each once, in an order that never changes.
 
     Args:
-      batch_size: of all batches but the last, the global one.
-      input_context: the tf.distribute.InputContext of a pipeline that makes the batches of its own replicas from its
-        share of the images; None for one pipeline.
+      batch_size: the number of images per global batch, that is, over all replicas; the last batch may be smaller.
+      input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds
+        per-replica batches of that pipeline's share of the images. None, the default, gives global batches of all.
 
     Returns:
-      tf.data.Dataset of images and labels like those of `training_batches`. Records that cannot be read are left out.
+      tf.data.Dataset of (images, labels): float32 `[batch, image_size, image_size, 3]`, normalized, and int32
+      `[batch]`. Records that cannot be read are left out.
 
     Raises:
-      ArgumentError, tf.errors.InvalidArgumentError: as `training_batches`.
+      ArgumentError: if images are missing or none can be read.
+      tf.errors.InvalidArgumentError: during iteration, as in `training_batches`, with `validation_images`.
     """
     return self._records.ordered_batches('validation', batch_size, self.preprocess, input_context)
 
   def preprocess(self, image: tf.Tensor) -> tf.Tensor:
-    """Crops, resizes and normalizes an image as for evaluation; for serving, too, and in graphs.
+    """Crops, resizes and normalizes an image as for evaluation; also used in exported models.
 
     Args:
-      image: uint8 `[height, width, 3]`.
+      image: uint8 `[height, width, 3]`, of any size.
 
     Returns:
       float32 `[image_size, image_size, 3]`.
@@ -144,15 +162,15 @@ class ImageNet:
     return parser.parse_fn(is_training=False)(features)[0]
 
   def skipped_records(self) -> int:
-    """Returns how many unreadable records this process has skipped, of training and validation together."""
+    """Returns the number of unreadable records that this process has skipped so far in training and evaluation."""
     return record_streams.skipped_records()
 
   def _crop(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Returns a random window of an encoded training image."""
+    """Returns a random crop of an encoded training image."""
     return imagenet_augmentation.random_crop(encoded, self.crop_area, seed)
 
   def _augment(self, image: tf.Tensor, flip_seed: tf.Tensor, policy_seed: tf.Tensor) -> tf.Tensor:
-    """Returns a training image, flipped at random, resized, augmented and normalized."""
+    """Flips a training image at random, then resizes, augments and normalizes it."""
     image = tf.image.stateless_random_flip_left_right(image, flip_seed)
     image = tf.image.resize(image, [self.image_size] * 2, self.resize_method)
     image = tf.ensure_shape(image, [self.image_size, self.image_size, 3])

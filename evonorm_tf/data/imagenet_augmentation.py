@@ -1,8 +1,8 @@
 """Random augmentation of ImageNet's training images: Inception-style crops and RandAugment.
 
-The distributions and the image operations are Model Garden's (`classification_input.Parser`, `augment.RandAugment`).
-Model Garden draws from stateful generators that parallel threads race for; here every draw is a function of a seed, so
-that an image's augmentation can be repeated.
+The distributions and the image operations are those of the TensorFlow Model Garden (`classification_input.Parser`,
+`augment.RandAugment`). Model Garden draws from stateful generators that parallel threads share, so its results depend
+on timing. Here every draw is a function of a seed, and an image's augmentation can be repeated.
 """
 
 from collections.abc import Sequence
@@ -12,28 +12,29 @@ from official.vision.ops import augment
 from official.vision.ops import preprocess_ops
 import tensorflow as tf
 
-_GREY = 128  # RandAugment's value where an image has no pixels
+_GREY = 128  # RandAugment fills pixels outside the original image with this value
 _SIGNED = ('Rotate', 'ShearX', 'ShearY', 'TranslateX', 'TranslateY')
 
 
 def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-  """Returns uint8 `[height, width, 3]` of an image file: JPEG, grey and CMYK too, PNG, GIF or BMP."""
+  """Returns uint8 `[height, width, 3]` from the bytes of an image file: JPEG (also grey or CMYK), PNG, GIF or BMP."""
   return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 
 def random_crop(encoded: tf.Tensor, area_range: Sequence[float], seed: tf.Tensor) -> tf.Tensor:
-  """Decodes a random window of an image.
+  """Decodes a random window of an image, with an aspect ratio from 3:4 to 4:3.
+
+  If ten draws find no such window, Model Garden's evaluation crop is taken: the central 87.5% of the shorter side.
 
   Args:
-    encoded: the bytes of a file that `decode_image` reads.
-    area_range: least and greatest part of the image's area that a window covers; its aspect ratio is from 3:4 to 4:3.
-      Where ten draws find none, the window is that of Model Garden's evaluation.
-    seed: integers `[2]`.
+    encoded: the bytes of an image file that `decode_image` can read, a scalar string tensor.
+    area_range: the least and the greatest fraction of the image's area that the window covers.
+    seed: integer tensor `[2]`, on which the window depends.
 
   Returns:
-    uint8 `[height, width, 3]`.
+    The window, uint8 `[height, width, 3]`.
   """
-  # Only of a JPEG a window can be decoded alone, but one of ImageNet's images is a PNG in spite of its name.
+  # Part of an image can be decoded only for JPEG, and one of ImageNet's images is a PNG despite its name.
   encoded = tf.cond(
       tf.io.is_jpeg(encoded), lambda: encoded, lambda: tf.io.encode_jpeg(decode_image(encoded), quality=100))
   shape = tf.image.extract_jpeg_shape(encoded)
@@ -41,7 +42,7 @@ def random_crop(encoded: tf.Tensor, area_range: Sequence[float], seed: tf.Tensor
   offset, size, _ = tf.image.stateless_sample_distorted_bounding_box(
       shape, whole_image, seed, min_object_covered=area_range[0], aspect_ratio_range=(3 / 4, 4 / 3),
       area_range=area_range, max_attempts=10)
-  # The op returns the whole image after ten attempts in vain.
+  # The op returns the whole image after ten failed attempts.
   nothing_found = tf.reduce_all(size[:2] == shape[:2])
   window = tf.concat([offset[:2], size[:2]], 0)
   return tf.cond(
@@ -50,15 +51,15 @@ def random_crop(encoded: tf.Tensor, area_range: Sequence[float], seed: tf.Tensor
 
 
 def rand_augment(image: tf.Tensor, policy: augment.RandAugment, seed: tf.Tensor) -> tf.Tensor:
-  """Applies RandAugment (Cubuk et al. 2020): operations drawn at random, one after the other.
+  """Applies RandAugment (Cubuk et al. 2020): a fixed number of randomly drawn operations, one after another.
 
   Args:
-    image: float32 `[height, width, 3]` of 0 to 255.
-    policy: has the number of layers, the magnitude and the operations.
-    seed: integers `[2]`.
+    image: float32 `[height, width, 3]` with values from 0 to 255.
+    policy: Model Garden's RandAugment object; it supplies the number of layers, the magnitude and the operations.
+    seed: integer tensor `[2]`, on which all draws depend.
 
   Returns:
-    The image, float32 of whole numbers.
+    The augmented image, float32 `[height, width, 3]` with whole numbers from 0 to 255.
   """
   shape = image.shape
   image = tf.cast(tf.clip_by_value(image, 0., 255.), tf.uint8)
@@ -68,7 +69,7 @@ def rand_augment(image: tf.Tensor, policy: augment.RandAugment, seed: tf.Tensor)
 
 
 def _random_operation(image: tf.Tensor, policy: augment.RandAugment, seed: tf.Tensor) -> tf.Tensor:
-  """Applies one of the policy's operations or, as in Model Garden, just as likely none."""
+  """Applies one of the policy's operations or none, all with the same probability, as Model Garden does."""
   choice_seed, argument_seed = tf.unstack(tf.random.split(seed))
   operations = [functools.partial(_apply, name, image, policy, argument_seed) for name in policy.available_ops]
   choice = tf.random.stateless_uniform([], choice_seed, 0, len(operations) + 1, tf.int32)
@@ -79,7 +80,7 @@ def _apply(name: str, image: tf.Tensor, policy: augment.RandAugment, seed: tf.Te
   arguments = augment.level_to_arg(policy.cutout_const, policy.translate_const)[name](policy.magnitude)
   if name == 'Cutout':
     return cutout(image, *arguments, seed)
-  if name in _SIGNED:  # Model Garden has drawn a sign already, with a stateful generator
+  if name in _SIGNED:  # replaces the sign that Model Garden has drawn from a stateful generator
     sign = 1. - 2. * tf.cast(tf.random.stateless_uniform([], seed) < .5, tf.float32)
     arguments = [sign * tf.abs(arguments[0])]
   if name in augment.REPLACE_FUNCS:
@@ -88,15 +89,15 @@ def _apply(name: str, image: tf.Tensor, policy: augment.RandAugment, seed: tf.Te
 
 
 def cutout(image: tf.Tensor, half_size: int, seed: tf.Tensor) -> tf.Tensor:
-  """Greys a square around a random pixel.
+  """Covers a square around a random pixel with grey (128).
 
   Args:
     image: uint8 `[height, width, 3]`.
-    half_size: half the side of the square, in pixels.
-    seed: integers `[2]`.
+    half_size: half the side of the square, in pixels; the square is cut off at the image's border.
+    seed: integer tensor `[2]`, on which the position depends.
 
   Returns:
-    The image, uint8.
+    The image, uint8 `[height, width, 3]`.
   """
   size = tf.shape(image)[:2]
   centre = tf.cast(tf.random.stateless_uniform([2], seed) * tf.cast(size, tf.float32), tf.int32)

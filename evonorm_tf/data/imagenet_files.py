@@ -1,4 +1,7 @@
-"""The files that hold ImageNet's records, from a TFDS folder or a glob, and advice where there are none."""
+"""Functions that locate ImageNet's TFRecord files in a TFDS folder or by a glob.
+
+TFDS is TensorFlow Datasets. If files are missing, the error message says how to prepare them.
+"""
 
 import dataclasses
 import pathlib
@@ -14,13 +17,13 @@ _SHARDS = {'train': 'train-00000-of-01024', 'validation': 'validation-00000-of-0
 
 @dataclasses.dataclass(frozen=True)
 class RecordFiles:
-  """TFRecord files of tf.Examples.
+  """The TFRecord files of one split of ImageNet, and the format of their tf.Examples.
 
   Attributes:
-    paths: the files.
-    image_key: the feature that holds the bytes of a JPEG.
-    label_key: the feature that holds an integer.
-    first_label: the label of the first class.
+    paths: the paths of the files, in a fixed order.
+    image_key: the name of the feature that contains the bytes of the image file, a JPEG.
+    label_key: the name of the feature that contains the class as an integer.
+    first_label: the value of that feature for the first class.
   """
   paths: tuple[str, ...]
   image_key: str
@@ -28,14 +31,18 @@ class RecordFiles:
   first_label: int
 
   def decode(self, record: tf.Tensor, num_classes: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the JPEG and the label, int32 counted from 0, of a serialized tf.Example.
+    """Parses a serialized tf.Example.
 
     Args:
-      record: a serialized tf.Example, a string.
-      num_classes: labels are below it.
+      record: the serialized tf.Example, a scalar string tensor.
+      num_classes: the number of classes.
+
+    Returns:
+      (image, label): the bytes of the image file, a scalar string tensor, and the class from 0 to `num_classes - 1`, a
+      scalar int32 tensor.
 
     Raises:
-      tf.errors.InvalidArgumentError: if a feature is missing or the label out of range.
+      tf.errors.InvalidArgumentError: if a feature is missing or the label is out of range.
     """
     example = tf.io.parse_single_example(record, {
         self.image_key: tf.io.FixedLenFeature((), tf.string),
@@ -48,23 +55,28 @@ class RecordFiles:
 
 
 def find_tfds(data_dir: str, split: str, images_field: str, images: int) -> RecordFiles:
-  """Returns the `RecordFiles` of a split of TFDS's imagenet2012.
+  """Locates the files of one split of ImageNet in a folder of TensorFlow Datasets (TFDS), which calls it imagenet2012.
 
   Args:
-    data_dir: the TFDS folder.
+    data_dir: the TFDS folder, which contains the folder imagenet2012.
     split: 'train' or 'validation'.
-    images_field: the name of `images` in an error.
-    images: how many images there must be.
+    images_field: the name of the user's setting that gives `images`, such as 'train_images', for error messages.
+    images: the expected number of images in the split.
+
+  Returns:
+    The split's `RecordFiles`, in TFDS's order, with `first_label` 0.
 
   Raises:
-    ArgumentError: unless that many images are there, as TFRecords.
+    ArgumentError: if the data set cannot be read, a file is missing, the files are not TFRecord files, or TFDS states
+      another number of images.
+    MissingDependencyError: if tensorflow-datasets is not installed.
   """
   tfds = import_tfds()
   try:
     info = tfds.builder('imagenet2012:*.*.*', data_dir=data_dir).info
     split_info = info.splits[split]
     paths = tuple(str(path) for path in split_info.filepaths)
-  except Exception as e:  # of TFDS, JSON or the file system
+  except Exception as e:  # TFDS, JSON and the file system raise many types
     raise ArgumentError(_tfds_advice(data_dir, split, f'Reading it failed with {type(e).__name__}: {e}')) from e
   absent = [path for path in paths if not tf.io.gfile.exists(path)]
   if absent:
@@ -90,19 +102,22 @@ def _tfds_advice(data_dir: str, split: str, problem: str) -> str:
 
 
 def find_files(field: str, pattern: str, split: str, first_label: int, images_field: str, images: int) -> RecordFiles:
-  """Returns the `RecordFiles` that match a glob.
+  """Locates the TFRecord files of one split of ImageNet by a glob.
 
   Args:
-    field: the name of `pattern` in an error.
+    field: the name of the user's setting that gives `pattern`, such as 'train_files', for error messages.
     pattern: the glob.
-    split: 'train' or 'validation'.
+    split: 'train' or 'validation', for error messages.
     first_label: the label of the first class in the files.
-    images_field: the name of `images` in an error.
-    images: how many images there should be. The first file's records times the number of files must be between half
-      and twice as many; their exact number could only be found by reading everything.
+    images_field: the name of the user's setting that gives `images`, such as 'train_images', for error messages.
+    images: the expected number of images. An exact check would have to read all files. Instead, the number of records
+      in the first file times the number of files must lie between half and twice the expected number.
+
+  Returns:
+    The split's `RecordFiles`, sorted by path, with Model Garden's feature names.
 
   Raises:
-    ArgumentError: if no file matches or the number of images cannot be right.
+    ArgumentError: if no file matches, the first file cannot be read, or the number of images is implausible.
   """
   paths = tuple(sorted(tf.io.gfile.glob(pattern)))
   if not paths:

@@ -1,6 +1,7 @@
-"""Batches of ImageNet's records, with functions that crop, augment and scale an image.
+"""Datasets of batches made from ImageNet's TFRecord files.
 
-The classifier and the GAN read the same records; each passes functions of its own.
+The classification trainer and the GAN trainer read the same records; each passes its own functions that crop, augment
+and scale an image.
 """
 
 from collections.abc import Callable
@@ -16,30 +17,42 @@ from evonorm_tf.data import record_streams
 from evonorm_tf.errors import ArgumentError
 
 RESIZE_METHODS = ('area', 'bicubic', 'bilinear', 'gaussian', 'lanczos3', 'lanczos5', 'mitchellcubic', 'nearest')
-_SPARES = 64  # the first records; those that can be read take the places of unreadable ones
+_SPARES = 64  # the readable ones among this many first records replace unreadable records
 
 # (the bytes of an image file, a seed `[2]`) -> uint8 `[height, width, 3]`.
 Crop = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-# (uint8 `[height, width, 3]`, a seed `[2]` for flips, a seed `[2]` for all else) -> float32 `[size, size, 3]`.
+# (uint8 `[height, width, 3]`, a seed `[2]` for flips, a seed `[2]` for everything else) -> float32 `[size, size, 3]`.
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def check_image_settings(image_size: int, resize_method: str, shuffle_buffer: int) -> None:
-  """Raises ArgumentError unless images can be resized like that and shuffled in such a buffer."""
+  """Checks settings that ImageNet's data objects share.
+
+  Args:
+    image_size: the height and width of the network's input in pixels; must be positive.
+    resize_method: an interpolation method of `tf.image.resize`, one of `RESIZE_METHODS`.
+    shuffle_buffer: the size of the shuffle buffer in records; must be positive.
+
+  Raises:
+    ArgumentError: if one of them is invalid.
+  """
   checks.check_positive(image_size=image_size, shuffle_buffer=shuffle_buffer)
   checks.check_choices(resize_method=(resize_method, RESIZE_METHODS))
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageNetRecords:
-  """Where ImageNet's records are, and batches of them; nothing is read before `check` or the first batch.
+  """ImageNet's records in a TFDS folder or in TFRecord files, as datasets of batches.
+
+  No file is read before `check` or the first batch.
 
   Attributes:
-    data_dir: the TFDS folder with imagenet2012, or None to read the TFRecord files below.
-    train_files: a glob of TFRecords as `imagenet.ImageNet` takes it, or None to read from TFDS.
+    data_dir: the TFDS folder that contains imagenet2012, or None to read the TFRecord files below.
+    train_files: a glob of TFRecord files of tf.Examples with the features image/encoded and image/class/label, or None
+      to read from `data_dir`.
     validation_files: the same for the validation images.
-    first_label: the label of the first class in the TFRecords; ignored with TFDS.
-    num_classes: labels are from 0 to `num_classes - 1`.
+    first_label: the label of the first class in the TFRecord files; ignored with TFDS.
+    num_classes: the number of classes; the labels in a batch range from 0 to `num_classes - 1`.
     train_images: the number of training images.
     validation_images: the number of validation images.
   """
@@ -52,27 +65,48 @@ class ImageNetRecords:
   validation_images: int
 
   def check_settings(self) -> None:
-    """Raises ArgumentError unless all numbers are positive; reads nothing."""
+    """Raises ArgumentError unless all numbers of classes and images are positive; reads no file."""
     checks.check_positive(
         num_classes=self.num_classes, train_images=self.train_images, validation_images=self.validation_images)
 
   def check(self, split: str) -> None:
-    """Raises ArgumentError if images of a split are missing or none can be read; it says what to prepare, and how."""
+    """Looks for the files of a split and reads their first records.
+
+    Args:
+      split: 'train' or 'validation'.
+
+    Raises:
+      ArgumentError: if images are missing or none can be read; the message says what to prepare, and how.
+      MissingDependencyError: if `data_dir` is given and tensorflow-datasets is not installed.
+    """
     self._files(split)
 
   def training_batches(self, batch_size: int, seed: int, crop: Crop, augment: Augment, shuffle_buffer: int,
                        first_step: int = 0,
                        input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns an infinite dataset of training batches; see `imagenet.ImageNet.training_batches`.
+    """Returns an infinite dataset of shuffled training batches; each is a function of (seed, step).
+
+    Every image occurs once per epoch. A record that cannot be read is replaced by one of the first 64 records.
 
     Args:
-      batch_size: images of a global batch.
+      batch_size: the number of images per global batch, that is, over all replicas.
       seed: an integer.
-      crop: makes an image of the bytes of a file.
-      augment: makes what a network reads of an image.
-      shuffle_buffer: records among which to draw the next one.
-      first_step: the number of the first batch.
-      input_context: that of a pipeline which makes the batches of its own replicas; None for the global batches.
+      crop: a function (bytes of an image file, seed `[2]`) -> cropped image, uint8 `[height, width, 3]`.
+      augment: a function (cropped image, seed `[2]` of the flip, seed `[2]` of all else) -> the network's input,
+        float32 `[size, size, 3]`.
+      shuffle_buffer: the size of the shuffle buffer in records.
+      first_step: the number of the first batch, by default 0; to resume from a checkpoint, the checkpoint's step.
+      input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds the
+        per-replica batches of that pipeline's replicas in turn. None, the default, gives global batches.
+
+    Returns:
+      tf.data.Dataset of (images, labels): float32 `[batch_size, size, size, 3]` and int32 `[batch_size]`. With
+      `input_context`, the size of a replica's share takes the place of `batch_size`.
+
+    Raises:
+      ArgumentError: if images are missing or none can be read, or `batch_size` is not positive.
+      tf.errors.InvalidArgumentError: during iteration, if at least 1,000 records have been seen and more than half of
+        them could not be read, or if the files contain more than `train_images` records.
     """
     files, spares = self._files('train')
     context, local_size = _pipeline(batch_size, input_context)
@@ -101,14 +135,24 @@ class ImageNetRecords:
 
   def ordered_batches(self, split: str, batch_size: int, preprocess: Callable[[tf.Tensor], tf.Tensor],
                       input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns a dataset of the images of a split, each once, in an order that never changes.
+    """Returns a finite dataset of the images of a split, each once, in an order that never changes.
+
+    Records that cannot be read are left out.
 
     Args:
       split: 'train' or 'validation'.
-      batch_size: images of all global batches but the last, which may be smaller.
-      preprocess: makes what a network reads of an image, uint8 `[height, width, 3]`.
-      input_context: that of a pipeline which makes the batches of its own replicas from its share of the images; None
-        for one pipeline.
+      batch_size: the number of images per global batch, that is, over all replicas; the last batch may be smaller.
+      preprocess: a function from a decoded image, uint8 `[height, width, 3]`, to the network's input.
+      input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds
+        per-replica batches of that pipeline's share of the images. None, the default, gives global batches of all.
+
+    Returns:
+      tf.data.Dataset of (images, labels): results of `preprocess` `[batch, ...]` and int32 `[batch]`.
+
+    Raises:
+      ArgumentError: if images are missing or none can be read, or `batch_size` is not positive.
+      tf.errors.InvalidArgumentError: during iteration, if at least 1,000 records have been seen and more than half of
+        them could not be read, or if the files contain more records than the split has images.
     """
     files, spares = self._files(split)
     context, local_size = _pipeline(batch_size, input_context)
@@ -132,9 +176,9 @@ class ImageNetRecords:
     return {}
 
   def _files(self, split: str) -> tuple[imagenet_files.RecordFiles, list[bytes]]:
-    """Returns the files of a split and some of its records that can be read; ArgumentError as `check`.
+    """Returns the files of a split and the readable ones among its first 64 records; raises the errors of `check`.
 
-    They are looked for once, since that reads the first file and some records.
+    The result is kept, since finding it reads the first file and those records.
     """
     if split not in self._found:
       self._found[split] = self._find(split)
@@ -165,7 +209,7 @@ class ImageNetRecords:
 
 def _pipeline(batch_size: int, input_context: tf.distribute.InputContext | None
               ) -> tuple[tf.distribute.InputContext, int]:
-  """Returns the context, by default that of one pipeline for one replica, and the batch size of a replica."""
+  """Returns the input context, by default one pipeline for one replica, and the number of images per replica."""
   checks.check_positive(batch_size=batch_size)
   context = input_context or tf.distribute.InputContext()
   return context, context.get_per_replica_batch_size(batch_size)

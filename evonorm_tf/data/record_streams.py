@@ -1,8 +1,8 @@
-"""Streams of records from TFRecord files, which can be resumed at any position and skip unreadable records.
+"""Datasets of records from TFRecord files that can start at any position and tolerate unreadable records.
 
-Model Garden's input reader begins every run at a new random place and ends it at the first broken record. Here the
-order of the training records is a function of (seed, epoch), a run can begin at any position, and a record that cannot
-be read is skipped, counted and reported.
+The input reader of the TensorFlow Model Garden starts every run at a new random position and stops at the first broken
+record. Here the order of the training records is a function of (seed, epoch), a run can start at any position, and a
+record that cannot be read is skipped, counted and reported.
 """
 
 from collections.abc import Callable
@@ -16,41 +16,44 @@ import tensorflow as tf
 from evonorm_tf.errors import ArgumentError
 
 _FILES_AT_ONCE = 16
-_RECORDS_OF_A_FILE = 16  # in a row
-_FIRST_VERDICT = 1000  # records
+_RECORDS_OF_A_FILE = 16  # consecutive records taken from one file
+_FIRST_VERDICT = 1000  # from this number of records on, a stream with too many unreadable ones is an error
 _SKIPS_A_WARNING = 100
-_MISSING = b''  # stands for a record that a damaged file has lost
+_MISSING = b''  # stands for a record that was lost because its file is damaged
 
 _skipped = 0
 _skipped_lock = threading.Lock()
 
 
 def skipped_records() -> int:
-  """Returns how many records of all streams this process has skipped because they could not be read."""
+  """Returns the number of unreadable records that this process has skipped so far, over all its datasets."""
   return _skipped
 
 
 def shuffled_records(files: Sequence[str], records: int, seed: int, first: int, buffer_size: int) -> tf.data.Dataset:
-  """Returns an endless dataset of the training records, epoch after epoch.
+  """Returns an infinite dataset of shuffled training records, epoch after epoch.
 
-  In each epoch the files come in a random order, 16 of them at a time, and their records pass through a shuffle buffer.
-  The order is a function of (files, seed, epoch, buffer_size); no global seed, thread or earlier call changes it.
+  Each epoch reads the files in a random order, 16 at a time, and passes their records through a shuffle buffer. The
+  order is a function of (files, seed, epoch, buffer_size); it does not depend on the global seed, threads or earlier
+  calls.
 
   Args:
-    files: names of TFRecord files.
-    records: how many records the files hold.
+    files: the paths of the TFRecord files.
+    records: the number of records that the files contain together, that is, of records per epoch.
     seed: an integer.
-    first: the position of the first record. Earlier records of its epoch are read from the disk, but not decoded.
-    buffer_size: serialized records in the shuffle buffer.
+    first: the position of the first record to return, counted over all epochs from 0. Earlier records of its epoch are
+      read from disk, but not decoded.
+    buffer_size: the size of the shuffle buffer in records.
 
   Returns:
-    tf.data.Dataset of (position, counted over all epochs, int64; serialized record). A record that was lost from a
-    damaged file is empty.
+    tf.data.Dataset of (position, record): an int64 scalar, counted over all epochs, and a serialized record, a scalar
+    string. A record that was lost because its file is damaged is the empty string. Iteration raises
+    tf.errors.InvalidArgumentError if the files contain more than `records` records.
   """
   first_epoch, offset = divmod(first, records)
 
   def read_epoch(epoch):
-    # The global seed of this function's graph alone, so that `shuffle` does not mix the user's in.
+    # Sets the global seed of this function's graph only; otherwise `shuffle` would use the user's global seed, too.
     tf.compat.v1.set_random_seed(1)
     epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
     order = tf.random.experimental.stateless_shuffle(tf.constant(files), epoch_seed)
@@ -62,18 +65,22 @@ def shuffled_records(files: Sequence[str], records: int, seed: int, first: int, 
 
 
 def ordered_records(files: Sequence[str], records: int) -> tf.data.Dataset:
-  """Returns a dataset of (position, serialized record), each record once in an order that never changes.
+  """Returns a finite dataset of all records, each once, in an order that never changes.
 
   Args:
-    files: names of TFRecord files.
-    records: how many records the files hold.
+    files: the paths of the TFRecord files.
+    records: the number of records that the files contain together.
+
+  Returns:
+    tf.data.Dataset of (position, record): an int64 scalar from 0 and a serialized record, a scalar string; see
+    `shuffled_records` for damaged files and for files with more records.
   """
   return _read(tf.constant(files), records).enumerate()
 
 
 def _read(files: tf.Tensor, records: int) -> tf.data.Dataset:
-  """Returns a dataset of exactly `records` serialized records; those that the files lack are empty."""
-  # Records after a damaged place in a file are lost; TensorFlow cannot find the next one.
+  """Returns a dataset of exactly `records` serialized records; empty strings take the place of missing ones."""
+  # TensorFlow cannot find the next record after a damaged place in a file, so the rest of that file is lost.
   found = tf.data.Dataset.from_tensor_slices(files).interleave(
       lambda file: tf.data.TFRecordDataset(_openable(file), buffer_size=2**20).ignore_errors(), _FILES_AT_ONCE,
       _RECORDS_OF_A_FILE, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -93,7 +100,7 @@ def _read(files: tf.Tensor, records: int) -> tf.data.Dataset:
 
 
 def _openable(file: tf.Tensor) -> tf.Tensor:
-  """Returns the name of a file, which can be opened: `ignore_errors` would try to open another one for ever."""
+  """Returns the name of a file after checking that it can be opened; `ignore_errors` would retry that forever."""
   def open_once(name):
     with tf.io.gfile.GFile(name.decode(), 'rb') as opened:
       opened.read(1)
@@ -104,28 +111,30 @@ def _openable(file: tf.Tensor) -> tf.Tensor:
 
 def examples(records: tf.data.Dataset, spares: Sequence[bytes], decode: Callable, prepare: Callable, split: str
              ) -> tf.data.Dataset:
-  """Makes examples of records in parallel; an unreadable record is counted, and a spare one takes its place.
+  """Decodes records in parallel; an unreadable record is counted and replaced by a spare one.
 
   The choice of the spare record is a function of the position, so that the content of a batch depends neither on the
   step at which a run began nor on the number of replicas.
 
   Args:
-    records: a dataset of (position, serialized record).
-    spares: serialized records that can be read, strings `[N]`; see `readable_records`.
-    decode: (position, record) -> (image, label); any error of TensorFlow means that the record cannot be read.
-    prepare: (position, image) -> image; is applied to images that could be read.
-    split: the name of the stream in the log.
+    records: a dataset of (position, serialized record), such as `shuffled_records` returns.
+    spares: readable serialized records, at least one; see `readable_records`.
+    decode: a function (position, record) -> (image, label). If it raises an error of TensorFlow, the record counts as
+      unreadable.
+    prepare: a function (position, image) -> image, applied to the decoded image.
+    split: the name of the data in log messages, such as 'training'.
 
   Returns:
-    tf.data.Dataset of (own, bool: False for a spare example; (image, label)), in the order of `records`. Iterating
-    raises tf.errors.InvalidArgumentError where, after 1,000 records, more than half could not be read.
+    tf.data.Dataset of (own, (image, label)), in the order of `records`; `own` is a bool, False for a spare example.
+    Iteration raises tf.errors.InvalidArgumentError if at least 1,000 records have been seen and more than half of them
+    could not be read.
   """
   spares = tf.constant(spares)
 
   @tf.autograph.experimental.do_not_convert
   def attempt(position, record):
-    # Datasets of one record, because `ignore_errors` is TensorFlow's only way to catch an error in a graph. It costs a
-    # tenth of a millisecond, more in a large function, hence `prepare`. Decoding a photograph takes one or two.
+    # A dataset of one record, because `ignore_errors` is TensorFlow's only way to catch an error in a graph. It costs
+    # 0.1 ms, and more for a large function, which is why `prepare` is separate. Decoding a photograph takes 1 to 2 ms.
     def decoded(candidate, own):
       return tf.data.Dataset.from_tensors((position, candidate)).map(lambda *it: (own, decode(*it)))
 
@@ -144,13 +153,13 @@ def examples(records: tf.data.Dataset, spares: Sequence[bytes], decode: Callable
     _report(split, seen, skipped, decode, position, record)
     return False
 
-  # `scan`, because its state begins anew with each iteration.
+  # `scan`, because its state is reset for each iteration over the dataset.
   zeros = tf.zeros([2], tf.int64)
   return records.map(attempt, tf.data.AUTOTUNE, deterministic=True).scan((zeros[0], zeros[1]), count)
 
 
 def _report(split: str, seen: int, skipped: int, decode: Callable, position: int, record: bytes) -> None:
-  """Counts an unreadable record, the last of `seen`; raises ArgumentError if there are too many."""
+  """Counts and logs an unreadable record, the last of `seen`; raises ArgumentError if there are too many."""
   global _skipped
   with _skipped_lock:
     _skipped += 1
@@ -169,21 +178,24 @@ def _cause(decode: Callable, position: int, record: bytes) -> str:
     return 'the files hold fewer records than they should; a damaged file ends early.'
   try:
     decode(position, tf.constant(record))
-  except Exception as e:  # whatever it was, the message about a skipped record must not be a failure of its own
+  except Exception as e:  # of any type: reporting a skipped record must not fail
     return f'{type(e).__name__}: {e}'
   return 'no cause was found when decoding it again.'
 
 
 def readable_records(records: tf.data.Dataset, count: int, decode: Callable) -> list[bytes]:
-  """Returns the serialized records that can be read among the first ones of a dataset.
+  """Returns those of a dataset's first records that can be decoded.
 
   Args:
-    records: a dataset of (position, serialized record).
-    count: how many records are tried.
-    decode: as `examples` takes it.
+    records: a dataset of (position, serialized record), such as `ordered_records` returns.
+    count: the number of records to try.
+    decode: a function (position, record) -> (image, label) that raises an error of TensorFlow for an unreadable record.
+
+  Returns:
+    The readable serialized records, at least one, in order.
 
   Raises:
-    ArgumentError: if none can be read.
+    ArgumentError: if none of them can be decoded.
   """
   readable, cause = [], 'there are no records.'
   for position, record in records.take(count):

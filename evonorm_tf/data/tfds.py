@@ -6,9 +6,13 @@ from evonorm_tf.errors import MissingDependencyError
 
 
 def import_tfds() -> types.ModuleType:
-  """Returns the module tensorflow_datasets; MissingDependencyError, which says how to install it, if there is none."""
+  """Returns the module tensorflow_datasets.
+
+  Raises:
+    MissingDependencyError: if it is not installed; the message says how to install it.
+  """
   try:
-    import tensorflow_datasets as tfds  # here, because pipelines over one's own arrays do without it
+    import tensorflow_datasets as tfds  # imported here, because pipelines over a user's own arrays do not need it
   except ImportError as e:
     raise MissingDependencyError(
         f"TFDS folders are read by tensorflow-datasets: pip install 'evonorm-tf[data]' ({e}).") from e

@@ -1,4 +1,4 @@
-"""Accelerators by name, and release of the memory that traced graphs would keep."""
+"""Selection of accelerators by name, and release of the memory that traced graphs would keep."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Release of the memory that TensorFlow would keep for every traced graph as long as the process lives."""
+"""Release of the memory that TensorFlow would otherwise keep for every traced graph until the process ends."""
 
 from collections.abc import Iterator
 import contextlib
@@ -8,10 +8,11 @@ from tensorflow.python.framework import ops
 
 @contextlib.contextmanager
 def released_gradients() -> Iterator[None]:
-  """A context; its end drops the gradients of `tf.custom_gradient` registered within it, and with them their graphs.
+  """A context that, on exit, frees the gradients of `tf.custom_gradient` registered in it, and with them their graphs.
 
-  TensorFlow registers a gradient for each call that it traces, and the gradient holds the whole graph: without this,
-  each training in a process would add to its memory. Graphs traced within must not be differentiated afterwards.
+  TensorFlow registers a gradient for each traced call of a function with a custom gradient, and the gradient refers to
+  the whole graph. Without this context, each training in a process would add to its memory. Graphs that were traced in
+  the context must not be differentiated afterwards.
   """
   gradients = ops.gradient_registry._registry  # noqa: SLF001 TensorFlow offers no way to unregister a gradient
   before = set(gradients)

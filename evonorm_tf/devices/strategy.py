@@ -1,6 +1,7 @@
-"""Accelerators by name, as tf.distribute strategies: one device, all GPUs of a host, several hosts, a TPU.
+"""Selection of tf.distribute strategies by name: one device, all GPUs of a host, several hosts, or a TPU.
 
-Model Garden's `distribute_utils` makes the strategies; this module counts the GPUs and checks the arguments.
+This module checks the arguments and counts the GPUs. For more than one device, `distribute_utils` of the TensorFlow
+Model Garden creates the strategy.
 """
 
 import functools
@@ -16,24 +17,26 @@ _TF_CONFIG = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"ty
 
 
 def get_strategy(strategy: str = 'one_device', tpu: str | None = None) -> tf.distribute.Strategy:
-  """Returns a tf.distribute strategy; in one process, always the same one for the same arguments.
+  """Returns the tf.distribute strategy for the named accelerators.
 
-  Every new MirroredStrategy numbers its collective operations from the start, and TensorFlow refuses a number that
-  it has seen with another shape.
+  Within a process, the same arguments always give the same object. A second MirroredStrategy would number its
+  collective operations from the start again, and TensorFlow rejects a number that it has seen with another shape.
 
   Args:
-    strategy: 'one_device' (the first GPU, or the CPU), 'mirrored' (all GPUs of this host, or its logical CPUs),
-      'multi_worker_mirrored' (hosts as in TF_CONFIG; it waits for them, and has to be the first use of TensorFlow) or
-      'tpu'.
-    tpu: the TPU's address; 'local' or None for the local one.
+    strategy: one of `STRATEGIES`: 'one_device', the default, is the first GPU or else the CPU; 'mirrored' is all GPUs
+      of this host or else its logical CPUs; 'multi_worker_mirrored' is the hosts that the environment variable
+      TF_CONFIG lists; 'tpu' is a TPU. For several hosts, the call waits for the others and must be the first use of
+      TensorFlow in the process.
+    tpu: the address of the TPU, for strategy='tpu' only; None, the default, or 'local' for the local one.
 
   Raises:
-    ArgumentError: for another name, an address without a TPU, or a TF_CONFIG that does not describe hosts.
+    ArgumentError: if the strategy is unknown or cannot be used here, `tpu` is given for another strategy, or TF_CONFIG
+      does not describe the hosts.
   """
   return _make_strategy(strategy, tpu)
 
 
-@functools.cache  # not on `get_strategy`, where a default that is given and one that is left out would be two keys
+@functools.cache  # not on `get_strategy`, where passing a default and omitting it would be two different keys
 def _make_strategy(strategy: str, tpu: str | None) -> tf.distribute.Strategy:
   if strategy not in STRATEGIES:
     raise ArgumentError(f'`strategy` must be one of {STRATEGIES}, received {strategy!r}.')
@@ -41,14 +44,14 @@ def _make_strategy(strategy: str, tpu: str | None) -> tf.distribute.Strategy:
     raise ArgumentError(f"`tpu` is for strategy='tpu', received {tpu!r} for {strategy!r}.")
   if strategy == 'multi_worker_mirrored':
     _check_hosts()
-    gpus = len(tf.config.list_physical_devices('GPU'))  # counting the logical ones would initialize TensorFlow
+    gpus = len(tf.config.list_physical_devices('GPU'))  # counting logical devices would initialize TensorFlow
   else:
     gpus = len(tf.config.list_logical_devices('GPU'))
   if strategy == 'one_device':
     return tf.distribute.OneDeviceStrategy('GPU:0' if gpus else 'CPU:0')
   if strategy == 'mirrored' and not gpus:
     return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices('CPU')])
-  from official.common import distribute_utils  # here, because one device does without Model Garden
+  from official.common import distribute_utils  # imported here, because one device does not need Model Garden
   try:
     return distribute_utils.get_distribution_strategy(strategy, num_gpus=gpus, tpu_address=tpu)
   except (ValueError, tf.errors.OpError) as e:  # no TPU, or a port that is taken
@@ -56,7 +59,7 @@ def _make_strategy(strategy: str, tpu: str | None) -> tf.distribute.Strategy:
 
 
 def _check_hosts() -> None:
-  """Raises ArgumentError unless the environment variable TF_CONFIG names hosts and which of them this one is."""
+  """Raises ArgumentError unless the environment variable TF_CONFIG lists the hosts and says which one this is."""
   text = os.environ.get('TF_CONFIG', '')
   try:
     config = json.loads(text)

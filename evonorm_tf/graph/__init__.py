@@ -1,4 +1,4 @@
-"""Layer graphs as frozen data, and the primitives of their nodes. No TensorFlow."""
+"""Layer graphs as immutable data, and the primitives that their nodes apply; without TensorFlow."""
 
 from typing import TYPE_CHECKING
 

@@ -1,6 +1,7 @@
-"""LayerGraph: a norm-activation layer as a directed acyclic graph of primitives (paper section 3).
+"""LayerGraph, a norm-activation layer as a directed acyclic graph of primitives (paper section 3).
 
-Frozen data without TensorFlow. `GraphLayer` runs a graph; `search` makes and evaluates graphs.
+A graph is immutable data, without TensorFlow. `evonorm_tf.GraphLayer` runs it as a Keras layer; the package `search`
+generates and evaluates graphs.
 """
 
 import dataclasses
@@ -16,23 +17,24 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.output.markdown import one_line
 
-INITIAL_NODES = ('x', '0', 'v0', 'v1')
+INITIAL_NODES = ('x', '0', 'v0', 'v1')  # the input, the zero tensor and two trainable channel vectors
 FORMAT, VERSION = 'evonorm_tf.layer_graph', 1
-MAX_NODES = 1000  # a bound on files, far above the paper's 10 intermediate nodes
+MAX_NODES = 1000  # the most nodes that a file may hold, far above the paper's 10 intermediate nodes
 
 
 class LayerGraphError(ArgumentError):
-  """A layer graph, or its file, is not valid; the message names the node and the fault."""
+  """A layer graph or its file is not valid; the message names the node and the fault."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-  """An intermediate node.
+  """An intermediate node of a layer graph: a primitive applied to earlier nodes.
 
   Attributes:
-    primitive: a name of `primitives.PRIMITIVES`.
-    inputs: the indices of its arguments; 0 to 3 are x, the zero tensor, v0 and v1, and intermediate nodes begin at 4.
-    axes: a moment's index set, one of `primitives.INDEX_SETS`; empty (default) for every other primitive.
+    primitive: the primitive's name, a key of `primitives.PRIMITIVES`.
+    inputs: the indices of the nodes that are its arguments. 0 to 3 are x, the zero tensor, v0 and v1; intermediate
+      nodes begin at 4.
+    axes: a moment's index set, one of `primitives.INDEX_SETS`; empty (default) for all other primitives.
   """
   primitive: str
   inputs: tuple[int, ...]
@@ -44,13 +46,14 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class LayerGraph:
-  """A norm-activation layer: its last node is the output, to which the layer applies γ and β.
+  """A norm-activation layer as a graph; the last node is the output, to which the layer applies γ and β.
 
   Attributes:
-    nodes: the intermediate nodes, each of which reads initial nodes (`INITIAL_NODES`) or earlier ones.
+    nodes: the intermediate nodes, at least one. Each reads initial nodes (`INITIAL_NODES`) or earlier intermediate
+      nodes.
 
   Raises:
-    LayerGraphError: if a node is not valid.
+    LayerGraphError: if there are no nodes, or a node has an unknown primitive, or wrong inputs or axes.
   """
   nodes: tuple[Node, ...]
 
@@ -67,7 +70,11 @@ class LayerGraph:
     return len(INITIAL_NODES) + len(self.nodes) - 1
 
   def node(self, index: int) -> Node:
-    """The intermediate node of this index (4 and up)."""
+    """Returns an intermediate node.
+
+    Args:
+      index: the node's index in the graph, from 4 up.
+    """
     return self.nodes[index - len(INITIAL_NODES)]
 
   @functools.cached_property
@@ -80,7 +87,7 @@ class LayerGraph:
     return frozenset(live)
 
   def without_dead_nodes(self) -> 'LayerGraph':
-    """Returns a graph of the same function, without the intermediate nodes that the output does not depend on."""
+    """Returns a graph that computes the same, without the intermediate nodes that the output does not depend on."""
     kept = [i for i in range(len(INITIAL_NODES), self.output + 1) if i in self.live]
     index_of = {i: i for i in range(len(INITIAL_NODES))}
     index_of.update({old: new for new, old in enumerate(kept, len(INITIAL_NODES))})
@@ -88,15 +95,16 @@ class LayerGraph:
         dataclasses.replace(self.node(i), inputs=tuple(index_of[j] for j in self.node(i).inputs)) for i in kept))
 
   def evaluate(self, x: np.ndarray, v0: np.ndarray, v1: np.ndarray, groups: int = 32) -> np.ndarray:
-    """Runs the graph in NumPy, with batch moments of the batch itself, as in training.
+    """Evaluates the graph in NumPy, as in training: moments over the batch are those of the batch itself.
 
     Args:
-      x: [N, ..., C].
-      v0, v1: [C].
-      groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
+      x: an array [N, ..., C].
+      v0, v1: the graph's channel vectors, [C] each.
+      groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does
+        is used.
 
     Returns:
-      The output node's value, which broadcasts against x.
+      The output node's value, before γ and β; it broadcasts against x.
     """
     unit = (1,) * (x.ndim - 1)
     values: list[Any] = [x, np.zeros(unit + (1,), x.dtype), v0.reshape(unit + (-1,)), v1.reshape(unit + (-1,))]
@@ -108,19 +116,33 @@ class LayerGraph:
     return values[-1]
 
   def to_dict(self) -> dict[str, Any]:
-    """Returns the graph as JSON data, in the versioned form that `from_dict` reads."""
+    """Returns the graph as a dictionary that can be written as JSON; `from_dict` reads it."""
     nodes = [{'primitive': n.primitive, **({'axes': n.axes} if n.axes else {}), 'inputs': list(n.inputs)}
              for n in self.nodes]
     return {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES), 'nodes': nodes}
 
   @classmethod
   def from_dict(cls, data: Any) -> 'LayerGraph':
-    """Returns the graph whose `to_dict` gave `data`; raises LayerGraphError for any other data."""
+    """Returns the graph that `to_dict` described.
+
+    Args:
+      data: the result of `to_dict`, perhaps read from JSON.
+
+    Raises:
+      LayerGraphError: if `data` is anything else, such as a graph of another version or with a node that is not valid.
+    """
     _check_header(data)
     return cls(tuple(_parse_node(i, n) for i, n in enumerate(data['nodes'], len(INITIAL_NODES))))
 
   def save(self, path: str | os.PathLike) -> None:
-    """Writes the graph to a JSON file, one node a line."""
+    """Writes the graph to a JSON file, one node per line.
+
+    Args:
+      path: the file to write; an existing one is replaced.
+
+    Raises:
+      OSError: if the file cannot be written.
+    """
     data = self.to_dict()
     nodes = ',\n'.join('    ' + json.dumps(n) for n in data.pop('nodes'))
     header = json.dumps(data)[1:-1]
@@ -128,7 +150,14 @@ class LayerGraph:
 
   @classmethod
   def load(cls, path: str | os.PathLike) -> 'LayerGraph':
-    """Reads a JSON file; raises LayerGraphError, which names the file, if it holds no valid graph."""
+    """Returns the graph in a JSON file that `save` wrote.
+
+    Args:
+      path: the file to read.
+
+    Raises:
+      LayerGraphError: if the file cannot be read or does not hold a valid graph; the message names the file.
+    """
     try:
       return cls.from_dict(json.loads(pathlib.Path(path).read_bytes()))
     except OSError as e:
@@ -140,12 +169,12 @@ class LayerGraph:
 
 
 def _shown(value: Any) -> str:
-  """Returns a value as messages show it: on one line, and shortened."""
+  """Returns a value's text for a message: on one line, and shortened."""
   return one_line(repr(value))
 
 
 def _check_node(index: int, node: Node) -> None:
-  """Raises LayerGraphError unless the node of this index has a known primitive with the right inputs and axes."""
+  """Raises LayerGraphError unless the node has a known primitive with the right inputs and axes."""
   primitive = primitives.PRIMITIVES.get(node.primitive)
   if primitive is None:
     known = ', '.join(primitives.PRIMITIVES)
@@ -164,7 +193,7 @@ def _check_node(index: int, node: Node) -> None:
 
 
 def _check_header(data: Any) -> None:
-  """Raises LayerGraphError unless `data` is a JSON object of the format and version known here."""
+  """Raises LayerGraphError unless `data` is a JSON object with the format and version of this module."""
   if not isinstance(data, dict):
     raise LayerGraphError(f'A layer graph must be a JSON object, received {type(data).__name__}.')
   expected = {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES)}

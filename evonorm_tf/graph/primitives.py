@@ -1,6 +1,6 @@
-"""The primitives of layer graphs: name, arity and NumPy form (paper section 3, table of primitives).
+"""The primitives of layer graphs: their names, arities and NumPy forms (paper section 3, table of primitives).
 
-No TensorFlow here: `elementwise` and `moments` hold the TensorFlow forms.
+Their TensorFlow forms are in `evonorm_tf.layers.elementwise` and `evonorm_tf.layers.moments`.
 
 All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1: v0 and v1 are
 [1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].
@@ -17,22 +17,22 @@ import numpy as np
 
 EPSILON = 1e-5
 
-# Index sets of the moments, over which they average.
+# The index sets over which moments average: b = batch, w,h = all spatial axes, c = channels, c/g = channels of a group.
 BATCH, LAYER, INSTANCE, GROUP = 'b,w,h', 'w,h,c', 'w,h', 'w,h,c/g'
 INDEX_SETS = (BATCH, LAYER, INSTANCE, GROUP)
 
 
 @dataclasses.dataclass(frozen=True)
 class Primitive:
-  """One operation.
+  """A primitive operation on tensors.
 
   Attributes:
     name: its name in layer graphs.
-    arity: the number of its arguments.
-    numpy_form: a function of `arity` arrays; that of a moment takes the index set and the number of groups, too. If
-      `is_guarded`, it takes `epsilon` by name, to show the effect of the guard at another value than the layers'.
+    arity: the number of its tensor arguments.
+    numpy_form: a function of `arity` arrays. A moment also takes the index set and the number of groups. A guarded
+      primitive also takes `epsilon` by name (default `EPSILON`), to show the effect of another guard than the layers'.
     is_moment: whether it averages over an index set (default False).
-    is_guarded: whether the magnitude clamp, or ε in the root, guards it (default False).
+    is_guarded: whether the magnitude clamp, or ε inside the root, guards it (default False).
   """
   name: str
   arity: int
@@ -42,25 +42,37 @@ class Primitive:
 
 
 def largest_divisor(channels: int, groups: int) -> int:
-  """Returns the largest number of at most `groups` that divides `channels` (the S series' group rule)."""
+  """Returns the largest number up to `groups` that divides `channels`; layers use it as the number of channel groups.
+
+  Args:
+    channels: the number of channels, C.
+    groups: the number of channel groups asked for, at least 1.
+  """
   return next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
 
 
 def clamp_magnitude(x: np.ndarray, epsilon: float = EPSILON) -> np.ndarray:
-  """Returns sign(x)·max(|x|, epsilon), where zero counts as positive."""
+  """Returns sign(x)·max(|x|, epsilon), elementwise, where zero counts as positive.
+
+  Args:
+    x: an array.
+    epsilon: the least magnitude (default `EPSILON`).
+  """
   return np.copysign(np.maximum(np.abs(x), epsilon), x + 0.)  # + 0. turns -0. into 0.
 
 
 def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
-  """Returns the mean of x over an index set.
+  """Returns μ(x), the mean of x over an index set.
 
   Args:
-    x: [N, ..., C].
-    axes: one of `INDEX_SETS`.
-    groups: number of channel groups, for `GROUP`; where it does not divide C, the largest number below that does.
+    x: an array [N, ..., C].
+    axes: the index set, one of `INDEX_SETS`.
+    groups: the number of channel groups, used with `GROUP`. If it does not divide C, the largest smaller number that
+      does is used.
 
   Returns:
-    Every averaged axis has size 1, but the channel axis has size C over `GROUP`.
+    An array that broadcasts against x. Every averaged axis has size 1, except that the channel axis has size C with
+    `GROUP`, where each channel holds its group's value.
   """
   spatial = tuple(range(1, x.ndim - 1))
   if axes == BATCH:
@@ -77,22 +89,50 @@ def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
 
 
 def second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
-  """Returns √(μ(x²) + epsilon) over an index set; arguments and shape as `average`."""
+  """Returns √(μ(x²) + epsilon), with the mean over an index set.
+
+  Args:
+    x: an array [N, ..., C].
+    axes: the index set, one of `INDEX_SETS`.
+    groups: the number of channel groups, used with `GROUP`. If it does not divide C, the largest smaller number that
+      does is used.
+    epsilon: the constant added inside the root (default `EPSILON`).
+
+  Returns:
+    An array that broadcasts against x. Every averaged axis has size 1, except that the channel axis has size C with
+    `GROUP`, where each channel holds its group's value.
+  """
   return np.sqrt(average(np.square(x), axes, groups) + epsilon)
 
 
 def centered_second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILON) -> np.ndarray:
-  """Returns √(s²(x) + epsilon) over an index set; arguments and shape as `average`."""
+  """Returns √(s²(x) + epsilon), with the biased variance over an index set.
+
+  Args:
+    x: an array [N, ..., C].
+    axes: the index set, one of `INDEX_SETS`.
+    groups: the number of channel groups, used with `GROUP`. If it does not divide C, the largest smaller number that
+      does is used.
+    epsilon: the constant added inside the root (default `EPSILON`).
+
+  Returns:
+    An array that broadcasts against x. Every averaged axis has size 1, except that the channel axis has size C with
+    `GROUP`, where each channel holds its group's value.
+  """
   return second_moment(x - average(x, axes, groups), axes, groups, epsilon)
 
 
 def _signed(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
-  """Returns x ↦ sign(x)·function(max(|x|, epsilon))."""
+  """Returns the function x ↦ sign(x)·function(max(|x|, epsilon))."""
   return lambda x, epsilon=EPSILON: np.sign(x) * function(np.maximum(np.abs(x), epsilon))
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-  """Returns σ(x), without overflow at any x."""
+  """Returns σ(x), elementwise, without overflow.
+
+  Args:
+    x: an array.
+  """
   return 0.5 * (1. + np.tanh(0.5 * x))
 
 
@@ -102,6 +142,7 @@ _MOMENTS = (
     Primitive('centered_second_moment', 1, centered_second_moment, is_moment=True, is_guarded=True),
 )
 
+# All primitives by name. Their order determines which random graphs a seed gives.
 PRIMITIVES = {p.name: p for p in (
     Primitive('add', 2, np.add),
     Primitive('mul', 2, np.multiply),

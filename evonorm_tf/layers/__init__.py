@@ -1,4 +1,4 @@
-"""Norm-activation layers for tf_keras: the EvoNorms, layers that run a graph, the baselines, and their registry."""
+"""Norm-activation layers for tf_keras: EvoNorms, layers that run a layer graph, baselines, and a registry of names."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,9 @@
-"""The only module that imports tensorflow-addons, the sole source of the baseline FRN-TLU.
+"""The import of tensorflow-addons, whose FRN and TLU layers make the baseline FRN-TLU.
 
-tensorflow-addons is end-of-life, an optional extra, and built on Keras 2. Its layers subclass those of `tf.keras`,
-which is Keras 2 only if TF_USE_LEGACY_KERAS=1 was set before TensorFlow was imported. This module checks the variable
-and never sets it, because that would change `tf.keras` under the user's program.
+No other module imports it. tensorflow-addons is end-of-life, an optional dependency (the extra `addons`), and built on
+Keras 2. Its layers subclass those of `tf.keras`, which is Keras 2 (tf_keras) only if TF_USE_LEGACY_KERAS=1 was set
+before TensorFlow was imported. This module checks that and never sets the variable, because that would change
+`tf.keras` under the user's program.
 """
 
 from collections.abc import Iterator
@@ -25,22 +26,26 @@ _KERAS_2_MODULES = ('engine', 'engine.keras_tensor')  # imported by tensorflow-a
 
 
 def import_addons() -> types.ModuleType:
-  """Returns the module `tensorflow_addons`, imported on the first call.
+  """Returns the module `tensorflow_addons`; the first call imports it.
 
   Raises:
-    ImportError: if it is not installed.
-    RuntimeError: if `tf.keras` is not tf_keras.
+    MissingDependencyError: if tensorflow-addons is not installed (an ImportError).
+    SetupError: if `tf.keras` is not tf_keras (a RuntimeError).
   """
   check_installed()
   check_legacy_keras()
   with _LOCK, _keras_2_names(), warnings.catch_warnings():
-    # At each program start it warns of its end of life, and of every TensorFlow from 2.16 on.
+    # On import it warns that it is at its end of life, and that it does not support TensorFlow 2.16 and later.
     warnings.simplefilter('ignore', UserWarning)
     return importlib.import_module('tensorflow_addons')
 
 
 def check_installed() -> None:
-  """Raises ImportError, which says what to install, unless tensorflow-addons is installed."""
+  """Checks that tensorflow-addons is installed, without importing it.
+
+  Raises:
+    MissingDependencyError: if it is not installed (an ImportError); the message says what to install.
+  """
   if importlib.util.find_spec('tensorflow_addons') is None:
     raise MissingDependencyError(
         'FRN-TLU needs tensorflow-addons, which is not installed. On Python 3.11 run `pip install '
@@ -49,7 +54,11 @@ def check_installed() -> None:
 
 
 def check_legacy_keras() -> None:
-  """Raises RuntimeError, which says what to set, unless `tf.keras` is tf_keras."""
+  """Checks that `tf.keras` is tf_keras (Keras 2).
+
+  Raises:
+    SetupError: if it is Keras 3 (a RuntimeError); the message says which environment variable to set.
+  """
   if tf.keras.layers.Layer is not tf_keras.layers.Layer:
     raise SetupError(
         'FRN-TLU needs tensorflow-addons, whose layers work only if `tf.keras` is tf_keras, and here it is Keras '
@@ -59,7 +68,7 @@ def check_legacy_keras() -> None:
 
 @contextlib.contextmanager
 def _keras_2_names() -> Iterator[None]:
-  """Within the context, makes the `_KERAS_2_MODULES` of `keras.src` aliases of their twins in tf_keras."""
+  """Makes each `keras.src` module of `_KERAS_2_MODULES` an alias of its tf_keras counterpart, within the context."""
   twins = {f'keras.src.{name}': importlib.import_module(f'tf_keras.src.{name}') for name in _KERAS_2_MODULES}
   added = {name: module for name, module in twins.items() if name not in sys.modules}
   sys.modules.update(added)

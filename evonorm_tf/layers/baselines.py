@@ -1,12 +1,12 @@
-"""The paper's baselines as layers that, like EvoNorms, normalize and activate: y = activation(norm(x)·γ + β).
+"""The paper's baseline layers, which normalize and activate as EvoNorms do: y = activation(norm(x)·γ + β).
 
-BN, GN, LN and IN with ReLU or SiLU, FRN-TLU (Singh & Krishnan, 2019, arXiv 1911.09737) and PixelNorm (Karras et al.,
-2017, arXiv 1710.10196). The normalizations are those of tf_keras, that of FRN-TLU comes from tensorflow-addons, and
-PixelNorm is our own.
+The baselines are BN and GN with ReLU or SiLU, LN and IN with ReLU, FRN-TLU (Singh & Krishnan, 2019, arXiv 1911.09737)
+and PixelNorm with ReLU (Karras et al., 2017, arXiv 1710.10196). BN and GN use tf_keras's normalization layers, FRN-TLU
+uses those of tensorflow-addons, and PixelNorm is implemented here.
 
-Departures: LN is GN with one group (over all values of a sample, γ and β by channel), as in the paper on GN. IN is GN
-with one channel a group. PixelNorm has γ and β, unlike the original in GANs. FRN's ε is not learned but a constant,
-1e-5 as in all other layers.
+Departures from the sources: LN is GN with one group, as in the paper on GN; its statistics are over all values of a
+sample, and γ and β are per channel. IN is GN with one channel per group. PixelNorm has γ and β, unlike the original in
+GANs. FRN's ε is a constant, 1e-5 by default as in all other layers, and not learned.
 """
 
 from collections.abc import Callable
@@ -27,27 +27,29 @@ from evonorm_tf.layers.norm_act_body import Training
 
 
 class BaselineLayer(tf_keras.layers.Layer):
-  """y = activate(normalize(x)), where a subclass gives the normalization, with γ and β in it.
+  """Base class of the baselines: y = activation(norm(x)·γ + β). A subclass defines `_make_norm`, which includes γ and
+  β.
 
   γ and β are vectors over channels. With `nonlinearity=False` the layer normalizes and does not activate.
 
   Args:
-    activation: name of a Keras activation, or a function (default 'relu').
-    nonlinearity: whether to activate (default True).
-    epsilon: ε > 0, added to a variance or a mean of squares inside the root (default 1e-5).
+    activation: a Keras activation's name, a function of a tensor, or None for the identity (default 'relu').
+    nonlinearity: whether to apply the activation (default True).
+    epsilon: the constant ε > 0, added to a variance or a mean of squares inside the root (default 1e-5).
     center: whether to add β (default True).
     scale: whether to multiply by γ (default True).
-    beta_initializer, gamma_initializer: initializers of β and γ (default 'zeros', 'ones').
-    beta_regularizer, gamma_regularizer: their regularizers (default None).
-    beta_constraint, gamma_constraint: their constraints (default None).
-    **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
+    beta_initializer, gamma_initializer: initializers of β and γ, as Keras names or objects (default 'zeros', 'ones').
+    beta_regularizer, gamma_regularizer: regularizers of β and γ; None (default) for none.
+    beta_constraint, gamma_constraint: constraints on β and γ; None (default) for none.
+    **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
   Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
 
-  Output: the input's shape, in the layer's compute dtype. Statistics, γ and β are float32 at least.
+  Output: the input's shape, in the layer's compute dtype. Statistics, γ and β are at least float32.
 
   Raises:
-    ValueError: for an argument out of range, or an input shape of another rank or without a known C.
+    ValueError: if an argument is out of range or, when the layer is built, if the input's rank is not 2 to 5 or C is
+      not known.
   """
 
   def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', nonlinearity: bool = True,
@@ -101,33 +103,49 @@ class BaselineLayer(tf_keras.layers.Layer):
 
   @property
   def gamma(self) -> tf.Variable | None:
-    """The weight γ of the built layer; None with `scale=False`."""
+    """The trainable weight γ of the built layer; None with `scale=False`."""
     return self.norm.gamma if self.scale else None
 
   @property
   def beta(self) -> tf.Variable | None:
-    """The weight β of the built layer; None with `center=False`."""
+    """The trainable weight β of the built layer; None with `center=False`."""
     return self.norm.beta if self.center else None
 
   def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
-    """Returns norm(inputs)·γ + β of the built layer, in its compute dtype or float32."""
+    """Returns norm(inputs)·γ + β; the layer must be built.
+
+    Args:
+      inputs: a tensor [N, ..., C].
+      training: whether to use the batch's statistics instead of moving averages, in layers that have both; None
+        (default) lets Keras decide, as in any layer call.
+
+    Returns:
+      A tensor of the same shape, in the layer's compute dtype or in float32.
+    """
     return self.norm(inputs)
 
   def activate(self, y: tf.Tensor) -> tf.Tensor:
-    """Returns activation(y), in y's dtype; y with `nonlinearity=False`."""
+    """Returns activation(y), or y itself with `nonlinearity=False`.
+
+    Args:
+      y: the output of `normalize`, [N, ..., C].
+
+    Returns:
+      A tensor of y's shape and dtype.
+    """
     return self.activation(y) if self.nonlinearity else y
 
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
-    """Returns the built layer that normalizes inputs of this shape."""
+    """Returns the normalization layer, built for inputs of this shape, with γ and β."""
     raise NotImplementedError(f'{type(self).__name__} must define `_make_norm`.')
 
   @property
   def _statistics_dtype(self) -> str:
-    """float64 where the layer's compute dtype is float64; else float32, also for float16 and bfloat16."""
+    """float64 if the layer's compute dtype is float64; otherwise float32, also for float16 and bfloat16."""
     return 'float64' if self.compute_dtype == 'float64' else 'float32'
 
   def _vector_options(self) -> dict:
-    """The initializers, regularizers and constraints of γ and β; a vector that is left out has no regularizer."""
+    """Returns the options of γ and β: initializers, regularizers (none for a vector left out) and constraints."""
     return {
         'beta_initializer': self.beta_initializer,
         'gamma_initializer': self.gamma_initializer,
@@ -138,7 +156,7 @@ class BaselineLayer(tf_keras.layers.Layer):
     }
 
   def _norm_options(self) -> dict:
-    """The options that all normalizations of tf_keras share."""
+    """Returns the constructor arguments that all normalization layers of tf_keras share."""
     return {'epsilon': self.epsilon, 'center': self.center, 'scale': self.scale, 'trainable': self.trainable,
             **self._vector_options()}
 
@@ -146,17 +164,19 @@ class BaselineLayer(tf_keras.layers.Layer):
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 @documented
 class BatchNormAct(BaselineLayer):
-  """BN-ReLU, BN-SiLU: y = activation((x − μ_{b,w,h}(x)) / √(s²_{b,w,h}(x) + ε) · γ + β).
+  """BN-ReLU or BN-SiLU: y = activation((x − μ_{b,w,h}(x)) / √(s²_{b,w,h}(x) + ε) · γ + β).
 
-  In inference, and where the layer is frozen by `trainable=False`, moving averages take the place of μ and s².
+  In inference, and where the layer is frozen by `trainable=False`, moving averages of μ and s² replace the batch's own
+  values.
 
-  tf_keras's fused kernel (rank 4 and 5) keeps a moving average of the unbiased variance, n/(n − 1) times the one that
-  normalizes the batch; rank 2 and 3, `synchronized=True` and the EvoNorms keep that of the biased one.
+  For inputs of rank 4 and 5, tf_keras uses a fused kernel. Its moving average is of the unbiased variance, n/(n − 1)
+  times the variance by which it normalizes a batch with n values per channel. For rank 2 and 3, and with
+  `synchronized=True`, the moving average is of the biased variance, as in the EvoNorms.
 
   Args:
     momentum: decay of the moving averages, in [0, 1] (default 0.9).
-    synchronized: whether the batch is the global one, over all replicas of a tf.distribute strategy (default False:
-      each replica's own). If so, tf_keras computes the variance as μ(x²) − μ(x)².
+    synchronized: True takes batch statistics over all replicas of a tf.distribute strategy, False (default) over each
+      replica's own part of the batch. With True, tf_keras computes the variance as μ(x²) − μ(x)².
   """
 
   def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', momentum: float = 0.9,
@@ -171,7 +191,7 @@ class BatchNormAct(BaselineLayer):
     return {**super().get_config(), 'momentum': self.momentum, 'synchronized': self.synchronized}
 
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
-    # Its statistics are float32 at every dtype, so the fused kernel may read float16 and bfloat16.
+    # This layer's statistics are float32 for every dtype, so its fused kernel may read float16 and bfloat16.
     norm = tf_keras.layers.BatchNormalization(
         momentum=self.momentum, synchronized=self.synchronized, dtype=self.dtype_policy, **self._norm_options())
     norm.build(shape)
@@ -184,11 +204,11 @@ class BatchNormAct(BaselineLayer):
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 @documented
 class GroupNormAct(BaselineLayer):
-  """GN-ReLU, GN-SiLU: y = activation((x − μ_{w,h,c/g}(x)) / √(s²_{w,h,c/g}(x) + ε) · γ + β).
+  """GN-ReLU or GN-SiLU: y = activation((x − μ_{w,h,c/g}(x)) / √(s²_{w,h,c/g}(x) + ε) · γ + β).
 
   Args:
-    groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
-      1 gives LN, -1 gives IN (one channel a group).
+    groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
+      used. 1 gives LN; -1 gives IN, which has one channel per group.
   """
 
   def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', groups: int = 32, **kwargs):
@@ -203,19 +223,21 @@ class GroupNormAct(BaselineLayer):
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
     channels = shape[-1]
     groups = channels if self.groups == -1 else primitives.largest_divisor(channels, self.groups)
-    # tf_keras's layer takes statistics in bfloat16 and rounds them to float16: mean 50 and deviation 2 lose a digit.
+    # tf_keras's layer computes bfloat16's statistics in bfloat16, and rounds float16's to float16. At mean 50 and
+    # deviation 2 they lose a digit.
     norm = tf_keras.layers.GroupNormalization(groups=groups, dtype=self._statistics_dtype, **self._norm_options())
     norm.build(shape)
     return norm
 
   def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
-    return self.norm(inputs, mask=None)  # it would broadcast a mask [N, T] against [N, T, C]
+    # No mask: the layer would broadcast one of [N, T] against [N, T, C].
+    return self.norm(inputs, mask=None)
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 @documented
 class PixelNormalization(NormActLayer):
-  """PixelNorm: y = x / √(μ_c(x²) + ε) · γ + β, each pixel over the root mean square of its channels."""
+  """PixelNorm, y = x / √(μ_c(x²) + ε) · γ + β: divides each pixel by the root mean square of its channels."""
 
   def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
     return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), -1, keepdims=True) + self.epsilon)
@@ -224,7 +246,7 @@ class PixelNormalization(NormActLayer):
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 @documented
 class PixelNormAct(BaselineLayer):
-  """PixelNorm-ReLU: y = activation(x / √(μ_c(x²) + ε) · γ + β)."""
+  """PixelNorm-ReLU: y = activation(x / √(μ_c(x²) + ε) · γ + β), where μ_c is the mean over a pixel's channels."""
 
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
     norm = PixelNormalization(dtype=self.dtype_policy, **self._norm_options())
@@ -234,16 +256,32 @@ class PixelNormAct(BaselineLayer):
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 class FRNTLU(BaselineLayer):
-  """FRN-TLU: y = max(x / √(μ_{w,h}(x²) + ε) · γ + β, τ), where τ is a vector over channels that starts at 0.
+  """FRN-TLU: y = max(x / √(μ_{w,h}(x²) + ε) · γ + β, τ), where τ is a trainable vector over channels, initialized to 0.
 
-  With `nonlinearity=False` the layer is FRN alone, without τ. tensorflow-addons is imported when the layer is built; it
-  makes γ and β of shape [1, 1, 1, C] and τ of shape [1, 1, C].
+  FRN (filter response normalization) divides by the root mean square over the spatial axes, for each sample and
+  channel. TLU (thresholded linear unit) is the maximum with τ. With `nonlinearity=False` the layer is FRN alone,
+  without τ. The layer imports tensorflow-addons, which implements both, when it is built. γ and β have shape
+  [1, 1, 1, C], τ has shape [1, 1, C].
 
   Args:
-    **kwargs: the arguments of `BaselineLayer` except `activation`.
+    nonlinearity: whether to apply TLU (default True).
+    epsilon: the constant ε > 0, added to the mean of squares inside the root (default 1e-5); it is not learned.
+    center: whether to add β (default True).
+    scale: whether to multiply by γ (default True).
+    beta_initializer, gamma_initializer: initializers of β and γ, as Keras names or objects (default 'zeros', 'ones').
+    beta_regularizer, gamma_regularizer: regularizers of β and γ; None (default) for none.
+    beta_constraint, gamma_constraint: constraints on β and γ; None (default) for none.
+    **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
+
+  Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
+
+  Output: the input's shape, in the layer's compute dtype. Statistics, γ, β and τ are at least float32.
 
   Raises:
-    ImportError, RuntimeError: if tensorflow-addons cannot be used; see `addons`.
+    ValueError: if `epsilon` is not positive or, when the layer is built, if the input's rank is not 2 to 5 or C is not
+      known.
+    MissingDependencyError: when built, if tensorflow-addons is not installed (an ImportError).
+    SetupError: when built, if `tf.keras` is not tf_keras; set TF_USE_LEGACY_KERAS=1 (a RuntimeError).
   """
 
   def __init__(self, **kwargs):
@@ -271,7 +309,8 @@ class FRNTLU(BaselineLayer):
     norm = addons.import_addons().layers.FilterResponseNormalization(
         epsilon=self.epsilon, dtype=self._statistics_dtype, trainable=self.trainable, **self._vector_options())
     _build_for_any_size(norm, shape[-1])
-    # It has no `center` and `scale`. Keras neither trains nor saves a weight whose attribute is set to something else.
+    # That layer has no `center` and `scale`. Setting its attribute to a constant makes Keras drop the weight, which is
+    # then neither trained nor saved.
     if not self.center:
       norm.beta = 0.
     if not self.scale:
@@ -280,20 +319,20 @@ class FRNTLU(BaselineLayer):
 
 
 def _build_for_any_size(layer: tf_keras.layers.Layer, channels: int) -> tf_keras.layers.Layer:
-  """Builds a layer of tensorflow-addons for [N, spatial, 1, C]; by itself it would take one spatial size only."""
+  """Builds a tensorflow-addons layer for [N, spatial, 1, C]; its own `build` would fix the spatial size."""
   layer.build(tf.TensorShape([None, 1, 1, channels]))
   layer.input_spec = tf_keras.layers.InputSpec(ndim=4, axes={-1: channels})
   return layer
 
 
 def _on_maps(layer: tf_keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
-  """Returns layer(x) in x's shape, for a layer that takes [N, spatial, 1, C]."""
+  """Returns layer(x) in x's shape, [N, ..., C], for a layer that takes [N, spatial, 1, C]."""
   shape = tf.shape(x)
   maps = tf.reshape(x, [shape[0], tf.reduce_prod(shape[1:-1]), 1, x.shape[-1]])
   return tf.ensure_shape(tf.reshape(layer(maps), shape), x.shape)
 
 
-# The baselines by the name that `get_norm_act` takes: the class, and the arguments that make it this baseline.
+# A baseline's name for `get_norm_act` -> its class, and the arguments with which the class is this baseline.
 BASELINES = {
     'bn_relu': (BatchNormAct, {'activation': 'relu'}),
     'bn_silu': (BatchNormAct, {'activation': 'silu'}),

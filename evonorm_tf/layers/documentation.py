@@ -1,7 +1,7 @@
-"""One docstring and one signature for each public layer, put together from the classes that the layer is made of.
+"""Complete docstrings and signatures for the public layers, assembled from the classes that each layer inherits from.
 
-An argument is described once, by the class whose `__init__` takes it, and yet `help(EvoNormB0)` shows all arguments and
-`inspect.signature(EvoNormB0)` names them.
+Each constructor argument is described once, by the class whose `__init__` takes it. `documented` gathers these
+descriptions, so that `help(EvoNormB0)` shows all arguments and `inspect.signature(EvoNormB0)` names them.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,18 @@ _Layer = TypeVar('_Layer', bound=type)
 
 
 def documented(layer_class: _Layer) -> _Layer:
-  """Class decorator that gives a layer a complete docstring and signature.
+  """Gives a layer class a complete docstring and signature; a class decorator.
 
-  The docstring has the first line of the first class that has a docstring, then what each class of this package, the
-  layer's own first, says after its first line. Sections of one name are joined. Examples are written for tf_keras; the
-  docstring of a Keras 3 layer has them with the imports of Keras 3.
+  Both are assembled from those classes among the layer's bases, the layer itself first, that belong to this package.
+  The summary is the first paragraph of the first docstring. The other paragraphs of each docstring follow, and then the
+  sections, such as `Args`; sections of the same name are joined. Examples are written for tf_keras; in the docstring of
+  a Keras 3 layer, their imports are those of Keras 3.
 
   Args:
-    layer_class: a Keras layer.
+    layer_class: a Keras layer class, which is changed in place.
+
+  Returns:
+    `layer_class`.
   """
   package = __name__.partition('.')[0]
   classes = [c for c in layer_class.__mro__ if c.__module__.partition('.')[0] == package]
@@ -33,7 +37,7 @@ def documented(layer_class: _Layer) -> _Layer:
 
 
 def _join_docstrings(docstrings: Sequence[str], in_keras_3: bool) -> str:
-  """Returns one docstring, each section of which holds those of all docstrings."""
+  """Returns one docstring, whose sections join the sections of that name of all docstrings."""
   parts = [_split(docstring) for docstring in docstrings if docstring]
   summary = parts[0][''].partition('\n\n')[0]
   prose = [part[''].partition('\n\n')[2] for part in parts]
@@ -46,13 +50,13 @@ def _join_docstrings(docstrings: Sequence[str], in_keras_3: bool) -> str:
 
 
 def _split(docstring: str) -> dict[str, str]:
-  """Returns the text of each section of a docstring by its name; '' names what stands before them."""
+  """Returns the text of each section of a docstring, by the section's name; '' is the text before the first section."""
   before, *rest = re.split(rf'^({"|".join(_SECTIONS)}):', docstring, flags=re.MULTILINE)
   return {'': before.strip(), **{name: text.rstrip() for name, text in zip(rest[::2], rest[1::2])}}
 
 
 def _join_signatures(classes: Sequence[type]) -> inspect.Signature:
-  """Returns the parameters of all constructors, those beyond the first constructor's by keyword only."""
+  """Returns a signature with the parameters of all constructors; only the first one's can be positional."""
   constructors = [inspect.signature(c.__dict__['__init__']) for c in classes if '__init__' in c.__dict__]
   joined: dict[str, inspect.Parameter] = {}
   for i, constructor in enumerate(constructors):
@@ -64,7 +68,7 @@ def _join_signatures(classes: Sequence[type]) -> inspect.Signature:
 
 
 class _OwnSignature:
-  """The `__signature__` of one class, which subclasses do not inherit, because they may have other arguments."""
+  """The `__signature__` of one class. Subclasses do not inherit it, because they may have other arguments."""
 
   def __init__(self, layer_class: type, signature: inspect.Signature):
     self._layer_class = layer_class

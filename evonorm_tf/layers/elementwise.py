@@ -1,9 +1,9 @@
 """The elementwise primitives of layer graphs in TensorFlow (paper section 3, table of primitives).
 
-The values are those of the NumPy forms in `primitives`. Primitives that select between
-values define a custom gradient, which equals TensorFlow's but uses the operation `Select`. On a CPU it takes a quarter
-of the time of `SelectV2`, which `tf.where` and the gradient of `tf.maximum` use. That shortens the training step of a
-layer with a maximum by a fifth.
+Their values equal those of the NumPy forms in `evonorm_tf.graph.primitives`. Primitives that select between values
+define a custom gradient, which equals TensorFlow's but uses the operation `Select`. On a CPU it takes a quarter of the
+time of `SelectV2`, which `tf.where` and the gradient of `tf.maximum` use. That shortens the training step of a layer
+with a maximum by a fifth.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,17 @@ from evonorm_tf.graph.primitives import EPSILON
 
 
 def _zero_unless(condition: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-  """Returns x where the condition holds and 0 elsewhere; both have one shape."""
+  """Returns x where the condition holds and 0 elsewhere; both tensors have the same shape."""
   return tf.raw_ops.Select(condition=condition, x=x, y=tf.zeros_like(x))
 
 
 @tf.custom_gradient
 def maximum(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-  """Returns max(x, y) of tensors that broadcast; where they are equal, the gradient goes to x."""
+  """Returns max(x, y), elementwise; where the two are equal, the gradient goes to x.
+
+  Args:
+    x, y: tensors of one dtype that broadcast against each other.
+  """
 
   def gradient(dy: tf.Tensor) -> Sequence[tf.Tensor]:
     is_x = x >= y
@@ -37,7 +41,11 @@ def maximum(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def clamp_magnitude(x: tf.Tensor) -> tf.Tensor:
-  """Returns sign(x)·max(|x|, EPSILON), where zero counts as positive; where |x| < EPSILON the gradient is 0."""
+  """Returns sign(x)·max(|x|, EPSILON), elementwise, where zero counts as positive.
+
+  Args:
+    x: a tensor. Where |x| < EPSILON its gradient is 0.
+  """
   clamped = tf.raw_ops.Select(condition=x < 0., x=tf.minimum(x, -EPSILON), y=tf.maximum(x, EPSILON))
   return clamped, lambda dy: _zero_unless(tf.abs(x) >= EPSILON, dy)
 
@@ -55,6 +63,7 @@ def _signed(function: Callable, derivative: Callable) -> Callable:
   return signed
 
 
+# The TensorFlow form of each primitive that is not a moment, by the primitive's name.
 ELEMENTWISE = {
     'add': tf.add,
     'mul': tf.multiply,

@@ -1,11 +1,13 @@
-"""The six EvoNorms, exactly the equations of the paper (section 2 and its table of layers).
+"""The equations of the six EvoNorms, exactly those of the paper (section 2 and its table of layers).
 
 Source: Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967; the
-authors' own code is in tensorflow/tpu, models/official/resnet/resnet_model.py. As there, the moving variance starts
-at 1, is biased, and decays by 0.9, and the number of groups falls to the next divisor of C.
+authors' own code is in tensorflow/tpu, models/official/resnet/resnet_model.py. As in that code, the moving variance
+starts at 1, is biased, and decays by 0.9; and if the number of groups does not divide C, the largest smaller number
+that does is used.
 
-See `fused` for the computation. The classes are bodies of layers, as in `norm_act_body`; `documented` joins their
-docstrings in those of the public layers.
+`fused` does the computation. The classes here subclass no Keras layer: `keras2` and `evonorm_tf.keras3` combine each
+with the layer class of tf_keras or Keras 3, and `documentation.documented` joins their docstrings to those of the
+public layers.
 """
 
 from typing import Any
@@ -20,7 +22,7 @@ from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
 
-# The six by the name that `get_norm_act` takes, with the name of the class in both Keras.
+# An EvoNorm's name for `get_norm_act` -> the name of its class, which is the same for tf_keras and Keras 3.
 EVONORMS = {
     'evonorm_b0': 'EvoNormB0',
     'evonorm_b1': 'EvoNormB1',
@@ -32,15 +34,15 @@ EVONORMS = {
 
 
 class EvoNorm(NormActBody):
-  """The part that the two series share.
+  """Base class of both EvoNorm series, without a Keras layer class.
 
   μ is a mean and s² a biased variance, over the axes in the index: b = the batch, w,h = all spatial axes, c/g = the
   channels of one group.
 
   Args:
-    jit_compile: whether XLA compiles the layer's core, forward and backward, also where the model is not compiled.
-      The default, None, compiles where that was measured to be faster (benchmarks/layers.py): in training on a CPU,
-      unless several replicas take part. Compiling takes some tenths of a second for every new shape of input.
+    jit_compile: whether XLA compiles the layer's computation, forward and backward, even if the model is not compiled.
+      None (default) compiles where that was measured to be faster (benchmarks/layers.py): in training on a CPU, with a
+      single replica. Compiling takes some tenths of a second for every new input shape.
 
   Reference:
     Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 2.
@@ -58,7 +60,7 @@ class EvoNorm(NormActBody):
 
   def _evaluate(self, inputs: tf.Tensor, training: Training, given_moment: tf.Tensor | None = None
                 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns y and the equation's moment."""
+    """Returns y and the equation's moment; `given_moment`, a vector over channels, replaces the inputs' moment."""
     channels = [inputs.shape[-1]]
     weights = [tf.ones(channels, self._weight_dtype) if self.gamma is None else tf.convert_to_tensor(self.gamma),
                tf.zeros(channels, self._weight_dtype) if self.beta is None else tf.convert_to_tensor(self.beta)]
@@ -76,12 +78,13 @@ class EvoNorm(NormActBody):
 
 
 class BatchSeries(MovingAverages, EvoNorm):
-  """The B series: y = x / max(√(s²_{b,w,h}(x) + ε), instance term) · γ + β.
+  """Base class of the B series: y = x / max(√(s²_{b,w,h}(x) + ε), instance term) · γ + β.
 
-  The moving average is that of s²_{b,w,h}(x).
+  The layer keeps a moving average of s²_{b,w,h}(x), which starts at 1.
 
   Raises:
-    ValueError: for `jit_compile=True` with `synchronized=True`: replicas do not meet inside XLA here.
+    ValueError: if both `jit_compile=True` and `synchronized=True`; compiled code cannot exchange statistics between
+      replicas.
   """
 
   def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
@@ -160,12 +163,13 @@ class B2(BatchSeries):
 
 
 class SampleSeries(EvoNorm):
-  """The S series: a gated x over a moment of its channel group.
+  """Base class of the S series: x times a sigmoid gate, divided by a moment of x's channel group.
 
   σ is the logistic sigmoid. No sample depends on another, so the layer computes the same in training and inference.
 
   Args:
-    groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
+    groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
+      used.
   """
 
   _centered = True

@@ -1,15 +1,16 @@
-"""The EvoNorms with a gradient of their own, which keeps little between forward and backward; compiled on request.
+"""The EvoNorms with a custom gradient, which keeps little between forward and backward; compiled on request.
 
-An EvoNorm y = f(x; statistics of x, weights) is taken in three steps:
+An EvoNorm y = f(x; statistics of x, weights) is computed in three steps:
 
 1. the mean and the variance over the positions of each sample and channel;
-2. a few coefficients, vectors over channels for each sample or for all: every statistic over groups or the batch
-   follows from those of step 1 (law of total variance);
+2. a few coefficients, vectors over channels for each sample or for all samples: every statistic over groups or the
+   batch follows from those of step 1 (law of total variance);
 3. y, elementwise in x and the coefficients.
 
-Kept for the gradient are x, in its own dtype, and the statistics of step 1. The backward pass takes sums over positions
-for the gradients of the coefficients, differentiates step 2 as it stands, and makes dx in one more elementwise pass.
-It can be differentiated in turn. Index sets are those of `primitives`; tensors are [N, positions, C].
+The forward pass keeps only x, in its own dtype, and the statistics of step 1 for the gradient. The backward pass sums
+over positions to get the gradients of the coefficients, differentiates step 2 automatically, and computes dx in one
+more elementwise pass. It can itself be differentiated. Index sets, such as b,w,h, are those of `graph.primitives`;
+tensors are [N, positions, C], where a position is one place of the spatial axes.
 """
 
 from collections.abc import Callable
@@ -23,19 +24,22 @@ from evonorm_tf.graph import primitives
 from evonorm_tf.layers import moments
 from evonorm_tf.layers.rational_sigmoid import rational_sigmoid
 
-SLICES = 16  # of the positions, in compiled sums
+SLICES = 16  # the number of slices of the positions in compiled sums; see `moments.position_sums`
 
 
 @dataclasses.dataclass(frozen=True)
 class SampleEquation:
   """The S series: y = x·σ(v1·x) / √(moment + ε) · γ + β.
 
+  In the methods, x and dy (the gradient with respect to y) are [N, positions, C]; `mean` and `variance` are over
+  positions, [N, 1, C]; γ, β and v1 are [C]. The coefficients are v1, factor = γ / √(moment + ε) and β.
+
   Attributes:
-    epsilon: ε.
-    groups: number of channel groups.
-    centered: whether the moment is s²_{w,h,c/g}(x), else μ_{w,h,c/g}(x²).
-    has_v1: whether there is a v1; else it is 1.
-    rational: whether σ is the approximation of `rational_sigmoid`.
+    epsilon: the constant ε.
+    groups: the number of channel groups. If it does not divide C, the largest smaller number that does is used.
+    centered: True for the moment s²_{w,h,c/g}(x) (default), False for μ_{w,h,c/g}(x²).
+    has_v1: whether the layer has a vector v1 (S0); False (default) puts 1 in its place (S1, S2).
+    rational: whether `rational_sigmoid` approximates σ for float32 (default False).
   """
   epsilon: float
   groups: int
@@ -44,23 +48,24 @@ class SampleEquation:
   rational: bool = False
 
   def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
-    """Returns the moment, [N, 1, C]."""
+    """Returns the equation's moment, [N, 1, C], from x's mean and variance over positions, [N, 1, C] each."""
     if self.centered:
       return moments.total_variance(mean, variance, primitives.GROUP, self.groups)
     return moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
 
   def coefficients(self, mean: tf.Tensor, variance: tf.Tensor, moment: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
                    v1: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
-    """Returns v1, γ / √(moment + ε) and β, each [N or 1, 1, C]."""
+    """Returns the coefficients v1, γ / √(moment + ε) and β, each [N or 1, 1, C]."""
     del mean, variance
     factor = tf.math.rsqrt(moment + self.epsilon) * gamma
     return _shared(tf.ones_like(gamma) if v1 is None else v1), factor, _shared(beta)
 
   def output(self, x: tf.Tensor, v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    """Returns y, [N, positions, C], from x of that shape and the coefficients."""
     return x * self._sigmoid(v1 * x) * factor + beta
 
   def terms(self, x: tf.Tensor, dy: tf.Tensor, v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor) -> list[tf.Tensor]:
-    """Returns the terms whose sums over positions `coefficient_gradients` takes, [N, positions, C] each."""
+    """Returns the terms whose sums over positions `coefficient_gradients` takes, each [N, positions, C]."""
     del factor, beta
     s = self._sigmoid(v1 * x)
     gated = dy * x * s
@@ -68,12 +73,12 @@ class SampleEquation:
 
   def coefficient_gradients(self, sums: Sequence[tf.Tensor], v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor
                             ) -> tuple[tf.Tensor, ...]:
-    """Returns the gradients of the coefficients, each of its shape, from the sums of `terms`, [N, 1, C]."""
+    """Returns each coefficient's gradient, in its shape, from the sums of `terms` over positions, [N, 1, C] each."""
     dy, gated, *by_v1 = sums
     return _reduce_to(v1, factor * by_v1[0] if by_v1 else tf.zeros_like(v1)), gated, _reduce_to(beta, dy)
 
   def input_gradient(self, x: tf.Tensor, dy: tf.Tensor, v1: tf.Tensor, factor: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
-    """Returns dx as if the coefficients did not depend on x."""
+    """Returns dx, [N, positions, C], as if the coefficients did not depend on x."""
     del beta
     t = v1 * x
     s = self._sigmoid(t)
@@ -87,22 +92,27 @@ class SampleEquation:
 class BatchEquation:
   """The B series: y = x / max(√(s²_{b,w,h}(x) + ε), p·x + q) · γ + β.
 
+  In the methods, x and dy (the gradient with respect to y) are [N, positions, C]; `mean` and `variance` are over
+  positions, [N, 1, C]; γ, β and v1 are [C]. The coefficients are deviation = √(s²_{b,w,h}(x) + ε), p, q, γ and β.
+
   Attributes:
-    epsilon: ε.
-    series: 'b0' has v1 and √(s²_{w,h}(x) + ε) for p and q, 'b1' √(μ_{w,h}(x²) + ε) for both, 'b2' −1 and the latter.
-    synchronized: whether the batch is the global one, over all replicas of the tf.distribute strategy.
+    epsilon: the constant ε.
+    series: 'b0' for p = v1 and q = √(s²_{w,h}(x) + ε); 'b1' for p = q = √(μ_{w,h}(x²) + ε); 'b2' for p = −1 with b1's
+      q.
+    synchronized: whether b is the global batch, over all replicas of the tf.distribute strategy, instead of the
+      replica's own part (default False).
   """
   epsilon: float
   series: str
   synchronized: bool = False
 
   def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
-    """Returns s²_{b,w,h}(x), [1, 1, C]."""
+    """Returns s²_{b,w,h}(x), [1, 1, C], from x's mean and variance over positions, [N, 1, C] each."""
     return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
 
   def coefficients(self, mean: tf.Tensor, variance: tf.Tensor, moment: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
                    v1: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
-    """Returns √(s²_{b,w,h}(x) + ε), p, q, γ and β, each [N or 1, 1, C]."""
+    """Returns the coefficients √(s²_{b,w,h}(x) + ε), p, q, γ and β, each [N or 1, 1, C]."""
     if self.series == 'b0':
       p, q = _shared(v1), tf.sqrt(variance + self.epsilon)
     else:
@@ -112,11 +122,12 @@ class BatchEquation:
 
   def output(self, x: tf.Tensor, deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
              ) -> tf.Tensor:
+    """Returns y, [N, positions, C], from x of that shape and the coefficients."""
     return x / tf.maximum(deviation, p * x + q) * gamma + beta
 
   def terms(self, x: tf.Tensor, dy: tf.Tensor, deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor, gamma: tf.Tensor,
             beta: tf.Tensor) -> list[tf.Tensor]:
-    """Returns the terms whose sums over positions `coefficient_gradients` takes, [N, positions, C] each."""
+    """Returns the terms whose sums over positions `coefficient_gradients` takes, each [N, positions, C]."""
     del gamma, beta
     instance = p * x + q
     inverse = 1. / tf.maximum(deviation, instance)
@@ -126,16 +137,16 @@ class BatchEquation:
 
   def coefficient_gradients(self, sums: Sequence[tf.Tensor], deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor,
                             gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Returns the gradients of the coefficients, each of its shape, from the sums of `terms`, [N, 1, C]."""
+    """Returns each coefficient's gradient, in its shape, from the sums of `terms` over positions, [N, 1, C] each."""
     dy, ratio, by_q, by_p = sums
-    # ratio = dy·x/d. Where d = p·x + q, it sums up to p·by_p + q·by_q; elsewhere d is the deviation.
+    # ratio is the sum of dy·x/d. Positions where d = p·x + q contribute p·by_p + q·by_q; elsewhere d is the deviation.
     by_deviation = (ratio - p * by_p - q * by_q) / deviation
     return (_reduce_to(deviation, -gamma * by_deviation), _reduce_to(p, -gamma * by_p), -gamma * by_q,
             _reduce_to(gamma, ratio), _reduce_to(beta, dy))
 
   def input_gradient(self, x: tf.Tensor, dy: tf.Tensor, deviation: tf.Tensor, p: tf.Tensor, q: tf.Tensor,
                      gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
-    """Returns dx as if the coefficients did not depend on x."""
+    """Returns dx, [N, positions, C], as if the coefficients did not depend on x."""
     del beta
     instance = p * x + q
     inverse = 1. / tf.maximum(deviation, instance)
@@ -147,18 +158,20 @@ Equation = SampleEquation | BatchEquation
 
 def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], given_moment: tf.Tensor | None = None,
              jit_compile: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-  """Evaluates an EvoNorm, with a gradient of its own with respect to x and the weights.
+  """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
 
   Args:
     equation: the EvoNorm to evaluate.
-    x: [N, ..., C] of rank 2 to 5, any floating dtype.
-    weights: γ, β, and v1 where there is one, [C] each, float32 or float64: the dtype of all computations.
-    given_moment: [C], a constant to take for the equation's moment; None takes the moment of x.
-    jit_compile: whether XLA compiles the forward and the backward pass, each as a whole; not possible for a
-      synchronized equation.
+    x: a tensor [N, ..., C] of rank 2 to 5, of any floating dtype.
+    weights: γ, β and, if the equation has it, v1, each [C]. Their dtype, float32 or float64, is that of all
+      computations.
+    given_moment: a constant [C] to use as the equation's moment, such as a moving variance; None (default) computes the
+      moment from x.
+    jit_compile: whether XLA compiles the forward and the backward pass, each as a whole (default False). It must be
+      False if `equation.synchronized` is true.
 
   Returns:
-    y, of x's shape and dtype, and the moment, [N or 1, 1, C]. No gradient flows through the latter.
+    The pair (y, moment). y has x's shape and dtype; the moment is [N or 1, 1, C], and no gradient flows through it.
   """
   forward, backward = (
       _compiled(function, equation) if jit_compile else functools.partial(function, equation, 1)
@@ -166,7 +179,7 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
 
   @tf.custom_gradient
   def with_gradient(x, *weights):
-    # Without stop_gradient, a tape around would record the inside of `forward` as well.
+    # Without stop_gradient, an enclosing tape would record the inside of `forward` as well.
     y, mean, variance, moment = forward(tf.stop_gradient(x), given_moment, *map(tf.stop_gradient, weights))
 
     def gradient(dy, *_):
@@ -210,17 +223,17 @@ def _moment(equation: Equation, mean: tf.Tensor, variance: tf.Tensor, given_mome
 
 @functools.cache
 def _compiled(function: Callable, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
-  """`_forward` or `_backward` compiled by XLA, once for all layers of an equation."""
+  """Returns `_forward` or `_backward` compiled by XLA; layers with equal equations share one compiled function."""
   if isinstance(equation, SampleEquation) and moments.on_cpu():
     equation = dataclasses.replace(equation, rational=True)
   return tf.function(functools.partial(function, equation, SLICES), jit_compile=True, autograph=False)
 
 
 def _shared(vector: tf.Tensor) -> tf.Tensor:
-  """[C] or [1, 1, C] -> [1, 1, C], a coefficient that all samples share."""
+  """Returns a vector of [C] or [1, 1, C] as [1, 1, C], a coefficient that all samples share."""
   return tf.reshape(vector, [1, 1, -1])
 
 
 def _reduce_to(coefficient: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-  """Sums up the gradient [N, 1, C] over the samples where they share the coefficient."""
+  """Returns the gradient, [N, 1, C], summed over the samples if they share the coefficient."""
   return tf.reduce_sum(gradient, 0, keepdims=True) if coefficient.shape[0] == 1 else gradient

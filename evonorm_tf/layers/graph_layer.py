@@ -1,6 +1,8 @@
-"""The body of the Keras layer that runs a LayerGraph (paper section 3).
+"""The implementation of `GraphLayer`, which runs a LayerGraph (paper section 3).
 
-Departure from NumPy forms: none in training; in inference every moment over the batch is its moving average.
+In training its values equal those of the graph's NumPy form, `LayerGraph.evaluate`. In inference, moving averages
+replace the moments over the batch. The class here subclasses no Keras layer: `keras2` and `evonorm_tf.keras3` combine
+it with the layer class of tf_keras or Keras 3.
 """
 
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
 
-# A moment is an average that can have a moving average, then a function of it.
+# A moment is an average, of which there can be a moving average, followed by the identity or √(· + ε).
 _AVERAGES = {
     'first_moment': moments.average,
     'second_moment': moments.mean_of_squares,
@@ -30,15 +32,18 @@ _MOVING_AVERAGE_INITIALIZERS = {'first_moment': 'zeros', 'second_moment': 'ones'
 class Graph(MovingAverages, NormActBody):
   """y = graph(x; v0, v1)·γ + β, for a layer graph of primitives.
 
-  v0 and v1 are vectors over channels, initialized to 0 and 1; they exist where the output depends on them. The moving
-  averages are those of μ (from 0), μ(x²) or s² (from 1), one for each node that is a moment over the batch.
+  v0 and v1 are trainable vectors over channels, initialized to 0 and 1. Each exists only if the output depends on it.
+  Each node that is a moment over the batch has a moving average: of μ, initialized to 0, or of μ(x²) or s², initialized
+  to 1.
 
   Args:
-    graph: a `LayerGraph`, or the dictionary of its `to_dict`.
-    groups: number of channel groups (default 32); where it does not divide C, the largest number below that does.
+    graph: a `LayerGraph`, or the dictionary that its `to_dict` returns. Nodes that the output does not depend on are
+      left out.
+    groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
+      used.
 
   Raises:
-    LayerGraphError: if `graph` is not valid; a ValueError.
+    LayerGraphError: if `graph` is not valid (a ValueError).
 
   Example:
     >>> import numpy as np
@@ -90,7 +95,7 @@ class Graph(MovingAverages, NormActBody):
     return tf.broadcast_to(values[-1], tf.shape(x))
 
   def _moment(self, index: int, x: tf.Tensor, training: Training) -> tf.Tensor:
-    """The value of the moment node `index` of input x."""
+    """Returns the value of the moment node `index` for its input x, with √(· + ε) for the second moments."""
     node = self.graph.node(index)
     average = lambda x: _AVERAGES[node.primitive](x, node.axes, self.groups, self.synchronized)
     if node.axes == primitives.BATCH:

@@ -1,6 +1,8 @@
-"""The six EvoNorms and the layer of layer graphs in tf_keras: the twin of `keras3`.
+"""Norm-activation layers for tf_keras: the six EvoNorms and `GraphLayer`. See `evonorm_tf.keras3` for Keras 3.
 
-Bodies and docstrings are in `evonorm`, `graph_layer` and `norm_act_body`; `documented` joins them.
+The equations, weights and docstrings are in `evonorm`, `graph_layer` and `norm_act_body`, in classes that subclass no
+Keras layer. Each class here combines one of them with tf_keras's `Layer` and registers it, so that saved models can be
+loaded. The decorator `documented` assembles the complete docstring and signature: see `help(EvoNormB0)`.
 """
 
 from typing import Any
@@ -17,7 +19,10 @@ from evonorm_tf.layers.norm_act_body import Shape
 
 
 class NormActLayer(NormActBody, tf_keras.layers.Layer):
-  """Joins a body to tf_keras: y = f(x)·γ + β, where a subclass gives f. See `NormActBody` for the arguments."""
+  """Base class of norm-activation layers for tf_keras: y = f(x)·γ + β. A subclass defines f as `_normalize_activate`.
+  The constructor arguments are those of `NormActBody`: `nonlinearity`, `epsilon`, `center`, `scale`, the initializers,
+  regularizers and constraints of γ, β and v1, and the Keras layer's `name`, `dtype` and `trainable`.
+  """
 
   _keras = tf_keras
 
@@ -26,7 +31,7 @@ class NormActLayer(NormActBody, tf_keras.layers.Layer):
 
   def _add_variable(self, name: str, shape: Shape, initializer: Identifier, per_replica: bool = False, **options: Any
                     ) -> tf.Variable:
-    """Adds a weight of the layer's weight dtype; if `per_replica`, each replica has its own, saved as their mean."""
+    """Adds a weight of dtype `_weight_dtype`. With `per_replica`, each replica has its own; their mean is saved."""
     if per_replica:
       options.update(synchronization=tf.VariableSynchronization.ON_READ, aggregation=tf.VariableAggregation.MEAN)
     return self.add_weight(name=name, shape=shape, dtype=self._weight_dtype, initializer=initializer,

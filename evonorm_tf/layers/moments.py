@@ -1,10 +1,10 @@
-"""Moments over the paper's index sets: the sample alone, its channel groups, or the batch (paper section 2).
+"""Moments over the paper's index sets in TensorFlow: b,w,h; w,h,c; w,h; and w,h,c/g (paper sections 2 and 3).
 
-Callers pass float32 or float64, because sums in float16 or bfloat16 lose most of their digits.
-Every moment keeps its averaged axes, so that it broadcasts against x of shape [N, ..., C]. All axes of x may have
-size 1 (a constant of the layer, or another moment): averaging over such an axis leaves the value as it is.
+Inputs are float32 or float64, because sums in float16 or bfloat16 lose most of their digits. Every moment keeps its
+averaged axes with size 1, so that it broadcasts against x of shape [N, ..., C]. All axes of x may have size 1 (a
+constant of the layer, or another moment): averaging over such an axis leaves the value as it is.
 
-A position is one place of the spatial axes. Sums over positions come first; they are taken of [N, positions, C].
+A position is one place of the spatial axes. The functions on positions take tensors of shape [N, positions, C].
 """
 
 from collections.abc import Callable
@@ -19,16 +19,18 @@ from evonorm_tf.graph import primitives
 
 
 def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
-  """Returns the mean of x over an index set.
+  """Returns μ(x), the mean of x over an index set.
 
   Args:
-    x: [N, ..., C], float32 or float64.
-    axes: one of `primitives.INDEX_SETS`.
-    groups: number of channel groups, for `primitives.GROUP`; where it does not divide C, the largest divisor below it.
-    synchronized: whether the batch is the global one, over all replicas of the tf.distribute strategy.
+    x: a tensor [N, ..., C], float32 or float64.
+    axes: the index set, one of `primitives.INDEX_SETS`.
+    groups: the number of channel groups, used with `primitives.GROUP` (default 1). If it does not divide C, the largest
+      smaller number that does is used.
+    synchronized: whether to average over the global batch, of all replicas of the tf.distribute strategy, with
+      `primitives.BATCH` (default False: each replica's own part).
 
   Returns:
-    [N, 1, ..., 1, C] over `INSTANCE` and `GROUP` (each channel holding its group's mean), [N, 1, ..., 1] over `LAYER`,
+    [N, 1, ..., 1, C] over `INSTANCE` and `GROUP` (each channel holds its group's value), [N, 1, ..., 1] over `LAYER`,
     [1, ..., 1, C] over `BATCH`.
   """
   spatial_mean = _spatial_mean(x)
@@ -42,30 +44,60 @@ def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
 
 
 def variance(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
-  """Returns s², the biased variance of x over an index set; arguments and shape as `average`.
+  """Returns s²(x), the biased variance of x over an index set; its gradient keeps only x and statistics.
 
-  Between forward and backward only x and statistics are kept.
+  Args:
+    x: a tensor [N, ..., C], float32 or float64.
+    axes: the index set, one of `primitives.INDEX_SETS`.
+    groups: the number of channel groups, used with `primitives.GROUP` (default 1).
+    synchronized: whether the batch is the global one, over all replicas, with `primitives.BATCH` (default False).
+
+  Returns:
+    A tensor of the shape that `average` returns for this index set.
   """
   return total_variance(*_spatial_moments(x), axes, groups, synchronized)
 
 
 def total_variance(mean: tf.Tensor, variance: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
                    ) -> tf.Tensor:
-  """Returns s² over an index set from the mean and the variance over positions; arguments and shape as `average`.
+  """Returns s² over an index set, from the mean and the biased variance over positions.
 
-  It is the mean of the variances plus the variance of the means.
+  It is the mean of the variances plus the variance of the means (law of total variance).
+
+  Args:
+    mean, variance: the moments over the spatial axes, [N, 1, ..., 1, C] each.
+    axes: the index set, one of `primitives.INDEX_SETS`.
+    groups: the number of channel groups, used with `primitives.GROUP` (default 1).
+    synchronized: whether the batch is the global one, over all replicas, with `primitives.BATCH` (default False).
+
+  Returns:
+    A tensor of the shape that `average` returns for this index set.
   """
   total_mean = average(mean, axes, groups, synchronized)
   return average(variance + tf.square(mean - total_mean), axes, groups, synchronized)
 
 
 def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
-  """Returns μ(x²) over an index set; arguments and shape as `average`."""
+  """Returns μ(x²), the mean of x² over an index set.
+
+  Args:
+    x: a tensor [N, ..., C], float32 or float64.
+    axes: the index set, one of `primitives.INDEX_SETS`.
+    groups: the number of channel groups, used with `primitives.GROUP` (default 1).
+    synchronized: whether the batch is the global one, over all replicas, with `primitives.BATCH` (default False).
+
+  Returns:
+    A tensor of the shape that `average` returns for this index set.
+  """
   return average(tf.square(x), axes, groups, synchronized)
 
 
 def flatten_positions(x: tf.Tensor) -> tf.Tensor:
-  """Returns x of [N, ..., C] as [N, positions, C], with all of the static shape that is known."""
+  """Returns x with all spatial axes joined to one, [N, positions, C]; static sizes are kept where they are known.
+
+  Args:
+    x: a tensor [N, ..., C].
+  """
   positions = x.shape[1:-1]
   count = math.prod(positions) if positions.is_fully_defined() else tf.reduce_prod(tf.shape(x)[1:-1])
   return tf.reshape(x, [tf.shape(x)[0] if x.shape[0] is None else x.shape[0], count, x.shape[-1]])
@@ -76,15 +108,16 @@ def position_sums(terms: Callable[..., list[tf.Tensor]], tensors: Sequence[tf.Te
   """Returns the sums over positions of each tensor that `terms(*tensors)` returns.
 
   Args:
-    terms: a function that is elementwise in tensors of [N, positions, C], for any number of positions.
-    tensors: its arguments, [N, positions, C].
-    slices: the number of slices of the positions, which are first added up elementwise, with the terms side by side.
-      XLA makes one loop of that on a CPU, in which a sample's terms find their data in the cache; of sums over an axis
-      it would make one slower loop each. Where it does not divide the positions, the largest divisor below it; 1 for no
-      slices.
+    terms: a function of the tensors that works elementwise, for any number of positions, and returns a list of tensors
+      of their shape.
+    tensors: the arguments of `terms`, [N, positions, C] each.
+    slices: the number of slices into which the positions are cut (default 1: no slices). If it does not divide the
+      number of positions, the largest smaller number that does is used. The slices of all terms are first added up
+      elementwise. On a CPU, XLA makes a single loop of that, in which a sample's data stay in the cache; sums over an
+      axis would become one slower loop each.
 
   Returns:
-    [N, 1, C] each.
+    One tensor of [N, 1, C] for each term.
   """
   count, channels = tensors[0].shape[1:]
   slices = 1 if count is None else primitives.largest_divisor(count, slices)
@@ -97,11 +130,11 @@ def position_sums(terms: Callable[..., list[tf.Tensor]], tensors: Sequence[tf.Te
 
 
 def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the mean and the variance over positions, [N, 1, C] each.
+  """Returns the mean and the biased variance of x over positions, [N, 1, C] each.
 
   Args:
-    x: [N, positions, C].
-    slices: see `position_sums`.
+    x: a tensor [N, positions, C].
+    slices: the number of slices into which the positions are cut (default 1); see `position_sums`.
   """
   count = tf.cast(tf.shape(x)[1], x.dtype)
   slices = 1 if x.shape[1] is None else primitives.largest_divisor(x.shape[1], slices)
@@ -119,7 +152,12 @@ def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.T
 
 
 def as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns mean and variance unchanged, [N, 1, C], with the gradient that they have as moments of x."""
+  """Returns `mean` and `variance` unchanged, with the gradient with respect to x that they have as its moments.
+
+  Args:
+    x: a tensor [N, positions, C].
+    mean, variance: the mean and the biased variance of x over positions, [N, 1, C] each.
+  """
 
   @tf.custom_gradient
   def with_gradient(x):
@@ -131,31 +169,42 @@ def as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> t
 
 def position_moments_gradient(x: tf.Tensor, mean: tf.Tensor, mean_gradient: tf.Tensor, variance_gradient: tf.Tensor
                               ) -> tf.Tensor:
-  """Returns the gradient with respect to x, given those with respect to its mean and its variance over positions."""
+  """Returns the gradient with respect to x, given the gradients with respect to x's mean and variance over positions.
+
+  Args:
+    x: a tensor [N, ..., C].
+    mean: its mean over positions, [N, 1, ..., 1, C].
+    mean_gradient, variance_gradient: the gradients with respect to the mean and the biased variance, of the mean's
+      shape.
+  """
   count = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
 
 
 def _sum_rows(x: tf.Tensor) -> tf.Tensor:
-  """[N, rows, C] -> [N, 1, C]."""
+  """Returns the sums over the second axis: [N, rows, C] -> [N, 1, C]."""
   if not on_cpu():
     return tf.reduce_sum(x, 1, keepdims=True)
   return tf.matmul(tf.ones([tf.shape(x)[0], 1, tf.shape(x)[1]], x.dtype), x)
 
 
 def on_cpu() -> bool:
-  """Whether there is no accelerator. On a CPU, sums are matrix products; an accelerator may round those coarsely."""
+  """Returns whether TensorFlow sees neither a GPU nor a TPU.
+
+  On a CPU, some sums are computed as matrix products, which are faster there; accelerators may round such products
+  coarsely.
+  """
   return not (tf.config.list_physical_devices('GPU') or tf.config.list_physical_devices('TPU'))
 
 
 def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
-  """[N, ..., C] -> [N, 1, ..., 1, C]."""
+  """Returns the mean over the spatial axes: [N, ..., C] -> [N, 1, ..., 1, C]."""
   return x if x.shape.rank == 2 else tf.reduce_mean(x, range(1, x.shape.rank - 1), keepdims=True)
 
 
 @tf.custom_gradient
 def _spatial_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns mean and variance over the spatial axes, [N, 1, ..., 1, C], with a gradient that keeps x alone."""
+  """Returns mean and variance over the spatial axes, [N, 1, ..., 1, C]; the gradient keeps only x."""
   mean = _spatial_mean(x)
   # The gradient computes the mean again, as a function of x, so that it can be differentiated in turn.
   return (mean, _spatial_mean(tf.math.squared_difference(x, mean))), lambda *gradients: position_moments_gradient(
@@ -163,7 +212,7 @@ def _spatial_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
-  """[N, 1, ..., 1, C] -> the same shape, each channel holding the mean over its group."""
+  """Returns the mean over each channel's group: [N, 1, ..., 1, C] -> [N, 1, ..., 1, C]."""
   channels = spatial_mean.shape[-1]
   groups = primitives.largest_divisor(channels, groups)
   if groups == channels:
@@ -178,7 +227,7 @@ def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
 
 
 def _batch_mean(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
-  """[N, 1, ..., 1, C] -> [1, ..., 1, C], over the global batch if `synchronized`; 0 for an empty batch."""
+  """Returns the mean over the batch, or the global batch: [N, 1, ..., 1, C] -> [1, ..., 1, C]; 0 of an empty batch."""
   # Sums and counts, not means: the replicas' shares of the last batch can differ, and some can be empty.
   total = tf.reduce_sum(spatial_mean, 0, keepdims=True)
   count = tf.cast(tf.shape(spatial_mean)[0], total.dtype)

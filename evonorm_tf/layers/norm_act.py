@@ -1,4 +1,7 @@
-"""The registry of norm-activation layers, and get_norm_act: from a name, or a layer graph's file, to a factory."""
+"""The registry of norm-activation layers by name, and `get_norm_act`, which returns a factory of such layers.
+
+There is one registry for layers of tf_keras and one for those of Keras 3.
+"""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ from evonorm_tf.layers import keras2
 from evonorm_tf.layers.baselines import BASELINES
 from evonorm_tf.layers.evonorm import EVONORMS
 
-Layers = Mapping[str, tuple[type, Mapping[str, Any]]]  # name -> the class, and the arguments that make it this layer
+Layers = Mapping[str, tuple[type, Mapping[str, Any]]]  # name -> (class, constructor arguments that the name implies)
 NormAct = Callable[..., tf_keras.layers.Layer]  # returns a fresh norm-activation layer: `norm_act(name=...)`
 _Layer = TypeVar('_Layer', bound=type)
 
@@ -26,23 +29,26 @@ _BUILT_IN = frozenset((*EVONORMS, *BASELINES))
 
 
 def add_evonorms(keras: str, classes: Mapping[str, Any]) -> Layers:
-  """Registers the six EvoNorms for one Keras; returns all layers registered for it, a view that follows additions.
+  """Registers the six EvoNorms of one Keras version.
 
   Args:
-    keras: 'tf_keras' or 'keras', which is Keras 3.
-    classes: the six classes by their names, such as "EvoNormB0"; other entries do not matter.
+    keras: 'tf_keras', or 'keras' for Keras 3.
+    classes: the six classes by class name, such as "EvoNormB0"; other entries are ignored.
+
+  Returns:
+    A read-only view of all layers registered for this Keras version. It also shows layers that are added later.
   """
   _LAYERS[keras].update({name: (classes[class_name], {}) for name, class_name in EVONORMS.items()})
   return types.MappingProxyType(_LAYERS[keras])
 
 
-# Of tf_keras; those of Keras 3 are `evonorm_tf.keras3.NORM_ACTS`.
+# The layers of tf_keras; those of Keras 3 are `evonorm_tf.keras3.NORM_ACTS`.
 NORM_ACTS = add_evonorms('tf_keras', vars(keras2))
 _LAYERS['tf_keras'].update(BASELINES)
 
 
 def register_norm_act(name: str, layer_class: _Layer | None = None, **options) -> _Layer | Callable[[_Layer], _Layer]:
-  """Registers a layer of your own under a name for `get_norm_act`, and so for models, trainers and gin files.
+  """Registers a layer class under a name for `get_norm_act`, so that models, trainers and gin files can use it.
 
     @register_norm_act('rms_relu')
     class RmsRelu(tf_keras.layers.Layer):
@@ -50,15 +56,18 @@ def register_norm_act(name: str, layer_class: _Layer | None = None, **options) -
 
     register_norm_act('bn_gelu', BatchNormAct, activation='gelu')
 
-  The registration holds in the process that makes it; worker processes of a search know the built-in names alone. To
-  load saved models with the layer, register its class with Keras, too.
+  The registration holds in the process that makes it; worker processes of a search know only the built-in names. To
+  load saved models that contain the layer, also register its class with Keras.
 
   Args:
-    name: any name that is not taken and does not end in ".json".
-    layer_class: a class of tf_keras layers, or of Keras 3 layers for `evonorm_tf.keras3.get_norm_act`; None returns a
-      decorator of the class. It takes the arguments `name` and `dtype` and, where a network normalizes without
-      activating, `nonlinearity=False`.
-    **options: the arguments that make it the layer of this name.
+    name: a string that is not taken and does not end in ".json".
+    layer_class: a class of tf_keras layers, or of Keras 3 layers for `evonorm_tf.keras3.get_norm_act`. It must take the
+      arguments `name` and `dtype` and, for networks that normalize without activating, `nonlinearity=False`. None
+      (default) makes this a decorator of the class.
+    **options: constructor arguments that the name implies, such as `activation='gelu'` above.
+
+  Returns:
+    `layer_class`, or the decorator if it is None.
 
   Raises:
     ValueError: if `name` is taken or not valid, or `layer_class` is not a class of layers.
@@ -78,7 +87,7 @@ def register_norm_act(name: str, layer_class: _Layer | None = None, **options) -
 
 
 def _keras_of(layer_class: type) -> str | None:
-  """Returns 'tf_keras' or 'keras' for a class of layers, without importing Keras 3; None for anything else."""
+  """Returns 'tf_keras' or 'keras' (Keras 3) for a class of layers, None for anything else; imports no Keras 3."""
   bases = layer_class.__mro__ if isinstance(layer_class, type) else ()
   packages = (c.__module__.partition('.')[0] for c in bases if c.__name__ == 'Layer')
   return next((package for package in packages if package in _LAYERS), None)
@@ -86,58 +95,78 @@ def _keras_of(layer_class: type) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class NormActFactory:
-  """Returns a fresh norm-activation layer at every call; can be pickled.
+  """A factory that returns a fresh norm-activation layer at every call; it can be pickled.
 
   Attributes:
     layer_class: the layer's class.
-    options: its arguments.
+    options: the constructor arguments of every layer.
   """
   layer_class: type[tf_keras.layers.Layer]
   options: dict[str, Any]
 
   def __call__(self, **overrides) -> tf_keras.layers.Layer:
-    """Returns a layer; `overrides`, such as `name` or `nonlinearity=False`, win over the options of the factory."""
+    """Returns a fresh layer.
+
+    Args:
+      **overrides: constructor arguments, such as `name` or `nonlinearity=False`; they win over `options`.
+    """
     return self.layer_class(**{**self.options, **overrides})
 
   def leaves_open(self, option: str) -> bool:
-    """Whether the layer has this argument, its own or a base class's, and the factory does not set it."""
+    """Returns whether the layer takes an argument that the factory does not set.
+
+    Args:
+      option: the argument's name, such as 'momentum'; arguments of base classes count as well.
+    """
     signatures = (inspect.signature(c.__init__) for c in self.layer_class.__mro__)
     return any(option in s.parameters for s in signatures) and option not in self.options
 
 
 def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFactory:
-  """Returns a factory of norm-activation layers.
+  """Returns a factory of norm-activation layers for tf_keras.
 
   Args:
-    spec: a name of `NORM_ACTS` ("bn_relu", "evonorm_s0", ..., or one that `register_norm_act` added), the path of a
+    spec: a name in `NORM_ACTS` ("bn_relu", "evonorm_s0", ..., or one that `register_norm_act` added), the path of a
       layer graph's JSON file (ending in .json), or a `LayerGraph`.
-    **options: arguments of the layer, for instance `groups=16` or `synchronized=True`.
+    **options: constructor arguments of the layer, such as `groups=16` or `synchronized=True`.
+
+  Returns:
+    A callable that returns a fresh layer: `factory(name=...)`, or `factory(nonlinearity=False)` for its affine form.
 
   Raises:
-    ValueError: for an unknown name, an unreadable file, or a bad value of an option.
-    TypeError: for an option that the layer does not have.
+    ValueError: if the name is unknown, the file cannot be read or holds no valid graph, or an option's value is not
+      valid.
+    TypeError: if the layer does not take an option, or if the name implies it, as "bn_relu" implies `activation`.
   """
   return make_factory(spec, options, NORM_ACTS, keras2.GraphLayer)
 
 
 def make_factory(spec: str | os.PathLike | LayerGraph, options: Mapping[str, Any], layers: Layers, graph_layer: type
                  ) -> NormActFactory:
-  """Returns what `get_norm_act` returns, for one Keras.
+  """Returns a factory of norm-activation layers for one Keras version; `get_norm_act` of each version calls it.
+
+  It makes one layer at once, so that a bad option fails here and not in the middle of building a model.
 
   Args:
-    spec, options: see `get_norm_act`.
-    layers: the layers that are registered for this Keras.
-    graph_layer: its class for layer graphs.
+    spec: a name in `layers`, the path of a layer graph's JSON file (ending in .json), or a `LayerGraph`.
+    options: constructor arguments of the layer.
+    layers: the layers registered for this Keras version: name -> (class, arguments that the name implies).
+    graph_layer: the class of this Keras version that runs layer graphs.
+
+  Raises:
+    ValueError: if the name is unknown, the file cannot be read or holds no valid graph, or an option's value is not
+      valid. Keras 3 layers raise it also for an option that they do not take.
+    TypeError: if a tf_keras layer does not take an option, or if the name implies it.
   """
   layer_class, arguments = _resolve(spec, layers, graph_layer)
   factory = NormActFactory(layer_class, dict(**arguments, **options))
-  factory()  # so that a bad option fails here, not in the middle of building a model
+  factory()  # raises an error for a bad option
   return factory
 
 
 def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: type
              ) -> tuple[type, Mapping[str, Any]]:
-  """Returns the layer's class and the arguments that `spec` stands for."""
+  """Returns the class and the constructor arguments of the layer that `spec` names."""
   if isinstance(spec, LayerGraph):
     return graph_layer, {'graph': spec}
   if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):

@@ -1,7 +1,8 @@
-"""The part that all norm-activation layers share: γ, β, precision, checks and the affine form.
+"""The part that all norm-activation layers share: γ, β, the affine form, dtypes, moving averages and argument checks.
 
-The classes here are bodies of Keras layers, without a Keras: `keras2` joins them to tf_keras, `keras3` to Keras 3. A
-class that joins a body to a Keras has that Keras as `_keras`, and a method `_add_variable`.
+The classes here subclass no Keras layer, so that they serve both Keras versions: `keras2` combines them with tf_keras's
+`Layer`, `evonorm_tf.keras3` with Keras 3's. A combining class sets `_keras` to the Keras module and defines
+`_add_variable`, which adds a weight to the layer.
 """
 
 from collections.abc import Callable
@@ -12,35 +13,36 @@ import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
 
-RANKS = (2, 5)
-Identifier = str | dict | Callable | None  # of an initializer, a regularizer or a constraint, as Keras's `get` takes it
+RANKS = (2, 5)  # the least and the greatest rank of an input
+Identifier = str | dict | Callable | None  # an initializer, regularizer or constraint for Keras's `get` functions
 Shape = tf.TensorShape | Sequence[int | None]
 Training = bool | tf.Tensor | None  # a layer's argument `training`
 
 
 class NormActBody:
-  """y = f(x)·γ + β, where a subclass gives f; with `nonlinearity=False` the affine form y = x·γ + β.
+  """Base class of norm-activation layers, without a Keras layer class: y = f(x)·γ + β, where a subclass defines f.
 
-  γ, β and, where there is one, v1 are vectors over channels. With `nonlinearity=False` the layer is its affine form
-  y = x·γ + β, which has neither v1 nor statistics; it stands where a network normalizes without activating.
+  γ, β and, where there is one, v1 are vectors over channels. With `nonlinearity=False` the layer is its affine form,
+  y = x·γ + β, which has neither v1 nor statistics; it is used where a network normalizes without activating.
 
   Args:
     nonlinearity: whether to normalize and activate (default True); False gives the affine form.
-    epsilon: ε > 0, added to a variance or a mean of squares inside the root (default 1e-5).
+    epsilon: the constant ε > 0, added to a variance or a mean of squares inside the root (default 1e-5).
     center: whether to add β (default True).
     scale: whether to multiply by γ (default True).
-    gamma_initializer, beta_initializer, v1_initializer: initializers of the vectors γ, β and, where the layer has one,
-      v1 (default 'ones', 'zeros', 'ones').
-    gamma_regularizer, beta_regularizer, v1_regularizer: their regularizers (default None).
-    gamma_constraint, beta_constraint, v1_constraint: their constraints (default None).
-    **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
+    gamma_initializer, beta_initializer, v1_initializer: initializers of γ, β and, where the layer has one, v1, as Keras
+      names or objects (default 'ones', 'zeros', 'ones').
+    gamma_regularizer, beta_regularizer, v1_regularizer: regularizers of γ, β and v1; None (default) for none.
+    gamma_constraint, beta_constraint, v1_constraint: constraints on γ, β and v1; None (default) for none.
+    **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
   Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
 
-  Output: the input's shape, in the layer's compute dtype. Statistics, weights and f are float32 at least.
+  Output: the input's shape, in the layer's compute dtype. Weights, statistics and the computation are at least float32.
 
   Raises:
-    ValueError: for an argument out of range, or an input shape of another rank or without a known C.
+    ValueError: if an argument is out of range or, when the layer is built, if the input's rank is not 2 to 5 or C is
+      not known.
   """
 
   def __init__(self, nonlinearity: bool = True, epsilon: float = 1e-5, center: bool = True, scale: bool = True,
@@ -103,7 +105,7 @@ class NormActBody:
     return config
 
   def _build_nonlinearity(self, channels: int) -> None:
-    """Makes the weights of f."""
+    """Creates the weights of f, such as v1; called by `build` unless `nonlinearity=False`."""
 
   def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
     """Returns f(x) for x of float32 or float64."""
@@ -111,18 +113,28 @@ class NormActBody:
 
   @property
   def _weight_dtype(self) -> tf.DType:
-    """float64 where the layer's dtype is float64; else float32, also for float16 and bfloat16."""
+    """float64 if the layer's dtype is float64; otherwise float32, also for float16 and bfloat16."""
     return tf.float64 if self.dtype == 'float64' else tf.float32
 
   def _add_vector(self, name: str, channels: int) -> tf.Variable:
-    """A trainable vector over channels, with the options of its `name`."""
+    """Adds a trainable vector over channels; `name` selects its initializer, regularizer and constraint."""
     return self._add_variable(
         name, (channels,), self._initializers[name], regularizer=self._regularizers[name],
         constraint=self._constraints[name])
 
 
 def check_input_shape(input_shape: Shape | None) -> tf.TensorShape:
-  """Returns the shape; raises ValueError unless it is [N, ..., C] of rank 2 to 5 with C known."""
+  """Checks the shape of a layer's input.
+
+  Args:
+    input_shape: the shape, [N, ..., C].
+
+  Returns:
+    The shape as a `tf.TensorShape`.
+
+  Raises:
+    ValueError: if the rank is unknown or not 2 to 5, or if C is not known.
+  """
   shape = tf.TensorShape(input_shape)
   if shape.rank is None or not RANKS[0] <= shape.rank <= RANKS[1]:
     raise ArgumentError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape {shape}.')
@@ -132,26 +144,33 @@ def check_input_shape(input_shape: Shape | None) -> tf.TensorShape:
 
 
 def check_groups(groups: int) -> None:
-  """Raises ValueError unless `groups`, the number of channel groups, is a positive integer."""
+  """Checks the number of channel groups.
+
+  Args:
+    groups: the value of a layer's argument `groups`.
+
+  Raises:
+    ValueError: if it is not a positive integer.
+  """
   if not isinstance(groups, int) or groups < 1:
     raise ArgumentError(f'`groups` must be a positive integer, received {groups!r}.')
 
 
 def _get_each(module, **identifiers) -> dict:
-  """Resolves the identifiers by the `get` of Keras's initializers, regularizers or constraints."""
+  """Returns the object of each identifier by `module.get`, from Keras's initializers, regularizers or constraints."""
   return {name: module.get(identifier) for name, identifier in identifiers.items()}
 
 
 class MovingAverages:
-  """Mixin of layers with moving averages of batch moments: m ← momentum·m + (1 − momentum)·batch moment.
+  """Mixin of layers that keep moving averages of batch moments: m ← momentum·m + (1 − momentum)·batch moment.
 
   In training the layer uses the moments of the batch, through which the gradient flows. In inference, and where the
-  layer is frozen by `trainable=False`, their moving averages take their place, as in Keras's BatchNormalization.
+  layer is frozen by `trainable=False`, the moving averages replace them, as in Keras's BatchNormalization.
 
   Args:
     momentum: decay of the moving averages, in [0, 1] (default 0.9).
-    synchronized: whether the batch is the global one, over all replicas of a tf.distribute strategy (default False:
-      each replica's own).
+    synchronized: True takes batch moments over all replicas of a tf.distribute strategy, False (default) over each
+      replica's own part of the batch.
   """
 
   def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
@@ -165,12 +184,12 @@ class MovingAverages:
     return {**super().get_config(), 'momentum': self.momentum, 'synchronized': self.synchronized}
 
   def _add_moving_average(self, name: str, shape: Shape, initializer: Identifier) -> tf.Variable:
-    """Adds a moving average; each replica has its own, and their mean is saved, as in Keras's BatchNormalization."""
+    """Adds a moving average. Each replica has its own; their mean is saved, as in Keras's BatchNormalization."""
     return self._add_variable(name, shape, initializer, per_replica=True, trainable=False)
 
   def _batch_or_moving(self, x: tf.Tensor, batch_moment: Callable[[tf.Tensor], tf.Tensor], moving: tf.Variable,
                        training: Training) -> tf.Tensor:
-    """Returns `batch_moment(x)` of moving's shape in training, updating `moving`; else `moving`."""
+    """Returns `batch_moment(x)` in training and updates `moving`; otherwise returns `moving`. Both have that shape."""
     def update():
       moment = tf.reshape(batch_moment(x), moving.shape)
       self._update(moving, moment, tf.shape(x)[0])
@@ -178,14 +197,14 @@ class MovingAverages:
     return self._if_training(training, update, lambda: tf.identity(moving))
 
   def _if_training(self, training: Training, in_training: Callable, in_inference: Callable) -> tf.Tensor:
-    """Calls one of the two functions; a frozen layer counts as in inference."""
+    """Calls `in_training` or `in_inference` and returns its result; a frozen layer is always in inference."""
     training = self.trainable and training
     if tf.is_tensor(training):
       return tf.cond(tf.cast(training, tf.bool), in_training, in_inference)
     return in_training() if training else in_inference()
 
   def _update(self, moving: tf.Variable, moment: tf.Tensor, samples: tf.Tensor) -> None:
-    """Moves a moving average towards the moment of a batch of this number of samples."""
+    """Moves the moving average towards the moment of a batch that holds `samples` samples."""
     change = (1. - self.momentum) * (moving - tf.stop_gradient(moment))
     if not self.synchronized:
       # tf.distribute gives some replicas no sample of a short last batch.

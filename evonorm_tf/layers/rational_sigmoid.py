@@ -1,9 +1,10 @@
-"""σ(t) as a rational function, for XLA on CPUs, where tanh and exp cost half as much again.
+"""The sigmoid σ(t) as a rational function, for XLA on CPUs, where tanh or exp would take 1.5 times as long.
 
-σ(t) ≈ ½ + t·P(t²)/Q(t²) for |t| ≤ 18, and exactly 0 or 1 beyond (as is σ itself rounded to float32, but for 1e-8). The
+σ(t) ≈ ½ + t·P(t²)/Q(t²) for |t| ≤ 18; beyond, it is set to exactly 0 or 1, from which σ differs by less than 2e-8. The
 coefficients are our own fit: least squares on 4,000 Chebyshev points of (0, 18], with weights raised repeatedly where
-the error is large (Lawson's method), which leaves an error of 9.2e-9. P is enlarged by 4e-7 and the quotient clipped
-to ±½, so that saturation survives any rounding: where x is large, s·(1 − s)·x² would show the last digit of s.
+the error is large (Lawson's method), which leaves an error of 9.2e-9. P is enlarged by the factor 1 + 4e-7 and the
+quotient clipped to ±½, so that the values 0 and 1 are exact under any rounding. This matters where x is large: the
+gradient's term s·(1 − s)·x², with s = σ(x), would magnify an error in the last digit of s.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,11 @@ _DENOMINATOR = (1., 0.116766235, 0.00161512358, 5.11153839e-06, 3.00885124e-09)
 
 
 def rational_sigmoid(t: tf.Tensor) -> tf.Tensor:
-  """Returns σ(t) to an absolute error of 4e-7, for t of float32."""
+  """Returns σ(t), elementwise, with an absolute error of at most 4e-7.
+
+  Args:
+    t: a float32 tensor of any shape.
+  """
   t = tf.clip_by_value(t, -LIMIT, LIMIT)
   square = tf.square(t)
   quotient = t * _polynomial(square, [c * _OVERSHOOT for c in _NUMERATOR]) / _polynomial(square, _DENOMINATOR)
@@ -25,7 +30,7 @@ def rational_sigmoid(t: tf.Tensor) -> tf.Tensor:
 
 
 def _polynomial(x: tf.Tensor, coefficients: Sequence[float]) -> tf.Tensor:
-  """Σ coefficients[i]·xⁱ by Horner's rule."""
+  """Returns Σ coefficients[i]·xⁱ, computed by Horner's rule."""
   result = tf.constant(coefficients[-1], x.dtype)
   for coefficient in coefficients[-2::-1]:
     result = result * x + coefficient

@@ -1,6 +1,7 @@
-"""Image models that take any norm-activation layer: ResNet, MobileNetV2, MnasNet-B1, EfficientNet; and as backbones.
+"""Image models with any norm-activation layer: ResNet, MobileNetV2, MnasNet-B1 and EfficientNet-B0 to B7.
 
-`backbones` has them as backbones of the TensorFlow Model Garden, which it needs.
+Each is available as a classifier and as a backbone. `evonorm_tf.models.backbones` registers the backbones with the
+TensorFlow Model Garden; it needs the extra `models`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
 """EfficientNet-B0 to B7 with any norm-activation layer (paper section 2).
 
 Reference: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019),
-https://arxiv.org/abs/1905.11946, table 1 and the authors' code for the coefficients. The published networks are
-BN-SiLU; the activation here is that of `norm_act`, except inside squeeze-and-excite.
+https://arxiv.org/abs/1905.11946, table 1; the coefficients of the variants are from the authors' code. The published
+networks are BN-SiLU. Here `norm_act` normalizes and activates, and only squeeze-and-excite keeps SiLU.
 """
 
 import dataclasses
@@ -23,13 +23,14 @@ from evonorm_tf.models.inverted_bottleneck import Stage
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-  """The coefficients of one of the published networks.
+  """The coefficients of a published EfficientNet.
 
   Attributes:
-    width_multiplier, depth_multiplier: the factors of the channels and blocks of B0.
+    width_multiplier: the factor of B0's channels.
+    depth_multiplier: the factor of B0's number of blocks in each stage.
     resolution: the height and width, in pixels, of the images that the network was published with. The model takes any
       size; input pipelines read this one.
-    dropout: the rate before the last layer.
+    dropout: the dropout rate before the last layer.
   """
   width_multiplier: float
   depth_multiplier: float
@@ -62,7 +63,14 @@ STAGES = (
 
 
 def get_variant(variant: str) -> Variant:
-  """Returns the coefficients of `variant`, 'b0' to 'b7'; raises ValueError for any other."""
+  """Returns the coefficients of a published EfficientNet.
+
+  Args:
+    variant: 'b0' to 'b7'.
+
+  Raises:
+    ValueError: if `variant` is not one of these.
+  """
   if variant not in VARIANTS:
     raise ArgumentError(f'`variant` must be one of {list(VARIANTS)}, received {variant!r}.')
   return VARIANTS[variant]
@@ -72,20 +80,25 @@ def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_mu
                                 depth_multiplier: float | None = None, small_images: bool = False,
                                 drop_connect: float = 0.2, input_shape: ImageShape = (None, None, 3)
                                 ) -> BackboneModel:
-  """Returns an EfficientNet from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel`.
+  """Returns an EfficientNet as a backbone.
 
   Args:
     norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
       `norm_act(nonlinearity=False, name=...)`, which follows the projections.
     variant: 'b0' to 'b7' (default 'b0').
-    width_multiplier: scales all channels, rounded to multiples of 8; None (default) takes that of the variant.
-    depth_multiplier: scales the number of blocks of each stage, rounded up; None (default) takes that of the variant.
-      From 0.25 down each stage has one block.
-    small_images: for images of 32×32 pixels, the stem and the second stage (24 channels) have stride 1 instead of 2, so
-      that the last feature map is 4×4 (default False). The levels are '0' to '3' then, and '1' to '5' otherwise.
-    drop_connect: stochastic depth: the rate grows linearly with the depth, from 0 at the first of n blocks to
-      `drop_connect`·(n−1)/n at the last (default 0.2).
-    input_shape: (height, width, channels) of the images; sizes may be None (default (None, None, 3)).
+    width_multiplier: the factor of all channels, which are rounded to multiples of 8; None (default) takes the
+      variant's.
+    depth_multiplier: the factor of each stage's number of blocks, which is rounded up; None (default) takes the
+      variant's. At 0.25 and below, each stage has one block.
+    small_images: for images of 32×32 pixels: the stem and the second stage (24 channels) have stride 1 instead of 2, so
+      that the last feature map is 4×4 (default False). The levels are then '0' to '3', otherwise '1' to '5'.
+    drop_connect: the rate of stochastic depth, in [0, 1) (default 0.2). It grows linearly with the depth, from 0 at the
+      first of n blocks to `drop_connect`·(n−1)/n at the last.
+    input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+
+  Returns:
+    A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level, and the output of the
+    head convolution under the key `FEATURES`.
 
   Raises:
     ValueError: if `variant` is not known, a multiplier is not positive, or `drop_connect` is not in [0, 1).
@@ -109,16 +122,28 @@ def build_efficientnet(norm_act: NormAct, variant: str = 'b0', num_classes: int 
                        width_multiplier: float | None = None, depth_multiplier: float | None = None,
                        small_images: bool = False, dropout: float | None = None, drop_connect: float = 0.2,
                        input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
-  """Returns an EfficientNet from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
+  """Returns an EfficientNet classifier.
 
   Args:
-    norm_act, variant, width_multiplier, depth_multiplier, small_images, drop_connect, input_shape: see
+    norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
+      `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+    variant: 'b0' to 'b7' (default 'b0').
+    num_classes: the number of classes, and so of logits (default 1000).
+    width_multiplier: the factor of all channels; None (default) takes the variant's.
+    depth_multiplier: the factor of each stage's number of blocks; None (default) takes the variant's.
+    small_images: whether to build the network for images of 32×32 pixels, with smaller strides (default False); see
       `build_efficientnet_backbone`.
-    num_classes: the number of logits (default 1000).
-    dropout: the rate before the last layer; None (default) takes that of the variant.
+    dropout: the dropout rate before the last layer, in [0, 1); None (default) takes the variant's.
+    drop_connect: the rate of stochastic depth, in [0, 1), that the blocks approach linearly, from 0 at the first block
+      (default 0.2).
+    input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+
+  Returns:
+    A functional model from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
   Raises:
-    ValueError: see `build_efficientnet_backbone`; or if `num_classes` is not positive or `dropout` not in [0, 1).
+    ValueError: if `variant` is not known, a multiplier or `num_classes` is not positive, or `dropout` or `drop_connect`
+      is not in [0, 1).
   """
   return build_classifier(
       build_efficientnet_backbone, num_classes, get_variant(variant).dropout if dropout is None else dropout,

@@ -1,11 +1,13 @@
-"""Backbones, which return their feature maps by level, and the classifier on top of a backbone.
+"""`BackboneModel`, which returns feature maps by level, and the classifier on top of a backbone.
 
-Levels and `output_specs` are those of the TensorFlow Model Garden, whose models and decoders can read them: level l has
-stride 2^l. A network with a head convolution (1280 channels in MobileNetV2, MnasNet and EfficientNet) has it for
-classification alone. As in Model Garden's MobileNet, the head's output is therefore one more output, which
-`output_specs` leaves out: decoders read the last level before the head, classifiers the greatest key. Model Garden
-names that output like a further level; here it has a name of its own, which sorts after every level. A detector built
-on such a backbone carries the head along, without gradients, as it does with Model Garden's own.
+Levels and `output_specs` follow the TensorFlow Model Garden, so that its models and decoders can use the backbones.
+Level l has stride 2^l.
+
+MobileNetV2, MnasNet and EfficientNet end with a head convolution (1280 channels), which only classification uses. As in
+Model Garden's MobileNet, its output is an additional output that `output_specs` leaves out: decoders read the last
+level before the head, and classifiers read the greatest key. Model Garden names that output like a further level; here
+it has the name `FEATURES`, which sorts after every level. A detector built on such a backbone includes the head but
+gives it no gradients, as with Model Garden's own backbones.
 """
 
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import tf_keras
 
 from evonorm_tf import checks
 
-FEATURES = 'features'
+FEATURES = 'features'  # the key of the head convolution's output
 ImageShape = tuple[int | None, int | None, int]  # height, width and channels
 
 
@@ -23,29 +25,33 @@ ImageShape = tuple[int | None, int | None, int]  # height, width and channels
 class BackboneModel(tf_keras.Model):
   """A functional model from images `[batch, height, width, channels]` to a dict of feature maps.
 
-  The key of level l is a string, '0' to '5'; its feature map is `[batch, ceil(height / 2^l), ceil(width / 2^l), C]`.
-  Networks with a head convolution have its output under the key `FEATURES`, of the size of the last level.
+  The key of level l is a string, from '0' to '5'; its feature map is
+  `[batch, ceil(height / 2^l), ceil(width / 2^l), C]`. Networks with a head convolution also have its output, of the
+  last level's size, under the key `FEATURES`.
+
+  The constructor arguments are those of a functional `tf_keras.Model`: the inputs, the outputs and the name.
   """
 
   @property
   def output_specs(self) -> dict[str, tf.TensorShape]:
-    """The static shape of each level's feature map, by level; without `FEATURES`."""
+    """The static shape of each feature map, by level; without that of `FEATURES`."""
     return {level: x.shape for level, x in self.output.items() if level != FEATURES}
 
 
 def build_classifier(build_backbone: Callable[..., BackboneModel], num_classes: int, dropout: float | None = None,
                      **options) -> tf_keras.Model:
-  """Returns a model from images `[batch, height, width, channels]` to logits `[batch, num_classes]`, float32.
+  """Returns a classifier, from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
-  The model is one graph, with the layers and the name of the backbone.
+  It consists of a backbone, global average pooling, optional dropout, and a dense layer, in one functional model with
+  the backbone's name.
 
-  Departures from the authors' code of MnasNet and EfficientNet: the last kernel starts at N(0, 0.01²), where theirs is
-  uniform in ±1/√num_classes, and its bias is spared from weight decay, where theirs is not.
+  Departures from the authors' code of MnasNet and EfficientNet: the dense layer's kernel starts at N(0, 0.01²), theirs
+  at a uniform distribution in ±1/√num_classes; and theirs decays the bias, which is spared from weight decay here.
 
   Args:
     build_backbone: a function that returns a `BackboneModel`.
-    num_classes: the number of logits.
-    dropout: the rate before the last layer; None (default) for no dropout layer.
+    num_classes: the number of classes, and so of logits.
+    dropout: the dropout rate before the dense layer, in [0, 1); None (default) for no dropout layer.
     **options: the arguments of `build_backbone`.
 
   Raises:

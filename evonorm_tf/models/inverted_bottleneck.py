@@ -4,8 +4,8 @@ References: Sandler et al., MobileNetV2 (2018), https://arxiv.org/abs/1801.04381
 (2018), https://arxiv.org/abs/1807.11626, and Tan and Le, EfficientNet (2019), https://arxiv.org/abs/1905.11946, for
 squeeze-and-excite, stochastic depth and the initial values, which are the same in all networks here.
 
-The norm-act of the expansion and of the depthwise convolution can be any layer; the normalization after the projection,
-which has no activation, is the layer's affine form; squeeze-and-excite keeps its own activations.
+A norm-activation layer of any kind follows the expansion and the depthwise convolution. The layer's affine form follows
+the projection, which has no activation. Squeeze-and-excite keeps its own activations.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import FEATURES
 from evonorm_tf.models.endpoints import ImageShape
 
-# A dict, from which each layer makes an object of its own: Keras draws the same values again from one used twice.
+# A dict, from which each layer makes its own initializer: one initializer object gives the same values at every use.
 _KERNEL_INITIALIZER = {
     'class_name': 'VarianceScaling',
     'config': {'scale': 2., 'mode': 'fan_out', 'distribution': 'untruncated_normal'},
@@ -30,16 +30,16 @@ _KERNEL_INITIALIZER = {
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-  """A row of a network's table.
+  """A stage of inverted bottlenecks: a row of the table in a network's paper.
 
   Attributes:
-    blocks: the number of blocks; only the first has a stride other than 1.
+    blocks: the number of blocks.
     channels: the output channels of each block.
-    stride: the stride of the first block.
-    expansion: the channels of the depthwise convolution, in multiples of the block's input channels; at 1 there is no
+    stride: the stride of the first block; the others have stride 1.
+    expansion: the channels of the depthwise convolution, as a multiple of the block's input channels; 1 for no
       expanding convolution.
     kernel_size: the size of the depthwise convolution's kernel, in pixels (default 3).
-    squeeze_ratio: the channels inside squeeze-and-excite, in multiples of the block's input channels; 0 (default) for
+    squeeze_ratio: the channels inside squeeze-and-excite, as a multiple of the block's input channels; 0 (default) for
       no squeeze-and-excite.
   """
   blocks: int
@@ -51,7 +51,13 @@ class Stage:
 
 
 def scale_stages(stages: Sequence[Stage], width_multiplier: float, depth_multiplier: float) -> tuple[Stage, ...]:
-  """Returns the stages with channels and blocks scaled (see `scaling`)."""
+  """Returns the stages with scaled channels and numbers of blocks.
+
+  Args:
+    stages: the stages of a network.
+    width_multiplier: the factor of the channels, which are rounded to multiples of 8.
+    depth_multiplier: the factor of the number of blocks, which is rounded up.
+  """
   return tuple(dataclasses.replace(
       stage,
       blocks=scaling.scale_blocks(stage.blocks, depth_multiplier),
@@ -65,11 +71,11 @@ def _convolution(x: tf.Tensor, channels: int, name: str, kernel_size: int = 1, s
 
 
 def squeeze_and_excite(x: tf.Tensor, squeezed_channels: int, name: str) -> tf.Tensor:
-  """Returns x·σ(W₂·SiLU(W₁·μ_{w,h}(x) + b₁) + b₂).
+  """Returns x·σ(W₂·SiLU(W₁·μ_{w,h}(x) + b₁) + b₂), squeeze-and-excite: x with a gate for each channel.
 
   Args:
-    x: `[batch, height, width, C]`.
-    squeezed_channels: the rows of W₁.
+    x: a tensor `[batch, height, width, C]`.
+    squeezed_channels: the number of rows of W₁.
     name: the prefix of the layers' names.
   """
   gate = tf_keras.layers.GlobalAveragePooling2D(keepdims=True, name=f'{name}_squeeze')(x)
@@ -82,14 +88,14 @@ def squeeze_and_excite(x: tf.Tensor, squeezed_channels: int, name: str) -> tf.Te
 
 def inverted_bottleneck(x: tf.Tensor, norm_act: NormAct, stage: Stage, stride: int, drop_connect: float, name: str
                         ) -> tf.Tensor:
-  """Expands x, convolves each channel, projects; adds x where stride and channels allow.
+  """Applies an inverted bottleneck: expands x, convolves each channel, projects; adds x if the shapes agree.
 
   Args:
-    x: `[batch, height, width, C]`.
+    x: a tensor `[batch, height, width, C]`.
     norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
-    stage: the block's `Stage`.
-    stride: the block's stride, instead of that of the stage.
-    drop_connect: the probability that the block leaves out an image's residual in training.
+    stage: the stage that the block belongs to.
+    stride: the block's stride; `stage.stride` is not used.
+    drop_connect: the probability, in training, of dropping the block's output for an image before x is added.
     name: the prefix of the layers' names.
 
   Returns:
@@ -116,13 +122,15 @@ def inverted_bottleneck(x: tf.Tensor, norm_act: NormAct, stage: Stage, stride: i
 
 def inverted_bottleneck_endpoints(images: tf.Tensor, norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
                                   stem_stride: int, drop_connect: float) -> dict[str, tf.Tensor]:
-  """Returns the last output of each level: '1' has stride 2, '2' stride 4, and so on.
+  """Returns the last output at each level, by level: '1' for stride 2, '2' for stride 4, and so on.
 
   Args:
-    images: `[batch, height, width, channels]`.
-    norm_act, stages, stem_channels: see `build_inverted_bottleneck_backbone`.
-    stem_stride: the stride of the first convolution, 1 or 2.
-    drop_connect: the rate that the blocks approach linearly, from 0 at the first.
+    images: a tensor `[batch, height, width, channels]`.
+    norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
+    stages: the network's stages, first to last.
+    stem_channels: the channels of the first convolution.
+    stem_stride: the stride of the first convolution, 1 or 2. With 1 the levels begin at '0'.
+    drop_connect: the rate of stochastic depth that the blocks approach linearly, from 0 at the first block.
   """
   x = _convolution(images, stem_channels, 'stem_conv', kernel_size=3, stride=stem_stride)
   x = norm_act(name='stem_norm_act')(x)
@@ -141,17 +149,21 @@ def inverted_bottleneck_endpoints(images: tf.Tensor, norm_act: NormAct, stages: 
 def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
                                        head_channels: int, small_images: bool, drop_connect: float,
                                        input_shape: ImageShape, name: str) -> BackboneModel:
-  """Returns a network from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel` with `FEATURES`.
+  """Returns a network of inverted bottlenecks as a backbone.
 
   Args:
     norm_act: a callable that returns a fresh norm-activation layer, or its affine form (`nonlinearity=False`).
-    stages: the rows of the network's table.
-    stem_channels: the channels of the first convolution, 3×3, stride 2.
-    head_channels: the channels of the last convolution, 1×1.
+    stages: the network's stages, first to last.
+    stem_channels: the channels of the first convolution, 3×3 with stride 2.
+    head_channels: the channels of the last convolution, 1×1, whose output is `FEATURES`.
     small_images: whether the stem and the second stage have stride 1 instead of 2, for images of 32×32 pixels.
-    drop_connect: the rate of stochastic depth, which the blocks approach linearly, from 0 at the first.
-    input_shape: (height, width, channels) of the images; sizes may be None.
+    drop_connect: the rate of stochastic depth, in [0, 1), that the blocks approach linearly, from 0 at the first block.
+    input_shape: (height, width, channels) of the images; height and width may be None.
     name: the model's name.
+
+  Returns:
+    A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level, and the output of the
+    head convolution under the key `FEATURES`.
 
   Raises:
     ValueError: if `drop_connect` is not in [0, 1).

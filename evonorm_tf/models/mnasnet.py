@@ -1,9 +1,9 @@
-"""MnasNet-B1, which has no squeeze-and-excite, with any norm-activation layer (paper section 2).
+"""MnasNet-B1, the variant without squeeze-and-excite, with any norm-activation layer (paper section 2).
 
 Reference: Tan et al., MnasNet: Platform-Aware Neural Architecture Search for Mobile (2018),
 https://arxiv.org/abs/1807.11626; the table of B1 is in the authors' code (tensorflow/tpu
-`models/official/mnasnet/mnasnet_models.py`). The published network is BN-ReLU; the activation here is that of
-`norm_act`.
+`models/official/mnasnet/mnasnet_models.py`). The published network is BN-ReLU; here `norm_act` normalizes and
+activates.
 """
 
 from evonorm_tf.models.inverted_bottleneck import Stage

@@ -1,4 +1,4 @@
-"""The builder of MobileNetV2 and MnasNet-B1: networks of inverted bottlenecks, each given by a table of stages."""
+"""The builder of MobileNetV2 and MnasNet-B1, networks of inverted bottlenecks given by a table of stages."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -18,13 +18,13 @@ from evonorm_tf.models.inverted_bottleneck import Stage
 
 @dataclasses.dataclass(frozen=True)
 class MobileNetwork:
-  """A network's table, and what builds the network from it.
+  """A network given by its table of stages, with methods that build it as a backbone or as a classifier.
 
   Attributes:
-    name: the models' name.
-    stages: the rows of the table.
-    widens_head: whether a width multiplier above 1 scales the last convolution, too.
-    stem_channels: the channels of the first convolution.
+    name: the name of the models.
+    stages: the rows of the table, first to last.
+    widens_head: whether a width multiplier above 1 also scales the last convolution's channels.
+    stem_channels: the channels of the first convolution (default 32).
   """
   name: str
   stages: Sequence[Stage]
@@ -34,20 +34,24 @@ class MobileNetwork:
   def build_backbone(self, norm_act: NormAct, width_multiplier: float = 1.0, depth_multiplier: float = 1.0,
                      small_images: bool = False, head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)
                      ) -> BackboneModel:
-    """Returns the network from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel`.
+    """Returns the network as a backbone.
 
     Args:
       norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
         `norm_act(nonlinearity=False, name=...)`, which follows the projections.
-      width_multiplier: scales the channels, rounded to multiples of 8 (default 1.0). MnasNet's paper calls it depth
-        multiplier.
-      depth_multiplier: scales the number of blocks of each stage, rounded up (default 1.0); from 0.25 down each stage
-        has one.
-      small_images: for images of 32×32 pixels, the stem and the second stage (24 channels) have stride 1 instead of 2,
-        so that the last feature map is 4×4 (default False). The levels are '0' to '3' then, and '1' to '5' otherwise.
+      width_multiplier: the factor of the channels, which are rounded to multiples of 8 (default 1.0). MnasNet's paper
+        calls it depth multiplier.
+      depth_multiplier: the factor of each stage's number of blocks, which is rounded up (default 1.0). At 0.25 and
+        below, each stage has one block.
+      small_images: for images of 32×32 pixels: the stem and the second stage (24 channels) have stride 1 instead of 2,
+        so that the last feature map is 4×4 (default False). The levels are then '0' to '3', otherwise '1' to '5'.
       head_channels: the channels of the last convolution (default 1280). A width multiplier above 1 scales them in
-        MobileNetV2 and not in MnasNet-B1; one below 1 leaves them, so a mini network sets a small number here.
-      input_shape: (height, width, channels) of the images; sizes may be None (default (None, None, 3)).
+        MobileNetV2 but not in MnasNet-B1; one below 1 never does, so set a small number here for a mini network.
+      input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+
+    Returns:
+      A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level, and the output of the
+      head convolution under the key `FEATURES`.
 
     Raises:
       ValueError: if a multiplier or `head_channels` is not positive.
@@ -69,15 +73,25 @@ class MobileNetwork:
   def build_model(self, norm_act: NormAct, num_classes: int = 1000, width_multiplier: float = 1.0,
                   depth_multiplier: float = 1.0, small_images: bool = False, dropout: float | None = 0.2,
                   head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
-    """Returns the network from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
+    """Returns the network as a classifier.
 
     Args:
-      norm_act, width_multiplier, depth_multiplier, small_images, head_channels, input_shape: see `build_backbone`.
-      num_classes: the number of logits (default 1000).
-      dropout: the rate before the last layer (default 0.2).
+      norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
+        `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+      num_classes: the number of classes, and so of logits (default 1000).
+      width_multiplier: the factor of the channels, which are rounded to multiples of 8 (default 1.0).
+      depth_multiplier: the factor of each stage's number of blocks, which is rounded up (default 1.0).
+      small_images: whether to build the network for images of 32×32 pixels, with smaller strides (default False); see
+        `build_backbone`.
+      dropout: the dropout rate before the last layer, in [0, 1) (default 0.2); None for no dropout layer.
+      head_channels: the channels of the last convolution (default 1280); see `build_backbone`.
+      input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+
+    Returns:
+      A functional model from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
     Raises:
-      ValueError: see `build_backbone`; or if `num_classes` is not positive or `dropout` not in [0, 1).
+      ValueError: if a multiplier, `num_classes` or `head_channels` is not positive, or `dropout` is not in [0, 1).
     """
     return build_classifier(
         self.build_backbone, num_classes, dropout, norm_act=norm_act, width_multiplier=width_multiplier,

@@ -1,7 +1,7 @@
 """MobileNetV2 with any norm-activation layer (paper section 2).
 
 Reference: Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks (2018),
-https://arxiv.org/abs/1801.04381, table 2. The published network is BN-ReLU6; the activation here is that of `norm_act`.
+https://arxiv.org/abs/1801.04381, table 2. The published network is BN-ReLU6; here `norm_act` normalizes and activates.
 """
 
 from evonorm_tf.models.inverted_bottleneck import Stage

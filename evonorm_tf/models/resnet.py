@@ -2,17 +2,18 @@
 
 References: He et al., Deep Residual Learning for Image Recognition (2015), https://arxiv.org/abs/1512.03385, for the
 depths and the CIFAR form; He et al., Identity Mappings in Deep Residual Networks (2016),
-https://arxiv.org/abs/1603.05027, for the order norm-act, convolution.
+https://arxiv.org/abs/1603.05027, for the order of norm-act (norm-activation layer) and
+convolution.
 
 As in the EvoNorm authors' code (tensorflow/tpu `models/official/resnet/resnet_model.py`): no norm-act follows the stem,
 and one precedes the pooling; the 3×3 convolution has the stride; the first block of every stage has a projection
-shortcut, which reads the pre-activated input; strided convolutions pad alike at every size of the image; kernels
-start with variance 1 / fan-in, those of the last layer with deviation 0.01. The CIFAR form follows the same rules,
-though He et al. give its blocks shortcuts without parameters.
+shortcut, which reads the pre-activated input; the padding of strided convolutions does not depend on the image's size;
+kernels start with variance 1 / fan-in, those of the last layer with standard deviation 0.01. The CIFAR form follows the
+same rules, though He et al. give its blocks shortcuts without parameters.
 
-The outputs of the stages are sums of residuals, which nothing has normalized. The network itself reads each through a
-norm-act: the first of the next stage or, after the last stage, the final one. The outputs of these norm-acts are the
-endpoints, as in qubvel/segmentation_models, whose decoders read `stage{n+1}_unit1_relu1` of pre-activation ResNets.
+The output of a stage is a sum of residuals that has not been normalized. The network itself reads it through a
+norm-act: the first one of the next stage or, after the last stage, the final one. The outputs of these norm-acts are
+the endpoints, as in qubvel/segmentation_models, whose decoders read `stage{n+1}_unit1_relu1` of pre-activation ResNets.
 They add no parameters, so a classifier's weights fill the whole backbone of a detector.
 """
 
@@ -32,13 +33,15 @@ from evonorm_tf.models.endpoints import ImageShape
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-  """The form of a network, which its depth selects.
+  """The form of a ResNet: the numbers and kinds of its blocks.
 
   Attributes:
     blocks: the number of blocks of each stage.
-    widths: the channels of each stage's 3×3 convolutions; the stem has as many as the first stage.
-    bottleneck: whether blocks are 1×1, 3×3, 1×1 convolutions, the last four times as wide, instead of two 3×3.
-    imagenet_stem: whether the stem is a 7×7 convolution and a max pooling, each of stride 2, instead of a 3×3 one.
+    widths: the channels of each stage's 3×3 convolutions; the stem has as many channels as the first stage.
+    bottleneck: True for blocks of 1×1, 3×3 and 1×1 convolutions, the last with four times the channels; False for basic
+      blocks of two 3×3 convolutions.
+    imagenet_stem: True for a stem of a 7×7 convolution and a max pooling, both of stride 2; False for a 3×3 convolution
+      of stride 1.
   """
   blocks: tuple[int, ...]
   widths: tuple[int, ...]
@@ -58,10 +61,14 @@ _IMAGENET_FORMS = {
 
 
 def get_form(depth: int) -> Form:
-  """Returns the ImageNet form of this depth or, where there is none, the CIFAR form of 6n+2 layers.
+  """Returns the form of the ResNet with a given depth.
+
+  Args:
+    depth: the number of layers: 18, 34, 50, 101 or 152 for the ImageNet form, any other 6n+2 from 8 up for the CIFAR
+      form.
 
   Raises:
-    ValueError: if there is neither.
+    ValueError: if there is no form of this depth.
   """
   if depth in _IMAGENET_FORMS:
     return _IMAGENET_FORMS[depth]
@@ -72,7 +79,13 @@ def get_form(depth: int) -> Form:
 
 
 def scale_form(form: Form, width_multiplier: float, depth_multiplier: float) -> Form:
-  """Returns the form with channels and blocks scaled (see `scaling`)."""
+  """Returns a form with scaled channels and numbers of blocks.
+
+  Args:
+    form: the form to scale.
+    width_multiplier: the factor of the channels, which are rounded to multiples of 8.
+    depth_multiplier: the factor of each stage's number of blocks, which is rounded up.
+  """
   return dataclasses.replace(
       form,
       blocks=tuple(scaling.scale_blocks(n, depth_multiplier) for n in form.blocks),
@@ -80,32 +93,35 @@ def scale_form(form: Form, width_multiplier: float, depth_multiplier: float) -> 
 
 
 def _convolution(x: tf.Tensor, channels: int, kernel_size: int, stride: int, name: str) -> tf.Tensor:
-  """Convolves x of `[batch, height, width, C]`; height and width n become ceil(n / stride)."""
+  """Convolves x, `[batch, height, width, C]`; a height or width of n becomes ceil(n / stride)."""
   if stride > 1 and kernel_size > 1:
     # 'same' would pad even and odd sizes differently.
     x = tf_keras.layers.ZeroPadding2D(kernel_size // 2, name=f'{name}_padding')(x)
   return tf_keras.layers.Conv2D(
       channels, kernel_size, stride, padding='same' if stride == 1 else 'valid', use_bias=False,
-      # By name: Keras draws the same values again from an initializer object that is used twice.
+      # By name, so that each layer makes its own: one initializer object gives the same values at every use.
       kernel_initializer='variance_scaling', name=name)(x)
 
 
 def residual_block(x: tf.Tensor, activated: tf.Tensor, norm_act: NormAct, width: int, stride: int, bottleneck: bool,
                    projection: bool, name: str) -> tf.Tensor:
-  """Adds two (basic) or three (bottleneck) convolutions, each after a norm-act, to the shortcut.
+  """Applies a residual block and returns its output, the sum of the shortcut and the last convolution.
+
+  A norm-act precedes each of the two (basic) or three (bottleneck) convolutions; the first one is applied by the
+  caller.
 
   Args:
-    x: `[batch, height, width, C]`.
+    x: the block's input, `[batch, height, width, C]`.
     activated: the output of the block's first norm-act for x, of the same shape.
-    norm_act: a callable that returns a fresh norm-activation layer.
+    norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
     width: the channels of the 3×3 convolutions.
     stride: the stride of the block's first 3×3 convolution and of the projection.
     bottleneck: whether the block is a bottleneck; see `Form`.
-    projection: whether the shortcut is a 1×1 convolution of `activated` instead of x.
+    projection: whether the shortcut is a 1×1 convolution of `activated`; otherwise it is x.
     name: the prefix of the layers' names.
 
   Returns:
-    `[batch, ceil(height / stride), ceil(width / stride), C']`, C' = width, or 4·width of a bottleneck block.
+    `[batch, ceil(height / stride), ceil(width / stride), C']`, where C' is `width`, or 4·`width` for a bottleneck.
   """
   if bottleneck:
     convolutions = ((width, 1, 1), (width, 3, stride), (4 * width, 1, 1))
@@ -120,7 +136,7 @@ def residual_block(x: tf.Tensor, activated: tf.Tensor, norm_act: NormAct, width:
 
 
 def _stem(images: tf.Tensor, channels: int, imagenet_stem: bool) -> tuple[tf.Tensor, int]:
-  """Returns the stem's output and its level, the logarithm of its stride to base 2."""
+  """Returns the stem's output and its level, the base-2 logarithm of its stride."""
   if not imagenet_stem:
     return _convolution(images, channels, 3, 1, 'stem_conv'), 0
   x = _convolution(images, channels, 7, 2, 'stem_conv')
@@ -128,14 +144,19 @@ def _stem(images: tf.Tensor, channels: int, imagenet_stem: bool) -> tuple[tf.Ten
 
 
 def resnet_endpoints(images: tf.Tensor, norm_act: NormAct, form: Form) -> dict[str, tf.Tensor]:
-  """Returns the norm-act of each stage's output, by level.
+  """Applies a ResNet up to its last norm-act and returns its endpoints, a dict of feature maps by level.
 
-  The levels are '2' (stride 4) to '5' or, without the ImageNet stem, begin at '0'.
+  An endpoint is a stage's output after the norm-act that reads it: the first one of the next stage or, after the last
+  stage, the final one. The feature map of level l is `[batch, ceil(height / 2^l), ceil(width / 2^l), C]`. The levels of
+  the four stages are '2' to '5' with the ImageNet stem, whose stride is 4; with the 3×3 stem they begin at '0'.
 
   Args:
-    images: `[batch, height, width, channels]`.
+    images: a tensor `[batch, height, width, channels]`.
     norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
-    form: the network's form.
+    form: the form of the network, such as `get_form(50)`.
+
+  Returns:
+    A dict from the level, a string, to the feature map, first stage first.
   """
   x, level = _stem(images, form.widths[0], form.imagenet_stem)
   endpoints = {}
@@ -156,18 +177,21 @@ def resnet_endpoints(images: tf.Tensor, norm_act: NormAct, form: Form) -> dict[s
 def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: float = 1.0,
                           depth_multiplier: float = 1.0, small_images: bool = False,
                           input_shape: ImageShape = (None, None, 3)) -> BackboneModel:
-  """Returns a pre-activation ResNet from images `[batch, height, width, 3]` to its endpoints, a `BackboneModel`.
+  """Returns a pre-activation ResNet as a backbone.
 
   Args:
     norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
-    depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks) select the ImageNet form of four stages, levels '2' to
-      '5' (default 50). Any other number 6n+2 selects the CIFAR form: three stages of n basic blocks, 16, 32 and 64
-      channels, stem 3×3, levels '0' to '2'.
-    width_multiplier: scales the channels, rounded to multiples of 8 (default 1.0).
-    depth_multiplier: scales the number of blocks of each stage, rounded up (default 1.0).
-    small_images: gives the ImageNet form a 3×3 stem of stride 1 without pooling, for images of 32×32 pixels (default
-      False); its levels are '0' to '3' then. The CIFAR form always has that stem.
-    input_shape: (height, width, channels) of the images; sizes may be None (default (None, None, 3)).
+    depth: the number of layers (default 50). 18 and 34 (basic blocks), 50, 101 and 152 (bottlenecks) give the ImageNet
+      form of four stages, with levels '2' to '5'. Any other number 6n+2 from 8 up gives the CIFAR form: a 3×3 stem and
+      three stages of n basic blocks with 16, 32 and 64 channels, with levels '0' to '2'.
+    width_multiplier: the factor of the channels, which are rounded to multiples of 8 (default 1.0).
+    depth_multiplier: the factor of each stage's number of blocks, which is rounded up (default 1.0).
+    small_images: for images of 32×32 pixels: gives the ImageNet form a 3×3 stem of stride 1 without pooling, and so the
+      levels '0' to '3' (default False). The CIFAR form always has that stem.
+    input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+
+  Returns:
+    A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level.
 
   Raises:
     ValueError: if `depth` is not known, or a multiplier is not positive.
@@ -182,14 +206,24 @@ def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: 
 def build_resnet(norm_act: NormAct, depth: int = 50, num_classes: int = 1000, width_multiplier: float = 1.0,
                  depth_multiplier: float = 1.0, small_images: bool = False,
                  input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
-  """Returns a pre-activation ResNet from images `[batch, height, width, 3]` to logits `[batch, num_classes]`, float32.
+  """Returns a pre-activation ResNet classifier.
 
   Args:
-    norm_act, depth, width_multiplier, depth_multiplier, small_images, input_shape: see `build_resnet_backbone`.
-    num_classes: the number of logits (default 1000).
+    norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
+    depth: the number of layers: 18, 34, 50, 101 or 152 for the ImageNet form, any other 6n+2 from 8 up for the CIFAR
+      form (default 50).
+    num_classes: the number of classes, and so of logits (default 1000).
+    width_multiplier: the factor of the channels, which are rounded to multiples of 8 (default 1.0).
+    depth_multiplier: the factor of each stage's number of blocks, which is rounded up (default 1.0).
+    small_images: for images of 32×32 pixels: gives the ImageNet form a 3×3 stem of stride 1 without pooling (default
+      False).
+    input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+
+  Returns:
+    A functional model from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
   Raises:
-    ValueError: see `build_resnet_backbone`; or if `num_classes` is not positive.
+    ValueError: if `depth` is not known, or a multiplier or `num_classes` is not positive.
   """
   return build_classifier(
       build_resnet_backbone, num_classes, norm_act=norm_act, depth=depth, width_multiplier=width_multiplier,

@@ -1,4 +1,7 @@
-"""Result folders, Markdown and figures. No TensorFlow."""
+"""Output of all commands: result folders, Markdown and figures.
+
+Importing this package does not import TensorFlow.
+"""
 
 from typing import TYPE_CHECKING
 

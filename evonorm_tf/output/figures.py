@@ -1,6 +1,6 @@
-"""The style that all plots share, and figures as PNG files.
+"""The style that all plots share, and conversion of figures to PNG files.
 
-Figures are made without pyplot, which would keep every one of them in memory: searches and sweeps run for days.
+Figures are made without pyplot, which would keep all of them in memory; searches and sweeps run for days.
 """
 
 import io
@@ -17,12 +17,12 @@ Layout = Literal['constrained', 'compressed', 'tight']
 
 
 def new_figure(width: float, height: float, layout: Layout | None = 'constrained') -> Figure:
-  """Returns an empty figure on an Agg canvas.
+  """Returns an empty white figure with an Agg canvas, at 120 dots per inch.
 
   Args:
-    width: in inches.
-    height: in inches.
-    layout: the layout engine, as Matplotlib's Figure takes it.
+    width: the width in inches.
+    height: the height in inches.
+    layout: the name of Matplotlib's layout engine, by default 'constrained'; None for none.
   """
   figure = Figure(figsize=(width, height), dpi=DPI, facecolor='white', layout=layout)
   FigureCanvasAgg(figure)
@@ -30,7 +30,11 @@ def new_figure(width: float, height: float, layout: Layout | None = 'constrained
 
 
 def style(axes: Axes) -> None:
-  """Gives axes a pale grid behind the data, and no frame."""
+  """Gives axes the common style: a pale grid behind the data, and no frame at the top and right.
+
+  Args:
+    axes: the Matplotlib axes, which are changed in place.
+  """
   axes.grid(color=_GRID, linewidth=0.8)
   axes.set_axisbelow(True)
   axes.spines[['top', 'right']].set_visible(False)
@@ -38,12 +42,21 @@ def style(axes: Axes) -> None:
 
 
 def percent(fraction: float, _: int) -> str:
-  """Returns the label of a tick, a fraction as a percentage; the second argument, its position, is not used."""
+  """Formats the value of a tick as a percentage; a formatter for a Matplotlib axis.
+
+  Args:
+    fraction: the value of the tick, such as 0.25, which gives '25%'.
+    _: the position of the tick, which is not used.
+  """
   return f'{100 * fraction:g}%'
 
 
 def figure_to_png(figure: Figure) -> bytes:
-  """Returns the figure as a PNG file, e.g. for TensorBoard's image summaries."""
+  """Returns the content of a PNG file that shows a figure, for a file or for TensorBoard's image summaries.
+
+  Args:
+    figure: the Matplotlib figure.
+  """
   file = io.BytesIO()
   figure.savefig(file, format='png')
   return file.getvalue()

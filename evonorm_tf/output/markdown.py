@@ -1,17 +1,17 @@
-"""Markdown for reports: tables, and text that fits into their cells."""
+"""Markdown for reports: tables, and text shortened to fit into their cells."""
 
 from collections.abc import Sequence
 
 NO_VALUE = '–'
-MAX_LENGTH = 200  # characters of a cell
+MAX_LENGTH = 200  # the greatest number of characters in a cell
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
-  """Returns a Markdown table, or a dash if there are no rows.
+  """Returns a Markdown table, or `NO_VALUE`, a dash, if there are no rows.
 
   Args:
     header: the names of the columns.
-    rows: the cells of each row, which `str` turns into text.
+    rows: the rows, each a sequence of cells, one per column. Cells are converted by `str` and shortened by `one_line`.
   """
   lines = [header, ['---'] * len(header), *rows] if rows else []
   cells = [[one_line(str(cell)).replace('|', r'\|') for cell in line] for line in lines]
@@ -19,6 +19,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
 
 
 def one_line(text: str) -> str:
-  """Returns the text in one line of at most `MAX_LENGTH` characters."""
+  """Returns a text as one line: white space becomes single spaces, and an ellipsis ends a text that must be shortened.
+
+  Args:
+    text: any text. The result has at most `MAX_LENGTH` characters.
+  """
   text = ' '.join(text.split())
   return text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH - 1] + '…'

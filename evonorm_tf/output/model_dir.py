@@ -1,4 +1,4 @@
-"""Model directories: a lock for one process at a time, settings that must not change, and atomic writes of files."""
+"""Model directories, the folders of results: locks, checks of settings that must not change, and atomic writes."""
 
 from collections.abc import Iterator
 import contextlib
@@ -13,20 +13,20 @@ from evonorm_tf.errors import ArgumentError
 
 
 class ModelDirError(ArgumentError):
-  """A `model_dir` cannot be used; the message names the file and what is wrong."""
+  """An error for a `model_dir` that cannot be used; the message names the file and the problem."""
 
 
 def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
-  """Keeps out other processes that lock the same file, until the file is closed.
+  """Locks a file against other processes that call this function, until the file is closed.
 
   Args:
-    file: an open file of the directory. It must not be replaced meanwhile: the lock belongs to the file, not to its
-      name.
-    work: what runs there, such as 'search'.
-    argument: what the user calls the directory.
+    file: an open file in the model directory. It must not be replaced while it is locked, since the lock belongs to the
+      file and not to its name.
+    work: a noun for the work that needs the directory, such as 'search', for the error message.
+    argument: the name of the user's argument that gives the directory, for the error message; default 'model_dir'.
 
   Raises:
-    ModelDirError: if another process has the lock.
+    ModelDirError: if another process has locked the file.
   """
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,17 +36,17 @@ def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
 
 
 def check_settings(path: str | os.PathLike, there: dict, here: dict, work: str, argument: str = 'model_dir') -> None:
-  """Refuses to go on with settings other than those on disk.
+  """Checks that the current settings equal those with which a model directory was started.
 
   Args:
-    path: the file that holds the settings, for the message.
-    there: the settings on disk, JSON data.
-    here: the settings now; tuples count as JSON's lists.
-    work: what they belong to, such as 'search'.
-    argument: what the user calls the directory.
+    path: the path of the file that contains the settings, for the error message.
+    there: the settings from that file, JSON data.
+    here: the current settings, data that JSON can represent; a tuple equals a list.
+    work: a noun for the work that has these settings, such as 'search', for the error message.
+    argument: the name of the user's argument that gives the directory, for the error message; default 'model_dir'.
 
   Raises:
-    ModelDirError: naming each setting that differs.
+    ModelDirError: if settings differ; the message names each of them with both values.
   """
   differences = list(_differences(there, json.loads(json.dumps(here))))
   if differences:
@@ -60,7 +60,7 @@ def _own(argument: str) -> str:
 
 
 def _differences(there: Any, here: Any, path: str = '') -> Iterator[str]:
-  """Yields a text for every leaf in which two trees of JSON data differ."""
+  """Yields a text for each leaf at which two trees of JSON data differ."""
   if isinstance(there, dict) and isinstance(here, dict):
     for key in sorted(set(there) | set(here)):
       yield from _differences(there.get(key), here.get(key), f'{path}.{key}' if path else key)
@@ -70,30 +70,41 @@ def _differences(there: Any, here: Any, path: str = '') -> Iterator[str]:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-  """Yields the path of a temporary file, which the caller writes; then it is synced to disk and replaces `path`."""
+  """A context that replaces a file atomically.
+
+  It yields the path of a temporary file in the same folder, which the caller writes. On exit, the temporary file is
+  synced to disk and takes the place of `path`; after an exception, `path` is left unchanged.
+
+  Args:
+    path: the path of the file, which need not exist.
+  """
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.tmp')
   yield temporary
   sync(temporary)
   os.replace(temporary, path)
-  sync(path.parent)  # the names in a folder are data of their own
+  sync(path.parent)  # the names in a folder are separate data
 
 
 def write_json(path: str | os.PathLike, data: Any, indent: int | None = None, end: str = '') -> None:
-  """Writes a JSON file atomically: a process that is interrupted leaves no partial file.
+  """Writes a JSON file atomically, so that an interrupted process leaves no partial file.
 
   Args:
-    path: the file.
-    data: JSON data.
-    indent: as `json.dumps` takes it.
-    end: text after the data, such as a line break where people read the file.
+    path: the path of the file.
+    data: the JSON data.
+    indent: the number of spaces per level of indentation; None, the default, for a single line.
+    end: text to write after the data, such as a line break; by default none.
   """
   with replacing(path) as temporary:
     temporary.write_text(json.dumps(data, indent=indent) + end, encoding='utf-8')
 
 
 def sync(path: pathlib.Path) -> None:
-  """Flushes a file, or the names in a folder, to disk."""
+  """Flushes a file, or the list of names in a folder, to disk.
+
+  Args:
+    path: the path of the file or folder.
+  """
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)

@@ -1,4 +1,7 @@
-"""The training loop on Model Garden, whatever the task: configuration, checkpoints, logs and exact resumption."""
+"""The training loop that all trainers share: configuration, checkpoints, logs and exact resumption.
+
+It is built on the TensorFlow Model Garden (package `official`) and its loop library Orbit.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Arguments shared by all trainers: their definitions, their checks, and the Model Garden settings made of them."""
+"""Arguments that all trainers share: definitions, checks, and conversion to Model Garden configurations."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -20,29 +20,37 @@ from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.training.optimization import Optimization
 
 PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
-LOOP_MODES = ('train', 'eval', 'train_and_eval')  # of every trainer; other modes use a trained model on one device
+LOOP_MODES = ('train', 'eval', 'train_and_eval')  # every trainer has these; other modes use a trained model
 
 
 @dataclasses.dataclass(frozen=True)
 class SharedArguments:
-  """The arguments that every trainer has. The help of the root functions shows these texts.
+  """The arguments that the root functions of all trainers have (`run_classification`, `run_mask_rcnn`, `run_gan`).
+
+  `experiment.documents_shared_arguments` copies these texts into the docstrings of the root functions.
 
   Attributes:
-    model_dir: receives checkpoints, TensorBoard events (train/, validation/) and best/.
-    mode: what to do: 'train', 'eval', 'train_and_eval' or a further mode of the trainer.
-    norm_act: the layer in every norm-act place: a name or the path of a layer graph, as `get_norm_act` takes it.
-    norm_act_options: arguments of the layer, such as {'groups': 16} or {'synchronized': True}.
-    eval_batch_size: default: the batch size of training; rounded up to a multiple of the replicas.
-    seed: of initial weights and data.
-    strategy: the accelerators, one of `STRATEGIES`; see `devices.strategy.get_strategy`.
-    tpu: the TPU's address, for strategy='tpu' alone; None or 'local' for the local one.
-    precision: one of `config.PRECISIONS`.
-    jit_compile: whether XLA compiles the training step; for one replica without synchronized statistics.
-    steps_per_loop: steps between two looks at the losses: progress, scalars, the test for finite values.
-    checkpoints_to_keep: how many of the newest checkpoints are kept.
-    histograms: whether TensorBoard gets histograms of γ and v1 of every layer.
-    operative_config: a function that returns the configuration as text, for TensorBoard and the model directory.
-    console: a rich Console for the progress; default: standard error.
+    model_dir: the folder that receives checkpoints, TensorBoard events (train/, validation/) and the best checkpoint
+      (best/).
+    mode: what to do: 'train', 'eval', 'train_and_eval' or one of the trainer's own modes.
+    norm_act: the layer in every norm-act place of the network: a name such as 'evonorm_s0', or the path of a layer
+      graph's JSON file; see `layers.norm_act.get_norm_act`.
+    norm_act_options: the arguments of that layer, such as {'groups': 16} or {'synchronized': True}; None for none.
+    eval_batch_size: the number of images per evaluation batch, over all replicas, rounded up to a multiple of their
+      number; None for the batch size of training.
+    seed: the seed of the initial weights and of the training data, an integer of at least 0.
+    strategy: the accelerators, one of `devices.strategy.STRATEGIES`; see `devices.strategy.get_strategy`.
+    tpu: the address of the TPU, for strategy='tpu' only; None or 'local' for the local one.
+    precision: the Keras precision policy, one of `training.config.PRECISIONS`.
+    jit_compile: whether XLA compiles the training step; this needs strategy='one_device' and statistics that are not
+      synchronized between replicas.
+    steps_per_loop: the number of training steps after which progress and scalars are written and the loss and weights
+      are checked to be finite; checkpoints and evaluations come after such a loop.
+    checkpoints_to_keep: the number of the newest checkpoints to keep.
+    histograms: whether to write histograms of every layer's γ and v1 to TensorBoard.
+    operative_config: a function that returns the configuration as text, which is written to TensorBoard and
+      `model_dir`; None to write none.
+    console: the rich Console that shows the progress; None for standard error.
   """
   model_dir: str
   mode: str
@@ -62,11 +70,18 @@ class SharedArguments:
 
   @property
   def options(self) -> dict[str, Any]:
-    """The arguments of the layer; none is an empty dict."""
+    """The layer's arguments, `norm_act_options`, as a new dict; empty if there are none."""
     return dict(self.norm_act_options or {})
 
   def check(self, modes: tuple[str, ...]) -> None:
-    """Raises ArgumentError unless a trainer with these modes can take the arguments."""
+    """Checks the arguments; `model_dir` and the accelerators are checked later, when they are used.
+
+    Args:
+      modes: the values that the trainer accepts for `mode`.
+
+    Raises:
+      ArgumentError: if an argument is invalid.
+    """
     checks.check_choices(
         mode=(self.mode, modes), precision=(self.precision, PRECISIONS), strategy=(self.strategy, STRATEGIES))
     checks.check_integers(1, steps_per_loop=self.steps_per_loop, checkpoints_to_keep=self.checkpoints_to_keep)
@@ -79,14 +94,16 @@ class SharedArguments:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-  """A training by epochs.
+  """The schedule of a training run, with its intervals in epochs.
 
   Attributes:
-    optimization: the optimizer and the learning rate.
-    batch_size: images a step, of all replicas together.
-    epochs: passes over the training images.
-    epochs_between_evaluations: rounded such that all are equally many steps apart and the last is at the end.
-    epochs_between_checkpoints: rounded to steps; a checkpoint is saved at the end of a loop.
+    optimization: the settings of the optimizer and the learning rate.
+    batch_size: the number of images per step, over all replicas.
+    epochs: the length of training in passes over the training images; may be a fraction.
+    epochs_between_evaluations: the approximate interval between evaluations. It is adjusted so that they are evenly
+      spaced and the last one is at the end of training.
+    epochs_between_checkpoints: the least interval between checkpoints, rounded to steps of at least 1. Checkpoints are
+      saved only at the end of a loop of `SharedArguments.steps_per_loop` steps.
   """
   optimization: Optimization
   batch_size: int
@@ -95,7 +112,7 @@ class Schedule:
   epochs_between_checkpoints: float
 
   def check(self) -> None:
-    """Raises ArgumentError unless all numbers are positive."""
+    """Raises ArgumentError unless `batch_size` is a positive integer and the numbers of epochs are positive."""
     checks.check_integers(1, batch_size=self.batch_size)
     checks.check_positive(
         epochs=self.epochs, epochs_between_evaluations=self.epochs_between_evaluations,
@@ -103,16 +120,16 @@ class Schedule:
 
   def trainer_config(self, train_images: int, steps_per_loop: int, checkpoints_to_keep: int,
                      best_metric: str) -> config_definitions.TrainerConfig:
-    """Returns Model Garden's description of the optimizer and the loop; epochs become steps.
+    """Returns Model Garden's configuration of the optimizer and the training loop, with epochs converted to steps.
 
     Args:
-      train_images: images of an epoch.
-      steps_per_loop: see `SharedArguments`.
-      checkpoints_to_keep: see `SharedArguments`.
-      best_metric: the result whose highest value makes the best checkpoint.
+      train_images: the number of training images, that is, of images per epoch.
+      steps_per_loop: the number of training steps between two reports of progress; see `SharedArguments`.
+      checkpoints_to_keep: the number of the newest checkpoints to keep.
+      best_metric: the name of the evaluation result by which the best checkpoint is chosen; higher is better.
 
     Raises:
-      ArgumentError: if `epochs` is less than a step.
+      ArgumentError: if `epochs` amounts to no step, or `optimization` does not fit the length of training.
     """
     steps_per_epoch = train_images / self.batch_size
     steps = round(self.epochs * steps_per_epoch)
@@ -127,9 +144,18 @@ class Schedule:
 
 
 def make_strategy(strategy: str, tpu: str | None, batch_size: int, mode: str) -> tf.distribute.Strategy:
-  """Returns the tf.distribute strategy of a mode; ArgumentError unless its replicas can share a batch.
+  """Returns the tf.distribute strategy for a mode of a trainer.
 
-  It has to be called before TensorFlow computes anything, for hosts to find each other.
+  For several hosts this must be called before TensorFlow computes anything.
+
+  Args:
+    strategy: the accelerators, one of `devices.strategy.STRATEGIES`.
+    tpu: the address of the TPU, or None; see `devices.strategy.get_strategy`.
+    batch_size: the number of images per training step, over all replicas.
+    mode: the trainer's mode. A mode outside `LOOP_MODES`, such as 'export', always gets one device.
+
+  Raises:
+    ArgumentError: if the accelerators cannot be used here, or `batch_size` is no multiple of the number of replicas.
   """
   if mode not in LOOP_MODES:
     return get_strategy('one_device')
@@ -141,13 +167,23 @@ def make_strategy(strategy: str, tpu: str | None, batch_size: int, mode: str) ->
 
 
 def whole_batch(size: int, strategy: tf.distribute.Strategy) -> int:
-  """Returns the next batch size of which every replica gets an equal share."""
+  """Rounds a batch size up to a multiple of the number of replicas, so that all of them get the same number of images.
+
+  Args:
+    size: the number of images per batch, over all replicas.
+    strategy: the strategy that has the replicas.
+  """
   replicas = strategy.num_replicas_in_sync
   return math.ceil(size / replicas) * replicas
 
 
 def runtime_config(strategy: str, precision: str) -> config_definitions.RuntimeConfig:
-  """Returns Model Garden's description of where and in what precision a training runs."""
+  """Returns Model Garden's configuration of accelerators and precision.
+
+  Args:
+    strategy: the accelerators, one of `devices.strategy.STRATEGIES`.
+    precision: one of `PRECISIONS`; 'mixed_float16' also switches on dynamic loss scaling.
+  """
   return config_definitions.RuntimeConfig(
       distribution_strategy=strategy, mixed_precision_dtype=precision.removeprefix('mixed_'),
       loss_scale='dynamic' if precision == 'mixed_float16' else None)
@@ -156,41 +192,65 @@ def runtime_config(strategy: str, precision: str) -> config_definitions.RuntimeC
 def loop_config(steps: int, steps_per_loop: int, steps_between_evaluations: int, steps_between_checkpoints: int,
                 checkpoints_to_keep: int, best_metric: str,
                 best_is: str = 'higher') -> config_definitions.TrainerConfig:
-  """Returns Model Garden's description of the training loop.
+  """Returns Model Garden's configuration of the training loop.
 
   Args:
-    steps: the length of the training.
-    steps_per_loop: see `SharedArguments`.
-    steps_between_evaluations: the last evaluation is at the end.
-    steps_between_checkpoints: a checkpoint is saved at the end of a loop.
-    checkpoints_to_keep: see `SharedArguments`.
-    best_metric: the result that makes the best checkpoint.
-    best_is: 'higher' or 'lower'.
+    steps: the length of training in steps.
+    steps_per_loop: the number of steps between two reports of progress; see `SharedArguments`.
+    steps_between_evaluations: the number of steps between evaluations; the last evaluation is at the end of training.
+    steps_between_checkpoints: the least number of steps between checkpoints, which are saved only at the end of a loop.
+    checkpoints_to_keep: the number of the newest checkpoints to keep.
+    best_metric: the name of the evaluation result by which the best checkpoint is chosen.
+    best_is: 'higher', the default, or 'lower', whichever value of `best_metric` is better.
   """
   return config_definitions.TrainerConfig(
       train_steps=steps, steps_per_loop=steps_per_loop, summary_interval=steps_per_loop,
       validation_interval=steps_between_evaluations, validation_steps=-1,
       checkpoint_interval=steps_between_checkpoints,
-      max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # FiniteGuard stops the run instead
-      preemption_on_demand_checkpoint=False,  # it would keep a host from ending on SIGTERM
+      max_to_keep=checkpoints_to_keep, recovery_max_trials=-1,  # no recovery; FiniteGuard stops the run instead
+      preemption_on_demand_checkpoint=False,  # True would keep a host from exiting on SIGTERM
       best_checkpoint_export_subdir='best', best_checkpoint_eval_metric=best_metric,
       best_checkpoint_metric_comp=best_is)
 
 
 def optimizer_settings(optimization: Optimization, runtime: config_definitions.RuntimeConfig) -> dict[str, Any]:
-  """Returns what makes the optimizer's variables, and the options that a checkpoint would restore, as JSON data."""
+  """Returns the optimizer settings that must stay the same when a training resumes from a checkpoint.
+
+  They determine which variables the optimizer has, or would be restored from the checkpoint whatever the configuration
+  says, such as the momentum. The learning rate and its schedule are not among them and may change.
+
+  Args:
+    optimization: the settings of the optimizer.
+    runtime: Model Garden's runtime configuration, for its loss scaling.
+
+  Returns:
+    JSON data for `Experiment.model_settings`: 'optimizer', the optimizer's name; under that name, its options;
+    'moving_average', whether the weights are averaged; 'loss_scale', 'dynamic' or None.
+  """
   return {
       'optimizer': optimization.optimizer, optimization.optimizer: dict(optimization.options),
       'moving_average': optimization.ema_decay is not None, 'loss_scale': runtime.loss_scale}
 
 
 def norm_act_settings(norm_act: str | os.PathLike) -> str | dict[str, Any]:
-  """Returns the name of a layer, or the content of a layer graph's file, since the file may change."""
+  """Returns what identifies a layer in a model directory, as JSON data for `Experiment.model_settings`.
+
+  Args:
+    norm_act: the name of a layer, or the path of a layer graph's JSON file.
+
+  Returns:
+    The name, or the layer graph as a dict. The path would not do, since the file may change.
+  """
   return LayerGraph.load(norm_act).to_dict() if str(norm_act).endswith('.json') else str(norm_act)
 
 
 def check_norm_act(norm_act: str | os.PathLike, norm_act_options: Mapping[str, Any]) -> None:
-  """Raises ArgumentError for an unknown layer or an option that it does not have."""
+  """Raises ArgumentError unless the layer exists and accepts the options.
+
+  Args:
+    norm_act: the name of a layer, or the path of a layer graph's JSON file.
+    norm_act_options: the layer's arguments by name.
+  """
   try:
     get_norm_act(norm_act, **norm_act_options)
   except TypeError as e:
@@ -199,7 +259,13 @@ def check_norm_act(norm_act: str | os.PathLike, norm_act_options: Mapping[str, A
 
 
 def check_jit_compile(jit_compile: bool, norm_act_options: Mapping[str, Any], strategy: str) -> None:
-  """Raises ArgumentError where XLA would have to compile what replicas do together."""
+  """Raises ArgumentError if XLA would have to compile communication between replicas, which it cannot.
+
+  Args:
+    jit_compile: whether XLA compiles the training step; if False, there is nothing to check.
+    norm_act_options: the layer's arguments by name; 'synchronized' must not be true.
+    strategy: the accelerators; must be 'one_device'.
+  """
   if jit_compile and strategy != 'one_device':
     raise ArgumentError(f"`jit_compile=True` needs strategy='one_device', received {strategy!r}: replicas do not meet "
                         'inside XLA.')

@@ -1,8 +1,9 @@
-"""The skeleton of every trainer: from the arguments of an experiment to its results.
+"""The sequence of steps that all trainers share, from an experiment's arguments to its results.
 
-A root function (`run_classification`, `run_mask_rcnn`, `run_gan`) has a flat signature, because users bind its
-arguments in gin. It puts the arguments that all trainers share into `SharedArguments`, describes the rest as an
-`Experiment`, and calls `run_experiment`. Model Garden's runner does the work (`official.core.train_lib`).
+A trainer is started by its root function (`run_classification`, `run_mask_rcnn`, `run_gan`), which has a flat signature
+because users bind its arguments in gin. The root function puts the arguments that all trainers share into a
+`SharedArguments`, everything into an `Experiment`, and calls `run_experiment`. Training and evaluation are then the
+work of `training.runner`, which extends the runner of the TensorFlow Model Garden (`official.core.train_lib`).
 """
 
 import abc
@@ -39,11 +40,15 @@ _SHARED = '    The arguments of every trainer: see `training.config.SharedArgume
 
 
 class Experiment(abc.ABC):
-  """The parts of a trainer that the skeleton calls, in the order in which they stand here.
+  """One run of a trainer: its arguments, and the methods that `run_experiment` calls, in this order.
+
+  Each trainer has one subclass, whose fields are the arguments of its root function.
 
   Attributes:
-    modes: the known values of `mode`. Modes besides `LOOP_MODES` do not train or evaluate; they call `infer`.
-    training_figures: the figures of a training loop that the progress shows, as `TrainingLog` takes them.
+    modes: the values that the trainer accepts for `mode`. In a mode outside `config.LOOP_MODES`, `infer` is called in
+      place of training and evaluation.
+    training_figures: the results of a training loop that the console shows, by name, each with a format string such as
+      'loss {:.3f}'.
     shared: the arguments that all trainers share.
   """
   modes: ClassVar[tuple[str, ...]]
@@ -52,68 +57,112 @@ class Experiment(abc.ABC):
 
   @abc.abstractmethod
   def check(self) -> None:
-    """Raises ArgumentError for arguments that cannot work, before anything is read or written."""
+    """Checks the trainer's own arguments before data are read or anything is written.
+
+    Raises:
+      ArgumentError: if an argument is invalid.
+    """
 
   def checkpoint_folder(self) -> str:
-    """Returns the folder of the checkpoint that modes other than training read."""
+    """Returns the folder that must contain a checkpoint in modes that do not train, by default `model_dir`."""
     return self.shared.model_dir
 
   @property
   @abc.abstractmethod
   def batch_size(self) -> int:
-    """Images that a network sees at a time in training, of all replicas together."""
+    """The number of images in a training batch, over all replicas."""
 
   @abc.abstractmethod
   def read_data(self, console: Console) -> None:
-    """Raises ArgumentError if the data are missing; makes those that can be made, and shows that on the console."""
+    """Finds the data, or generates data that are not on disk yet if the trainer can.
+
+    Args:
+      console: shows the progress of this work.
+
+    Raises:
+      ArgumentError: if the data are missing.
+    """
 
   @abc.abstractmethod
   def task_config(self, eval_batch_size: int) -> config_definitions.TaskConfig:
-    """Returns Model Garden's description of model, losses and batches."""
+    """Returns Model Garden's configuration of model, losses and batches.
+
+    Args:
+      eval_batch_size: the number of images per evaluation batch, over all replicas.
+    """
 
   @abc.abstractmethod
   def trainer_config(self) -> config_definitions.TrainerConfig:
-    """Returns Model Garden's description of the optimizer and the loop."""
+    """Returns Model Garden's configuration of the optimizer and the training loop."""
 
   @abc.abstractmethod
   def model_settings(self, config: config_definitions.ExperimentConfig) -> dict[str, Any]:
-    """Returns what a checkpoint depends on, JSON data: another model in the same `model_dir` is refused."""
+    """Returns the settings on which a checkpoint depends, as JSON data.
+
+    They are written to `model_dir` when training starts. A later run with other settings is refused.
+
+    Args:
+      config: the experiment's complete Model Garden configuration.
+    """
 
   @abc.abstractmethod
   def make_task(self, config: config_definitions.ExperimentConfig, strategy: tf.distribute.Strategy) -> ResumableTask:
-    """Returns the task, under the Keras policy of the training."""
+    """Returns the Model Garden task; called while Keras's precision policy for the model is set.
+
+    Args:
+      config: the experiment's complete Model Garden configuration.
+      strategy: the tf.distribute strategy of this run.
+    """
 
   @abc.abstractmethod
   def infer(self, config: config_definitions.ExperimentConfig, task: ResumableTask) -> tuple[str, str]:
-    """Uses a trained model in a mode of the trainer's own; returns what was made, such as 'SavedModel', and where."""
+    """Uses a trained model in one of the trainer's own modes, such as 'export', and writes the result to a folder.
+
+    `run_experiment` calls this in modes outside `config.LOOP_MODES`, on one device and with the precision policy
+    float32, after it has checked that there is a checkpoint and that its model has these settings.
+
+    Args:
+      config: the experiment's complete Model Garden configuration.
+      task: the task that `make_task` returned.
+
+    Returns:
+      (kind, folder): the kind of thing that was written, such as 'SavedModel' or 'Pictures', for a message on the
+      console, and the path of the folder.
+    """
 
   @abc.abstractmethod
   def evaluation_figures(self) -> Mapping[str, str]:
-    """Returns the figures of an evaluation that the progress shows, as `TrainingLog` takes them."""
+    """Returns the evaluation results that the console shows, by name, each with a format such as 'loss {:.3f}'."""
 
   def notes(self) -> dict[str, str]:
-    """Returns texts that stand beside the results, by name."""
+    """Returns texts that are added to the results by name, such as how they were measured; by default none."""
     return {}
 
   def evaluation_checks(self) -> Sequence[Callable[[tf_keras.Model, Results], None]]:
-    """Returns functions that are called after each evaluation of a training; what they raise ends it."""
+    """Returns functions (model, results) to call after each evaluation during training; by default none.
+
+    If one raises an exception, training ends with it.
+    """
     return ()
 
   def write_images(self) -> None:
-    """Writes training images as the network sees them to the default summary writer."""
+    """Writes some training images, as the network sees them, to the default summary writer; by default none."""
 
 
 def run_experiment(experiment: Experiment) -> Results | str:
-  """Runs an experiment; the same one on the same `model_dir` goes on where it stopped.
+  """Runs an experiment in its mode; training resumes from the newest checkpoint in its `model_dir`.
+
+  Args:
+    experiment: the trainer's arguments and methods.
 
   Returns:
-    Of modes that evaluate, the results by name, with `seconds` and `step`. Of 'train', {}. Of other modes, the folder
-    of what was made.
+    In modes that evaluate, the results of the last evaluation by name, including `step` and `seconds`, the time of this
+    call. In mode 'train', an empty dict. In other modes, the path of the folder that `infer` wrote.
 
   Raises:
-    ArgumentError: for a bad argument, missing data, or a `model_dir` that is in use or holds another model.
-    NotFiniteError: if the loss or a weight is not finite any more; the last good checkpoint is kept.
-    MachineError, TensorFlowError: if the machine is at fault.
+    ArgumentError: for an invalid argument, missing data, or a `model_dir` that is in use or contains another model.
+    NotFiniteError: if the loss or a weight is no longer finite; the last good checkpoint is kept.
+    MachineError, TensorFlowError: if the operating system or TensorFlow fails, for instance for lack of memory.
   """
   started, shared = time.monotonic(), experiment.shared
   with wrap_system_errors():
@@ -159,13 +208,19 @@ def _train_or_evaluate(experiment: Experiment, config: config_definitions.Experi
 
 @contextlib.contextmanager
 def reserved(model_dir: str, mode: str, settings: dict[str, Any], strategy: tf.distribute.Strategy) -> Iterator[None]:
-  """Keeps other trainings off `model_dir` within; raises ModelDirError if one runs there or it holds another model.
+  """A context that reserves a model directory for one training run and checks which model it contains.
+
+  In modes that train, the host that writes (the chief) makes the folder, locks it, and records the model's settings
+  unless there is a record. Otherwise the settings are compared with the recorded ones.
 
   Args:
-    model_dir: is made in modes that train.
-    mode: the mode of the trainer.
-    settings: of the model, as `model_settings.check` takes them.
-    strategy: knows whether this host is the one that writes.
+    model_dir: the path of the folder.
+    mode: the trainer's mode.
+    settings: the settings on which a checkpoint depends, JSON data; see `Experiment.model_settings`.
+    strategy: the tf.distribute strategy, which knows whether this host is the chief.
+
+  Raises:
+    ModelDirError: if another process is training there, or the recorded settings differ or are missing.
   """
   with contextlib.ExitStack() as stack:
     if 'train' in mode and strategy.extended.should_checkpoint:
@@ -179,7 +234,13 @@ def reserved(model_dir: str, mode: str, settings: dict[str, Any], strategy: tf.d
 
 @contextlib.contextmanager
 def process_state(policy: str) -> Iterator[None]:
-  """Sets Keras's global policy within; afterwards it and TensorBoard's global step are as before."""
+  """A context with the given Keras precision policy, which also frees the gradients of graphs that are traced in it.
+
+  Afterwards the previous policy and the previous step of `tf.summary` are restored.
+
+  Args:
+    policy: the name of the policy, such as 'mixed_bfloat16'.
+  """
   old_policy, step = tf_keras.mixed_precision.global_policy(), tf.summary.experimental.get_step()
   tf_keras.mixed_precision.set_global_policy(policy)
   try:
@@ -194,9 +255,19 @@ _Function = TypeVar('_Function', bound=Callable)
 
 
 def documents_shared_arguments(root: _Function) -> _Function:
-  """Fills the documents of a root function: arguments that it leaves out get the text of `SharedArguments`.
+  """Decorator of a root function that completes its docstring with the texts of `SharedArguments`.
 
-  They take the place of the line "The arguments of every trainer: see ...", so that `help` shows all arguments.
+  The arguments that the docstring leaves out replace its line "The arguments of every trainer: see ...", so that `help`
+  shows all arguments.
+
+  Args:
+    root: the root function.
+
+  Returns:
+    The same function, with a new docstring.
+
+  Raises:
+    KeyError: if an argument is documented neither there nor in `SharedArguments`.
   """
   own, shared = _argument_texts(root.__doc__), _argument_texts(SharedArguments.__doc__)
   missing = [shared[name] for name in inspect.signature(root).parameters if name not in own]
@@ -205,5 +276,5 @@ def documents_shared_arguments(root: _Function) -> _Function:
 
 
 def _argument_texts(doc: str) -> dict[str, str]:
-  """The lines of a docstring that document an argument, by its name: they are indented by four spaces, or by more."""
+  """Returns the lines of a docstring that document each argument, by name; they are indented by four spaces or more."""
   return {match[1]: match[0] for match in re.finditer(r'^    (\w+): .*\n(?:      .*\n)*', doc, re.MULTILINE)}

@@ -1,4 +1,4 @@
-"""Guards that stop a training whose loss or weights are no longer finite, before these reach a checkpoint."""
+"""Guards that stop a training run when its loss or weights are no longer finite, before a checkpoint contains them."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,12 @@ from evonorm_tf.errors import NotFiniteError
 
 
 class LossWatch:
-  """Remembers the first step whose loss was not finite.
+  """A record of the first training step at which the loss was not finite.
+
+  It must be created in the scope of the tf.distribute strategy.
 
   Args:
-    global_step: the variable of the training step. The watch has to be made in the strategy's scope.
+    global_step: the variable that counts training steps.
   """
 
   def __init__(self, global_step: tf.Variable):
@@ -22,24 +24,30 @@ class LossWatch:
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
   def update(self, loss: tf.Tensor) -> None:
-    """Takes a replica's loss of the present step, a scalar."""
+    """Records whether the loss of the current step is finite; to be called in each replica.
+
+    Args:
+      loss: the replica's loss, a scalar.
+    """
     is_first = ~tf.math.is_finite(loss) & (self._bad_step < 0)
     self._bad_step.assign(tf.where(is_first, tf.cast(self._global_step, tf.int64), self._bad_step))
 
   def first_bad_step(self) -> int | None:
-    """Returns the first step at which the loss of a local replica was not finite, or None."""
+    """Returns the first step at which the loss of a replica on this host was not finite, or None."""
     replicas = tf.distribute.get_strategy().experimental_local_results(self._bad_step)
     return min((step for step in map(int, replicas) if step >= 0), default=None)
 
 
 class FiniteGuard:
-  """An Orbit action after each training loop; Orbit runs it before it saves a checkpoint.
+  """An action that stops training unless loss and weights are finite.
+
+  Orbit, Model Garden's loop library, calls actions after each training loop and before it saves a checkpoint.
 
   Args:
-    watch: has seen the loss of every step.
-    model: the model in training.
-    global_step: the variable of the training step.
-    model_dir: the folder of its checkpoints.
+    watch: the record of the loss at each step.
+    model: the model that is being trained.
+    global_step: the variable that counts training steps.
+    model_dir: the folder that contains the checkpoints, for the error message.
   """
 
   def __init__(self, watch: LossWatch, model: tf_keras.Model, global_step: tf.Variable, model_dir: str):
@@ -49,18 +57,21 @@ class FiniteGuard:
     self._model_dir = model_dir
 
   def __call__(self, output: Mapping[str, tf.Tensor]) -> None:
-    """Raises NotFiniteError, naming the step and the last checkpoint, unless all is finite.
+    """Checks the loss of the last training loop and all floating-point variables of the model.
 
     Args:
-      output: the figures of the loop, `training_loss` among them.
+      output: the results of the training loop by name, with `training_loss` among them.
+
+    Raises:
+      NotFiniteError: if one is not finite; the message names the step and the last checkpoint.
     """
     step = int(self._global_step.numpy())
-    # The mean over all replicas, so that all hosts stop; the watch knows the step of a replica on this host.
+    # The loss is the mean over all replicas, so that all hosts stop; the watch only knows the replicas of this host.
     if not tf.math.is_finite(output['training_loss']):
       bad_step = self._watch.first_bad_step()
       self._stop('the loss is not finite ' + (f'before step {step}' if bad_step is None else f'at step {bad_step}'))
-    # A finite loss can still have led to an update that is not, and an infinite variance to a finite loss: the
-    # checkpoint would hold them.
+    # Even with a finite loss, the update may have produced weights that are not finite, or a moving variance may be
+    # infinite; the checkpoint would contain them.
     for variable, is_finite in zip(self._variables, self._are_finite()):
       if not is_finite:
         self._stop(f'{variable.name} is not finite after step {step}')

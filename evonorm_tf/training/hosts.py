@@ -1,9 +1,9 @@
-"""Trainings on several hosts: which folder each of them saves to, and a check that they resume at the same step.
+"""Training on several hosts: the folder that each host saves to, and a check that all resume at the same step.
 
-The hosts run the same program and meet in collective operations; if one host left an operation out, the others would
-wait for it. Saving is such an operation where a variable is averaged over replicas as it is read. So all hosts save at
-the same steps: the first of them, the chief, to `model_dir`, the others to memory. `model_dir` must be on a file system
-that all hosts share.
+The hosts run the same program and synchronize in collective operations. If one host skipped such an operation, the
+others would wait for it forever. Saving a checkpoint is one, because some variables are averaged over the replicas when
+they are read. So all hosts save at the same steps: the first host, called the chief, to `model_dir`, and the others to
+memory. `model_dir` must be on a file system that all hosts share.
 """
 
 import os
@@ -12,14 +12,18 @@ import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
 
-_IN_MEMORY = 'ram://evonorm_tf'  # TensorFlow's own file system, gone with the process
+_IN_MEMORY = 'ram://evonorm_tf'  # in TensorFlow's in-memory file system, which ends with the process
 
 
 def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
-  """Returns the folder of this host's checkpoints: `model_dir` for the chief, a folder in memory for the others.
+  """Returns the folder for this host's checkpoints: `model_dir` for the chief, a folder in memory for the others.
 
-  The folder in memory receives copies of the newest checkpoint and of the best results so far. They decide where
-  training goes on and when the next checkpoint is due, and have to be the same on all hosts.
+  The newest checkpoint and the best results so far are copied into the folder in memory. They determine where training
+  resumes and when checkpoints are saved, which must be the same on all hosts.
+
+  Args:
+    model_dir: the path of the model directory.
+    strategy: the tf.distribute strategy, which knows whether this host is the chief.
   """
   if strategy.extended.should_checkpoint:
     return model_dir
@@ -35,7 +39,12 @@ def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
 
 
 def check_same_step(strategy: tf.distribute.Strategy, global_step: tf.Variable) -> None:
-  """Raises ArgumentError on all hosts unless their steps agree."""
+  """Raises ArgumentError on all hosts unless all have restored a checkpoint of the same step.
+
+  Args:
+    strategy: the tf.distribute strategy.
+    global_step: this host's variable that counts training steps.
+  """
   replicas = strategy.run(lambda: tf.reshape(global_step, [1]))
   steps = sorted(set(strategy.gather(replicas, axis=0).numpy().tolist()))
   if len(steps) > 1:

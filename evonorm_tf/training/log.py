@@ -14,24 +14,26 @@ from rich.progress import TextColumn
 import tensorflow as tf
 import tf_keras
 
-IMAGES = 16  # augmented images in TensorBoard
+IMAGES = 16  # the number of augmented training images to show in TensorBoard
 
 
 class TrainingLog:
-  """An Orbit action after each training loop and, as `evaluated`, after each evaluation; a context around the training.
+  """The progress display of a training run, with histograms for TensorBoard.
 
-  A terminal that can move its cursor shows a progress bar; elsewhere a line is printed from time to time.
+  The object is a context manager that surrounds training. It is also an action of Orbit, Model Garden's loop library:
+  Orbit calls it after each training loop, and its method `evaluated` after each evaluation. An interactive terminal
+  shows a progress bar; otherwise a line is printed from time to time.
 
   Args:
     steps: the step at which training ends.
-    model: the model in training.
-    global_step: the variable of the training step.
-    writer: a tf.summary writer for histograms of γ and v1 of each norm-activation layer; None for no histograms.
-    console: where the progress is shown.
-    training: the figures of a training loop by name, each with a format such as 'loss {:.3f}'.
-    evaluation: the same for an evaluation.
-    seconds_between_lines: the least time between two lines where there is no bar.
-    clock: a function that returns seconds.
+    model: the model that is being trained.
+    global_step: the variable that counts training steps.
+    writer: a tf.summary writer for histograms of each norm-activation layer's γ and v1; None for no histograms.
+    console: the rich Console on which the progress is shown.
+    training: the results of a training loop to show, by name, each with a format string such as 'loss {:.3f}'.
+    evaluation: the same for the results of an evaluation.
+    seconds_between_lines: the least time between two printed lines if there is no progress bar; default 10.
+    clock: a function that returns a time in seconds; replaced in tests.
   """
 
   def __init__(self, steps: int, model: tf_keras.Model, global_step: tf.Variable,
@@ -52,7 +54,7 @@ class TrainingLog:
         TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_interactive)
 
   def __enter__(self) -> Self:
-    step = int(self._global_step.numpy())  # as restored
+    step = int(self._global_step.numpy())  # not 0 if a checkpoint has been restored
     self._task = self._progress.add_task('training', total=self._steps, completed=step, figures='')
     self._begin = step, self._clock()
     self._has_traced = False
@@ -65,9 +67,13 @@ class TrainingLog:
     self._progress.stop()
 
   def __call__(self, output: Mapping[str, Any]) -> None:
-    """Shows the progress; `output` has `images_per_second` and the figures of the training."""
+    """Shows the progress and writes the histograms after a training loop.
+
+    Args:
+      output: the results of the training loop by name: `images_per_second` and those named in `training`.
+    """
     step, now = int(self._global_step.numpy()), self._clock()
-    # At the pace since the end of the first loop: evaluations count, tracing does not.
+    # At the average speed since the end of the first loop, which includes evaluations but not tracing.
     seconds_left = (now - self._begin[1]) / (step - self._begin[0]) * (self._steps - step)
     if not self._has_traced:
       self._begin, self._has_traced = (step, now), True
@@ -83,11 +89,15 @@ class TrainingLog:
         write_histograms(self._model, step)
 
   def evaluated(self, output: Mapping[str, Any]) -> None:
-    """Shows the figures of an evaluation; `output` holds its results."""
+    """Shows the results of an evaluation.
+
+    Args:
+      output: the results by name, with those named in `evaluation` among them.
+    """
     self._print(f'step {int(self._global_step.numpy())}: {", ".join(_figures(output, self._evaluation))}')
 
   def _print(self, line: str) -> None:
-    self._console.print(line, highlight=False, soft_wrap=True)  # a file has no width at which to break lines
+    self._console.print(line, highlight=False, soft_wrap=True)  # no line breaks, since the console may be a file
 
 
 def _figures(output: Mapping, formats: Mapping[str, str]) -> list[str]:
@@ -95,7 +105,7 @@ def _figures(output: Mapping, formats: Mapping[str, str]) -> list[str]:
 
 
 def _rate(images: float) -> str:
-  return f'{images:.1f}' if images < 10 else f'{images:,.0f}'  # as of detectors on a CPU
+  return f'{images:.1f}' if images < 10 else f'{images:,.0f}'  # a detector on a CPU takes a few images per second
 
 
 def _duration(seconds: float) -> str:
@@ -105,7 +115,12 @@ def _duration(seconds: float) -> str:
 
 
 def write_histograms(model: tf_keras.Model, step: int) -> None:
-  """Writes γ and v1 of every layer that has them to the default summary writer."""
+  """Writes histograms of every trainable γ and v1 of a model to the default summary writer.
+
+  Args:
+    model: the model.
+    step: the training step under which TensorBoard shows them.
+  """
   for variable in model.trainable_variables:
     name = variable.name.removesuffix(':0')
     if name.rpartition('/')[-1] in ('gamma', 'v1'):
@@ -113,7 +128,12 @@ def write_histograms(model: tf_keras.Model, step: int) -> None:
 
 
 def write_images(batches: tf.data.Dataset) -> None:
-  """Writes the first images of a dataset of (images, labels) as the network reads them, each scaled to [0, 1]."""
+  """Writes the first 16 training images to the default summary writer, under the tag 'augmented' and step 0.
+
+  Args:
+    batches: a dataset of (images, labels); the images are `[batch, height, width, channels]`, as the network reads
+      them. Only the first batch is read, and each image is scaled to [0, 1].
+  """
   images = next(iter(batches))[0][:IMAGES]
   low, high = (f(images, [1, 2, 3], keepdims=True) for f in (tf.reduce_min, tf.reduce_max))
   tf.summary.image('augmented', (images - low) / tf.maximum(high - low, 1e-6), step=0, max_outputs=IMAGES)

@@ -1,4 +1,4 @@
-"""A record of the settings of the model in a model directory; checkpoints of another model or layer are refused."""
+"""A file in the model directory that records the model's settings, so that other models' checkpoints are refused."""
 
 import json
 import os
@@ -15,14 +15,15 @@ FILE = 'model_settings.json'
 
 
 def check(model_dir: str | os.PathLike, settings: dict[str, Any]) -> None:
-  """Compares settings with those of an existing model directory.
+  """Compares a model's settings with those recorded in a model directory.
 
   Args:
-    model_dir: a folder with checkpoints, or one that `check_or_record` was called for.
-    settings: of the model, JSON data.
+    model_dir: the path of the model directory.
+    settings: the settings on which a checkpoint depends, JSON data; see `Experiment.model_settings`.
 
   Raises:
-    ModelDirError: if the directory holds another model; the message names the settings that differ.
+    ModelDirError: if the settings differ, in which case the message names them, or if the directory has no readable
+      record.
   """
   path = pathlib.Path(model_dir) / FILE
   try:
@@ -35,7 +36,16 @@ def check(model_dir: str | os.PathLike, settings: dict[str, Any]) -> None:
 
 
 def check_or_record(model_dir: str | os.PathLike, settings: dict[str, Any]) -> None:
-  """Does the same as `check`; but a directory without checkpoints and settings is made, and receives the settings."""
+  """Records a model's settings in a new model directory, or calls `check` for an existing one.
+
+  Args:
+    model_dir: the path of the model directory; it is made if necessary. It counts as new if it contains neither
+      settings nor checkpoints.
+    settings: the settings on which a checkpoint depends, JSON data; see `Experiment.model_settings`.
+
+  Raises:
+    ModelDirError: if an existing directory has other settings or no readable record.
+  """
   path = pathlib.Path(model_dir) / FILE
   if path.exists() or tf.train.latest_checkpoint(model_dir):
     check(model_dir, settings)

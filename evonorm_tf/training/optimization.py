@@ -1,7 +1,8 @@
-"""Settings of the optimizer, with a learning rate that scales with the batch and a schedule in epochs.
+"""Settings of the optimizer, with a learning rate that scales with the batch size and a schedule in epochs.
 
-Model Garden builds the optimizer and the schedule. This module converts epochs to steps, and the rate for 256 images to
-that for the batch (linear scaling: Goyal et al., Accurate, Large Minibatch SGD, 2017, arXiv 1706.02677).
+The TensorFlow Model Garden builds the optimizer and the schedule. This module converts epochs to steps, and scales the
+learning rate from a batch of 256 images to the actual batch (linear scaling: Goyal et al., Accurate, Large Minibatch
+SGD, 2017, arXiv 1706.02677).
 """
 
 import dataclasses
@@ -15,9 +16,9 @@ import tf_keras
 from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
 
-REFERENCE_BATCH = 256  # images
+REFERENCE_BATCH = 256  # images per batch to which `learning_rate` applies
 DECAYS = ('constant', 'cosine', 'stepwise', 'exponential')
-# Where the class of an optimizer is not installed, Model Garden has a string in its place.
+# If the class of an optimizer is not installed, Model Garden has a string in its place.
 OPTIMIZERS = tuple(name for name, c in optimizer_factory.LEGACY_OPTIMIZERS_CLS.items() if isinstance(c, type))
 
 
@@ -26,19 +27,26 @@ class Optimization:
   """Settings of the optimizer and the learning rate.
 
   Attributes:
-    learning_rate: the highest rate, for 256 images; a batch of b images gets learning_rate·b/256.
-    optimizer: Model Garden's name, one of `OPTIMIZERS`: 'sgd', 'rmsprop', 'adam', 'adamw', 'lamb', 'lars', ...
-    options: the arguments of Model Garden's configuration of it, such as {'momentum': 0.9, 'nesterov': True}.
-    decay: one of `DECAYS`. 'cosine' falls to 0 at the end.
-    boundaries: epochs at which 'stepwise' multiplies the rate by `decay_rate`.
-    decay_epochs: epochs after which 'exponential' multiplies it by `decay_rate`, in one step.
-    decay_rate: the factor of 'stepwise' and 'exponential'.
-    warmup_epochs: epochs of a linear rise from 0 to the rate that the decay, which counts from the start, has by then.
-    ema_decay: decay of a moving average of the trainable weights, which evaluation, best/ and export then use; None
-      for no average. Not for Keras's new optimizers (..._experimental, adafactor_keras).
+    learning_rate: the learning rate at the start of the decay for a batch of 256 images. For b images it is
+      learning_rate·b/256.
+    optimizer: Model Garden's name of the optimizer, one of `OPTIMIZERS`: 'sgd' (the default), 'rmsprop', 'adam',
+      'adamw', 'lamb', 'lars', ...
+    options: the optimizer's options in Model Garden's configuration, such as {'momentum': 0.9, 'nesterov': True}; by
+      default none.
+    decay: the schedule of the learning rate, one of `DECAYS`. The default, 'cosine', falls to 0 at the end of training.
+    boundaries: the epochs at which 'stepwise' multiplies the rate by `decay_rate`, in rising order.
+    decay_epochs: the number of epochs after which 'exponential' multiplies the rate by `decay_rate`, again and again,
+      in a staircase. Default: 2.4.
+    decay_rate: the factor for 'stepwise' and 'exponential'. Default: 0.1.
+    warmup_epochs: the length of the warm-up, by default 0. The rate rises linearly from 0 to the value that the decay,
+      which also counts from the start of training, has at the end of the warm-up.
+    ema_decay: the decay of a moving average of the trainable weights, in (0, 1). Evaluation, export and the checkpoint
+      in best/ then use the average. None, the default, for no average. Not available for Keras's new optimizers
+      (..._experimental, adafactor_keras).
 
   Raises:
-    ArgumentError: for a rate or a time out of range, an unknown decay or optimizer, or an option it does not have.
+    ArgumentError: for a rate or a number of epochs out of range, an unknown decay or optimizer, or an option that the
+      optimizer does not have.
   """
   learning_rate: float
   optimizer: str = 'sgd'
@@ -74,15 +82,16 @@ class Optimization:
     self.config(REFERENCE_BATCH, steps_per_epoch=1., steps=math.ceil(self.warmup_epochs) + 1)
 
   def config(self, batch_size: int, steps_per_epoch: float, steps: int) -> optimization.OptimizationConfig:
-    """Returns Model Garden's configuration.
+    """Returns the settings as Model Garden's configuration, for a training of a known length.
 
     Args:
-      batch_size: images of a global batch.
-      steps_per_epoch: training steps of an epoch.
-      steps: the length of the training.
+      batch_size: the number of images per training batch, over all replicas.
+      steps_per_epoch: the number of training steps per epoch; may be a fraction.
+      steps: the length of training in steps.
 
     Raises:
-      ArgumentError: if a cosine decay has reached 0 when the warm-up ends.
+      ArgumentError: if the warm-up is not shorter than a training with cosine decay, or the optimizer does not have one
+        of the options.
     """
     rate = self.learning_rate * batch_size / REFERENCE_BATCH
     decay, schedule = self._schedule(rate, steps_per_epoch, steps)
@@ -107,9 +116,9 @@ class Optimization:
     return result
 
   def _schedule(self, rate: float, steps_per_epoch: float, steps: int) -> tuple[str, dict[str, Any]]:
-    """Returns the name and the arguments of Model Garden's schedule."""
+    """Returns the name and the arguments of Model Garden's learning rate schedule."""
     if self.decay == 'constant':
-      # Not Model Garden's constant, which a checkpoint would restore whatever the configuration says.
+      # Model Garden's constant rate would be restored from a checkpoint, whatever the configuration says.
       return 'cosine', {'initial_learning_rate': rate, 'decay_steps': steps, 'alpha': 1.}
     if self.decay == 'cosine':
       return 'cosine', {'initial_learning_rate': rate, 'decay_steps': steps}

@@ -1,4 +1,9 @@
-"""A task and a trainer of Model Garden that resume exactly: initial weights, optimizer, data, dropout and step."""
+"""A task and a trainer for the TensorFlow Model Garden with which an interrupted training resumes exactly.
+
+A resumed training does what an uninterrupted one would have done. The step, the weights and the optimizer's variables
+are restored; initial weights and dropout are functions of the seed and the step; and the training batches start at the
+restored step, provided that the task's data are a function of the step as well.
+"""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -21,19 +26,20 @@ from evonorm_tf.training.step_randomness import bind_dropout
 
 
 class ResumableTask(base_task.Task):
-  """A mixin that stands before a Model Garden task in the list of base classes.
+  """A mixin that makes a Model Garden task resumable; a subclass names it before that task among its base classes.
 
-  It makes the initial weights a function of the seed and adds averages of the weights in any precision.
-  `ResumableTrainer` calls `build_inputs` for the training with a further argument `first_step`.
+  It makes the initial weights a function of the seed, and supports a moving average of the weights in any precision.
+  The subclass's `build_inputs` takes a further argument, `first_step`: for training data, `ResumableTrainer` passes the
+  step at which training starts or resumes.
 
   Args:
     params: Model Garden's configuration of the task.
-    seed: of the weights' initial values and of the data.
-    jit_compile: whether XLA compiles the training step.
-    **kwargs: arguments of the Model Garden task.
+    seed: the seed of the initial weights, the data and dropout, an integer of at least 0.
+    jit_compile: whether XLA compiles the training step, by default False.
+    **kwargs: further arguments of the Model Garden task.
 
   Attributes:
-    global_step: the variable of the training step; a `ResumableTrainer` sets it.
+    global_step: the variable that counts training steps; None until a `ResumableTrainer` sets it.
   """
 
   def __init__(self, params: config_definitions.TaskConfig, seed: int, jit_compile: bool = False, **kwargs):
@@ -44,39 +50,78 @@ class ResumableTask(base_task.Task):
 
   @property
   def seed(self) -> int:
+    """The seed of the initial weights, the data and dropout."""
     return self._seed
 
   def skipped_records(self) -> int:
-    """Returns how many images this process could not read so far."""
+    """Returns the number of images that this process could not read so far; by default 0."""
     return 0
 
   def create_slots(self, optimizer: tf_keras.optimizers.Optimizer, model: tf_keras.Model) -> None:
-    """Makes the optimizer's variables, before they are restored."""
+    """Creates the optimizer's variables, so that they exist when a checkpoint is restored.
+
+    Args:
+      optimizer: the optimizer that `create_optimizer` returned.
+      model: the model that will be trained.
+    """
     create = getattr(optimizer, '_create_all_weights', None) or optimizer.build
     create(model.trainable_variables)
 
   def loop_logs(self, model: tf_keras.Model, optimizer: tf_keras.optimizers.Optimizer) -> dict[str, Any]:
-    """Returns further scalars for TensorBoard, by name, after each training loop."""
+    """Returns further scalars to add to the results of a training loop, by name; by default none.
+
+    Args:
+      model: the model that is being trained.
+      optimizer: its optimizer.
+    """
     del model, optimizer
     return {}
 
   def begin_evaluation(self, model: tf_keras.Model) -> None:
-    """Is called before each evaluation, outside the replicas."""
+    """Prepares an evaluation; by default does nothing.
+
+    It is called outside the replicas, before a moving average takes the place of the weights.
+
+    Args:
+      model: the model that will be evaluated.
+    """
 
   @classmethod
   def create_optimizer(cls, optimizer_config: Any, runtime_config: config_definitions.RuntimeConfig | None = None,
                        dp_config: Any = None) -> tf_keras.optimizers.Optimizer:
-    """See `make_optimizer`."""
+    """Builds the optimizer, with loss scaling in float16 and a moving average if configured; see `make_optimizer`.
+
+    Args:
+      optimizer_config: Model Garden's configuration of optimizer, learning rate and moving average.
+      runtime_config: Model Garden's configuration of precision and loss scaling; must not be None.
+      dp_config: ignored; Model Garden's settings of differential privacy.
+
+    Raises:
+      ArgumentError: if the optimizer's class rejects an option.
+    """
     return make_optimizer(optimizer_config, runtime_config)
 
   def build_model(self) -> tf_keras.Model:
-    """Returns Model Garden's network; its initial weights follow from the seed."""
+    """Returns Model Garden's network with initial weights that depend only on the seed.
+
+    This sets the global seeds of Python, NumPy and TensorFlow.
+    """
     tf_keras.utils.set_random_seed(self._seed)
     return super().build_model()
 
   def train_step(self, inputs: Any, model: tf_keras.Model, optimizer: tf_keras.optimizers.Optimizer,
                  metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> Mapping[str, tf.Tensor]:
-    """Takes Model Garden's step in a replica, compiled if asked, and brings a moving average up to date."""
+    """Takes one training step in a replica and updates the moving average, if there is one.
+
+    Args:
+      inputs: one batch of the replica's training data.
+      model: the model that is being trained.
+      optimizer: its optimizer.
+      metrics: the training metrics to update, or None.
+
+    Returns:
+      The step's results by name, with the loss under the task's key `loss`.
+    """
     is_averaged = isinstance(optimizer, MovingAverage)
     step = super().train_step
     if self._jit_compile:
@@ -88,28 +133,26 @@ class ResumableTask(base_task.Task):
 
 
 class ResumableTrainer(base_trainer.Trainer):
-  """Model Garden's trainer for a `ResumableTask`, whose training batches begin at the restored step.
-
-  The output of a training loop has `images_per_second`, of the steps alone, and, if there are any, `skipped_records`:
-  how many images this process could not read so far.
+  """Model Garden's trainer, extended for a `ResumableTask`: its training batches start at the restored step.
 
   Args:
-    config: the experiment.
-    task: what is trained.
-    model: the task's model.
-    optimizer: the task's optimizer.
-    train: whether the trainer will train, and not only evaluate.
-    **kwargs: further arguments of Model Garden's trainer.
+    config: the experiment's complete Model Garden configuration.
+    task: the task to train.
+    model: the model that the task has built.
+    optimizer: the optimizer that the task has created.
+    train: whether the trainer will train, by default True; False for evaluation only.
+    **kwargs: further arguments of Model Garden's `base_trainer.Trainer`.
 
   Attributes:
-    loss_watch: remembers the first step whose loss was not finite.
+    loss_watch: the `LossWatch` that records the first step at which the loss was not finite.
   """
 
   def __init__(self, config: config_definitions.ExperimentConfig, task: ResumableTask, model: tf_keras.Model,
                optimizer: tf_keras.optimizers.Optimizer, train: bool = True, **kwargs):
     super().__init__(config, task, model, optimizer, train, train_dataset=_StartingLate(self._training_batches),
                      **kwargs)
-    # Before they are restored; and a training step that would make them is traced twice.
+    # The optimizer's variables must exist before a checkpoint is restored. Besides, a training step that had to create
+    # them would be traced twice.
     task.create_slots(optimizer, model)
     task.global_step = self.global_step
     self.loss_watch = LossWatch(self.global_step)
@@ -118,17 +161,21 @@ class ResumableTrainer(base_trainer.Trainer):
     self._loop_begin: tuple[int, float] | None = None
 
   def _training_batches(self) -> tf.distribute.DistributedDataset:
-    """The batches of the training from the present step on."""
+    """Returns the distributed training batches from the current step on."""
     make = functools.partial(self.task.build_inputs, first_step=int(self.global_step.numpy()))
     return self.distribute_dataset(make, self.config.task.train_data)
 
   def train_loop_begin(self) -> None:
-    """Notes step and time."""
+    """Starts a training loop (the `steps_per_loop` steps between two reports) and notes its first step and its time."""
     super().train_loop_begin()
     self._loop_begin = int(self.global_step.numpy()), time.monotonic()
 
   def train_step(self, iterator: Iterator) -> None:
-    """Takes a step in all replicas, as Model Garden's trainer does, and looks at the loss of each."""
+    """Takes one training step in all replicas and records whether each replica's loss is finite.
+
+    Args:
+      iterator: the iterator over the distributed training batches.
+    """
     def step(inputs):
       logs = self.task.train_step(inputs, model=self.model, optimizer=self.optimizer, metrics=self.train_metrics)
       loss = logs[self.task.loss]
@@ -140,7 +187,12 @@ class ResumableTrainer(base_trainer.Trainer):
                       options=base_trainer.get_runtime_options(self.config))
 
   def train_loop_end(self) -> dict[str, Any]:
-    """Returns the figures of the loop."""
+    """Ends a training loop.
+
+    Returns:
+      The results by name: Model Garden's (the mean loss, the training metrics, the learning rate), `images_per_second`,
+      the task's `loop_logs` and, if the process could not read all images, their number so far as `skipped_records`.
+    """
     logs = super().train_loop_end()
     step, begin = self._loop_begin
     images = (int(self.global_step.numpy()) - step) * self.config.task.train_data.global_batch_size
@@ -150,16 +202,17 @@ class ResumableTrainer(base_trainer.Trainer):
     return {**logs, 'skipped_records': skipped} if skipped else logs
 
   def eval_begin(self) -> Any:
-    """Calls the task before the evaluation."""
+    """Starts an evaluation after the task's `begin_evaluation`."""
     self.task.begin_evaluation(self.model)
     return super().eval_begin()
 
 
 class _StartingLate:
-  """Stands for a dataset that is made when its iterator is asked for.
+  """A placeholder for a dataset that is built only when it is iterated.
 
-  Model Garden takes the training dataset when the trainer is made, and then the step is 0. Orbit calls `iter` before
-  the first training loop: by then the newest checkpoint has been restored, and the batches begin at its step.
+  Model Garden requires the training dataset when the trainer is constructed, when the step is still 0. Orbit, its loop
+  library, calls `iter` before the first training loop. By then the newest checkpoint has been restored, so the batches
+  start at its step.
   """
 
   def __init__(self, make: Callable[[], tf.distribute.DistributedDataset]):

@@ -1,4 +1,8 @@
-"""Model Garden's runner with our trainer, actions and checkpoints, which trains all our models."""
+"""The runner that trains and evaluates all models.
+
+It is the runner of the TensorFlow Model Garden with this package's trainer, actions and checkpoints. Orbit is Model
+Garden's loop library; it calls actions after each training loop or evaluation.
+"""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -26,23 +30,29 @@ from evonorm_tf.training.resumable import ResumableTrainer
 
 
 class ExperimentRunner(train_lib.OrbitExperimentRunner):
-  """Trains and evaluates; restores the newest checkpoint when it is made.
+  """Model Garden's runner of training and evaluation, with exact resumption; its constructor restores a checkpoint.
 
-  Of several hosts, only the chief writes to the model directory; see `hosts`.
+  If there is no checkpoint, training starts from the initial weights. Among several hosts, only the first one, the
+  chief, writes to the model directory; see `evonorm_tf.training.hosts`.
 
   Args:
-    strategy: a tf.distribute strategy.
-    task: a `ResumableTask`.
+    strategy: the tf.distribute strategy.
+    task: the task to train.
     mode: 'train', 'eval' or 'train_and_eval'.
-    config: an ExperimentConfig.
-    model_dir: receives checkpoints, best/ and TensorBoard events; in mode 'eval' only the events.
-    console: a rich Console for the progress.
-    training_figures: the figures of a training loop that the progress shows, as `TrainingLog` takes them.
-    evaluation_figures: the same for an evaluation.
-    histograms: whether TensorBoard gets histograms of γ and v1 of every layer.
-    notes: texts by name that stand beside the results in best/info.json.
-    checks: functions of the model and the results of an evaluation. They are called after each evaluation of a
-      training; what they raise ends it.
+    config: the experiment's complete Model Garden configuration.
+    model_dir: the folder that receives checkpoints, best/ and TensorBoard events; in mode 'eval', only the events.
+    console: the rich Console that shows the progress, on the chief only.
+    training_figures: the results of a training loop to show on the console, by name, each with a format string such as
+      'loss {:.3f}'.
+    evaluation_figures: the same for the results of an evaluation.
+    histograms: whether to write histograms of every layer's γ and v1 to TensorBoard, by default False.
+    notes: texts by name to write beside the results in best/info.json; None, the default, for none.
+    checks: functions (model, results) to call after each evaluation during training, by default none. If one raises an
+      exception, training ends with it.
+
+  Raises:
+    ArgumentError: if the newest checkpoint belongs to another model or optimizer, or the hosts restore checkpoints of
+      different steps.
   """
 
   def __init__(self, strategy: tf.distribute.Strategy, task: ResumableTask, mode: str,
@@ -63,11 +73,13 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
 
   def describe(self, operative_config: Callable[[], str] | None = None,
                write_images: Callable[[], None] | None = None) -> None:
-    """Writes to TensorBoard what is known before the training.
+    """Writes the configuration and some training images to TensorBoard before training, on the chief only.
 
     Args:
-      operative_config: a function that returns the configuration as text; it is written to the model directory, too.
-      write_images: a function that writes training images to the default summary writer.
+      operative_config: a function that returns the configuration as text, which is also written to the model directory
+        as operative_config.gin; None, the default, to write none.
+      write_images: a function that writes training images to the default summary writer; None, the default, to write
+        none.
     """
     if not self._is_chief:
       return
@@ -81,7 +93,14 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
           file.write(text)
 
   def run(self) -> dict[str, float]:
-    """Runs the mode; returns the results of the last evaluation. Mode 'train' has none."""
+    """Trains and evaluates as the mode says.
+
+    Returns:
+      The results of the last evaluation by name, and its `step`; an empty dict in mode 'train'.
+
+    Raises:
+      NotFiniteError: if the loss or a weight is no longer finite.
+    """
     with contextlib.ExitStack() as stack:
       for manager in (self._summary_manager, self._eval_summary_manager):
         stack.callback(manager.summary_writer().close)
@@ -99,7 +118,7 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     if self._mode == 'train':
       interval = steps
     elif step and (step % interval == 0 or step >= steps):
-      self._evaluate_training()  # the end of an earlier process may have cut it short; or training has ended before
+      self._evaluate_training()  # an earlier process may have stopped before this evaluation, or training is complete
     while step < steps:
       step = min(steps, step - step % interval + interval)
       self.controller.train(step, checkpoint_at_completion=step == steps)
@@ -146,16 +165,16 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     guard = FiniteGuard(self.trainer.loss_watch, self.trainer.model, step, self.model_dir)
     options = {**kwargs, 'train_actions': [guard, self._log], 'controller_cls': QuietController}
     controller = super()._build_controller(trainer, evaluator, **options)
-    # Without Model Garden's own actions: the checkpoints hold the moving average already.
+    # Model Garden's own actions are dropped, since the checkpoints already contain the moving average.
     controller.eval_actions = (self._log.evaluated,)
     return controller
 
 
 class QuietController(orbit.Controller):
-  """Orbit's controller without its messages on standard output, which `TrainingLog` shows in a better form.
+  """Orbit's training and evaluation loop without its messages on standard output; `TrainingLog` shows them instead.
 
   Args:
-    **kwargs: as `orbit.Controller` takes them.
+    **kwargs: the arguments of `orbit.Controller`.
   """
 
   def __init__(self, **kwargs):
@@ -163,22 +182,31 @@ class QuietController(orbit.Controller):
       super().__init__(**kwargs)
 
   def train(self, steps: int, checkpoint_at_completion: bool = True) -> None:
-    """Trains until a step; see `orbit.Controller.train`."""
+    """Trains up to a step.
+
+    Args:
+      steps: the global step at which to stop.
+      checkpoint_at_completion: whether to save a checkpoint at that step, by default True.
+    """
     with _orbit_silenced():
       super().train(steps, checkpoint_at_completion)
 
   def evaluate(self, steps: int = -1) -> Mapping[str, Any] | None:
-    """Returns the results of an evaluation; see `orbit.Controller.evaluate`."""
+    """Evaluates the model and returns the results by name.
+
+    Args:
+      steps: the number of batches to evaluate; −1, the default, for all of the evaluation data.
+    """
     with _orbit_silenced():
       return super().evaluate(steps)
 
 
 @contextlib.contextmanager
 def _orbit_silenced() -> Iterator[None]:
-  """Gives Orbit's module a `print` that does nothing, for as long as its controller works.
+  """A context in which Orbit's controller module has a `print` that does nothing.
 
-  Orbit has no option for it. Redirecting standard output would also silence what others print meanwhile, such as a data
-  pipeline or an action; a name in the globals of Orbit's module hides the built-in `print` from that module alone.
+  Orbit has no option for this. Redirecting standard output would also silence other code, such as a data pipeline or an
+  action. A name in the globals of Orbit's module hides the built-in `print` from that module only.
   """
   previous = vars(orbit.controller).get('print', print)
   orbit.controller.print = lambda message: None

@@ -1,4 +1,4 @@
-"""SavedModels for inference, without gradients."""
+"""Writing of SavedModels for inference, without gradients."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -11,21 +11,25 @@ from evonorm_tf.output.model_dir import replacing
 
 
 def without_gradients(outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-  """Returns the same tensors by name; differentiating them raises a LookupError."""
+  """Returns the same tensors in a form that cannot be differentiated: an attempt raises a LookupError.
+
+  Args:
+    outputs: the outputs of a signature by name.
+  """
   message = 'A SavedModel for inference has no gradients. Restore a checkpoint into the model instead.'
   return {name: tf.raw_ops.PreventGradient(input=output, message=message) for name, output in outputs.items()}
 
 
 def save(module: tf.Module, folder: str, signatures: Mapping[str, Callable]) -> None:
-  """Writes a SavedModel without the gradients of `tf.custom_gradient`; loading would warn of each of them.
+  """Writes a SavedModel without the gradients of `tf.custom_gradient`, each of which would cause a warning on loading.
 
   Args:
-    module: as `tf.saved_model.save` takes it. Its attributes are saved as well; those of a Keras model include the
-      functions of all layers.
-    folder: receives the SavedModel.
-    signatures: functions by name, which return what `without_gradients` returns. Otherwise a
-      loaded model would use TensorFlow's gradients for the operations in our layers, which can be wrong where the
-      layers' own are right.
+    module: the object to save, as in `tf.saved_model.save`. Its attributes are saved as well; if one is a Keras model,
+      these include the functions of all its layers.
+    folder: the path of the folder that receives the SavedModel.
+    signatures: the signatures, tf.functions by name. Their outputs should come from `without_gradients`; otherwise a
+      loaded model would silently use TensorFlow's gradients of the individual operations, which can be wrong where the
+      layers' own gradients are right.
   """
   options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
   tf.saved_model.save(module, folder, signatures, options)

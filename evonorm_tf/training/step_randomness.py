@@ -1,6 +1,7 @@
-"""Dropout that is a pure function of (seed, layer, step, replica), so that a training resumes exactly.
+"""Dropout whose masks are a pure function of (seed, layer, step, replica), so that training resumes exactly.
 
-tf_keras draws masks from the random state of the process, which a checkpoint does not hold. XLA draws other masks.
+tf_keras draws masks from the random state of the process, which a checkpoint does not contain. With XLA the masks
+differ from those without.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,12 @@ import tf_keras
 
 
 class StepGenerator:
-  """Takes the place of the generator of a tf_keras Dropout layer.
+  """A replacement for the random generator of a tf_keras Dropout layer, with masks that depend on the training step.
 
   Args:
     seed: an integer.
-    index: the layer's number in its model; layers of different numbers draw different masks.
-    step: the variable of the training step.
+    index: the number of the Dropout layer in its model; layers with different numbers draw different masks.
+    step: the variable that counts training steps.
   """
 
   def __init__(self, seed: int, index: int, step: tf.Variable):
@@ -23,12 +24,16 @@ class StepGenerator:
     self._step = step
 
   def dropout(self, inputs: tf.Tensor, rate: float, noise_shape: Sequence[int] | None = None) -> tf.Tensor:
-    """Returns the inputs with a share of `rate` set to 0 and the others divided by 1 − rate.
+    """Sets each value to 0 with probability `rate` and divides the other values by 1 − rate; called in a replica.
 
     Args:
-      inputs: floats of any shape.
+      inputs: floating-point tensor of any shape.
       rate: the probability with which a value is dropped, in [0, 1).
-      noise_shape: the shape of the mask, which is broadcast to that of the inputs; None for the same.
+      noise_shape: the shape of the mask, which is broadcast to the shape of the inputs; None, the default, for the
+        shape of the inputs.
+
+    Returns:
+      A tensor with the shape and dtype of the inputs.
     """
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     seed = tf.constant(self._seed, tf.int64)
@@ -40,10 +45,16 @@ class StepGenerator:
 
 
 def bind_dropout(model: tf_keras.Model, seed: int, step: tf.Variable) -> None:
-  """Makes all dropout of a model, stochastic depth included, a function of (seed, layer, step, replica)."""
-  # Keras lists nested layers nowhere else; the order is that in which checkpoints have been trained.
+  """Makes all dropout of a model, including stochastic depth, a function of (seed, layer, step, replica).
+
+  Args:
+    model: the model, whose Dropout layers get a new random generator.
+    seed: an integer.
+    step: the variable that counts training steps.
+  """
+  # Keras lists nested layers nowhere else. Their order must not change, or resumed trainings would draw other masks.
   layers = model._flatten_layers()  # noqa: SLF001
   dropouts = [layer for layer in layers if isinstance(layer, tf_keras.layers.Dropout)]
-  # By number, since tf_keras numbers the names of unnamed layers through the whole process.
+  # Layers are told apart by number, since tf_keras numbers unnamed layers consecutively through the whole process.
   for index, layer in enumerate(dropouts):
     layer._random_generator = StepGenerator(seed, index, step)  # noqa: SLF001 Keras has no argument for it

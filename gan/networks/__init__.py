@@ -1,4 +1,4 @@
-"""BigGAN's generator and discriminator, and the layers that they are made of."""
+"""BigGAN's generator and discriminator, their layers, and the random draws of z and labels."""
 
 from typing import TYPE_CHECKING
 

@@ -1,11 +1,11 @@
-"""BigGAN: a class-conditional generator with any norm-activation layer, its projection discriminator, their settings.
+"""BigGAN: a class-conditional generator with any norm-activation layer, a projection discriminator, and their settings.
 
 Source: Brock, Donahue, Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis", 2019, arXiv
-1809.11096, appendix B; widths and the 32×32 form as in the authors' PyTorch code, ajbrock/BigGAN-PyTorch. It is
+1809.11096, appendix B. Widths and the 32×32 form follow the authors' PyTorch code, ajbrock/BigGAN-PyTorch. This is
 BigGAN, not BigGAN-deep. The projection is that of Miyato and Koyama, "cGANs with Projection Discriminator", 2018,
 arXiv 1802.05637.
 
-Departure: a condition of labels alone, without a shared embedding, cannot be combined with hierarchical z.
+Departure: hierarchical z (a chunk of z for each block) requires the shared embedding of labels.
 """
 
 import dataclasses
@@ -22,36 +22,39 @@ from gan.networks.conditional import ConditionalNormAct
 from gan.networks.self_attention import SelfAttention
 from gan.networks.weight_layers import WeightLayers
 
-# By resolution: the channels, in units of `channels`, before the first block and after each block.
+# For each resolution: the numbers of channels before the first block and after each block, in units of `channels`.
 GENERATOR_WIDTHS = {
     32: (4, 4, 4, 4),
     64: (16, 16, 8, 4, 2),
     128: (16, 16, 8, 4, 2, 1),
     256: (16, 16, 8, 8, 4, 2, 1),
 }
-# By resolution: the channels after each block, and how many of the blocks, counted from the first, halve the map.
+# For each resolution: the numbers of channels after each block, and the number of blocks that halve the feature map;
+# these are the first ones.
 DISCRIMINATOR_WIDTHS = {
     32: ((4, 4, 4, 4), 2),
     64: ((1, 2, 4, 8, 16), 4),
     128: ((1, 2, 4, 8, 16, 16), 5),
     256: ((1, 2, 4, 8, 8, 16, 16), 6),
 }
-FIRST_SIZE = 4  # of the generator's maps
+FIRST_SIZE = 4  # the height and width of the generator's first feature map
 
 
 @dataclasses.dataclass(frozen=True)
 class BigGAN:
-  """Settings of both networks, which an experiment names in its gin file.
+  """The settings of generator and discriminator; an experiment binds them in its gin file.
 
   Attributes:
-    channels: the unit of the generator's widths (BigGAN: 96; 64 for 32×32).
-    discriminator_channels: the unit of the discriminator's widths; None (default) for the same.
-    z_size: numbers in z.
-    hierarchical: whether each block of the generator receives a chunk of z.
-    shared_size: numbers in the embedding of a label that all blocks share; None for a table in each conditional layer.
-    attention_resolution: of the maps after whose block self-attention follows, in both networks; None for none.
-    spectral_norm: whether the generator has spectral norm; the discriminator always has.
-    initializer: of all weights except biases, 'orthogonal' or 'n02'.
+    channels: the unit of the generator's widths, a number of channels (BigGAN: 96; 64 for 32×32).
+    discriminator_channels: the unit of the discriminator's widths; None (default) for `channels`.
+    z_size: the size of z (default 120).
+    hierarchical: whether each block of the generator receives a chunk of z (default True).
+    shared_size: the size of the label embedding that all blocks share (default 128); None gives every conditional layer
+      its own table of γ and β instead.
+    attention_resolution: self-attention follows the block whose output has this height and width, in both networks
+      (default 64); None for no self-attention.
+    spectral_norm: whether the generator has spectral norm (default True); the discriminator always has it.
+    initializer: the initializer of all weights except biases, 'orthogonal' (default) or 'n02', which is N(0, 0.02²).
   """
   channels: int
   discriminator_channels: int | None = None
@@ -64,45 +67,67 @@ class BigGAN:
 
   def make_generator(self, norm_act: NormActFactory, resolution: int, num_classes: int, name: str = 'generator'
                      ) -> 'Generator':
-    """Returns a `Generator` of these settings, not yet built; ArgumentError if settings do not go together."""
+    """Returns a `Generator` with these settings; its weights do not exist yet.
+
+    Args:
+      norm_act: a factory of norm-activation layers, as `get_norm_act` returns it.
+      resolution: the height and width of the images: 32, 64, 128 or 256 pixels.
+      num_classes: the number of classes.
+      name: the name of the Keras model (default 'generator').
+
+    Raises:
+      ArgumentError: if an argument or a setting is invalid, or settings contradict each other.
+    """
     return Generator(
         norm_act, resolution, self.channels, num_classes, self.z_size, self.hierarchical, self.shared_size,
         self.attention_resolution, self.spectral_norm, self.initializer, name=name)
 
   def make_discriminator(self, resolution: int, num_classes: int) -> 'Discriminator':
-    """Returns a `Discriminator` of these settings, not yet built; ArgumentError as for `make_generator`."""
+    """Returns a `Discriminator` with these settings; its weights do not exist yet.
+
+    Args:
+      resolution: the height and width of the images: 32, 64, 128 or 256 pixels.
+      num_classes: the number of classes.
+
+    Raises:
+      ArgumentError: if an argument or a setting is invalid.
+    """
     return Discriminator(
         resolution, self.discriminator_channels or self.channels, num_classes, self.attention_resolution,
         self.initializer, name='discriminator')
 
 
 class Generator(tf_keras.Model):
-  """Makes images from noise and labels.
+  """BigGAN's generator, a Keras model that makes images from noise z and class labels.
+
+  A dense layer turns z into the first feature map, 4×4. Each residual block doubles the size. A block's condition, the
+  vector from which its layers compute γ and β, consists of the label's embedding and a chunk of z.
 
   Args:
-    norm_act: a factory of `get_norm_act`. Each block has two such layers, made conditional; an unconditional one
-      precedes the last convolution.
-    resolution: of the images, 32, 64, 128 or 256 pixels.
-    channels: the unit of all widths (BigGAN: 96; 64 for 32×32).
-    num_classes: number of labels.
-    z_size: numbers in z (default 120).
-    hierarchical: whether z is cut into one chunk more than there are blocks: the first makes the first map, and each of
-      the others is a part of its block's condition (default True). Otherwise z only makes the first map.
-    shared_size: numbers in the embedding of a label, which is the (other) part of all conditions (default 128). None:
-      each conditional layer has a table of its own instead.
-    attention_resolution: of the maps after whose block self-attention follows (default 64); None for none. There is
-      none either if no block has that resolution.
-    spectral_norm: whether convolutions and dense layers have spectral norm; embeddings never have (default True).
-    initializer: of all weights except biases, 'orthogonal' (default) or 'n02'.
-    name: of the Keras model.
-    **kwargs: its `dtype`. Images are float32 for every dtype.
+    norm_act: a factory of norm-activation layers, as `get_norm_act` returns it. Each block has two such layers, which
+      are made conditional; an unconditional one precedes the last convolution.
+    resolution: the height and width of the images: 32, 64, 128 or 256 pixels.
+    channels: the unit of all widths, a number of channels (BigGAN: 96; 64 for 32×32).
+    num_classes: the number of classes.
+    z_size: the size of z (default 120).
+    hierarchical: if True, the default, z is split into equal chunks, one for the first map and one for the condition of
+      each block. If False, all of z goes into the first map, and the conditions contain the label's embedding only.
+    shared_size: the size of the label embedding, which all blocks share (default 128). None gives every conditional
+      layer its own table of γ and β by class, and requires `hierarchical=False`.
+    attention_resolution: self-attention follows the block whose output has this height and width (default 64), if there
+      is one; None for no self-attention.
+    spectral_norm: whether convolutions and dense layers have spectral norm (default True); embeddings never have it.
+    initializer: the initializer of all weights except biases, 'orthogonal' (default) or 'n02', which is N(0, 0.02²).
+    name: the name of the Keras model (default 'generator').
+    **kwargs: the `dtype` of the Keras model. Images are float32 for every dtype.
 
-  Call: `generator((z, labels), training)`, z [N, z_size] float32; labels [N], integers from 0 on or, to interpolate
-  between classes, their embeddings [N, shared_size] float32 as `embed` returns them. Returns images
-  [N, resolution, resolution, 3] in [-1, 1].
+  Input: a pair (z, labels), as in `generator((z, labels), training=False)`. z is float32 [N, z_size]. Labels are
+  integers [N] from 0 or, to interpolate between classes, embeddings from `embed`, float32 [N, shared_size].
+
+  Output: images, float32 [N, resolution, resolution, 3] in [-1, 1].
 
   Raises:
-    ArgumentError: for an argument out of range; when called, for a z of another size.
+    ArgumentError: if an argument is invalid or, when the model is called, if z has another size.
   """
 
   def __init__(self, norm_act: NormActFactory, resolution: int, channels: int, num_classes: int, z_size: int = 120,
@@ -153,9 +178,11 @@ class Generator(tf_keras.Model):
     return tf.tanh(tf.cast(self.last(self.last_norm_act(x)), tf.float32))
 
   def embed(self, labels: tf.Tensor) -> tf.Tensor:
-    """Returns the embeddings, [N, shared_size] float32, of labels [N].
+    """Returns the embeddings of labels, float32 [N, shared_size].
 
-    Without a shared embedding, and for embeddings in place of integers, it returns its argument.
+    Args:
+      labels: integers [N]. If they are embeddings already, or the generator has no shared embedding, they are returned
+        as they are.
     """
     if self.embedding is None or not labels.dtype.is_integer:
       return labels
@@ -163,25 +190,29 @@ class Generator(tf_keras.Model):
 
 
 class Discriminator(tf_keras.Model):
-  """Computes logits from images and labels: w·h + b + ⟨embedding of the label, h⟩, where h is the sum of the last maps.
+  """BigGAN's projection discriminator, a Keras model that computes logits from images and class labels.
+
+  The logit is w·h + b + ⟨e(label), h⟩, where h [N, C] is the last feature map after a ReLU, summed over its positions,
+  e is an embedding of the labels, and w and b are the weights of a dense layer. All weights except biases have spectral
+  norm. There is no normalization layer.
 
   Args:
-    resolution: of the images, 32, 64, 128 or 256 pixels.
-    channels: the unit of all widths (BigGAN: 96; 64 for 32×32).
-    num_classes: number of labels.
-    attention_resolution: of the maps after whose block self-attention follows (default 64); None for none. There is
-      none either if no block has that resolution.
-    initializer: of all weights except biases, 'orthogonal' (default) or 'n02'.
-    name: of the Keras model.
-    **kwargs: its `dtype`. h and the logits are float32 for every dtype.
+    resolution: the height and width of the images: 32, 64, 128 or 256 pixels.
+    channels: the unit of all widths, a number of channels (BigGAN: 96; 64 for 32×32).
+    num_classes: the number of classes.
+    attention_resolution: self-attention follows the block whose output has this height and width (default 64), if there
+      is one; None for no self-attention.
+    initializer: the initializer of all weights except biases, 'orthogonal' (default) or 'n02', which is N(0, 0.02²).
+    name: the name of the Keras model (default 'discriminator').
+    **kwargs: the `dtype` of the Keras model. h and the logits are float32 for every dtype.
 
-  All weights have spectral norm, including the embedding's. There is no normalization layer.
+  Input: a pair (images, labels), as in `discriminator((images, labels), training=True)`: images
+  [N, resolution, resolution, 3] in [-1, 1] and integers [N] from 0.
 
-  Call: `discriminator((images, labels), training)`, images [N, resolution, resolution, 3] in [-1, 1], labels [N],
-  integers from 0 on. Returns logits [N].
+  Output: logits, float32 [N]; greater ones mean that an image looks more real.
 
   Raises:
-    ArgumentError: for an argument out of range; when called, for images of another size.
+    ArgumentError: if an argument is invalid or, when the model is called, if images have another size.
   """
 
   def __init__(self, resolution: int, channels: int, num_classes: int, attention_resolution: int | None = 64,
@@ -199,7 +230,7 @@ class Discriminator(tf_keras.Model):
           dtype=self.dtype_policy))
       attends = i <= num_halving and resolution // 2**i == attention_resolution
       self.attentions.append(SelfAttention(layers, name='attention', dtype=self.dtype_policy) if attends else None)
-    # A sum over the maps, and products with it, exceed float16's range.
+    # The sum over the feature map, and products with it, can exceed the range of float16.
     head = WeightLayers(True, initializer, 'float32')
     self.last = head.dense(1, 'last')
     self.embedding = head.embedding(num_classes, channels * widths[-1], 'embedding')
@@ -225,7 +256,7 @@ def _look_up(widths: dict[int, tuple], resolution: int) -> tuple:
 
 
 def _count_chunks(z_size: int, num_blocks: int, shared_size: int | None) -> int:
-  """Returns the number of chunks of a hierarchical z; ArgumentError if it cannot be cut into that many."""
+  """Returns the number of chunks of a hierarchical z; raises ArgumentError if it cannot be split into so many."""
   if shared_size is None:
     raise ArgumentError('`hierarchical=True` needs a `shared_size`, received None: without a shared embedding a '
                         'condition is a label alone.')

@@ -1,7 +1,7 @@
 """The residual blocks of BigGAN (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, appendix B, figure 15).
 
-Departure: the 1×1 convolutions of shortcuts are applied where the map is small, before the nearest-neighbour upsampling
-and after the average pooling. Both commute with them, so that the function is the same at a quarter of the cost.
+Departure: the 1×1 convolution of a shortcut is applied to the smaller feature map, before the nearest-neighbour
+upsampling or after the average pooling. It commutes with both, so the function is the same at a quarter of the cost.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,20 @@ from gan.networks.weight_layers import WeightLayers
 
 
 class GeneratorBlock(tf_keras.layers.Layer):
-  """Doubles a map: norm-act, upsampling, 3×3, norm-act, 3×3; plus a shortcut of a 1×1 convolution and upsampling.
+  """A residual block of the generator, which doubles the height and width of a feature map.
+
+  The residual branch is norm-act, upsampling, 3×3 convolution, norm-act, 3×3 convolution. The shortcut is a 1×1
+  convolution and upsampling. Upsampling is by nearest neighbour.
 
   Args:
     channels: the number of channels of the output.
-    make_norm_act: returns a conditional norm-activation layer; called with `name`.
-    layers: makes the convolutions.
+    make_norm_act: a function that returns a conditional norm-activation layer, `make_norm_act(name=...)`.
+    layers: the factory of the convolutions.
     **kwargs: `name` and `dtype` of the Keras layer.
 
-  Input: a pair of x, [N, H, W, C], and the condition of `ConditionalNormAct`. Output: [N, 2·H, 2·W, channels].
+  Input: a pair (x, condition): a feature map [N, H, W, C], and the condition that `ConditionalNormAct` describes.
+
+  Output: [N, 2·H, 2·W, channels].
   """
 
   def __init__(self, channels: int, make_norm_act: Callable[..., tf_keras.layers.Layer], layers: WeightLayers,
@@ -40,17 +45,22 @@ class GeneratorBlock(tf_keras.layers.Layer):
 
 
 class DiscriminatorBlock(tf_keras.layers.Layer):
-  """ReLU, 3×3, ReLU, 3×3, average pooling; plus a shortcut of average pooling and a 1×1 convolution.
+  """A residual block of the discriminator, which can halve the height and width of a feature map.
+
+  The residual branch is ReLU, 3×3 convolution, ReLU, 3×3 convolution, 2×2 average pooling. The shortcut is average
+  pooling and a 1×1 convolution, or the identity if the output has the input's shape.
 
   Args:
     channels: the number of channels of the output.
-    layers: makes the convolutions.
-    halves: whether to pool (default True).
-    activates_first: whether the block begins with a ReLU (default True).
+    layers: the factory of the convolutions.
+    halves: whether both branches pool (default True).
+    activates_first: whether the residual branch begins with a ReLU (default True); False for the first block, whose
+      input is the image.
     **kwargs: `name` and `dtype` of the Keras layer.
 
-  Input: [N, H, W, C]. Output: [N, H/2, W/2, channels] if the block halves the map, else [N, H, W, channels]. If the
-  output has the input's shape, the shortcut is the identity.
+  Input: [N, H, W, C].
+
+  Output: [N, H/2, W/2, channels], or [N, H, W, channels] without pooling.
   """
 
   def __init__(self, channels: int, layers: WeightLayers, halves: bool = True, activates_first: bool = True, **kwargs):
@@ -78,7 +88,7 @@ class DiscriminatorBlock(tf_keras.layers.Layer):
 
 
 def _double(x: tf.Tensor) -> tf.Tensor:
-  """Upsamples [N, H, W, C] to [N, 2·H, 2·W, C] by nearest neighbour; XLA lacks the gradient of tf.image's resizing."""
+  """Upsamples [N, H, W, C] to [N, 2·H, 2·W, C] by nearest neighbour; XLA has no gradient for `tf.image.resize`."""
   _, height, width, channels = x.shape
   x = tf.reshape(tf.stack([x, x], 3), [-1, height, 2 * width, channels])
   return tf.reshape(tf.stack([x, x], 2), [-1, 2 * height, 2 * width, channels])

@@ -1,13 +1,14 @@
-"""Class-conditional norm-activation layers: each sample's γ and β are functions of its condition.
+"""Class-conditional norm-activation layers, in which γ and β of each sample are functions of its condition.
 
   γ = 1 + W_γ·condition,   β = W_β·condition
 
-The unconditional layer has vectors γ and β instead. In BigGAN (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096,
-appendix B) the condition is [the class's embedding, a chunk of z]. W_γ and W_β are dense layers without bias. v1 of
-EvoNorm-B0 and S0 (Liu, Brock, Simonyan, Le, 2020, section 4.4) does not depend on the condition and stays one vector.
+In the unconditional layer, γ and β are trainable vectors instead. The condition is a vector per sample; in BigGAN
+(Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, appendix B) it consists of the class's embedding and a chunk of z.
+W_γ and W_β are dense layers without bias. v1 of EvoNorm-B0 and EvoNorm-S0 (Liu, Brock, Simonyan, Le, 2020, section 4.4)
+does not depend on the condition and remains one vector.
 
-If W is zero, the layer equals the unconditional one: the 1 lies outside W_γ, and so outside its initialization, its
-spectral norm and its regularization.
+The 1 is added outside W_γ, so that initialization, spectral norm and regularization do not affect it. With W_γ and W_β
+equal to zero, the layer is the unconditional one with γ = 1 and β = 0.
 """
 
 from collections.abc import Mapping
@@ -25,21 +26,28 @@ from gan.networks.weight_layers import WeightLayers
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 class ConditionalNormAct(tf_keras.layers.Layer):
-  """y = f(x)·γ + β for our layers, EvoNorms and layer graphs; y = activation(norm(x)·γ + β) for the baselines.
+  """A norm-activation layer whose γ and β are functions of a condition, for instance of the class.
+
+  For EvoNorms and layer graphs, y = f(x)·γ + β, where f normalizes and activates. For the baselines,
+  y = activation(norm(x)·γ + β). See the module for γ and β.
 
   Args:
-    norm_act: a factory of `get_norm_act`; it is called with `center=False` and `scale=False`.
-    num_classes: None (default) if the condition is [N, D], which dense layers read. Otherwise the number of classes;
-      the condition is then labels [N], integers, and tables without spectral norm hold γ − 1 and β of each class.
+    norm_act: a factory of norm-activation layers, as `get_norm_act` returns it. It is called with `center=False` and
+      `scale=False`, for a layer without its own γ and β.
+    num_classes: None (default) if conditions are vectors, from which dense layers compute γ − 1 and β. Otherwise the
+      number of classes: conditions are labels then, and tables without spectral norm contain γ − 1 and β by class.
     spectral_norm: whether the dense layers have spectral norm (default True).
-    initializer: of W, see `WeightLayers` (default 'orthogonal').
+    initializer: the initializer of the dense layers or tables, 'orthogonal' (default) or 'n02', which is N(0, 0.02²).
     **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
 
-  Input: a pair of x, [N, ..., C] of rank 2 to 5, channels last, and the condition.
-  Output: x's shape, the layer's compute dtype. γ, β and the affine transformation are computed in at least float32.
+  Input: a pair (x, condition). x is [N, ..., C] of rank 2 to 5, channels last. The condition is float [N, D] or, with
+  `num_classes`, integers [N].
+
+  Output: x's shape, in the layer's compute dtype. γ, β and the affine transformation are computed in at least float32.
 
   Raises:
-    ArgumentError: for an unknown `initializer`; from `get_config`, if the layer that `norm_act` made has none.
+    ArgumentError: if `initializer` is unknown; from `get_config`, if the layer that `norm_act` made has no
+      `get_config`.
   """
 
   def __init__(self, norm_act: NormActFactory, num_classes: int | None = None, spectral_norm: bool = True,
@@ -82,7 +90,7 @@ class ConditionalNormAct(tf_keras.layers.Layer):
     except NotImplementedError as e:
       raise ArgumentError(
           f'`norm_act` must make layers that have a `get_config`, received {self.norm_act!r}: {e}') from e
-    norm_act.pop('build_config', None)  # this layer builds it, and once
+    norm_act.pop('build_config', None)  # so that only this layer builds it, and only once
     return {**super().get_config(), 'norm_act': norm_act, 'num_classes': self.num_classes,
             'spectral_norm': self.spectral_norm, 'initializer': self.initializer}
 
@@ -91,13 +99,13 @@ class ConditionalNormAct(tf_keras.layers.Layer):
     return cls(**{**config, 'norm_act': functools.partial(_deserialize, config['norm_act'])})
 
   def _make_weights(self, channels: int, name: str) -> tf_keras.layers.Layer:
-    """Returns the layer from the condition to [N, channels]."""
+    """Returns a dense layer or a table, which maps the condition to [N, channels]."""
     if self.num_classes is None:
       return self._layers.dense(channels, name, use_bias=False)
     return self._layers.embedding(self.num_classes, channels, name)
 
 
 def _deserialize(layer: Mapping[str, Any], **overrides: Any) -> tf_keras.layers.Layer:
-  """Returns a norm-activation layer from its serialized form; it already has what `overrides` ask for."""
+  """Returns a norm-activation layer from its serialized form, which already contains the arguments in `overrides`."""
   del overrides
   return tf_keras.layers.deserialize(layer)

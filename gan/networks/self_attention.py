@@ -1,7 +1,7 @@
-"""Self-attention over the positions of a feature map, as in SA-GAN and BigGAN.
+"""Self-attention over the positions of a feature map, as in SAGAN and BigGAN.
 
-Source: Zhang, Goodfellow, Metaxas, Odena, "Self-Attention Generative Adversarial Networks", 2019, arXiv 1805.08318;
-with keys and values at a quarter of the positions, as in the authors' code and in BigGAN.
+Source: Zhang, Goodfellow, Metaxas, Odena, "Self-Attention Generative Adversarial Networks", 2019, arXiv 1805.08318. As
+in the authors' code and in BigGAN, keys and values are pooled to a quarter of the positions.
 """
 
 import tensorflow as tf
@@ -11,16 +11,20 @@ from gan.networks.weight_layers import WeightLayers
 
 
 class SelfAttention(tf_keras.layers.Layer):
-  """y = x + γ·W_o·(softmax(θ·φᵀ)·g), where θ = W_θ·x, φ = pool(W_φ·x), g = pool(W_g·x).
+  """A residual self-attention layer, in which every position of a feature map reads from all positions.
 
-  W_θ and W_φ make C/8 channels, W_g C/2 and W_o C again (at least one each); they are 1×1 convolutions without bias.
-  pool takes the maximum of 2×2 positions. γ is a trainable scalar that starts at 0: the layer starts as the identity.
+  y = x + γ·W_o(softmax(θ·φᵀ)·g) with the queries θ = W_θ(x), the keys φ = pool(W_φ(x)) and the values g = pool(W_g(x)),
+  which are matrices with a row for each position. W_θ, W_φ, W_g and W_o are 1×1 convolutions without bias; their
+  numbers of output channels are C/8, C/8, C/2 (at least 1) and C. pool is 2×2 max pooling. γ is a trainable scalar that
+  starts at 0, so the layer starts as the identity.
 
   Args:
-    layers: makes the convolutions.
+    layers: the factory of the convolutions; it determines their spectral norm and initializer.
     **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
 
-  Input: x [N, H, W, C], H and W even. Output: [N, H, W, C]. θ·φᵀ and its softmax are at least float32.
+  Input: x [N, H, W, C] with H and W even; C must be known.
+
+  Output: [N, H, W, C], in the layer's compute dtype. θ·φᵀ and the softmax are computed in at least float32.
   """
 
   def __init__(self, layers: WeightLayers, **kwargs):
@@ -38,7 +42,7 @@ class SelfAttention(tf_keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
-    # The products of an unnormalized map exceed float16's range.
+    # The feature map is not normalized, so products of its values can exceed the range of float16.
     wide = tf.float64 if inputs.dtype == tf.float64 else tf.float32
     theta = tf.cast(_flatten(self.theta(inputs)), wide)
     phi = tf.cast(_flatten(_pool(self.phi(inputs))), wide)

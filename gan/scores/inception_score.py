@@ -1,4 +1,4 @@
-"""The Inception Score: exp E_x KL(p(y|x) ‖ p(y)).
+"""The Inception Score, exp(E_x KL(p(y|x) ‖ p(y))), where p(y|x) are a classifier's probabilities for an image x.
 
 Reference: Salimans et al., Improved Techniques for Training GANs (2016), https://arxiv.org/abs/1606.03498, section 4.
 """
@@ -11,14 +11,18 @@ from gan.scores.checks import check_samples
 
 
 def inception_score(logits: ArrayLike, splits: int) -> tuple[float, float]:
-  """Returns mean and standard deviation of the score over parts of the samples.
+  """Computes the Inception Score of each part of the samples, and returns the mean and the standard deviation.
 
-  The score of a part is exp(1/N Σₓ Σ_y p(y|x)·(log p(y|x) − log p(y))), with p(y) the mean of p(y|x) over the part. It
-  lies between 1, where the classifier cannot tell the images apart, and the number of classes.
+  The score of a part with N samples is exp(1/N Σₓ Σ_y p(y|x)·(log p(y|x) − log p(y))), where p(y) is the mean of p(y|x)
+  over the part. It lies between 1, if the classifier cannot tell the images apart, and the number of classes.
 
   Args:
-    logits: of the classifier, `[N, classes]`, in random order, because parts are consecutive samples.
-    splits: the number of parts, whose sizes differ by one sample at most.
+    logits: the classifier's logits, numbers `[N, classes]`. Parts are consecutive samples, so their order should be
+      random.
+    splits: the number of parts. Their sizes differ by at most one sample.
+
+  Returns:
+    (mean, standard deviation) of the scores of the parts.
 
   Raises:
     ArgumentError: if there are fewer samples than parts, or a logit is not finite.

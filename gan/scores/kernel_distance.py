@@ -1,4 +1,4 @@
-"""The kernel inception distance KID: the squared maximum mean discrepancy of features.
+"""The Kernel Inception Distance (KID): the squared maximum mean discrepancy (MMD) between two sets of features.
 
 Reference: Bińkowski et al., Demystifying MMD GANs (2018), https://arxiv.org/abs/1801.01401, section 4.
 """
@@ -11,17 +11,20 @@ from gan.scores.checks import check_samples
 
 def kernel_distance(features_1: ArrayLike, features_2: ArrayLike, subsets: int, subset_size: int,
                     rng: np.random.Generator) -> tuple[float, float]:
-  """Returns mean and standard deviation of KID over random subsets, each drawn without replacement.
+  """Computes the KID between random subsets of two sets of features, and returns mean and standard deviation.
 
   Args:
-    features_1: `[N, D]`.
-    features_2: `[M, D]`.
-    subsets: the number of subsets.
-    subset_size: samples in a subset, of each of the two.
-    rng: draws the subsets.
+    features_1: features of the first set of images, numbers `[N, D]`.
+    features_2: features of the second set, numbers `[M, D]`.
+    subsets: the number of pairs of subsets.
+    subset_size: the number of samples in each subset, at least 2, drawn without replacement.
+    rng: the random generator that draws the subsets.
+
+  Returns:
+    (mean, standard deviation) of the KID over the pairs of subsets.
 
   Raises:
-    ArgumentError: if there are fewer samples than in a subset, dimensions differ, or a value is not finite.
+    ArgumentError: if a set has fewer than `subset_size` samples, the sets differ in D, or a number is not finite.
   """
   reason = f'as many as `subset_size` = {subset_size}'
   x = check_samples('features_1', features_1, subset_size, reason)
@@ -32,13 +35,14 @@ def kernel_distance(features_1: ArrayLike, features_2: ArrayLike, subsets: int, 
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
-  """Returns the unbiased estimate of MMD² with the kernel k(x, y) = (x·y/D + 1)³; it can be negative.
+  """Returns the unbiased estimate of MMD² between two sets of samples; it can be negative.
 
-  Σ_{i≠j} k(xᵢ, xⱼ)/(N·(N − 1)) + Σ_{i≠j} k(yᵢ, yⱼ)/(M·(M − 1)) − 2·Σ_{i,j} k(xᵢ, yⱼ)/(N·M).
+  The estimate is Σ_{i≠j} k(xᵢ, xⱼ)/(N·(N − 1)) + Σ_{i≠j} k(yᵢ, yⱼ)/(M·(M − 1)) − 2·Σ_{i,j} k(xᵢ, yⱼ)/(N·M) with the
+  kernel k(x, y) = (x·y/D + 1)³.
 
   Args:
-    x: float64 `[N, D]`, N at least 2.
-    y: float64 `[M, D]`, M at least 2.
+    x: the first set, float64 `[N, D]`, N at least 2.
+    y: the second set, float64 `[M, D]`, M at least 2.
   """
   return _mean_of_pairs(x) + _mean_of_pairs(y) - 2. * _kernel(x, y).mean()
 

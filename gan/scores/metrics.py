@@ -1,6 +1,7 @@
 """The scores of a GAN by one protocol: Inception Score, FID, KID, precision and recall.
 
-They need the statistics of real images, and features and logits of generated ones, all from the protocol's network:
+FID and KID are the Fréchet and the Kernel Inception Distance. The scores are computed from the statistics of real
+images and from the features and logits of generated ones, all made by the protocol's feature network:
 
     protocol = Protocol('efficientnet_lite0', samples=1_000, kid_subset_size=500)
     network = protocol.network()
@@ -31,16 +32,16 @@ def scores(protocol: Protocol, real: RealStatistics, features: ArrayLike, logits
 
   Args:
     protocol: the settings of the scores.
-    real: the statistics of the real images, by the same protocol.
-    features: of `protocol.samples` generated images, `[samples, D]`, in random order.
-    logits: of the same images, `[samples, classes]`.
+    real: the statistics of the real images, made with the same protocol.
+    features: the features of `protocol.samples` generated images, numbers `[samples, D]`, in random order.
+    logits: the logits of the same images in the same order, numbers `[samples, classes]`.
 
   Returns:
-    'fid', 'inception_score' and its 'inception_score_std' over splits, 'kid' and its 'kid_std' over subsets,
-    'precision', 'recall'.
+    The scores by name: 'fid'; 'inception_score' and 'inception_score_std', the mean and the standard deviation over
+    splits; 'kid' and 'kid_std', the same over subsets; 'precision' and 'recall', from 0 to 1.
 
   Raises:
-    ArgumentError: if shapes or protocols do not match, or a value is not finite.
+    ArgumentError: if shapes or protocols do not match, or a number is not finite.
   """
   if real.settings != protocol.statistics_settings():
     raise ArgumentError(f'`real` must be statistics by {protocol.statistics_settings()}, received {real.settings}.')

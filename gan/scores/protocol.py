@@ -1,4 +1,4 @@
-"""The protocol of a GAN's scores: everything that a score depends on besides the images."""
+"""The protocol of a GAN's scores: all settings on which the scores depend, apart from the images."""
 
 import dataclasses
 
@@ -8,23 +8,26 @@ from gan.scores import feature_networks
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-  """Settings of a GAN's scores. Scores of two protocols are not comparable; every report contains `describe`.
+  """The settings of a GAN's scores.
 
-  The defaults are those of the published tables (Brock, Donahue, Simonyan 2019), except for the feature network.
+  Scores with different protocols are not comparable, so every report should contain the line that `describe` returns.
+  The defaults are those of published tables (Brock, Donahue, Simonyan, 2019), except for the feature network.
 
   Attributes:
-    feature_network: 'efficientnet_lite0', whose weights come with a package, or 'inception_v3'.
-    weights: the path of the network's weights; None for the default of `feature_networks.get_feature_network`.
-    samples: how many generated images are scored, and with how many real ones KID, precision and recall compare them
-      (fewer if there are fewer). FID compares them with all real images.
-    splits: the number of parts, of consecutive samples, over which the Inception Score is averaged.
-    neighbours: k of precision and recall.
-    kid_subsets: the number of random subsets over which KID is averaged.
-    kid_subset_size: images in a subset, of the generated and of the real ones.
-    seed: of the subsets, and of the choice of real images that are kept.
+    feature_network: 'efficientnet_lite0' (default), whose weights can be installed as a Python package, or
+      'inception_v3'.
+    weights: the path of a file with the network's weights; None (default) for the default weights, see
+      `feature_networks.get_feature_network`.
+    samples: the number of generated images, at least 2 (default 50,000). FID compares them with all real images; KID,
+      precision and recall with as many random real images, or with all if there are fewer.
+    splits: the number of parts, of consecutive samples, over which the Inception Score is averaged (default 10).
+    neighbours: the number k of nearest neighbours in precision and recall (default 3).
+    kid_subsets: the number of random subsets over which KID is averaged (default 100).
+    kid_subset_size: the number of generated images, and of real images, in each subset, at least 2 (default 1,000).
+    seed: the seed of the subsets and of the choice of real images, an integer of at least 0 (default 0).
 
   Raises:
-    ArgumentError: if a setting is out of range, or settings do not go together.
+    ArgumentError: if a setting is out of range, `weights` cannot be read, or `samples` is too small for another one.
   """
   feature_network: str = 'efficientnet_lite0'
   weights: str | None = None
@@ -50,21 +53,26 @@ class Protocol:
 
   @property
   def network_name(self) -> str:
-    """The feature network and the origin of its weights."""
+    """The name of the feature network and the source of its weights, for reports."""
     return feature_networks.full_name(self.feature_network, self.weights)
 
   def network(self) -> feature_networks.FeatureNetwork:
-    """Builds the feature network and returns it."""
+    """Builds the feature network and loads its weights.
+
+    Raises:
+      ArgumentError: if the weights cannot be obtained or do not fit the network.
+      MissingDependencyError: if the package with the weights is needed and not installed.
+    """
     return feature_networks.get_feature_network(self.feature_network, self.weights)
 
   def describe(self) -> str:
-    """Returns the line that every report contains."""
+    """Returns a line that names all settings, for reports."""
     return (f'{self.network_name} {feature_networks.describe_input(self.feature_network)}; {self.samples:,} samples; '
             f'Inception Score over {self.splits} splits; FID against all real images; KID over {self.kid_subsets} '
             f'subsets of {self.kid_subset_size:,}; precision and recall of {self.neighbours} neighbours; '
             f'seed {self.seed}')
 
   def statistics_settings(self) -> dict[str, str | int]:
-    """Returns the settings that the statistics of real images depend on, JSON data."""
+    """Returns the settings on which the statistics of real images depend, as JSON data."""
     return {'network': self.network_name, 'input': feature_networks.describe_input(self.feature_network),
             'samples': self.samples, 'seed': self.seed}

@@ -1,4 +1,8 @@
-"""Statistics of the real images that generated ones are compared with, kept on disk by data set and protocol."""
+"""Statistics of real images, with which generated images are compared, and the files in which they are kept.
+
+The statistics are the mean and the covariance of the images' features, for FID, and the features of a random subset of
+the images, for KID, precision and recall.
+"""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -23,21 +27,21 @@ from gan.scores.feature_networks import FeatureNetwork
 from gan.scores.frechet import RunningMoments
 from gan.scores.protocol import Protocol
 
-Batches = Callable[[], Iterator]  # each call begins again with the first batch
+Batches = Callable[[], Iterator]  # each call returns a new iterator, which begins with the first batch
 _SECONDS_BETWEEN_LINES = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class RealStatistics:
-  """Statistics of a set of real images.
+  """The statistics of a set of real images.
 
   Attributes:
-    settings: `Protocol.statistics_settings` of the protocol by which they were made.
-    data_name: the name of the data set.
+    settings: the settings with which they were made, the result of `Protocol.statistics_settings`.
+    data_name: the name of the set of images.
     images: the number of images.
-    mean: of the features of all images, float64 `[D]`.
-    covariance: of the features of all images, float64 `[D, D]`.
-    features: of `Protocol.samples` random images, or of all if there are fewer, float32 `[N, D]`.
+    mean: the mean of the features of all images, float64 `[D]`.
+    covariance: the unbiased covariance of the features of all images, float64 `[D, D]`.
+    features: the features of `Protocol.samples` random images, or of all if there are fewer, float32 `[N, D]`.
   """
   settings: dict[str, str | int]
   data_name: str
@@ -50,21 +54,25 @@ class RealStatistics:
 def real_statistics(protocol: Protocol, images: tf.data.Dataset | Batches, data_name: str,
                     cache_dir: str | os.PathLike | None = None, network: FeatureNetwork | None = None
                     ) -> RealStatistics:
-  """Returns the statistics of real images, from `cache_dir` if they are there.
+  """Returns the statistics of real images, from a file in `cache_dir` if they have been computed before.
 
-  A file there records what it was made of: protocol, data set and image size. If that differs, or if the file cannot be
-  read, it is made anew, with a warning. Several processes may do so at once; the file of the last one stays.
+  The file contains the settings, the name of the set and the image size with which it was made. If these differ, or the
+  file cannot be read, the statistics are computed again and a warning is logged. Several processes may do so at the
+  same time; the last one to finish replaces the file.
 
   Args:
     protocol: the settings of the scores.
-    images: a finite tf.data.Dataset of batches, float32 `[N, H, W, 3]` in [−1, 1], or a function without arguments that
+    images: a finite tf.data.Dataset of batches, float `[N, H, W, 3]` in [−1, 1], or a function without arguments that
       returns an iterator over such batches.
-    data_name: of the data set, such as 'cifar10_train'. It identifies the images: other images need another name.
-    cache_dir: a folder, made if needed; None keeps nothing.
-    network: the protocol's feature network, if it has been built already.
+    data_name: the name of the set of images, such as 'cifar10_train'. The file identifies the images only by this name
+      and their size, so other images need another name.
+    cache_dir: the path of the folder for the file, which is created if it does not exist; None (default) for no file.
+    network: the protocol's feature network, if it has been built already; None (default) builds it if necessary.
 
   Raises:
-    ArgumentError: if there are too few images for the protocol, they are not as described, or a feature is not finite.
+    ArgumentError: if there are too few images for the protocol, they are not in the described form, `network` is not
+      the protocol's, or a feature is not finite.
+    MissingDependencyError: if the network must be built and the package with its weights is not installed.
   """
   batches = _iterator_of(images)
   first = _first_batch(batches())
@@ -95,7 +103,7 @@ def _iterator_of(images: tf.data.Dataset | Batches) -> Batches:
 
 
 def _first_batch(batches: Iterator) -> np.ndarray:
-  """Returns the first batch; ArgumentError unless it has the form of real images."""
+  """Returns the first batch; raises ArgumentError unless it consists of images in the expected form."""
   batch = next(iter(batches), np.zeros(0))
   if isinstance(batch, (tuple, list, dict)):
     raise ArgumentError(
@@ -140,7 +148,15 @@ def _measure(protocol: Protocol, batches: Iterator, data_name: str, network: Fea
 
 
 class _RandomSubset:
-  """A random subset of samples that arrive in batches: each gets a random number, and the smallest ones are kept."""
+  """A random subset of samples that arrive in batches.
+
+  Every sample gets a random number, and the samples with the least numbers are kept.
+
+  Args:
+    size: the number of samples to keep.
+    dimensions: the number of dimensions of a sample, D.
+    rng: the random generator.
+  """
 
   def __init__(self, size: int, dimensions: int, rng: np.random.Generator):
     self._size, self._rng = size, rng
@@ -153,7 +169,7 @@ class _RandomSubset:
       self._merge()
 
   def samples(self) -> np.ndarray:
-    """Returns the subset, float32 `[at most size, D]`, in random order."""
+    """Returns the subset of the samples so far, float32 `[at most size, D]`, in random order."""
     self._merge()
     return self._samples
 
@@ -172,7 +188,7 @@ def _path(cache_dir: str | os.PathLike, made_of: dict) -> pathlib.Path:
 
 
 def _load(path: pathlib.Path, made_of: dict, protocol: Protocol, data_name: str) -> RealStatistics | None:
-  """Returns the statistics in a file; None if there is no file or, with a warning, if it is not the one wanted."""
+  """Returns the statistics in a file, or None if there is no file or, with a warning, if it does not match."""
   try:
     with np.load(path, allow_pickle=False) as file:
       there = json.loads(str(file['made_of']))
@@ -188,7 +204,7 @@ def _load(path: pathlib.Path, made_of: dict, protocol: Protocol, data_name: str)
 
 
 def _save(path: pathlib.Path, made_of: dict, statistics: RealStatistics) -> None:
-  """Writes the file in a folder of its own first, because other processes may write the same file."""
+  """Writes the file atomically, by way of a temporary folder, because other processes may write the same file."""
   path.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=path.parent, prefix='.') as folder:
     own = pathlib.Path(folder) / path.name

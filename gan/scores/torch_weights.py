@@ -1,8 +1,10 @@
-"""A reader of `.pth` files with tensors that does not need PyTorch.
+"""A reader of PyTorch's `.pth` files that does not need PyTorch.
 
-The format is the one that PyTorch wrote by default until version 1.6 (`_use_new_zipfile_serialization=False` since):
-a magic number, the protocol's version, the writer's type sizes, the pickled names and views of the tensors, the pickled
-list of the storages' keys and, for each key, the number of elements and the raw elements.
+It reads the older of PyTorch's two formats, the default before version 1.6; newer versions write it with
+`torch.save(..., _use_new_zipfile_serialization=False)`. Such a file contains, each pickled: a magic number, the version
+of the format, the type sizes of the machine that wrote it, the tensors' names and views, and the list of the storages'
+keys. Then follow, for each key, the number of elements and the raw elements. A storage is an array of numbers; a view
+describes a tensor by a storage, an offset, a shape and strides.
 """
 
 import collections
@@ -17,22 +19,26 @@ from evonorm_tf.errors import ArgumentError
 
 _MAGIC = 0x1950a86a20f9469cfc6c
 _VERSION = 1001
-_COUNT = np.dtype('<i8')  # of the number that precedes each storage
+_COUNT = np.dtype('<i8')  # the dtype of the number of elements before each storage
 _Storage = collections.namedtuple('_Storage', ['key', 'dtype', 'size'])
 _View = collections.namedtuple('_View', ['storage', 'offset', 'shape', 'strides'])
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
-  """Returns copies of the tensors in a `.pth` file, by name.
+  """Reads the tensors in a `.pth` file.
 
-  A pickle can call any Python function by name. Only those that such a file needs are admitted.
+  A pickle in a file can name any Python function to call. For safety, only the few names that such a file needs are
+  accepted.
 
   Args:
-    path: a file with a dict of float32 and int64 tensors, such as a module's `state_dict`.
+    path: the path of a file with a dict of float32 and int64 tensors, such as a PyTorch module's `state_dict`.
+
+  Returns:
+    The tensors by name, as new arrays of their shape and dtype.
 
   Raises:
-    ArgumentError: if the file has another format, is cut off, or names any other function.
-    OSError: if it cannot be read.
+    ArgumentError: if the file has another format, is incomplete, or names any other function.
+    OSError: if the file cannot be opened or read.
   """
   try:
     if zipfile.is_zipfile(path):
@@ -79,12 +85,12 @@ def _array(storage: np.ndarray, view: _View) -> np.ndarray:
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *_):
-  """Replaces torch._utils._rebuild_tensor_v2, whose other arguments concern gradients."""
+  """Stands in for torch._utils._rebuild_tensor_v2, whose further arguments concern gradients and are ignored."""
   return _View(storage, offset, shape, strides)
 
 
 class _TensorUnpickler(pickle.Unpickler):
-  """Admits only the names that tensors are made of."""
+  """An unpickler that accepts only the names that files of float32 and int64 tensors contain."""
 
   _ADMITTED = {
       ('collections', 'OrderedDict'): collections.OrderedDict,

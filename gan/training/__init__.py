@@ -1,4 +1,4 @@
-"""Training of a GAN: losses, optimizers, the step, the averaged generator, and the guard against collapse."""
+"""Training of a GAN: losses, optimizers, the training step, the averaged generator, and a guard against collapse."""
 
 from typing import TYPE_CHECKING
 

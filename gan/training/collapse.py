@@ -1,6 +1,8 @@
-"""A guard that ends the training of a GAN that has collapsed: its images stay bad, though every number is finite.
+"""A guard that ends the training of a GAN that has collapsed, that is, whose images stay bad.
 
-BigGANs collapse late in training (Brock, Donahue, Simonyan, 2019, section 4); the best checkpoint is what remains.
+BigGANs collapse late in training (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, section 4). Losses and weights may
+stay finite then, so the guard watches the Fréchet Inception Distance (FID) of the evaluations. The best checkpoint
+remains usable.
 """
 
 from collections.abc import Mapping
@@ -12,18 +14,19 @@ from gan.training.model import AdversarialModel
 
 
 class Collapse(EvoNormError, FloatingPointError):
-  """The images of a training run stay bad. Like a loss that is not finite, this ends a command with a message."""
+  """An error for a training run whose images stay bad; a command prints only its message, which says what may help."""
 
 
 class CollapseGuard:
-  """Counts bad evaluations; to be called after each evaluation of a training run.
+  """A guard against collapse: a callable that the trainer calls after each evaluation during training.
 
-  The number of bad evaluations in a row is a variable of the model, so that a resumed training run continues to count.
+  It counts bad evaluations in a row. The count is a variable of the model and so is part of its checkpoints; a resumed
+  training run continues it.
 
   Args:
     max_fid: the FID above which an evaluation is bad; None turns the guard off.
-    evaluations: the number of bad evaluations in a row that ends the training.
-    model_dir: the folder of the checkpoints, which contains best/.
+    evaluations: the number of bad evaluations in a row that ends the training, at least 1.
+    model_dir: the path of the folder with the checkpoints. The error message describes the best one, in best/.
   """
 
   def __init__(self, max_fid: float | None, evaluations: int, model_dir: str):
@@ -32,14 +35,14 @@ class CollapseGuard:
     self._model_dir = model_dir
 
   def __call__(self, model: AdversarialModel, results: Mapping[str, float]) -> None:
-    """Counts an evaluation.
+    """Updates the count of bad evaluations in a row; a good evaluation resets it to 0.
 
     Args:
-      model: its `bad_evaluations` is the count.
-      results: of the evaluation, with `fid` and `step`.
+      model: the model that was evaluated; its variable `bad_evaluations` is the count.
+      results: the results of the evaluation by name, with `fid` and `step`. An FID that is not a number is bad.
 
     Raises:
-      Collapse: if there were too many bad evaluations in a row; it names the best checkpoint.
+      Collapse: if the count reaches `evaluations`; the message names the best checkpoint.
     """
     if self._max_fid is None:
       return

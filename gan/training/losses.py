@@ -1,16 +1,18 @@
-"""The losses of a GAN's two networks, from the discriminator's logits, and the orthogonal regularization of kernels.
+"""The losses of a GAN's generator and discriminator, and the orthogonal regularization of kernels.
 
-D(x) are the logits of real images x, D(G(z)) those of generated images. A `GanLoss` is a pair of functions, one for
-each network: `hinge`, `non_saturating` or `wasserstein`. A gin file names one by a reference such as `@losses.hinge`.
+D(x) denotes the discriminator's logits of real images x, and D(G(z)) those of generated images. A `GanLoss` is a pair
+of functions, one for each network. There are three: `hinge`, `non_saturating` and `wasserstein`; a gin file refers to
+one by, for instance, `@losses.hinge`.
 
-The regularization is the relaxed one of BigGAN (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, equation 3), which
-makes the filters of a kernel orthogonal and leaves their norms free:
+The regularization is the relaxed form of BigGAN (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, equation 3). It
+drives the filters of a kernel to be orthogonal to each other and leaves their norms free:
 
   R_β(W) = β·‖WᵀW ⊙ (1 − I)‖²_F
 
-W is a kernel as a matrix [everything else, outputs], before spectral norm. Embeddings are spared, as the authors'
-PyTorch code spares the shared one. That code steps along 2·W(WᵀW ⊙ (1 − I)), half of this gradient, so that its
-strength is 2·β: the paper's 1e-4 is β here.
+W is a kernel before spectral norm, reshaped to a matrix with one column per output channel; ⊙ is the elementwise
+product. Embeddings are left out, as the authors' PyTorch code leaves out the shared embedding. That code adds
+strength·2·W(WᵀW ⊙ (1 − I)) to the gradient of the loss. The gradient of R_β is 4·β·W(WᵀW ⊙ (1 − I)), so a β here
+corresponds to a strength of 2·β there. The paper's value is β = 1e-4.
 """
 
 from collections.abc import Callable
@@ -22,19 +24,21 @@ import tf_keras
 
 @dataclasses.dataclass(frozen=True)
 class GanLoss:
-  """The losses of both networks; each is a mean over the images, a scalar, of float32 logits `[N]`.
+  """The losses of generator and discriminator, as functions of the discriminator's logits.
+
+  The functions take float32 logits `[N]` and return a scalar, a mean over the images.
 
   Attributes:
     name: the name of the loss in this module.
-    d_loss: the discriminator's, a function of D(x) and D(G(z)).
-    g_loss: the generator's, a function of D(G(z)).
+    d_loss: the discriminator's loss, a function of (D(x), D(G(z))): the logits of real and of generated images.
+    g_loss: the generator's loss, a function of D(G(z)).
   """
   name: str
   d_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = dataclasses.field(repr=False)
   g_loss: Callable[[tf.Tensor], tf.Tensor] = dataclasses.field(repr=False)
 
   def __call__(self) -> 'GanLoss':
-    """Returns this loss; gin refers only to what can be called."""
+    """Returns this object. gin needs this method, because its references such as `@losses.hinge` must be callable."""
     return self
 
 
@@ -66,28 +70,31 @@ hinge = GanLoss('hinge', _hinge_d_loss, _negated_mean)
 # Goodfellow et al., Generative Adversarial Nets, 2014, arXiv 1406.2661, section 3.
 non_saturating = GanLoss('non_saturating', _non_saturating_d_loss, _non_saturating_g_loss)
 
-# L_D = −E[D(x)] + E[D(G(z))], L_G = −E[D(G(z))], for a Lipschitz D, which spectral norm makes it here.
+# L_D = −E[D(x)] + E[D(G(z))], L_G = −E[D(G(z))]. D must be Lipschitz, which spectral norm ensures here.
 # Arjovsky, Chintala, Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
 wasserstein = GanLoss('wasserstein', _wasserstein_d_loss, _negated_mean)
 
 
 def orthogonal_penalty(model: tf.Module, strength: float) -> tf.Tensor:
-  """Returns R_β, a float32 scalar, summed over the kernels of all 2-D convolutions and dense layers of a built model.
+  """Returns the orthogonal regularization Σ_W R_β(W) of a model, with R_β(W) = β·‖WᵀW ⊙ (1 − I)‖²_F.
 
   Args:
-    model: its layers are searched for at any depth.
+    model: a built model. W runs over the kernels of its 2-D convolutions and dense layers, at any depth.
     strength: β (BigGAN: 1e-4).
+
+  Returns:
+    A float32 scalar.
   """
   layers = [m for m in model.submodules if isinstance(m, (tf_keras.layers.Conv2D, tf_keras.layers.Dense))]
   return strength * tf.add_n([_squared_products(layer.kernel) for layer in layers])
 
 
 def _squared_products(kernel: tf.Variable) -> tf.Tensor:
-  """Returns ‖WᵀW ⊙ (1 − I)‖²_F."""
+  """Returns ‖WᵀW ⊙ (1 − I)‖²_F of a kernel W."""
   rows, columns = kernel.shape[:-1].num_elements(), kernel.shape[-1]
   matrix = tf.reshape(tf.cast(kernel, tf.float32), [rows, columns])
   if columns > rows:
-    # WWᵀ has the norm of WᵀW and is smaller: 20² instead of 24,576² numbers for the first layer at 128×128.
+    # WWᵀ has the same norm as WᵀW and is smaller: 20² instead of 24,576² numbers for the first layer at 128×128.
     gram = tf.matmul(matrix, matrix, transpose_b=True)
     return tf.reduce_sum(tf.square(gram)) - tf.reduce_sum(tf.square(tf.reduce_sum(tf.square(matrix), 0)))
   gram = tf.matmul(matrix, matrix, transpose_a=True)

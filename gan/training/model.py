@@ -1,4 +1,4 @@
-"""Generator, discriminator and averaged generator as the one model that a checkpoint holds."""
+"""The model that a GAN's checkpoint contains: generator, discriminator and averaged generator."""
 
 from collections.abc import Iterator
 
@@ -8,19 +8,20 @@ import tf_keras
 
 
 class AdversarialModel(tf_keras.Model):
-  """The networks of a training run.
+  """The networks of a GAN's training run: generator, discriminator and averaged generator.
 
-  The average is a generator whose variables follow those of `generator`, including statistics and the vectors of power
-  iterations: at each step average ← decay·average + (1 − decay)·generator. It makes all images that are shown or
-  scored.
+  The averaged generator makes all images that are shown or scored. Its floating-point variables are moving averages of
+  the generator's, which include statistics and the vectors u of spectral norm:
+  average ← decay·average + (1 − decay)·generator at each training step.
 
   Args:
     generator: a built generator.
     discriminator: a built discriminator.
-    average: a second generator, built like the first; it receives the values of `generator`.
+    average: a second built generator with the same settings. Its variables are set to those of `generator`.
 
   Attributes:
-    bad_evaluations: how many evaluations in a row were bad, a variable; see `collapse`.
+    generator, discriminator, average: the three networks.
+    bad_evaluations: a variable, the number of bad evaluations in a row; `collapse.CollapseGuard` updates it.
   """
 
   def __init__(self, generator: tf_keras.Model, discriminator: tf_keras.Model, average: tf_keras.Model):
@@ -35,16 +36,17 @@ class AdversarialModel(tf_keras.Model):
 
   @property
   def trainable_weights(self) -> list[tf.Variable]:
-    """The weights that an optimizer moves; the average's are not among them, though its layers are not frozen."""
+    """The weights that the optimizers train: those of generator and discriminator, not those of `average`."""
     return self.generator.trainable_weights + self.discriminator.trainable_weights
 
   def update_average(self, decay: float, start: int, step: tf.Variable) -> None:
-    """Brings the average up to date; to be called in a replica, after the step of the generator.
+    """Updates the averaged generator; to be called in each replica after the generator's step.
 
     Args:
-      decay: of the average, in [0, 1).
-      start: the first step, counted from 1, at which it is an average; before that it is a copy.
-      step: the number of steps before this one.
+      decay: the decay of the moving average, in [0, 1).
+      start: the number of the first training step, counted from 1, that updates the average with this decay. Earlier
+        steps copy the generator.
+      step: the number of training steps before the current one.
     """
     ema_optimizer.maybe_merge_call(self._update, tf.distribute.get_strategy(), decay, start, step)
 
@@ -53,7 +55,7 @@ class AdversarialModel(tf_keras.Model):
 
     def move(average, variable):
       factor = tf.cast(decay, average.dtype)
-      average.assign(factor * average + (1. - factor) * variable)  # so that a decay of 0 copies bit by bit
+      average.assign(factor * average + (1. - factor) * variable)  # in this form a decay of 0 copies bit by bit
 
     for average, variable in self._pairs():
       strategy.extended.update(average, move, args=(variable,))

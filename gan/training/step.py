@@ -1,7 +1,8 @@
-"""One training step of a GAN as a Model Garden task: n steps of the discriminator and one of the generator.
+"""The training step of a GAN, as a task of Model Garden's trainer.
 
-Each of them is a step of Adam along the gradient of a mean over `accumulations` batches, of which one is in memory at a
-time. z and labels are functions of (seed, training step, number of the network's step within it).
+A training step consists of `d_steps` steps of the discriminator and then one of the generator. Each of these is a step
+of Adam with the mean gradient of `accumulations` batches, of which only one is in memory at a time. z and labels are
+functions of (seed, training step, number of the network's step within it).
 """
 
 from collections.abc import Callable
@@ -32,16 +33,18 @@ FIGURES = ('d_loss', 'g_loss', 'd_real', 'd_fake')
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-  """Settings of a training step.
+  """The settings of a training step.
 
   Attributes:
-    batch_size: images that a network sees at a time, over all replicas; as many real as generated ones.
-    d_steps: steps of the discriminator for each step of the generator.
-    accumulations: batches whose gradients make one step of a network.
-    loss: a `losses.GanLoss`, or anything else that has its functions `d_loss` and `g_loss`.
-    orthogonal: strength of the orthogonal regularization of the generator (0: none; BigGAN's code offers 1e-4).
-    ema_decay: decay of the average of the generator's weights.
-    ema_start: the first step at which it is an average; before that it is a copy.
+    batch_size: the number of generated images per batch, over all replicas. A discriminator's batch also contains as
+      many real images.
+    d_steps: the number of steps of the discriminator for each step of the generator (default 1).
+    accumulations: the number of batches whose mean gradient makes one step of a network (default 1).
+    loss: a `losses.GanLoss`, or another object with its functions `d_loss` and `g_loss` (default `losses.hinge`).
+    orthogonal: the strength β of the generator's orthogonal regularization; 0 (default) for none (BigGAN: 1e-4).
+    ema_decay: the decay of the moving average of the generator's weights, in [0, 1) (default 0.9999).
+    ema_start: the number of the first training step that updates the moving average with this decay (default 0).
+      Earlier steps copy the generator's weights.
 
   Raises:
     ArgumentError: if a setting is out of range.
@@ -55,7 +58,7 @@ class StepSettings:
   ema_start: int = 0
 
   def __post_init__(self):
-    # What gin passes for a reference such as @losses.hinge is a function around it.
+    # For a reference such as @losses.hinge, gin passes a function that wraps the object.
     object.__setattr__(self, 'loss', inspect.unwrap(self.loss))
     checks.check_integers(1, batch_size=self.batch_size, d_steps=self.d_steps, accumulations=self.accumulations)
     checks.check_integers(0, ema_start=self.ema_start)
@@ -67,20 +70,23 @@ class StepSettings:
 
   @property
   def images(self) -> int:
-    """The number of real images in a training step."""
+    """The number of real images that a training step needs, over all replicas."""
     return self.batch_size * self.d_steps * self.accumulations
 
 
 class AdversarialStep(base_task.Task):
-  """The training step; `AdversarialTask` adds everything around it.
+  """A Model Garden task that takes the training steps of a GAN; `AdversarialTask` adds networks, data and evaluation.
 
-  Its logs and metrics are the `FIGURES`: both losses, and the means of D(x) of real images x and of D(G(z)) at the
-  steps of the discriminator. The trainer watches the sum of both losses.
+  Its metrics are the `FIGURES`: `d_loss` and `g_loss`, the losses of the discriminator and the generator, and `d_real`
+  and `d_fake`, the mean logits of real and of generated images in the discriminator's steps.
 
   Args:
-    params: Model Garden's TaskConfig.
-    settings: of the step.
+    params: Model Garden's configuration of the task.
+    settings: the settings of a training step.
     **kwargs: further arguments of Model Garden's Task.
+
+  Attributes:
+    settings: the argument `settings`.
   """
 
   def __init__(self, params: config_definitions.TaskConfig, settings: StepSettings, **kwargs):
@@ -88,21 +94,27 @@ class AdversarialStep(base_task.Task):
     self.settings = settings
 
   def build_metrics(self, training: bool = True) -> list[tf_keras.metrics.Metric]:
-    """Returns a mean for each of the `FIGURES` in training; evaluation has scores in their place."""
+    """Returns the metrics.
+
+    Args:
+      training: whether they are for training (default True). If so, there is a mean for each of the `FIGURES`; for
+        evaluation, which computes scores instead, there are none.
+    """
     return [tf_keras.metrics.Mean(name) for name in FIGURES] if training else []
 
   def train_step(self, inputs: tuple[tf.Tensor, tf.Tensor], model: AdversarialModel, optimizer: AdversarialOptimizer,
                  metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> dict[str, tf.Tensor]:
-    """Takes all steps of both networks, in a replica.
+    """Takes one training step, that is, all steps of both networks; to be called in each replica.
 
     Args:
-      inputs: this replica's `settings.images` real images `[N, H, W, 3]` and their labels `[N]`.
-      model: both networks.
-      optimizer: both optimizers.
-      metrics: means by the names of the `FIGURES`, which are updated.
+      inputs: the pair (images, labels) of the replica's share of `settings.images` real images: `[N, H, W, 3]` in
+        [−1, 1], and integers `[N]`.
+      model: the networks.
+      optimizer: the optimizers of both networks.
+      metrics: the result of `build_metrics`, which this updates; None (default) for none.
 
     Returns:
-      The logs by name, scalars.
+      The `FIGURES` by name and, under the task's key `loss`, the sum of both losses; all are scalars.
     """
     figures = [self._train_discriminator(inputs, d_step, model, optimizer.discriminator)
                for d_step in range(self.settings.d_steps)]
@@ -114,13 +126,13 @@ class AdversarialStep(base_task.Task):
     return logs
 
   def _train_discriminator(self, inputs, d_step: int, model, optimizer) -> list:
-    """Returns the loss, and the means of D(x) and D(G(z))."""
+    """Takes one step of the discriminator; returns its loss and the means of D(x) and D(G(z))."""
     images, labels = (values[d_step::self.settings.d_steps] for values in inputs)
     z, fake_labels = self._draw(d_step, model.generator)
 
     def losses_of(part):
       fakes = tf.stop_gradient(model.generator((z[part], fake_labels[part]), training=True))
-      # One call for both: power iterations advance once, and a device gets its work in one piece.
+      # Real and generated images share one call, so that power iterations advance once and the device is used better.
       logits = model.discriminator(
           (tf.concat([self._part(images, part), fakes], 0),
            tf.concat([self._part(labels, part), tf.cast(fake_labels[part], labels.dtype)], 0)), training=True)
@@ -131,7 +143,7 @@ class AdversarialStep(base_task.Task):
     return self._descend(losses_of, model.discriminator.trainable_variables, optimizer)
 
   def _train_generator(self, model, optimizer) -> tf.Tensor:
-    """Returns the loss, without the regularization."""
+    """Takes the step of the generator; returns its loss without the regularization."""
     z, labels = self._draw(self.settings.d_steps, model.generator)
 
     def losses_of(part):
@@ -144,22 +156,22 @@ class AdversarialStep(base_task.Task):
 
   def _descend(self, losses_of: Callable[[int], Sequence[tf.Tensor]], variables: list[tf.Variable], optimizer,
                penalty: Callable[[], tf.Tensor] | None = None) -> list[tf.Tensor]:
-    """Takes a step of an optimizer.
+    """Takes one step of an optimizer with the mean gradient of all `accumulations` batches.
 
     Args:
-      losses_of: a function from a batch's number to scalars, the first of which is the loss.
-      variables: those that the optimizer moves.
-      optimizer: as `optimizer.apply` takes it.
-      penalty: a function that returns a further term of the loss.
+      losses_of: a function from a batch's number to a list of scalars, the first of which is the loss.
+      variables: the variables that the optimizer updates.
+      optimizer: the optimizer of the network.
+      penalty: a function that returns a further term of the loss; None for none.
 
     Returns:
-      The means of the scalars.
+      The mean of each scalar over the batches.
     """
     count = self.settings.accumulations
     share = 1. / (count * tf.distribute.get_strategy().num_replicas_in_sync)
     gradients, sums = None, None
     for part in range(count):
-      # One after the other: otherwise all batches would be in memory together.
+      # This makes the batches run one after the other; otherwise all would be in memory at once.
       with tf.control_dependencies(gradients or []):
         with tf.GradientTape() as tape:
           scalars = losses_of(part)
@@ -172,7 +184,15 @@ class AdversarialStep(base_task.Task):
     return [total / count for total in sums]
 
   def _draw(self, number: int, generator) -> tuple[list, list]:
-    """Returns z and labels of each of this replica's batches for the network's step of this number."""
+    """Draws z and labels for a step of a network.
+
+    Args:
+      number: the number of the network's step within the training step; `d_steps` for the generator's.
+      generator: the generator, for the size of z and the number of classes.
+
+    Returns:
+      (z, labels), each a list with this replica's rows of every batch.
+    """
     seed = latents.seed_of(self.seed, latents.Purpose.TRAINING, self.global_step, number)
     draws = latents.draw(
         seed, self.settings.batch_size * self.settings.accumulations, generator.z_size, generator.num_classes)
@@ -181,5 +201,8 @@ class AdversarialStep(base_task.Task):
     return [self._part(z, part) for part in parts], [self._part(labels, part) for part in parts]
 
   def _part(self, values: tf.Tensor, part: int) -> tf.Tensor:
-    """Returns every `accumulations`-th row, so that the batch does not depend on the number of replicas."""
+    """Returns a part of this replica's rows: every `accumulations`-th one, beginning with row `part`.
+
+    With this choice a global batch contains the same rows for any number of replicas.
+    """
     return values[part::self.settings.accumulations]

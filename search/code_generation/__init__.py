@@ -1,4 +1,4 @@
-"""Code generation: a layer graph, simplified, as a Python file with one Keras layer."""
+"""Code generation: writes a layer graph, simplified, as a Python file with one Keras layer."""
 
 from typing import TYPE_CHECKING
 

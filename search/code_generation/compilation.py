@@ -1,4 +1,4 @@
-"""Compilation of a layer that a search has found into a Python file with one readable Keras layer."""
+"""Compilation of a layer graph, such as one that a search has found, into a Python file with one Keras layer."""
 
 import keyword
 import pathlib
@@ -18,10 +18,13 @@ def find_graph(layer: str) -> LayerGraph:
   """Returns the layer graph that a string names.
 
   Args:
-    layer: a name of `KNOWN_GRAPHS`, the JSON file of a layer graph, or the folder of a search: then its best layer.
+    layer: a known layer's name (a key of `KNOWN_GRAPHS`, such as 'evonorm_s0'), the path of a layer graph's JSON file,
+      or the folder of a search, which stands for the best layer that the search has found so far.
 
   Raises:
-    ValueError: if there is no such graph.
+    ModelDirError: if a folder holds no valid search, or the search has accepted no candidate yet.
+    LayerGraphError: if a file does not hold a valid layer graph.
+    ArgumentError: if there is neither a layer nor a file or folder of this name.
   """
   if layer in KNOWN_GRAPHS:
     return known_graph(layer)
@@ -38,19 +41,22 @@ def find_graph(layer: str) -> LayerGraph:
 
 
 def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = False) -> LayerGraph:
-  """Writes a Python file with the layer as one Keras layer that needs TensorFlow and tf_keras only.
+  """Writes a Python file with one Keras layer, which computes a layer graph with TensorFlow and tf_keras alone.
 
   Args:
-    layer: the layer graph, as `find_graph` takes it.
-    output: the file to write, in a folder that exists.
-    class_name: the name of the layer's class. Keras saves models by this name, so two layers in one program need two.
+    layer: the layer graph: a known layer's name, the path of a layer graph's JSON file, or the folder of a search for
+      its best layer.
+    output: the path of the file to write, in a folder that exists.
+    class_name: the name of the layer's class. Keras registers the class under this name to load saved models, so two
+      layers in one program need different names.
     overwrite: whether to replace a file that exists (default False).
 
   Returns:
-    The layer graph.
+    The layer graph, before it is simplified.
 
   Raises:
-    ValueError: if an argument is not usable; nothing is written then.
+    ArgumentError: if an argument is not valid, the layer graph is not found, or the file exists already or cannot be
+      written. The file is then left as it was.
   """
   if not class_name.isidentifier() or keyword.iskeyword(class_name):
     raise ArgumentError(f'`class_name` must be a name in Python, received {class_name!r}.')

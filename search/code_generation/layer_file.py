@@ -1,8 +1,9 @@
-"""A standalone Python file with one tf_keras layer: the parts of `layer_template` that a layer graph needs.
+"""A writer of standalone Python files with one tf_keras layer, made of the parts of `layer_template` that it needs.
 
-The layer computes what `evonorm_tf.GraphLayer` does with the same graph, and its arguments mean the same. It has
-only the weights, arguments and helpers that its equation needs: starting from `build` and `call`, every method and
-function of the template, and every argument of the layer, is emitted that emitted code mentions.
+The layer computes the same as `evonorm_tf.GraphLayer` with the same layer graph, and its arguments have the same
+meaning. It has only the weights, arguments and helpers that its equation needs. These are found from the code of
+`build` and `call`: each function, method or argument of the template that code in the file mentions is added to the
+file, until nothing is missing.
 """
 
 import ast
@@ -27,7 +28,7 @@ from search.code_generation.statements import write_statements
 from search.graphs import equation
 from search.graphs.equation import equation_text
 
-WIDTH = 120
+WIDTH = 120  # the longest line of a file, in characters
 _OPTIONS = frozenset(inspect.signature(LayerTemplate).parameters) - {'kwargs'}
 _HEADER = '''"""A norm-activation layer that a search found, simplified and written as a Keras layer of its own.
 
@@ -37,7 +38,7 @@ Written by `python -m search.compile_layer`. Needs TensorFlow and tf_keras only.
 import tensorflow as tf
 import tf_keras
 '''
-_LEGEND = (  # a sign in the equation -> its meaning
+_LEGEND = (  # a part of an equation's text, and the explanation to print if the text contains it
     ('s[', 's[I](t) is √(variance of t over the index set I + ε)'),
     ('√μ[', '√μ[I](t²) is √(mean of t² over the index set I + ε)'),
     (' μ[', 'μ[I](t) is the mean of t over the index set I'),
@@ -55,11 +56,11 @@ _BATCH_NOTE = ('Averages over the batch are those of the batch in training; in i
 
 
 def write_layer(graph: LayerGraph, class_name: str) -> str:
-  """Returns a Python file with one layer, which needs TensorFlow and tf_keras only.
+  """Returns the text of a Python file with one Keras layer, which needs TensorFlow and tf_keras only.
 
   Args:
-    graph: the layer graph.
-    class_name: the name of the layer's class.
+    graph: the layer graph; the file has its simplified form.
+    class_name: the name of the layer's class, a Python identifier.
   """
   assignments = simplify(graph)
   symbols = set().union(*(value.free_symbols for value in assignments.values()))
@@ -80,7 +81,7 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
 
 @functools.cache
 def _definitions() -> dict[str, str]:
-  """The source of the template's constants and functions, by name; of functions, an empty line in front of them."""
+  """Returns the source of the template's constants and functions by name, with an empty line before a function."""
   lines = inspect.getsource(layer_template).splitlines()
   constants = {node.targets[0].id: f'{lines[node.lineno - 1]}\n'
                for node in ast.parse('\n'.join(lines)).body if isinstance(node, ast.Assign)}
@@ -90,7 +91,7 @@ def _definitions() -> dict[str, str]:
 
 @functools.cache
 def _methods() -> dict[str, str]:
-  """The source of the template's methods and properties, inherited ones last, by name."""
+  """Returns the source of the template's methods and properties by name, those of its base classes last."""
   bases = itertools.takewhile(lambda base: base is not tf_keras.layers.Layer, LayerTemplate.__mro__)
   members = {}
   for base in bases:
@@ -101,7 +102,7 @@ def _methods() -> dict[str, str]:
 
 
 def _without_foreign_hints(method: str) -> str:
-  """The method without type hints of parameters that name more than TensorFlow and Python's own types."""
+  """Returns the method without those parameters' type hints that name more than TensorFlow and Python's own types."""
   code = textwrap.dedent(method)
   lines, indent = method.splitlines(keepends=True), method.index(code[0])
   known = {'tf', *dir(builtins)}
@@ -113,11 +114,15 @@ def _without_foreign_hints(method: str) -> str:
 
 
 def _is_public(method: str) -> bool:
+  """Returns whether the method is in every file: `__init__`, and those without a leading underscore."""
   return method == '__init__' or not method.startswith('_')
 
 
 def _names_used_by(code: str) -> set[str]:
-  """All names in a piece of code and in what it uses of the template; `self.name` for attributes of the layer."""
+  """Returns all names in a piece of code and, recursively, in the template's functions and methods that it uses.
+
+  Attributes of the layer appear as `self.name`.
+  """
   sources = _definitions() | {f'self.{name}': source for name, source in _methods().items()}
   used, pending = set(), [code]
   while pending:
@@ -128,7 +133,7 @@ def _names_used_by(code: str) -> set[str]:
 
 
 def _names(tree: ast.AST) -> set[str]:
-  """The names in a syntax tree; `self.name` for attributes of the layer."""
+  """Returns the names in a syntax tree; attributes of the layer appear as `self.name`."""
   nodes = list(ast.walk(tree))
   return {node.id for node in nodes if isinstance(node, ast.Name)} | {
       f'self.{node.attr}' for node in nodes
@@ -136,18 +141,18 @@ def _names(tree: ast.AST) -> set[str]:
 
 
 def _options(used: Collection[str]) -> set[str]:
-  """The arguments of the layer that these names need."""
+  """Returns the arguments of the layer to which these names refer."""
   return {option for option in _OPTIONS if f'self.{option}' in used}
 
 
 def _fill(method: str, mark: str, lines: list[str]) -> str:
-  """The method with other lines in place of the one that is marked GENERATED."""
+  """Returns the method with `lines` in place of the line marked `# GENERATED: mark`."""
   code = ''.join(f'    {line}\n' for line in lines)
   return re.sub(rf'^.*# GENERATED: {mark}\n', lambda _: code, method, flags=re.MULTILINE)
 
 
 def _without_options(method: str, options: Collection[str]) -> str:
-  """The method without the lines of parameters of these names, and of statements about them."""
+  """Returns the method without the parameters of these names and without the statements that mention them."""
   function = ast.parse(textwrap.dedent(method)).body[0]
   mentions = set(options) | {f'self.{option}' for option in options}
   dropped = [a for a in function.args.args if a.arg in options] + [s for s in function.body if _names(s) & mentions]
@@ -156,7 +161,7 @@ def _without_options(method: str, options: Collection[str]) -> str:
 
 
 def _weights(symbols: Collection[sympy.Symbol], statements: Statements) -> list[str]:
-  """The statements that make the weights of the equation."""
+  """Returns the statements that create the weights in the equation."""
   vectors = (('v0', 'zeros', equation.V0), ('v1', 'ones', equation.V1))
   return [f"self.{name} = self._add_vector('{name}', channels, '{initializer}')"
           for name, initializer, symbol in vectors if symbol in symbols] + [
@@ -165,7 +170,11 @@ def _weights(symbols: Collection[sympy.Symbol], statements: Statements) -> list[
 
 
 def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str]) -> str:
-  """The class's docstring: the equation, its symbols, notes, and the parts of the template's docstring that apply."""
+  """Returns the class's docstring: the equation, its symbols, notes, and parts of the template's docstring.
+
+  The template's docstring has three paragraphs: a summary, the arguments with one line for each, and the shapes. The
+  second and third are used, without the arguments that the layer lacks.
+  """
   meanings = [f'- {meaning}' for meaning in _meanings(text, symbols)]
   notes = [_GUARD_NOTE] * ('GUARD' in used) + [_BATCH_NOTE] * ('self.momentum' in used)
   _, arguments, shapes = inspect.getdoc(LayerTemplate).split('\n\n')
@@ -181,7 +190,7 @@ def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[st
 
 
 def _meanings(text: str, symbols: Collection[sympy.Symbol]) -> Iterator[str]:
-  """The meanings of the signs in the equation `text`."""
+  """Yields explanations of the symbols in the equation `text`."""
   yield 'x is the input'
   for name, start, symbol in (('v0', 0, equation.V0), ('v1', 1, equation.V1)):
     if symbol in symbols:
@@ -192,6 +201,6 @@ def _meanings(text: str, symbols: Collection[sympy.Symbol]) -> Iterator[str]:
 
 
 def _wrapped(text: str, indent: int, further: int) -> str:
-  """The text in lines that a docstring has room for, the first indented by `indent`, the others by `further`."""
+  """Returns the text wrapped for a docstring, the first line indented by `indent`, the others by `further`."""
   return textwrap.fill(text, WIDTH - 2, initial_indent=' ' * indent, subsequent_indent=' ' * further,
                        break_long_words=False, break_on_hyphens=False)

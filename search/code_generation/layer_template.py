@@ -1,10 +1,11 @@
-"""The fixed parts of a compiled layer, as a working Keras layer and functions; `layer_file` emits their source.
+"""The template of compiled layers: a working Keras layer and functions, whose source `layer_file` copies into files.
 
-`LayerTemplate` has every argument and every method that a compiled layer may need. A layer's file holds the source of
-those that its equation uses; that equation's weights and statements replace the lines marked GENERATED. The functions
-imported here and the methods of `MovingAverages` are emitted, too.
+`LayerTemplate` has every argument and every method that a compiled layer may need. The file of a compiled layer has
+only those that its equation uses, and the equation's weights and statements replace the two lines marked GENERATED. The
+functions that this module imports and the methods of `MovingAverages` are copied, too.
 
-Emitted code must run with TensorFlow and tf_keras alone, and be readable to someone who has never seen this repository.
+Copied code must run with TensorFlow and tf_keras alone, and must be readable without this repository. `layer_file`
+relies on the form of `LayerTemplate`'s docstring: three paragraphs, and one line for each argument.
 """
 
 import tensorflow as tf
@@ -15,48 +16,49 @@ from evonorm_tf.layers.moments import _batch_mean
 from evonorm_tf.layers.moments import _spatial_mean
 from evonorm_tf.layers.norm_act_body import MovingAverages
 
-GUARD = 1e-5  # keeps values and gradients finite
+GUARD = 1e-5  # the least magnitude of divisors and of arguments of logarithms and roots
 
 
 def _guarded(t: tf.Tensor) -> tf.Tensor:
-  """sign(t)·max(|t|, GUARD), where zero counts as positive."""
+  """Returns sign(t)·max(|t|, GUARD), elementwise, where zero counts as positive."""
   return tf.where(t < 0., tf.minimum(t, -GUARD), tf.maximum(t, GUARD))
 
 
 def _signed(function, t: tf.Tensor) -> tf.Tensor:
-  """sign(t)·function(max(|t|, GUARD)). At 0 the value and its gradient are 0."""
+  """Returns sign(t)·function(max(|t|, GUARD)), elementwise. At t = 0 the value and the gradient are 0."""
   return tf.sign(t) * function(tf.maximum(tf.abs(t), GUARD))
 
 
 def _aligned(vector: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-  """[C] or a number as [1, ..., 1, C] or [1, ..., 1], of the rank of x."""
+  """Returns a vector [C] as [1, ..., 1, C], or a scalar as [1, ..., 1], with the rank of x."""
   return tf.reshape(vector, [1] * (x.shape.rank - 1) + [-1])
 
 
 def _variance(t: tf.Tensor, mean) -> tf.Tensor:
-  """The biased variance over what the function `mean` averages over."""
+  """Returns the biased variance of t over the axes over which the function `mean` averages."""
   return mean(tf.square(t - mean(t)))
 
 
 def _layer_mean(t: tf.Tensor) -> tf.Tensor:
-  """The mean over all positions and channels: [N, ..., C] -> [N, 1, ..., 1]."""
+  """Returns the mean over all positions and channels of a sample: [N, ..., C] -> [N, 1, ..., 1]."""
   return tf.reduce_mean(t, range(1, t.shape.rank), keepdims=True)
 
 
 class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
-  """y = x·γ + β: a compiled layer whose equation is still x.
+  """The template of a compiled layer, itself a layer that computes y = x·γ + β.
 
   Args:
-    groups: number of channel groups; where it does not divide C, the largest number below that does (default 32).
-    momentum: decay of the moving averages (default 0.9).
-    synchronized: whether the batch is the global one, over all replicas of a strategy (default False).
-    epsilon: ε (default 1e-5).
+    groups: the number of channel groups; if it does not divide C, the largest smaller number that does (default 32).
+    momentum: the decay of the moving averages, in [0, 1] (default 0.9).
+    synchronized: whether batch averages are over all replicas of a tf.distribute strategy (default False).
+    epsilon: ε, the constant inside the root of second moments, at least 1e-10 (default 1e-5).
     center: whether to add β (default True).
     scale: whether to multiply by γ (default True).
-    **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
+    **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
   Input: [N, ..., C] of rank 2 to 5, channels last, C known.
-  Output: the input's shape, the layer's compute dtype.
+  Output: the input's shape, in the layer's compute dtype.
+  Raises: ValueError for an invalid argument and, when the layer is built, for an invalid input shape.
   """
 
   def __init__(
@@ -85,6 +87,7 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     self.supports_masking = True
 
   def build(self, input_shape: tf.TensorShape) -> None:
+    """Creates the weights; `input_shape` is [N, ..., C]."""
     shape = tf.TensorShape(input_shape)
     if shape.rank is None or not 2 <= shape.rank <= 5 or shape[-1] is None:
       raise ValueError(f'The input must be [N, ..., C] of rank 2 to 5 with C known, received shape {shape}.')
@@ -96,6 +99,7 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
+    """Returns the layer's output for `inputs`, [N, ..., C]; `training` matters only to averages over the batch."""
     # Statistics in float16 or bfloat16 would lose most of their digits.
     x = tf.cast(inputs, self._weight_dtype)
     y = x  # GENERATED: statements
@@ -106,9 +110,11 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     return tf.cast(y, self.compute_dtype)
 
   def compute_output_shape(self, input_shape: tf.TensorShape) -> tf.TensorShape:
+    """Returns the output's shape, which equals `input_shape`."""
     return tf.TensorShape(input_shape)
 
   def get_config(self) -> dict:
+    """Returns the layer's arguments by name, for saving."""
     config = super().get_config()
     config['groups'] = self.groups
     config['momentum'] = self.momentum
@@ -120,37 +126,38 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
 
   @property
   def _weight_dtype(self):
-    """float32 also where the layer computes in float16 or bfloat16; float64 where it does."""
+    """float64 if the layer's dtype is float64; otherwise float32, also for float16 and bfloat16."""
     return tf.float64 if self.dtype == 'float64' else tf.float32
 
   def _add_vector(self, name: str, size: int, initializer: str, **options) -> tf.Variable:
+    """Adds a weight of shape [size]."""
     return self.add_weight(name=name, shape=[size], dtype=self._weight_dtype, initializer=initializer,
                            experimental_autocast=False, **options)
 
   def _add_moving_average(self, name: str, size: int, initializer: str) -> tf.Variable:
-    """A weight that each replica updates for itself; saved as their mean."""
+    """Adds a moving average of shape [size]. Each replica updates its own; their mean is saved."""
     return self._add_vector(name, size, initializer, trainable=False, aggregation=tf.VariableAggregation.MEAN,
                             synchronization=tf.VariableSynchronization.ON_READ)
 
   def _group_mean(self, t: tf.Tensor) -> tf.Tensor:
-    """The mean over all positions and a channel's group: [N, ..., C] -> [N, 1, ..., 1, C]."""
+    """Returns the mean over all positions and each channel's group: [N, ..., C] -> [N, 1, ..., 1, C]."""
     mean, channels = _spatial_mean(t), t.shape[-1]
     groups = largest_divisor(channels, self.groups)
     by_group = tf.reduce_mean(tf.reshape(mean, [-1, groups, channels // groups]), -1)
     return tf.reshape(tf.repeat(by_group, channels // groups, axis=-1), tf.shape(mean))
 
   def _mean_over_batch(self, t: tf.Tensor) -> tf.Tensor:
-    """The mean over the batch and all positions: [N, ..., C] -> [1, ..., 1, C]; 0 of an empty batch."""
+    """Returns the mean over the batch and all positions: [N, ..., C] -> [1, ..., 1, C]; 0 for an empty batch."""
     return _batch_mean(_spatial_mean(t), self.synchronized)
 
   def _tracked_mean(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
-    """The mean over the batch in training, when `moving` follows it; else `moving`. Of `moving`'s shape."""
+    """Returns the batch mean of t in training and updates `moving`; otherwise returns `moving`."""
     return self._batch_or_moving(t, self._mean_over_batch, moving, training)
 
   def _tracked_mean_square(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
-    """The mean of t² over the batch in training, when `moving` follows it; else `moving`. Of `moving`'s shape."""
+    """Returns the batch mean of t² in training and updates `moving`; otherwise returns `moving`."""
     return self._batch_or_moving(t, lambda t: self._mean_over_batch(tf.square(t)), moving, training)
 
   def _tracked_variance(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
-    """The variance over the batch in training, when `moving` follows it; else `moving`. Of `moving`'s shape."""
+    """Returns the batch variance of t in training and updates `moving`; otherwise returns `moving`."""
     return self._batch_or_moving(t, lambda t: _variance(t, self._mean_over_batch), moving, training)

@@ -1,13 +1,13 @@
-"""Simplification of a layer graph that keeps its values and gradients, in training and inference, guards included.
+"""Simplification of a layer graph that keeps its values and gradients, in training and in inference.
 
-The algebra is that of `equation`, which is exact over the real numbers, except for these details, which an equation
-leaves out:
+It uses the algebra of `search.graphs.equation`, which is exact over the real numbers, but also keeps three details that
+a printed equation leaves out:
 
-- A divisor t has the guard of `primitives`, G(t) = sign(t)·max(|t|, EPSILON). Only G(t) itself cancels G(t). Where
-  |t| ≥ EPSILON is certain, as for a standard deviation, G(t) = t.
-- A moment over the batch is a moving average in inference, even that of a constant, and is therefore kept.
-- A maximum keeps the order of its arguments, because the first of equal ones gets the gradient. So max(0, v0·x) gives
-  v0 no gradient as long as v0 = 0, and max(v0·x, 0) does.
+- A divisor t is guarded: it is G(t) = sign(t)·max(|t|, EPSILON), the magnitude clamp of `primitives`. A factor cancels
+  G(t) only if it is G(t) itself. Where |t| ≥ EPSILON is certain, as for a standard deviation, G(t) = t.
+- A moment over the batch, even of a constant, is kept, because in inference it is a moving average.
+- A maximum keeps the order of its arguments, because the first of equal ones gets the gradient. As long as v0 = 0,
+  max(0, v0·x) gives v0 no gradient, while max(v0·x, 0) does.
 
 Values that overflow in the graph may be finite in the simplified form.
 """
@@ -23,17 +23,21 @@ from search.graphs.equation import EPSILON_SYMBOL
 from search.graphs.equation import is_negative
 from search.graphs.equation import is_nonnegative
 
-GUARD = sympy.Symbol('GUARD', positive=True)  # primitives.EPSILON; `EPSILON_SYMBOL` is the layer's argument `epsilon`
-_PART_SIZE = 80  # SymPy nodes: larger expressions get a name, because an expression is a tree and may explode
+GUARD = sympy.Symbol('GUARD', positive=True)  # stands for primitives.EPSILON; EPSILON_SYMBOL for a layer's `epsilon`
+_PART_SIZE = 80  # larger expressions, in SymPy nodes, get a name, because a tree can grow exponentially
 
 
 class Guarded(equation.Opaque):
-  """G(t) = sign(t)·max(|t|, EPSILON), where zero counts as positive."""
+  """A guarded divisor, G(t) = sign(t)·max(|t|, EPSILON), where zero counts as positive."""
   text, latex = 'G{}', 'G{}'
 
   @classmethod
   def eval(cls, x: sympy.Expr) -> sympy.Expr | None:
-    """Returns the simplified form of G(x), or None to keep it."""
+    """Returns the simplified form of G(x), or None to keep G(x).
+
+    Args:
+      x: the divisor.
+    """
     if isinstance(x, cls) or _is_apart_from_zero(x) or _is_apart_from_zero(-x):
       return x
     if x.is_Rational:
@@ -41,17 +45,24 @@ class Guarded(equation.Opaque):
 
 
 class OrderedMaximum(equation.Opaque):
-  """The largest argument, of equal ones the first; nested maxima are one."""
+  """A maximum that keeps the order of its arguments, because the first of equal ones gets the gradient.
+
+  Nested maxima become one.
+  """
   text, latex = 'max{}', r'\max{}'
 
   @classmethod
   def eval(cls, *args: sympy.Expr) -> sympy.Expr | None:
-    """Returns the simplified form of the maximum, or None to keep it."""
+    """Returns the simplified maximum, or None to keep it.
+
+    Args:
+      *args: the arguments of the maximum, at least one.
+    """
     flat = (a for arg in args for a in (arg.args if isinstance(arg, cls) else (arg,)))
     distinct = list(dict.fromkeys(flat))
     if sympy.S.Zero in distinct:
-      # Where a term without negative values is 0, so is its gradient. It can replace the 0 unless other terms, which
-      # the 0 keeps from getting the gradient, stand between the two.
+      # A term that is never negative makes the 0 superfluous: where the term is 0, its gradient is 0, too. This fails
+      # if others stand between the 0 and a later such term, because the 0 keeps them from getting the gradient.
       zero = distinct.index(0)
       if any(map(is_nonnegative, distinct[:zero] + distinct[zero + 1:zero + 2])):
         del distinct[zero]
@@ -62,7 +73,7 @@ class OrderedMaximum(equation.Opaque):
 
 
 class _TrackedMixin:
-  """A moment that is never evaluated over the batch, but for the sign of its argument."""
+  """Mixin of moments. Over the batch, only the argument's sign is simplified, since inference needs the moment."""
 
   @classmethod
   def eval(cls, x, axes):
@@ -73,15 +84,15 @@ class _TrackedMixin:
 
 
 class Mean(_TrackedMixin, equation.FirstMoment):
-  """μ[I](t)."""
+  """The first moment, μ(t) over an index set."""
 
 
 class RootMeanSquare(_TrackedMixin, equation.SecondMoment):
-  """√(μ[I](t²) + ε)."""
+  """The second moment, √(μ(t²) + ε) over an index set."""
 
 
 class Deviation(_TrackedMixin, equation.CenteredSecondMoment):
-  """√(s²[I](t) + ε)."""
+  """The centered second moment, √(s²(t) + ε) over an index set."""
 
 
 _OPERATIONS = {
@@ -91,7 +102,7 @@ _OPERATIONS = {
 
 
 def _is_apart_from_zero(expr: sympy.Expr) -> bool:
-  """Whether the value is certainly at least EPSILON, for ε of at least EPSILON²."""
+  """Returns whether the value is certainly at least EPSILON, given that the layer's ε is at least EPSILON²."""
   if expr.is_Rational:
     return expr >= EPSILON
   if expr.is_Add:
@@ -104,16 +115,19 @@ def _is_apart_from_zero(expr: sympy.Expr) -> bool:
 
 
 def simplify(graph: LayerGraph) -> dict[sympy.Symbol, sympy.Expr]:
-  """Returns a simplified layer graph as assignments, in an order in which they can be computed.
+  """Simplifies a layer graph and returns it as assignments of expressions to names.
+
+  Each moment has a name of its own. So has each expression that occurs more than once, except for constants and for
+  multiples and reciprocals of a name.
 
   Args:
     graph: the layer graph.
 
   Returns:
-    The expressions by name, in terms of x, v0, v1, `EPSILON_SYMBOL`, `GUARD` and names. The last name is `equation.Y`.
-    Every moment has a name of its own and appears only there, and so does every expression that occurs more than once.
+    A dictionary of expressions by name, in the order in which they can be computed. An expression consists of x, v0,
+    v1, `EPSILON_SYMBOL`, `GUARD` and earlier names. The last name is `equation.Y`, the output without γ and β.
   """
-  named = {}  # name by moment
+  named = {}  # moment -> its name
   assignments = {}
   for name, value in equation.solve(graph, _PART_SIZE, _PART_SIZE, _OPERATIONS):
     assignments[name] = _name_moments(value, named)
@@ -124,7 +138,7 @@ def simplify(graph: LayerGraph) -> dict[sympy.Symbol, sympy.Expr]:
 
 
 def _name_moments(expr: sympy.Expr, named: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:
-  """The expression with its moments replaced by names, inner ones first."""
+  """Returns the expression with names in place of its moments, inner ones first; adds the moments to `named`."""
   if not expr.args:
     return expr
   rebuilt = expr.func(*(_name_moments(a, named) for a in expr.args))
@@ -134,7 +148,7 @@ def _name_moments(expr: sympy.Expr, named: dict[sympy.Expr, sympy.Symbol]) -> sy
 
 
 def _inline_trivial(assignments: dict[sympy.Symbol, sympy.Expr]) -> dict[sympy.Symbol, sympy.Expr]:
-  """Replaces names whose value is a constant, or a multiple or the reciprocal of another name, by that value."""
+  """Returns the assignments with the values of trivial names in place of these names."""
   trivial = {name: value for name, value in assignments.items() if name != equation.Y and _is_trivial(value)}
   for name, value in trivial.items():
     trivial[name] = value.xreplace(trivial)
@@ -142,12 +156,13 @@ def _inline_trivial(assignments: dict[sympy.Symbol, sympy.Expr]) -> dict[sympy.S
 
 
 def _is_trivial(value: sympy.Expr) -> bool:
+  """Returns whether the value is a constant, or a multiple or the reciprocal of a name."""
   base, exponent = value.as_coeff_Mul()[1].as_base_exp()
   return base.is_Atom and exponent in (1, -1)
 
 
 def _in_order(assignments: dict[sympy.Symbol, sympy.Expr]) -> dict[sympy.Symbol, sympy.Expr]:
-  """The assignments that y depends on, each after those of the names in its value."""
+  """Returns the assignments on which y depends, each after those of the names in its value."""
   ordered, pending = {}, [equation.Y]
   while pending:
     name = pending[-1]

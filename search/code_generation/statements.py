@@ -1,7 +1,7 @@
 """The statements of a simplified layer graph: Python code for the `call` of a Keras layer, with descriptive names.
 
-Names say what is computed: `batch_deviation`, `gate`, `quotient`. The statements use the tensor `x` of shape
-[N, ..., C], the layer `self`, and the functions and methods of `layer_template`.
+The names say what is computed, such as `batch_deviation`, `gate` and `quotient`. The statements use the tensor `x` of
+shape [N, ..., C], the layer `self`, and the functions and methods of `layer_template`.
 """
 
 import collections
@@ -18,17 +18,18 @@ from search.code_generation import simplification
 from search.graphs import equation
 from search.graphs.equation import Moment
 
-WIDTH = 116  # characters of a statement; with its indentation, 120
+WIDTH = 116  # the longest statement in characters; its indentation makes that 120
+# Index set -> its name in the names of variables.
 SCOPES = {BATCH: 'batch', LAYER: 'layer', INSTANCE: 'instance', GROUP: 'group'}
 # Index set other than the batch -> the function or method of `layer_template` that averages over it.
 _MEANS = {LAYER: '_layer_mean', INSTANCE: '_spatial_mean', GROUP: 'self._group_mean'}
-# Class of moment -> the names of the moment, of the average that it is a function of, and of that one's moving average.
+# Class of moment -> the names of the moment, of the average from which it is computed, and of the moving average.
 _MOMENTS = {
     simplification.Mean: ('mean', 'mean', 'moving_mean'),
     simplification.RootMeanSquare: ('root_mean_square', 'mean_square', 'moving_mean_square'),
     simplification.Deviation: ('deviation', 'variance', 'moving_variance'),
 }
-# Class of value -> its name.
+# Class of expression -> the name of a variable for it.
 _NAMES = {
     equation.Sigmoid: 'gate', equation.Exponential: 'exponential', equation.Tangent: 'squashed',
     equation.SignedLog: 'logarithm', equation.SignedRoot: 'root', equation.Magnitude: 'magnitude',
@@ -40,17 +41,17 @@ _FUNCTIONS = {
     equation.Magnitude: 'tf.abs({})', simplification.Guarded: '_guarded({})',
 }
 _CONSTANTS = {equation.EPSILON_SYMBOL, simplification.GUARD}
-_INTEGERS = 10**6  # larger ones are written as floats, which TensorFlow takes at any size
+_INTEGERS = 10**6  # larger integers are written as floats, which TensorFlow accepts at any size
 
 
 @dataclasses.dataclass(frozen=True)
 class MovingAverage:
-  """A weight that takes the place of an average over the batch in inference.
+  """A weight of the layer that replaces an average over the batch in inference.
 
   Attributes:
-    name: the name of the layer's attribute.
-    initializer: 'zeros' or 'ones'.
-    has_channels: whether it is a vector over channels; otherwise it has size 1.
+    name: the name of the weight and of the layer's attribute, such as 'moving_variance'.
+    initializer: the Keras name of the initializer, 'zeros' or 'ones'.
+    has_channels: whether the weight is a vector over channels, [C]; otherwise its shape is [1].
   """
   name: str
   initializer: str
@@ -59,12 +60,12 @@ class MovingAverage:
 
 @dataclasses.dataclass(frozen=True)
 class Statements:
-  """The code of a layer.
+  """The code of a layer's equation.
 
   Attributes:
-    lines: assignments, the last one to `y`, which has the shape of x.
-    moving_averages: the moving averages of the moments over the batch.
-    averages: pairs of index set and average ('mean', 'mean_square', 'variance') of the moments.
+    lines: the assignments in order, one line each. The last one is to `y`, which has the shape of x.
+    moving_averages: the moving averages that the lines use, one for each moment over the batch.
+    averages: the averages that the lines compute, pairs of an index set and 'mean', 'mean_square' or 'variance'.
   """
   lines: list[str]
   moving_averages: list[MovingAverage]
@@ -75,7 +76,7 @@ def write_statements(assignments: dict[sympy.Symbol, sympy.Expr]) -> Statements:
   """Returns the code of a simplified layer graph.
 
   Args:
-    assignments: the graph, as `simplification.simplify` returns it.
+    assignments: the expressions by name, in the order of computation, as `simplification.simplify` returns them.
   """
   writer = _Writer()
   for name, value in assignments.items():
@@ -84,7 +85,7 @@ def write_statements(assignments: dict[sympy.Symbol, sympy.Expr]) -> Statements:
 
 
 class _CodePrinter(equation.TextPrinter):
-  """Prints expressions as TensorFlow code, with the given names of symbols."""
+  """Printer of expressions as TensorFlow code; `names` gives the name of each symbol in the code."""
   minus, times, root = '-', ' * ', '{}**0.5'
 
   def __init__(self, names: dict[sympy.Symbol, str]):
@@ -92,11 +93,12 @@ class _CodePrinter(equation.TextPrinter):
     self._names = names
 
   def tensor(self, expr: sympy.Expr) -> str:
-    """Returns code of a tensor; that of `doprint` may be a number, which TensorFlow takes only beside a tensor."""
+    """Returns the expression's code as a tensor. A number becomes a constant tensor, as some functions need it."""
     text = self.doprint(expr)
     return f'tf.constant({text}, x.dtype)' if is_number(expr) else text
 
   def power(self, base, exponent):
+    """Returns the code of a power."""
     return f'{base}**{exponent}' if exponent.is_Integer else f'{base}**({exponent})'
 
   def _print_Pow(self, expr):
@@ -124,25 +126,34 @@ class _CodePrinter(equation.TextPrinter):
 
 
 def is_number(expr: sympy.Expr) -> bool:
-  """Returns whether the expression's code is a Python number, not a tensor."""
+  """Returns whether an expression's code is a Python number and not a tensor.
+
+  Args:
+    expr: an expression as in the assignments of `write_statements`.
+  """
   return expr.free_symbols <= _CONSTANTS and not expr.has(sympy.Function)
 
 
 class _Writer:
-  """Writes statements one after another."""
+  """A writer of statements, which collects them in its attribute `statements`."""
 
   def __init__(self):
     self._names = {equation.X: 'x', equation.V0: 'self.v0', equation.V1: 'self.v1',
                    equation.EPSILON_SYMBOL: 'self.epsilon', simplification.GUARD: 'GUARD'}
     self._printer = _CodePrinter(self._names)
     self._counts = collections.Counter()
-    # The symbols whose values have the shape of x, at least the rank of x, and more than one channel.
+    # The symbols whose values have the full shape of x, those with at least the rank of x, and those with all channels.
     self._full, self._ranked = {equation.X}, {equation.X}
     self._channelled = {equation.X, equation.V0, equation.V1}
     self.statements = Statements([], [], set())
 
   def add(self, name: sympy.Symbol, value: sympy.Expr) -> None:
-    """Adds the statements of an assignment, after those of its parts where a line would be too long."""
+    """Adds the statements of an assignment. If its line would be too long, parts get statements of their own.
+
+    Args:
+      name: the assigned name.
+      value: its expression, in terms of names added before.
+    """
     while len(self._longest_line(name, value)) > WIDTH:
       part = self._middle_part(value)
       if part is None:
@@ -154,7 +165,7 @@ class _Writer:
     write(name, value)
 
   def _middle_part(self, value: sympy.Expr) -> sympy.Expr | None:
-    """The part whose code is closest to half the length of the value's; None if there is none."""
+    """Returns the part whose code is closest to half as long as the value's; None if the value has no parts."""
     inner = value.args[:1] if isinstance(value, Moment) else value.args
     parts = [p for arg in inner for p in sympy.preorder_traversal(arg)
              if p.args and not is_number(p) and not (p.is_Pow and p.exp.is_negative)]
@@ -162,7 +173,7 @@ class _Writer:
     return min(parts, key=lambda p: abs(len(self._printer.doprint(p)) - half), default=None)
 
   def _longest_line(self, name: sympy.Symbol, value: sympy.Expr) -> str:
-    """The longest line that the assignment needs, about."""
+    """Returns the longest line that the assignment needs, approximately."""
     if not isinstance(value, Moment):
       return f'{_name_of(value)}_99 = {self._value(name, value)}'
     axes, (kind, average, moving) = INDEX_SETS[value.args[1]], _MOMENTS[type(value)]
@@ -171,6 +182,7 @@ class _Writer:
     return f'{SCOPES[axes]}_{kind}_99 = tf.sqrt({_average(axes, average, self._argument(value))} + self.epsilon)'
 
   def _add_value(self, name: sympy.Symbol, value: sympy.Expr) -> None:
+    """Adds the statement of an assignment that is not a moment."""
     code = self._value(name, value)
     for kind in (self._full, self._ranked, self._channelled):
       if value.free_symbols & kind:
@@ -178,26 +190,27 @@ class _Writer:
     self._names[name] = self._append('y' if name == equation.Y else _name_of(value), code)
 
   def _value(self, name: sympy.Symbol, value: sympy.Expr) -> str:
+    """Returns the code of a value; y is broadcast to the shape of x."""
     code = self._printer.tensor(value)
     is_narrow = name == equation.Y and not value.free_symbols & self._full
     return f'tf.broadcast_to({code}, tf.shape(x))' if is_narrow else code
 
   def _argument(self, moment: Moment) -> str:
-    """Code of a moment's argument, a tensor of x's rank."""
+    """Returns the code of a moment's argument, a tensor with the rank of x."""
     argument = moment.args[0]
     code = self._printer.tensor(argument)
     return code if argument.free_symbols & self._ranked else f'_aligned({code}, x)'
 
   def _add_moment(self, name: sympy.Symbol, moment: Moment) -> None:
-    """Adds the average of a moment and then, unless that is the mean, the moment itself, which is its root."""
+    """Adds the statements of a moment: its average and, for the second moments, the root of that average."""
     axes = INDEX_SETS[moment.args[1]]
     scope, (kind, average, moving_name) = SCOPES[axes], _MOMENTS[type(moment)]
     has_channels = axes != LAYER and bool(moment.args[0].free_symbols & self._channelled)
     argument = self._argument(moment)
-    if len(self._longest_line(name, moment)) > WIDTH:  # although no part of it could have a line of its own
+    if len(self._longest_line(name, moment)) > WIDTH:  # and no part of it can have a statement of its own
       argument = self._append('argument', argument)
     self.statements.averages.add((axes, average))
-    if axes != BATCH:  # of an average over the batch the moving average has no other axes than that of the channels
+    if axes != BATCH:  # over the batch, the value has the moving average's shape, [C] or [1]
       self._ranked.add(name)
     if has_channels:
       self._channelled.add(name)
@@ -213,31 +226,31 @@ class _Writer:
     self._names[name] = self._append(f'{scope}_{kind}', code)
 
   def _append(self, base: str, code: str) -> str:
-    """Appends a statement that assigns to a new name; returns the name."""
+    """Appends a statement that assigns code to a new name, and returns the name."""
     name = self._number(base)
     self.statements.lines.append(f'{name} = {code}')
     return name
 
   def _number(self, base: str) -> str:
-    """The name, with a number appended from its second use on."""
+    """Returns the name, with a number appended from its second use on: `gate`, `gate_2`."""
     self._counts[base] += 1
     return base if self._counts[base] == 1 else f'{base}_{self._counts[base]}'
 
 
 def _average(axes: str, average: str, argument: str) -> str:
-  """Code of an average over an index set other than the batch."""
+  """Returns the code of an average over an index set other than the batch."""
   mean = _MEANS[axes]
   return {'mean': f'{mean}({argument})', 'mean_square': f'{mean}(tf.square({argument}))',
           'variance': f'_variance({argument}, {mean})'}[average]
 
 
 def _batch_average(average: str, argument: str, moving: str) -> str:
-  """Code of an average over the batch in training, which is its moving average in inference."""
+  """Returns the code of an average over the batch in training and its moving average in inference."""
   return f'self._tracked_{average}({argument}, self.{moving}, training)'
 
 
 def _name_of(value: sympy.Expr) -> str:
-  """The name of a value that is not a moment."""
+  """Returns a variable's name for a value that is not a moment."""
   if is_number(value):
     return 'constant'
   if value.is_Pow and value.exp == 2:

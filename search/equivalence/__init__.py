@@ -1,4 +1,4 @@
-"""Equivalent layer graphs: those that compute the same layer, and an audit of how they are found. No TensorFlow."""
+"""The equivalence cache, which recognizes layer graphs that compute the same layer, and its audit. No TensorFlow."""
 
 from typing import TYPE_CHECKING
 

@@ -1,11 +1,12 @@
-"""The canonical form of a layer graph: one graph for all that a few exact rules show to be the same layer.
+"""The canonical form of a layer graph: one representative of the graphs that exact rules show to be the same layer.
 
-Every rule keeps the layer to the last bit, in training, in inference and in its gradients: dead nodes go, equal nodes
-become one, signs move outwards, the arguments of sums and products are ordered, and 0 and |·| vanish where they change
-nothing. Rules of algebra that fail by rounding (a/b/c), by overflow (0·a) or at the guards (a/−b) are not used.
+Every rule keeps the layer to the last bit, in training, in inference and in its gradients: dead nodes are removed,
+equal nodes are merged, signs move outwards, the arguments of sums and products are sorted, and 0 and |·| are removed
+where they change nothing. Rules of algebra that fail by rounding (a/b/c = a/(b·c)), by overflow (0·a = 0) or at the
+guards (a/(−b) = −(a/b)) are not used.
 
-max is ordered only if neither argument depends on v0 or v1: the first of two equal arguments gets the whole gradient,
-so in max(0, v0·x) v0 stays at its initial 0, while in max(v0·x, 0) it learns.
+The arguments of max are sorted only if neither depends on v0 or v1. The first of two equal arguments gets the whole
+gradient: in max(0, v0·x), v0 stays at its initial 0, while in max(v0·x, 0) it learns.
 """
 
 import dataclasses
@@ -24,14 +25,14 @@ _OF_MAGNITUDE = {'abs', 'square', 'second_moment'}  # f(|a|) = f(a)
 
 @dataclasses.dataclass(frozen=True)
 class _Term:
-  """An expression without its sign. Terms are equal if their digests are.
+  """An expression without its sign. Two terms are equal if their digests are equal.
 
   Attributes:
-    digest: of the expression; it orders arguments independently of the numbers of the nodes.
-    primitive: its operation, or an initial node's name.
-    axes: a moment's index set.
-    arguments: its arguments, `_Signed`.
-    has_vectors: whether it depends on v0 or v1.
+    digest: a hash of the expression; sorting by it does not depend on the numbers of the nodes.
+    primitive: the expression's operation, or an initial node's name.
+    axes: a moment's index set; otherwise empty (default).
+    arguments: the operation's arguments; empty (default) for an initial node.
+    has_vectors: whether the expression depends on v0 or v1 (default False).
   """
   digest: bytes
   primitive: str = dataclasses.field(compare=False)
@@ -51,6 +52,7 @@ class _Signed:
 
   @property
   def order(self) -> tuple[bytes, bool]:
+    """The sorting key of arguments."""
     return self.term.digest, self.negative
 
 
@@ -59,7 +61,15 @@ _ZERO = _INITIAL[INITIAL_NODES.index('0')]
 
 
 def canonical(graph: LayerGraph) -> LayerGraph:
-  """Returns the canonical form, a graph that computes the same layer; that of x itself is x + 0."""
+  """Returns the canonical form of a layer graph.
+
+  Args:
+    graph: the layer graph.
+
+  Returns:
+    A layer graph that computes the same layer, without dead nodes. If the layer is just an initial node, such as x,
+    its graph is x + 0, because a layer graph has at least one intermediate node.
+  """
   values = dict(enumerate(map(_Signed, _INITIAL)))
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
     if index in graph.live:
@@ -68,6 +78,7 @@ def canonical(graph: LayerGraph) -> LayerGraph:
 
 
 def _simplified(node: Node, arguments: list[_Signed]) -> _Signed:
+  """Returns the value of a node, given the values of its arguments."""
   if node.primitive in _BINARY:
     return _BINARY[node.primitive](*arguments)
   return _unary(node.primitive, node.axes, arguments[0])
@@ -119,13 +130,14 @@ def _unary(primitive: str, axes: str, a: _Signed) -> _Signed:
 
 
 def _term(primitive: str, *arguments: _Signed, axes: str = '') -> _Signed:
+  """Returns the operation applied to the arguments, as a term with its digest."""
   parts = [primitive, axes, *((a.term.digest.hex(), a.negative) for a in arguments)]
   digest = hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
   return _Signed(_Term(digest, primitive, axes, arguments, any(a.term.has_vectors for a in arguments)))
 
 
 def _as_graph(output: _Signed) -> LayerGraph:
-  """Writes the expression's nodes in the order in which its arguments need them."""
+  """Returns the expression as a layer graph; each argument's nodes come before the node that uses it."""
   nodes: list[Node] = []
   index_of = {_Signed(term): index for index, term in enumerate(_INITIAL)}
   if output in index_of:

@@ -1,8 +1,9 @@
-"""The collision audit: checks on fresh probes that graphs merged by `equivalents` really are the same layer.
+"""The collision audit: checks that layer graphs which the equivalence cache merges really are the same layer.
 
-A pair that disagrees is computed again in extended precision and from inputs that differ in the thirteenth digit. Where
-a graph's own values then move by as much as the two were apart, they are rounding errors, such as the deviation of
-values that are all equal.
+The cache is `search.equivalence.equivalents`. The audit compares merged graphs on fresh probes, other random inputs
+than those of the cache's fingerprints. A pair that disagrees there is computed again, in extended precision and from
+inputs changed in the thirteenth digit. A value that then moves by a quarter of the difference or more, in either graph,
+consists of rounding errors, such as the standard deviation of values that are all equal, and is left out.
 """
 
 from collections.abc import Callable
@@ -28,24 +29,26 @@ from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
 
-# Channels, groups and ε of the fresh probes; they share only the layers' ε with the fingerprint's.
+# Channels, groups and ε of the fresh probes. They have only the layers' ε in common with the probes of fingerprints.
 _SETTINGS = (10, 3, EPSILON), (7, 2, EPSILON), (24, 32, EPSILON), (15, 6, EPSILON), (9, 5, .1), (16, 4, .02)
-_REPEATS = 12  # of the inputs with another thirteenth digit
+_REPEATS = 12  # the number of times that inputs are changed in the thirteenth digit
 
 
 @dataclasses.dataclass
 class Audit:
-  """The result of an audit.
+  """The result of a collision audit.
+
+  Graphs that the cache considers equivalent form a class. A pair is a graph and the first graph of its class.
 
   Attributes:
-    draws: the number of random graphs that were drawn.
-    graphs: the number of graphs that were compared.
-    identical: graphs that equal an earlier one except for dead nodes.
-    same_form: other graphs that have the canonical form of an earlier one.
-    same_fingerprint: other graphs that have the fingerprint of an earlier one.
-    rounding: pairs whose difference on fresh probes was rounding.
-    false_merges: pairs that are not the same function after all.
-    seconds: the time spent on finding equivalents, without drawing, filtering and the comparison on fresh probes.
+    draws: the number of random graphs that were drawn, including those that the static filter rejected (default 0).
+    graphs: the number of graphs that were tested (default 0).
+    identical: the number of graphs that equal an earlier one except for dead nodes; they form no pairs (default 0).
+    same_form: the number of pairs with the same canonical form (default 0).
+    same_fingerprint: the number of pairs with different canonical forms, merged by a fingerprint (default 0).
+    rounding: the number of pairs that differ on fresh probes only by rounding errors (default 0).
+    false_merges: the pairs that are not the same function after all, the first of the class first (default: none).
+    seconds: the time that the cache took in seconds, without drawing, filtering and comparing graphs (default 0).
   """
   draws: int = 0
   graphs: int = 0
@@ -58,31 +61,35 @@ class Audit:
 
   @property
   def pairs(self) -> int:
-    """The number of pairs compared on fresh probes: a graph and the first of its class."""
+    """The number of pairs that were compared on fresh probes."""
     return self.same_form + self.same_fingerprint
 
   @property
   def classes(self) -> int:
-    """The number of distinct functions."""
+    """The number of classes: distinct functions, if no merge is false."""
     return self.graphs - self.identical - self.pairs
 
 
 def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is_filtered: bool = True,
               track: Callable[[Iterable[int]], Iterable[int]] = iter) -> Audit:
-  """Draws random graphs, finds the equivalent ones, and compares each with the first one of its class.
+  """Audits the equivalence cache `Equivalents` on random layer graphs.
+
+  A graph that the cache considers equivalent to earlier ones is compared with the first of these on fresh probes, which
+  are random inputs that the cache does not use.
 
   Args:
-    graphs: the number of graphs.
-    space: the search space that they are drawn from.
-    seed: of the graphs and of the fresh probes.
-    is_filtered: whether only graphs that pass the static filter count, as in a search.
-    track: wraps the numbers of the graphs, to show the progress.
+    graphs: the number of graphs to test, at least 1.
+    space: the search space from which graphs are drawn (default: the full space with 10 intermediate nodes).
+    seed: the seed of the graphs and of the fresh probes (default 0).
+    is_filtered: whether graphs that the static filter rejects are drawn again, as in a search (default True).
+    track: a function that iterates over the numbers it is given, such as `rich.progress.track`, which shows the
+      progress (default: show none).
 
   Returns:
-    What was found.
+    The counts of the audit, and the pairs of graphs that the cache considers equivalent although they are not.
 
   Raises:
-    ArgumentError: if `graphs` is not positive.
+    ArgumentError: if `graphs` is less than 1.
   """
   if graphs < 1:
     raise ArgumentError(f'`graphs` must be at least 1, received {graphs}.')
@@ -107,7 +114,7 @@ def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is
 
 
 def _draw(space: SearchSpace, rng: np.random.Generator, is_filtered: bool, audit: Audit) -> LayerGraph:
-  """Draws a random graph, without its dead nodes."""
+  """Draws a random graph, counts the draws in `audit`, and returns the graph without its dead nodes."""
   while True:
     graph = random_graph(space, rng)
     audit.draws += 1
@@ -116,7 +123,10 @@ def _draw(space: SearchSpace, rng: np.random.Generator, is_filtered: bool, audit
 
 
 def _compare(graph: LayerGraph, first: LayerGraph, fresh: tuple[Probe, ...], audit: Audit) -> None:
-  """Counts a pair. The graphs are compared as they are, so that the rules of the canonical form are tested too."""
+  """Compares a graph with the first of its class, and counts the pair in `audit`.
+
+  The fresh fingerprints are those of the graphs as drawn, so that the rules of the canonical form are tested too.
+  """
   if canonical(graph) == canonical(first):
     audit.same_form += 1
   else:
@@ -136,7 +146,15 @@ def _fresh_fingerprint(graph: LayerGraph, fresh: tuple[Probe, ...]) -> Fingerpri
 
 
 def differ_beyond_rounding(a: LayerGraph, b: LayerGraph, probes: tuple[Probe, ...]) -> bool:
-  """Returns whether two graphs differ on the probes by more than the tolerance, rounding errors of either left out."""
+  """Returns whether two layer graphs differ on the probes by more than the tolerance and more than rounding errors.
+
+  Both graphs are also computed in extended precision and from slightly changed inputs. A difference in an element
+  counts only if the element moves by less than a quarter of it each time, in both graphs.
+
+  Args:
+    a, b: the layer graphs.
+    probes: the probes on which they are compared.
+  """
   rng = np.random.default_rng(0)
   again = [tuple(probe.extended() for probe in probes)]
   again += [tuple(probe.perturbed(rng) for probe in probes) for _ in range(_REPEATS)]
@@ -150,7 +168,11 @@ def differ_beyond_rounding(a: LayerGraph, b: LayerGraph, probes: tuple[Probe, ..
 
 
 def audit_table(audit: Audit) -> Table:
-  """Returns the figures of an audit as a table for the terminal."""
+  """Returns the figures of an audit as a table for the terminal.
+
+  Args:
+    audit: the result of `run_audit`.
+  """
   table = Table(title='Collision audit of the equivalence cache', title_style='bold', box=box.HORIZONTALS)
   table.add_column('graphs')
   table.add_column('', justify='right')

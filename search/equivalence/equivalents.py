@@ -1,9 +1,11 @@
-"""The equivalence cache: recognizes graphs of the same layer, so that each function is evaluated only once.
+"""The equivalence cache: recognizes layer graphs that compute the same function, so that each is evaluated only once.
 
-Layers are equivalent if they train alike and infer alike from any v0 and v1, up to the rounding of a float32 training.
-Layers that only agree at the initial v0 = 0 and v1 = 1, that differ in which moments have moving averages, or whose
-outputs differ by a factor that γ could take over are not equivalent: they train differently. Most equivalent graphs
-have the same canonical form; the others are found by their fingerprints.
+Two layers are equivalent if they train alike and infer alike from any v0 and v1, up to the rounding of a float32
+training. Layers that agree only at the initial v0 = 0 and v1 = 1, that differ in which moments have moving averages, or
+whose outputs differ by a factor that γ could make up for are not equivalent, because they train differently.
+
+Most equivalent graphs have the same canonical form; the others are found by their fingerprints, the values of the layer
+on random inputs. The paper has no such cache.
 """
 
 import collections
@@ -16,22 +18,35 @@ from search.equivalence.fingerprint import Fingerprint
 from search.equivalence.fingerprint import fingerprint
 from search.equivalence.fingerprint import RELATIVE
 
-# What a search does with a candidate that is equivalent to an earlier one; see `search.evolution.run_search`.
+# A search's treatment of a candidate that is equivalent to an earlier one: evaluate it all the same, copy the earlier
+# candidate's outcome, or draw another graph in its place; see `search.evolution.run_search`.
 EVALUATE, REUSE, REDRAW = MODES = ('evaluate', 'reuse', 'redraw')
 
-_CELL = 100 * RELATIVE  # far wider than what rounding does to a sum of some logarithms
+_CELL = 100 * RELATIVE  # the width of a cell: far more than rounding changes a sum of logarithms
 
 
 class Equivalents:
-  """The functions met so far, each with the key of its first graph, such as a candidate's index."""
+  """The equivalence cache of one search: the functions added so far, each with a key.
+
+  The key is an integer of the caller's choice, such as the index of the candidate that first computed the function. A
+  new cache is empty.
+  """
 
   def __init__(self) -> None:
-    # By canonical form, including forms that a fingerprint has found equal to an earlier one.
+    # Canonical form -> key, including forms that were found equivalent to another one by their fingerprints.
     self._keys: dict[LayerGraph, int] = {}
-    self._cells: dict[int, list[tuple[Fingerprint, int]]] = collections.defaultdict(list)  # by cell of the magnitude
+    # Cell, an interval of magnitudes -> fingerprints and keys.
+    self._cells: dict[int, list[tuple[Fingerprint, int]]] = collections.defaultdict(list)
 
   def find(self, graph: LayerGraph) -> int | None:
-    """Returns the key of the graph that computes the same function, or None."""
+    """Returns the key of the function that a layer graph computes.
+
+    Args:
+      graph: the layer graph.
+
+    Returns:
+      The key given to `add` with an equivalent graph; None if there was none.
+    """
     form = canonical(graph)
     if form not in self._keys:
       key = self._look_up(_fingerprint(form))
@@ -41,14 +56,20 @@ class Equivalents:
     return self._keys[form]
 
   def add(self, graph: LayerGraph, key: int) -> None:
-    """Adds a graph for which `find` returns None."""
+    """Adds the function of a layer graph.
+
+    Args:
+      graph: a layer graph for which `find` returns None.
+      key: the key that `find` returns for equivalent graphs from now on.
+    """
     form = canonical(graph)
     self._keys[form] = key
     found = _fingerprint(form)
     self._cells[_cell(found.magnitude)].append((found, key))
 
   def _look_up(self, found: Fingerprint) -> int | None:
-    # Rounding may have moved a magnitude over the border of a cell, but not farther.
+    """Returns the key of a fingerprint that agrees with this one, or None."""
+    # Rounding may have moved a magnitude across the border of a cell, but not farther.
     for cell in {_cell(found.magnitude - _CELL / 4), _cell(found.magnitude + _CELL / 4)}:
       for other, key in self._cells.get(cell, ()):
         if other.agrees(found):
@@ -56,7 +77,7 @@ class Equivalents:
     return None
 
 
-_fingerprint = functools.lru_cache(maxsize=1)(fingerprint)  # a graph that was not found is added next
+_fingerprint = functools.lru_cache(maxsize=1)(fingerprint)  # `add` needs the fingerprint that `find` has just computed
 
 
 def _cell(magnitude: float) -> int:

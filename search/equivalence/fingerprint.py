@@ -1,13 +1,16 @@
 """The functional fingerprint of a layer graph: the values of its layer on random probes, in float64 NumPy.
 
-A probe is a short history of the layer, which must show every difference that matters in training:
-- the value and a directional derivative with respect to x, v0 and v1 where training begins, at v0 = 0 and v1 = 1;
+A probe holds the inputs of a short history of the layer, which is to show every difference that matters in training:
+- the value, and a directional derivative with respect to x, v0 and v1, where training begins, at v0 = 0 and v1 = 1;
 - the values in training on two batches, each with other random v0 and v1, because these are trainable;
-- the value in inference after these batches, with the moving average that every moment over the batch has by then.
-The probes differ in distribution, groups and ε. Inputs have exact zeros, as a depthwise convolution of zeros gives.
-They have none where the derivative is taken, because a subgradient at 0 that few positions meet makes no difference.
+- the value in inference after these batches, where the moments over the batch are moving averages.
 
-Two fingerprints agree within a tolerance: rounding to cells could separate values that rounding errors have moved.
+The probes differ in the distribution of their inputs, in the number of groups and in ε. Inputs have some exact zeros,
+such as a depthwise convolution gives for zeros. Where the derivative is taken, they have none: layers that differ only
+in their subgradient at 0 train alike, because few positions are exactly 0.
+
+Fingerprints are compared within a tolerance. If values were rounded and then compared for equality, rounding errors
+could separate equivalent graphs.
 """
 
 from collections.abc import Callable
@@ -23,16 +26,16 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from search.equivalence.tangents import tangent
 
-RELATIVE = 1e-8  # of each element: far above the rounding of float64, below that of a float32 training
-ABSOLUTE = 1e-9  # of a tensor's median magnitude: where terms cancel, rounding is not small against the element
-ELEMENTS = 40  # kept of each tensor
-_WEIGHTS = .36, .24, .4  # in a moving average: of its initial value, of the first and of the second batch
-_LARGEST, _NAN = 1e290, 1e300  # stand for larger values, and for NaN
+RELATIVE = 1e-8  # tolerance relative to the element: far above float64's rounding, below that of a float32 training
+ABSOLUTE = 1e-9  # tolerance relative to the tensor's median magnitude, for elements in which larger terms cancel
+ELEMENTS = 40  # the number of elements of each tensor that a fingerprint holds
+_WEIGHTS = .36, .24, .4  # of the initial value, the first and the second batch in a moving average (momentum 0.6)
+_LARGEST, _NAN = 1e290, 1e300  # the values that replace larger magnitudes, and NaN
 
 
 @dataclasses.dataclass(frozen=True)
 class _Input:
-  """The initial nodes' values."""
+  """The values of the initial nodes x, v0 and v1: arrays of rank 4, channels last."""
   x: np.ndarray
   v0: np.ndarray
   v1: np.ndarray
@@ -50,17 +53,19 @@ class _Input:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probe:
-  """A history of a layer. All of its inputs have the same number of channels.
+  """The inputs of a short history of a layer, all with the same number of channels.
+
+  Each input holds x, [N, H, W, C], and the vectors v0 and v1, [1, 1, 1, C].
 
   Attributes:
     groups: the number of channel groups.
-    epsilon: of the guards. With the layers' own ε, random numbers hardly ever meet a guard; graphs that are equal for
-      any ε are equal there too.
-    start: an input where training begins.
-    direction: the direction of the derivative there.
-    batches: two training batches, each with its own v0 and v1.
-    inference: the input of inference.
-    elements: the indices of the elements of the flattened tensors that are kept.
+    epsilon: ε of the guards and moments. It is larger than the layers' own ε in some probes, because random numbers
+      hardly ever come near a guard of 1e-5. Graphs that are equivalent for any ε agree there, too.
+    start: the input where training begins, with v0 = 0 and v1 = 1.
+    direction: the direction of the derivative at `start`, with the shapes of `start`.
+    batches: two training batches, each with a v0 and v1 of its own.
+    inference: the input in inference, after the two batches.
+    elements: the indices into a flattened tensor [N, H, W, C] of the elements that a fingerprint holds, [ELEMENTS].
   """
   groups: int
   epsilon: float
@@ -71,11 +76,15 @@ class Probe:
   elements: np.ndarray
 
   def extended(self) -> 'Probe':
-    """Returns the same probe in extended precision."""
+    """Returns the same probe with inputs in NumPy's extended precision (longdouble)."""
     return self._map(_Input.extended)
 
   def perturbed(self, rng: np.random.Generator) -> 'Probe':
-    """Returns a copy of the probe with x changed in its last digits; v0 and v1 keep their initial values."""
+    """Returns a copy of the probe with every x changed at random in the thirteenth digit; every v0 and v1 stay.
+
+    Args:
+      rng: the source of the changes.
+    """
     return self._map(lambda given: given.perturbed(rng))
 
   def _map(self, change: Callable[[_Input], _Input]) -> 'Probe':
@@ -85,33 +94,34 @@ class Probe:
 
 
 def _even(shape, rng):
-  """All channels of one magnitude, with a mean and deviation of their own."""
+  """Draws channels of one order of magnitude, each with a mean and a standard deviation of its own."""
   normal = rng.normal(size=shape) * rng.uniform(.5, 2., shape[-1]) + rng.normal(size=shape[-1])
   return normal * 10 ** rng.uniform(-1.5, .5)
 
 
 def _uneven(shape, rng):
-  """Channels between 1e-4 and 10: small moments, for which ε matters, beside large ones."""
+  """Draws channels whose scales lie between 1e-4 and 10: small moments, for which ε matters, beside large ones."""
   return rng.normal(size=shape) * 10 ** rng.uniform(-4, 1, shape[-1])
 
 
 def _extreme(shape, rng):
-  """Elements between 1e-7 and 100, evenly in the logarithm: some within a guard, some that saturate, some between."""
+  """Draws elements of magnitude 1e-7 to 100, evenly in the logarithm: some meet a guard, some saturate a function."""
   exponents = rng.permutation(np.linspace(-7, 2, math.prod(shape))).reshape(shape)
   return rng.choice((-1., 1.), shape) * 10 ** exponents
 
 
 def _sparse(shape, rng):
-  """A few elements that are far larger than the moments."""
+  """Draws small elements and a few that are far larger than the moments."""
   return rng.normal(size=shape) * np.where(rng.random(shape) < .05, rng.uniform(3, 10), .05)
 
 
-SETTINGS = (6, 4, primitives.EPSILON), (8, 2, .2), (12, 9, .05)  # groups that divide the channels, or do not
-INPUTS = _even, _uneven, _extreme, _sparse
+# Channels, groups and ε; 4 and 9 do not divide the channels.
+SETTINGS = (6, 4, primitives.EPSILON), (8, 2, .2), (12, 9, .05)
+INPUTS = _even, _uneven, _extreme, _sparse  # functions of a shape and a generator
 
 
 def _vector(values, channels, rng):
-  """v0 or v1: a vector over channels that varies about 0 or about another value."""
+  """Draws v0 or v1, a vector over channels that varies about 0 or about another value: [1, 1, 1, channels]."""
   shape = 1, 1, 1, channels
   return values(shape, rng) + rng.choice((0., 1.)) * rng.normal() * 10 ** rng.uniform(-2, 1)
 
@@ -121,11 +131,12 @@ def make_probe(channels: int, groups: int, epsilon: float, values: Callable[...,
   """Draws a probe.
 
   Args:
-    channels: the number of channels.
-    groups: the number of channel groups.
-    epsilon: of the guards.
-    values: draws inputs of a shape, one of `INPUTS`.
-    rng: all randomness.
+    channels: the number of channels of its inputs, at least 2.
+    groups: the number of channel groups. If it does not divide `channels`, the largest smaller number that does is
+      used.
+    epsilon: ε of the guards and moments.
+    values: a function of a shape and `rng` that returns a random array of that shape, such as one of `INPUTS`.
+    rng: the source of all randomness.
   """
   def draw(shape, zeros=.1):
     x = values((*shape, channels), rng)
@@ -139,11 +150,14 @@ def make_probe(channels: int, groups: int, epsilon: float, values: Callable[...,
 
 
 def make_probes(seed: int | Sequence[int], settings: Sequence[tuple[int, int, float]] = SETTINGS) -> tuple[Probe, ...]:
-  """Draws a probe of each kind of input for each of the settings.
+  """Draws one probe for each of the settings and each distribution in `INPUTS`.
 
   Args:
-    seed: of all randomness.
-    settings: channels, groups and ε.
+    seed: the seed of all randomness.
+    settings: triples of the number of channels, the number of channel groups, and ε (default `SETTINGS`).
+
+  Returns:
+    The probes in the order of the settings, those of one setting in the order of `INPUTS`.
   """
   rng = np.random.default_rng(seed)
   return tuple(make_probe(*setting, values, rng) for setting in settings for values in INPUTS)
@@ -154,28 +168,39 @@ PROBES = make_probes(0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fingerprint:
-  """The values that equivalent graphs share up to rounding.
+  """A functional fingerprint: values that equivalent layer graphs share up to rounding.
 
   Attributes:
-    values: [tensors, elements], none infinite or NaN.
-    magnitude: logarithms of magnitudes, summed over the probes; close to that of fingerprints that agree.
+    values: an array [tensors, ELEMENTS] with five tensors for each probe, in the probes' order. Infinities and NaN are
+      replaced by large numbers.
+    magnitude: the sum over the tensors of ln Σ|element|. Fingerprints that agree have nearly the same magnitude, which
+      serves to find them.
   """
   values: np.ndarray
   magnitude: float
 
   @property
   def tolerance(self) -> np.ndarray:
-    """The largest difference from the elements of an equal fingerprint: [tensors, elements]."""
+    """The largest difference that counts as rounding, for each element: [tensors, ELEMENTS]."""
     magnitudes = np.abs(self.values)
     return RELATIVE * magnitudes + ABSOLUTE * np.median(magnitudes, 1, keepdims=True)
 
   def agrees(self, other: 'Fingerprint') -> bool:
-    """Returns whether the two are equal within the tolerance."""
+    """Returns whether another fingerprint equals this one within the tolerance.
+
+    Args:
+      other: a fingerprint on the same probes.
+    """
     return bool((np.abs(self.values - other.values) <= self.tolerance).all())
 
 
 def fingerprint(graph: LayerGraph, probes: tuple[Probe, ...] = PROBES) -> Fingerprint:
-  """Returns a graph's fingerprint, which can only be compared with fingerprints on the same probes."""
+  """Returns the fingerprint of a layer graph: values of its layer on probes, in training and in inference.
+
+  Args:
+    graph: the layer graph; its dead nodes are ignored.
+    probes: the probes (default `PROBES`). Only fingerprints on the same probes can be compared.
+  """
   graph = graph.without_dead_nodes()
   with np.errstate(all='ignore'):
     rows = np.stack([y for probe in probes for y in _history(graph, probe)])
@@ -187,7 +212,10 @@ def fingerprint(graph: LayerGraph, probes: tuple[Probe, ...] = PROBES) -> Finger
 
 
 def _history(graph: LayerGraph, probe: Probe) -> list[np.ndarray]:
-  """The layer's values in a probe: of each tensor the probe's elements."""
+  """Returns the layer's values on a probe, the probe's elements of each of five tensors.
+
+  They are the value and the derivative at the start, the values on the two batches, and the value in inference.
+  """
   train = lambda index, node, arguments: _primitive(node, arguments, probe)
   start = _run(graph, probe.start.values, train)
   derivative = _run(graph, probe.direction.values, lambda index, node, tangents: tangent(
@@ -207,7 +235,7 @@ def _history(graph: LayerGraph, probe: Probe) -> list[np.ndarray]:
 
 def _run(graph: LayerGraph, initial: tuple[np.ndarray, ...],
          apply: Callable[[int, Node, list[np.ndarray]], np.ndarray]) -> list[np.ndarray]:
-  """The values of all nodes; `apply` returns that of an intermediate node from those of its arguments."""
+  """Returns the values of all nodes; `apply` computes an intermediate node from its index and its arguments' values."""
   values = list(initial)
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
     values.append(apply(index, node, [values[i] for i in node.inputs]))
@@ -215,6 +243,7 @@ def _run(graph: LayerGraph, initial: tuple[np.ndarray, ...],
 
 
 def _primitive(node: Node, arguments: list[np.ndarray], probe: Probe) -> np.ndarray:
+  """Returns the value of a node in training."""
   primitive = primitives.PRIMITIVES[node.primitive]
   moment_arguments = (node.axes, probe.groups) if primitive.is_moment else ()
   guard = {'epsilon': probe.epsilon} if primitive.is_guarded else {}
@@ -222,9 +251,9 @@ def _primitive(node: Node, arguments: list[np.ndarray], probe: Probe) -> np.ndar
 
 
 def _moving(node: Node, epsilon: float, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """A moment over the batch in inference, from its values on the two batches.
+  """Returns the value of a moment over the batch in inference, given its values on the two batches.
 
-  Moving averages are kept of μ (from 0) and of the squares of the other moments (from 1), without ε.
+  The moving average is that of μ, from 0, or that of the moment's square without ε, from 1.
   """
   initial, w1, w2 = _WEIGHTS
   if node.primitive == 'first_moment':

@@ -1,7 +1,8 @@
-"""Directional derivatives of the primitives in NumPy, with ties and guards as the layer's gradients have them.
+"""Directional derivatives of the primitives in NumPy, which treat ties and guards as the layer's gradients do.
 
-Where a function has no derivative, TensorFlow picks one: that of |t| at 0 is 0, that of max(a, b) at a = b is a's, and
-within a guard it is 0. v0 starts at such a point, so the choice decides whether v0 ever learns.
+Where a function has no derivative, TensorFlow picks one: for |t| at 0 it is 0, for max(a, b) at a = b it is the
+derivative of a, and where a guard acts it is 0. v0 starts at such a point, so the choice decides whether v0 ever
+learns.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from evonorm_tf.graph.primitives import clamp_magnitude
 
 
 def _guarded(derivative: np.ndarray, x: np.ndarray, epsilon: float) -> np.ndarray:
+  """Returns the derivative, but 0 where the guard acts on x."""
   return np.where(np.abs(x) >= epsilon, derivative, 0.)
 
 
@@ -24,7 +26,7 @@ def _div(result, x, y, dx, dy, epsilon):
   return dx / divisor - _guarded(result * dy / divisor, y, epsilon)
 
 
-# By primitive: functions of the result, the arguments, their tangents and ε.
+# Primitive -> a function of its result, its arguments, their derivatives along the direction, and ε.
 _ELEMENTWISE: dict[str, Callable[..., np.ndarray]] = {
     'add': lambda r, x, y, dx, dy, e: dx + dy,
     'mul': lambda r, x, y, dx, dy, e: x * dy + y * dx,
@@ -43,15 +45,17 @@ _ELEMENTWISE: dict[str, Callable[..., np.ndarray]] = {
 
 def tangent(node: Node, groups: int, epsilon: float, result: np.ndarray, arguments: Sequence[np.ndarray],
             tangents: Sequence[np.ndarray]) -> np.ndarray:
-  """Returns a node's derivative along a direction.
+  """Returns the derivative of a node's value along a direction, by the chain rule.
+
+  All arrays broadcast against x of shape [N, ..., C].
 
   Args:
     node: the node.
-    groups: the number of channel groups.
-    epsilon: of the guards.
-    result: the node's value in training, which broadcasts against [N, ..., C].
-    arguments: the values of its arguments.
-    tangents: the derivatives of its arguments along the direction.
+    groups: the number of channel groups. If it does not divide C, the largest smaller number that does is used.
+    epsilon: ε of the guards and moments.
+    result: the node's value in training.
+    arguments: the values of the node's arguments, in their order.
+    tangents: the derivatives of the arguments along the direction, in the same order.
   """
   if node.primitive in _ELEMENTWISE:
     return _ELEMENTWISE[node.primitive](result, *arguments, *tangents, epsilon)

@@ -1,4 +1,4 @@
-"""Evaluation of candidates: short trainings on the proxy task, and the tests that reject bad ones early."""
+"""The evaluation of candidates by short training on the proxy task, with tests that reject bad ones early."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Descriptions of the proxy task's networks: a family and its options, plain data that can be sent to a worker."""
+"""Architectures of the proxy task (paper section 4), described by plain data that can be sent to a worker process."""
 
 from collections.abc import Callable
 import dataclasses
@@ -19,14 +19,16 @@ FAMILIES = {'resnet': build_resnet, 'mobilenet_v2': build_mobilenet_v2, 'mnasnet
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-  """One of the architectures that a candidate is trained in.
+  """An architecture in which candidates are trained: a family of networks and the options of its builder.
 
   Attributes:
-    family: one of `FAMILIES`; the architecture's scores have this name too.
-    options: arguments of the family's builder, for instance `{'depth': 14, 'width_multiplier': 0.5}` (default {}).
+    family: 'resnet', 'mobilenet_v2', 'mnasnet_b1' or 'efficientnet', the keys of `FAMILIES`. Scores by architecture
+      use it as the architecture's name.
+    options: further arguments of the family's builder in `evonorm_tf.models`, for instance
+      `{'depth': 14, 'width_multiplier': 0.5}` (default {}).
 
   Raises:
-    ValueError: for an unknown family, or options that its builder does not take.
+    ArgumentError: for an unknown family, or options that its builder does not have.
   """
   family: str
   options: dict[str, typing.Any] = dataclasses.field(default_factory=dict)
@@ -40,10 +42,10 @@ class Architecture:
       raise ArgumentError(f'`options` of {self.family}: {e}.') from e
 
   def build(self, norm_act: Callable[..., tf_keras.layers.Layer], num_classes: int) -> tf_keras.Model:
-    """Returns a new network of this architecture.
+    """Returns a new network of this architecture, which maps images to logits.
 
     Args:
-      norm_act: factory of the norm-activation layers, called once for each place.
-      num_classes: the number of classes.
+      norm_act: returns a new norm-activation layer; it is called once for each place of such a layer in the network.
+      num_classes: the number of classes, and so of logits.
     """
     return FAMILIES[self.family](norm_act, num_classes=num_classes, **self.options)

@@ -1,4 +1,4 @@
-"""Evaluation of a norm-activation layer: its scores or why it was rejected, the cheapest test first (section 5)."""
+"""The evaluation of a norm-activation layer on the proxy task, the cheapest rejection test first (paper section 5)."""
 
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -32,26 +32,30 @@ from search.journal.outcomes import FAILED
 from search.journal.outcomes import Rung
 from search.journal.record import Record
 
-# Lines of a stack trace: 'in user code:', 'Graph execution error:' and 'Detected at node ... :'; files and their lines;
-# Keras's preamble.
+# Lines of a stack trace: those that end with a colon ('in user code:', 'Graph execution error:', 'Detected at node
+# ... :'), the files with their lines of code, and the line that Keras puts first.
 _TRACE = re.compile(r'.*:$|\s*File "|\s{5}|Exception encountered when calling ')
 
 
 @dataclasses.dataclass
 class Outcome:
-  """The outcome of an evaluation. All accuracies are in [0, 1], by the name of the architecture's family.
+  """The outcome of an evaluation: accepted with scores, rejected by a test, or failed.
+
+  All accuracies are fractions in [0, 1], in dictionaries by architecture, such as `{'resnet': 0.43}`.
 
   Attributes:
-    outcome: one of `search.journal.outcomes.OUTCOMES`.
-    detail: unless the layer was accepted, the architecture and the reason.
-    screening: validation accuracies at the quality test, as far as the evaluation came.
-    gradient_norm: the largest gradient norm of the stability test; None unless the layer passed it.
-    scores: validation accuracies after the whole training, or as successive halving projects them; empty unless
-      accepted.
-    test_scores: accuracies on the test images; empty unless asked for.
-    rungs: the rungs of successive halving in order, each with its 'steps', the 'accuracies' there, the 'bar' that their
-      mean had to reach (None for none), and whether the training 'stopped' there.
-    seconds: time spent, by activity.
+    outcome: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed' (default).
+    detail: for a layer that was not accepted, the reason in one line, with the architecture in which it arose. For a
+      layer that successive halving stopped, its accuracy and the accuracy needed. Otherwise empty.
+    screening: the validation accuracies at the quality test, of the architectures that reached it.
+    gradient_norm: the largest gradient norm in the stability test; None unless the layer passed that test.
+    scores: the validation accuracies at the end of the training, or the projected ones if successive halving stopped
+      it; empty unless the layer was accepted.
+    test_scores: the accuracies on the test images; empty unless `Evaluation.test` is set and the layer was accepted and
+      trained to the end.
+    rungs: the rungs of successive halving that the training reached, in order (see `search.journal.outcomes.Rung`).
+    seconds: the time spent in seconds, by activity: 'total' for the whole evaluation, and its parts 'build', 'trace',
+      'train', 'evaluate' and 'stability'.
   """
   outcome: str = FAILED
   detail: str = ''
@@ -65,23 +69,29 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """The evaluation of a candidate: quality in each architecture, stability, then the rest of the training.
+  """The evaluation of a layer: the quality test in each architecture, the stability test, the rest of the training.
+
+  It ends at the first test that rejects the layer (paper section 5).
 
   Attributes:
     task: the proxy task.
-    quality: the quality test; None for none (default).
-    stability: the stability test; None for none (default).
-    groups: the number of channel groups of the layers that have groups (default 32). Thin networks need fewer, because
-      a group of one channel turns a group moment into an instance moment.
-    reuse: whether a process keeps the networks of layer graphs, 40 MB each, from candidate to candidate (default True).
-      The results are the same up to rounding; a screening takes half the time.
-    test: whether to measure accuracy on the test images too (default False). Never in a search, only for its final
-      table.
-    halving: the rungs at which the rest of the training may stop; None for none, as in the paper (default).
-    bars: the bar of each rung of `halving`, from earlier evaluations; see `informed_by`.
+    quality: the test of the accuracy after a few training steps; None (default) to leave it out.
+    stability: the test of the gradient under adversarial weights; None (default) to leave it out.
+    groups: the number of channel groups in layers that have such groups (default 32). Narrow networks need fewer,
+      because moments over a group of one channel are the same as moments over w and h alone.
+    reuse: whether a process keeps the networks that it has built for layer graphs, about 40 MB each at the size of
+      gin/search/quickstart.gin, and reuses them for later candidates (default True). The results are equal up to
+      rounding, and the part up to the quality test takes half the time. See `search.evaluation.reused_training`.
+    test: whether to measure the accuracy on the test images, too (default False). Only the re-ranking may do so; the
+      evolution must not use the test images.
+    halving: stops the training of candidates that fall behind; None (default) trains all of them to the end, as in the
+      paper.
+    bars: for each rung of `halving` in order, the mean accuracy that a layer must reach there to continue, and the
+      gains for projected scores (see `successive_halving.Bar`). `informed_by` sets them; with () (default), every layer
+      continues.
 
   Raises:
-    ValueError: if a rung of `halving` does not come before the end of the training.
+    ArgumentError: if the last rung of `halving` does not come before the end of the training.
   """
   task: ProxyTask
   quality: QualityTest | None = None
@@ -98,25 +108,41 @@ class Evaluation:
                           f'received {self.halving.rungs}.')
 
   def informed_by(self, records: Sequence[Record]) -> 'Evaluation':
-    """Returns this evaluation with the bars of successive halving, if there is any, taken from a journal's records.
+    """Returns a copy of this evaluation with the `bars` of successive halving that follow from earlier candidates.
 
-    The bars travel with it to other processes, and its outcomes repeat them.
+    Worker processes receive the bars with the copy, and its outcomes report them. Without `halving`, the evaluation
+    itself is returned.
+
+    Args:
+      records: the search's records of all stages, in the order of the journal.
     """
     return dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
 
   def check(self) -> None:
-    """Reads the data and builds each network once, so that a task that cannot work fails before a search begins."""
-    with interrupted_at_once():  # the first time, it may download
+    """Reads the data and builds each network once with BN-ReLU, so that invalid settings fail before a search begins.
+
+    Raises:
+      ArgumentError: if the data cannot be read, or an argument of the task or of an architecture is not valid.
+      KeyboardInterrupt: on Ctrl-C.
+    """
+    with interrupted_at_once():  # reading the data may download it first
       self.task.training_batches()
     for architecture in self.task.architectures:
       self.task.build(architecture, get_norm_act('bn_relu'))
     tf_keras.backend.clear_session()
 
   def evaluate(self, spec: LayerGraph | str) -> Outcome:
-    """Evaluates a layer graph, or a known layer by its name.
+    """Evaluates a layer and returns the outcome.
+
+    Args:
+      spec: a layer graph, or a name that `evonorm_tf.layers.norm_act.get_norm_act` knows, such as 'bn_relu'.
 
     Returns:
-      The outcome. It also says why a layer failed: whatever exception the layer causes is caught.
+      The outcome. An exception that the layer causes is not raised, but makes the outcome 'failed', and `detail` holds
+      its text.
+
+    Raises:
+      KeyboardInterrupt: after Ctrl-C.
     """
     outcome = Outcome()
     try:
@@ -134,8 +160,8 @@ class Evaluation:
     return outcome
 
   def _norm_act(self, spec: LayerGraph | str) -> NormActFactory:
-    # Statistics of the global batch, so that scores do not depend on the number of replicas. References are not
-    # compiled, and neither are candidates: most of such a short training would be compilation.
+    # Statistics of the global batch, so that scores do not depend on the number of replicas. No layer is compiled:
+    # compilation would take most of such a short training.
     options = {'groups': self.groups, 'synchronized': self.task.strategy != 'one_device', 'jit_compile': False}
     factory = get_norm_act(spec)
     return get_norm_act(spec, **{k: v for k, v in options.items() if factory.leaves_open(k)})
@@ -156,7 +182,7 @@ class Evaluation:
         self._finish(trainings, outcome)
 
   def _screen(self, family: str, training: Training, outcome: Outcome) -> None:
-    """Trains up to the quality test, if there is one."""
+    """Trains up to the quality test and carries it out, with the loss test before it, if there are such tests."""
     if not self.quality:
       return
     loss_test = self.quality.loss_test
@@ -168,7 +194,7 @@ class Evaluation:
     self.quality.check(outcome.screening[family])
 
   def _stops_at_a_rung(self, trainings: Mapping[str, Training], outcome: Outcome) -> bool:
-    """Trains from rung to rung; returns whether the candidate stops at one, with its projected scores."""
+    """Trains from rung to rung; returns whether the layer stops at one, which gives it projected scores."""
     rungs = self.halving.rungs if self.halving else ()
     for steps, bar in zip(rungs, self.bars or [Bar()] * len(rungs), strict=True):
       accuracies = {}
@@ -186,7 +212,7 @@ class Evaluation:
     return False
 
   def _finish(self, trainings: Mapping[str, Training], outcome: Outcome) -> None:
-    """Trains to the end and measures."""
+    """Trains to the end and measures the scores."""
     for family, training in trainings.items():
       with _noting(family):
         training.train(self.task.steps - training.steps_done)
@@ -197,7 +223,7 @@ class Evaluation:
 
 @contextlib.contextmanager
 def _noting(family: str) -> Iterator[None]:
-  """Adds the architecture's name to any exception that leaves the context."""
+  """Adds the architecture's name, as a note, to any exception that leaves the context."""
   try:
     yield
   except Exception as e:
@@ -206,14 +232,14 @@ def _noting(family: str) -> Iterator[None]:
 
 
 def _describe(e: Exception) -> str:
-  """The architecture and the reason, in one line."""
-  # An ArgumentError is a ValueError, and journals call it so.
+  """Returns the architecture and the reason for a rejection or failure, in one line."""
+  # An ArgumentError is a ValueError, and journals write 'ValueError'.
   line, kind = _first_reason(str(e))[:300], f'{(ValueError if type(e) is ArgumentError else type(e)).__name__}: '
   reason = line if isinstance(e, (Rejected, NonFiniteLoss)) or line.startswith(kind) else kind + line
   return ': '.join([*getattr(e, '__notes__', ()), reason])
 
 
 def _first_reason(message: str) -> str:
-  """The first line that does not belong to the stack traces which TensorFlow and Keras put before the reason."""
+  """Returns the first line after the stack traces that TensorFlow and Keras put before the reason."""
   lines = [line for line in message.splitlines() if line.strip()] or ['no message']
   return next((line for line in lines if not _TRACE.match(line)), lines[0]).strip()

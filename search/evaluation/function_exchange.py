@@ -1,7 +1,11 @@
-"""Traced functions of TensorFlow whose callees are exchanged without tracing anew.
+"""Copies of traced TensorFlow functions in which calls to other functions are replaced, made without tracing again.
 
-TensorFlow has no public interface to function definitions by name. This module rests on private ones as TensorFlow 2.20
-has them; `can_exchange_functions` finds out whether those of another version still do.
+A traced function (a `ConcreteFunction` of `tf.function`) calls other functions by name, its callees. The copy has the
+definition of the original with other names in its calls. `search.evaluation.reused_training` uses such copies to train
+each candidate's layer in a network that was traced once.
+
+TensorFlow has no public interface to read and add function definitions by name. This module uses private interfaces, as
+they are in TensorFlow 2.20; `can_exchange_functions` checks whether the installed version still has them.
 """
 
 from collections.abc import Collection
@@ -21,19 +25,22 @@ from tensorflow.core.protobuf import rewriter_config_pb2
 try:
   from tensorflow.python.eager import context
   from tensorflow.python.eager import execute
-except ImportError:  # `can_exchange_functions` says so
+except ImportError:  # `can_exchange_functions` returns False then
   context = execute = None
 
 TESTED_VERSION = '2.20'
-# Callees are inlined and what is computed twice is computed once; every other optimization takes longer than it saves
-# in the 200 steps of a small proxy task.
+# The passes of TensorFlow's graph optimizer that are left on: they inline callees and remove repeated computations.
+# Every other pass takes longer than it saves in the 200 steps of a small proxy task.
 _OPTIMIZERS = ('function', 'arithmetic', 'dependency')
 _numbers = itertools.count()
 
 
 @functools.cache
 def can_exchange_functions() -> bool:
-  """Returns whether this TensorFlow can exchange callees, by an exchange of its own; if not, warns once a process."""
+  """Returns whether callees can be exchanged in the installed TensorFlow.
+
+  The first call in a process tries it out with a small function, and logs a warning if it does not work.
+  """
   try:
     _check_exchange()
   except Exception as e:  # whatever a change of private interfaces may raise
@@ -46,7 +53,7 @@ def can_exchange_functions() -> bool:
 
 
 def _check_exchange() -> None:
-  """Exchanges x² for −x in a function of one variable, calls it, and lets go of it; raises if that does not work."""
+  """Replaces x² by −x in a small function, calls the copy and deletes it; raises an error if that does not work."""
   spec, variable = tf.TensorSpec([]), tf.Variable(1.)
   square, negative = (tf.function(f, autograph=False).get_concrete_function(spec) for f in (tf.square, tf.negative))
 
@@ -66,14 +73,15 @@ def _check_exchange() -> None:
 
 
 class ExchangeableFunction:
-  """A traced function in which functions that it calls, directly or not, can be exchanged.
+  """A traced function that can be copied with some of the functions that it calls, the callees, replaced by others.
 
   Args:
-    function: the traced function, with one output.
-    slots: the names of the functions that will be exchanged; those that it does not call are left out.
+    function: the traced function, with exactly one output.
+    slots: the names of the callees that are to be exchanged, which `function` calls directly or through other
+      functions; names that it does not call are ignored.
 
   Attributes:
-    slots: the names of the functions that it calls and that can be exchanged.
+    slots: the set of those names in the argument `slots` that `function` does call.
   """
 
   def __init__(self, function: tf.types.experimental.ConcreteFunction, slots: Collection[str]):
@@ -85,7 +93,12 @@ class ExchangeableFunction:
     self.slots = {c.name for f in self._callers for c in _callees(f)} & set(slots)
 
   def exchange(self, names: Mapping[str, str]) -> 'ExchangedFunction':
-    """Returns the function that calls `names[slot]` where this one calls a slot; valid as long as those exist."""
+    """Returns a copy of the function with other callees.
+
+    Args:
+      names: by slot, the name of the function to call instead, which has the same inputs and outputs. Slots without an
+        entry keep their callee. The named functions must exist as long as the copy is used.
+    """
     suffix = f'_exchanged_{next(_numbers)}'
     names = {**names, **{f.signature.name: f.signature.name + suffix for f in self._callers}}
     for definition in self._callers:
@@ -100,15 +113,15 @@ class ExchangeableFunction:
 
 
 class ExchangedFunction:
-  """A traced function with other callees; TensorFlow forgets it when this object is collected.
+  """A copy of a traced function with other callees; TensorFlow removes it when this object is garbage-collected.
 
   Args:
-    name: the function's name.
-    added: the names of all functions that were added to TensorFlow for it.
-    captured_inputs: the captured inputs of the traced function.
+    name: the name of the copy in TensorFlow.
+    added: the names of all functions that were added to TensorFlow for the copy, to be removed with it.
+    captured_inputs: the tensors that the original function captured, such as the handles of its variables.
 
   Attributes:
-    name: the function's name.
+    name: the name of the copy in TensorFlow.
   """
 
   def __init__(self, name: str, added: list[str], captured_inputs: list[tf.Tensor]):
@@ -118,15 +131,15 @@ class ExchangedFunction:
     weakref.finalize(self, _remove, added).atexit = False
 
   def __call__(self, *args: tf.Tensor) -> tf.Tensor:
-    """Calls it with the arguments of the traced function."""
+    """Calls the copy with arguments like those of the original function, and returns its one output."""
     inputs = [tf.convert_to_tensor(x) for x in tf.nest.flatten(args, expand_composites=True)]
-    # Called as an operation of that name: then TensorFlow forgets what it has compiled when the function is removed.
+    # Called as an operation of this name: TensorFlow then frees what it has compiled when the function is removed.
     return execute.execute(self.name, 1, [*inputs, *self._captured_inputs],
                            ('executor_type', '', 'config_proto', self._config), context.context())[0]
 
 
 def _config() -> bytes:
-  """This process's configuration of TensorFlow, with few optimizations of graphs."""
+  """Returns this process's configuration of TensorFlow, serialized, with only a few graph optimizations."""
   config = config_pb2.ConfigProto()
   config.CopyFrom(context.context().config)
   options = config.graph_options.rewrite_options
@@ -136,7 +149,7 @@ def _config() -> bytes:
 
 
 def _callers(definitions: Mapping[str, function_pb2.FunctionDef], slots: Collection[str]) -> list:
-  """The definitions that call a slot, directly or through each other."""
+  """Returns the definitions that call a slot, directly or through each other."""
   reaching, callers = set(slots), []
   while True:
     new = [f for name, f in definitions.items()
@@ -148,7 +161,7 @@ def _callers(definitions: Mapping[str, function_pb2.FunctionDef], slots: Collect
 
 
 def _callees(definition: function_pb2.FunctionDef) -> Iterator:
-  """The calls in a definition, as the protocol buffers that name the callee."""
+  """Yields the calls in a definition, as the protocol buffers that hold the callee's name."""
   for node in definition.node_def:
     for value in node.attr.values():
       if value.HasField('func'):

@@ -1,6 +1,7 @@
-"""A layer graph as functions that a network can exchange: f, its gradient, and f in inference.
+"""Layer graphs as traced TensorFlow functions that can be exchanged in a network: f, its gradient, and f in inference.
 
-One set of functions serves all places of a network with the same input shape; a network has three to ten such shapes.
+f is the function of a layer graph, without γ and β. All layers of a network with the same input shape share the
+functions of this shape; a network has three to ten different shapes. See `search.evaluation.reused_training`.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ FORWARD, BACKWARD, INFERENCE = 'forward', 'backward', 'inference'
 
 
 class _Arithmetic(graph_layer.Graph):
-  """f with tensors in place of weights. It returns the moments over the batch, for the owner of the moving averages."""
+  """f with tensors in place of weights. It returns its batch moments, from which the layer updates moving averages."""
   _keras = tf_keras
   dtype = 'float32'
 
   def weights(self, channels: int) -> list[tuple[str, tf.TensorSpec]]:
-    """The inputs of f beside x, in order: 'v0' and 'v1' by their names, a moving average by its initializer's name."""
+    """Returns the name and shape of each input of f but x: 'v0', 'v1', and moving averages by their initializer."""
     weights = []
     self._make = lambda name, shape, initializer: weights.append(
         (name if name in ('v0', 'v1') else initializer, tf.TensorSpec(shape)))
@@ -30,7 +31,7 @@ class _Arithmetic(graph_layer.Graph):
     return weights
 
   def run(self, x: tf.Tensor, weights, training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Returns f(x), and in training the moments over the batch."""
+    """Returns f(x), and the moments over the batch in training; none in inference."""
     self._moments, values = [], iter(weights)
     self._make = lambda *_: next(values)
     self._build_nonlinearity(x.shape[-1])
@@ -47,16 +48,22 @@ class _Arithmetic(graph_layer.Graph):
 
 
 class LayerFunctions:
-  """The functions of a layer graph, each traced when it is first asked for.
+  """The TensorFlow functions of a layer graph, one for each kind and input shape, traced at their first use.
+
+  They compute f, the graph's output without γ and β, or its gradient. The key of a function is (kind, shape): the kind
+  is 'forward', 'backward' or 'inference', and the shape is that of the input x, with None for unknown sizes.
 
   Args:
     graph: the layer graph.
-    groups, epsilon: the arguments of `GraphLayer`.
+    groups: the number of channel groups of group moments (default 32); where it does not divide the number of channels,
+      the largest smaller number that does.
+    epsilon: the ε that the layer adds inside square roots (default 1e-5).
 
   Attributes:
-    signature: the inputs beside x of a layer with 8 channels. Graphs of one signature have functions of the same inputs
-      and outputs.
-    are_called: whether the layers of a network call the functions; see `only_shapes`.
+    signature: the name and shape of each input of f but x, for 8 channels: 'v0', 'v1', and 'zeros' or 'ones' for each
+      moving average, by its initial value. Graphs with equal signatures have functions with the same inputs and
+      outputs, so that one can replace the other.
+    are_called: whether the layers of a network call the functions; False inside `only_shapes`.
   """
 
   def __init__(self, graph: LayerGraph, groups: int = 32, epsilon: float = 1e-5):
@@ -67,7 +74,7 @@ class LayerFunctions:
 
   @contextlib.contextmanager
   def only_shapes(self) -> Iterator[None]:
-    """Inside, layers of these functions return x: a network can be connected before any function is traced."""
+    """Makes layers return their input x inside the context, so that a network is built without tracing functions."""
     self.are_called = False
     try:
       yield
@@ -76,19 +83,24 @@ class LayerFunctions:
 
   @property
   def names(self) -> dict[str, tuple[str, tuple[int | None, ...]]]:
-    """The key, kind and shape of x, of each function traced so far, by the function's name."""
+    """The keys (kind, shape) of all functions traced so far, by the function's name in TensorFlow."""
     return {f.name.decode(): key for key, f in self._functions.items()}
 
   def name(self, key: tuple[str, tuple[int | None, ...]]) -> str:
-    """Returns the name of the function of a key: its kind and the shape of x."""
+    """Returns the name in TensorFlow of the function for a key (kind, shape), which is traced if necessary."""
     return self.function(*key).name.decode()
 
   def function(self, kind: str, shape: tuple[int | None, ...]) -> tf.types.experimental.ConcreteFunction:
-    """Returns the concrete function of a kind for x of a shape.
+    """Returns the traced function for a key (kind, shape), which is traced if necessary.
 
-    - FORWARD: x, *weights -> f(x), *moments over the batch
-    - BACKWARD: x, *weights, ∂ℓ/∂f -> ∂ℓ/∂x, ∂ℓ/∂v0, ∂ℓ/∂v1 as far as they exist
-    - INFERENCE: x, *weights -> f(x)
+    The inputs `*weights` are v0 and v1, where the graph depends on them, then the moving averages of its batch moments.
+    - 'forward': x, *weights -> f(x), *batch moments
+    - 'backward': x, *weights, ∂ℓ/∂f -> ∂ℓ/∂x, and ∂ℓ/∂v0 and ∂ℓ/∂v1 where v0 and v1 are inputs
+    - 'inference': x, *weights -> f(x)
+
+    Args:
+      kind: 'forward', 'backward' or 'inference'.
+      shape: the shape of x, `[batch, ..., channels]`, with None for unknown sizes.
     """
     if (kind, shape) not in self._functions:
       x, weights = tf.TensorSpec(shape), [spec for _, spec in self._arithmetic.weights(shape[-1])]
@@ -106,7 +118,7 @@ class LayerFunctions:
     vectors = weights[:sum(name in ('v0', 'v1') for name, _ in self.signature)]
     with tf.GradientTape() as tape:
       tape.watch([x, *vectors])
-      # Forward once more: once it stands in the step's graph, TensorFlow computes only once what is the same.
+      # f is computed once more. In the graph of the training step, TensorFlow merges this with the forward function.
       y, _ = self._arithmetic.run(x, weights, training=True)
     return tape.gradient(y, [x, *vectors], gradient, unconnected_gradients='zero')
 
@@ -115,11 +127,11 @@ class LayerFunctions:
 
 
 class ExchangeableLayer(GraphLayer):
-  """A GraphLayer that calls f by name, so that the function of another graph can take its place.
+  """A `GraphLayer` that runs its graph by calls of TensorFlow functions, which another graph's functions can replace.
 
   Args:
     functions: the functions of the layer's graph.
-    **kwargs: the arguments of `GraphLayer`.
+    **kwargs: the arguments of `evonorm_tf.GraphLayer`, among them the `graph`.
   """
 
   def __init__(self, functions: LayerFunctions, **kwargs):
@@ -139,7 +151,7 @@ class ExchangeableLayer(GraphLayer):
     return y
 
   def _differentiable(self, x, vectors, averages):
-    """Returns f(x) and the moments over the batch, with the gradient of f by its own function."""
+    """Returns f(x) and the batch moments; the gradient of f is the function of the kind 'backward'."""
     averages = [tf.convert_to_tensor(a) for a in averages]
 
     @tf.custom_gradient
@@ -151,7 +163,7 @@ class ExchangeableLayer(GraphLayer):
     return forward(x, *[tf.convert_to_tensor(v) for v in vectors])
 
   def _call(self, kind, x, inputs, like) -> list[tf.Tensor]:
-    """Calls the function of a kind; its outputs have the shapes of the tensors `like`."""
+    """Calls the function of a kind; its outputs get the shapes of the tensors in `like`."""
     function = self._functions.function(kind, tuple(x.shape))
     outputs = tf.raw_ops.PartitionedCall(
         args=[tf.convert_to_tensor(i) for i in inputs], Tout=[x.dtype] * len(like), f=function)

@@ -1,6 +1,6 @@
-"""The proxy task: short training of a norm-activation layer on CIFAR-10 in one architecture (paper section 4).
+"""The proxy task: short training of networks with a norm-activation layer on CIFAR-10 (paper section 4).
 
-Validation images are held out of the training images; the test images are used for a final table only.
+The validation images are held out of the training images. The test images are used for a search's final table only.
 """
 
 from collections.abc import Callable
@@ -21,36 +21,39 @@ from search.evaluation.architecture import Architecture
 from search.execution.deferred_interrupts import raise_if_interrupted
 
 NUM_CLASSES = len(cifar10.LABEL_NAMES)
-STEPS_PER_CALL = 25  # between two checks of the loss
+STEPS_PER_CALL = 25  # training steps from one check of the loss to the next
 
 
 class NonFiniteLoss(ArithmeticError):
-  """The training loss became infinite or not a number."""
+  """The error raised when the training loss becomes infinite or NaN."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ProxyTask:
-  """The task that a candidate is trained and judged on. The defaults are the paper's, for its B series.
+  """The settings of the proxy task: architectures, data and training. The defaults are the paper's for its B series.
 
   Attributes:
-    architectures: the networks, of different families. Put the cheapest first: a rejected candidate needs no other.
-    steps: training steps of a full evaluation (default 2,000).
-    cosine: whether the learning rate falls to 0 by a cosine over a training's steps; it is constant by default.
-    learning_rate: the learning rate at the start (default 0.1).
-    momentum: Nesterov momentum (default 0.9).
-    weight_decay: factor of ½‖w‖² of convolution and dense kernels (default 1e-4); γ, β, v0 and v1 do not decay.
-    batch_size: images in a training batch, over all replicas (default 128).
-    crop_size: height and width of the random training crops in pixels (default 24).
-    image_size: height and width that the images are downscaled to first, in pixels; a divisor of 32 (default 32).
-    evaluation_batch_size: whole images in an evaluation batch (default 512).
-    validation_images: the number of training images that are held out (default 5,000).
-    data_dir: TFDS folder with CIFAR-10; None for the bundled subset (default).
-    seed: seed of the split, the initial weights and the batches (default 0); the same for every candidate, so that only
-      the layer differs.
-    strategy: a name that `evonorm_tf.devices.strategy.get_strategy` knows (default 'one_device').
+    architectures: the architectures to train a layer in, each of another family. The cheapest should come first,
+      because the evaluation of a layer ends with the first rejection.
+    steps: the number of training steps of a full evaluation (default 2,000).
+    cosine: whether the learning rate falls to 0 over `steps` along a cosine (default False: it is constant).
+    learning_rate: the learning rate of SGD at the start (default 0.1).
+    momentum: the Nesterov momentum, in [0, 1] (default 0.9).
+    weight_decay: the factor of ½‖w‖² in the loss, for kernels of convolutions and dense layers alone (default 1e-4).
+    batch_size: the number of images in a training batch, over all replicas (default 128).
+    crop_size: the height and width of the random training crops, in pixels (default 24).
+    image_size: the height and width to which all images are downscaled first, in pixels, a divisor of 32 (default 32).
+    evaluation_batch_size: the number of whole images in an evaluation batch (default 512).
+    validation_images: the number of training images to hold out, a multiple of 10 (default 5,000).
+    data_dir: the TFDS folder with CIFAR-10; None (default) for the subset bundled with `evonorm_tf`, whose 5,000
+      training images need a smaller `validation_images`.
+    seed: the seed of the split, the initial weights and the batches (default 0). It is the same for every candidate, so
+      that only the layer differs.
+    strategy: a name for `evonorm_tf.devices.strategy.get_strategy`: 'one_device' (default), 'mirrored',
+      'multi_worker_mirrored' or 'tpu'.
 
   Raises:
-    ValueError: if no architecture is given, two are of one family, or `steps` is below 1.
+    ArgumentError: if there is no architecture, two are of the same family, or `steps` is below 1.
   """
   architectures: tuple[Architecture, ...]
   steps: int = 2000
@@ -75,41 +78,59 @@ class ProxyTask:
       raise ArgumentError(f'`steps` must be at least 1, received {self.steps}.')
 
   def load(self) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the images and labels of the splits 'train', 'validation' and 'test', which a process loads once.
+    """Returns the images and labels of the splits 'train', 'validation' and 'test'; a process loads them once.
 
-    Images are [count, image_size, image_size, 3], labels [count].
+    Returns:
+      By split, the images, uint8 `[count, image_size, image_size, 3]`, and the labels, int64 `[count]`.
+
+    Raises:
+      ArgumentError: if `data_dir` holds no CIFAR-10, or `validation_images` or `image_size` does not fit the data.
     """
     return _load(self.data_dir, self.image_size, self.validation_images, self.seed)
 
   def training_batches(self) -> tf.data.Dataset:
-    """Returns the endless dataset of training batches, images and labels, which a process makes once."""
+    """Returns the endless dataset of training batches; a process makes it once.
+
+    Returns:
+      A dataset of (normalized images, float32 `[batch_size, crop_size, crop_size, 3]`; labels, int64 `[batch_size]`).
+
+    Raises:
+      ArgumentError: as `load`; or if `crop_size` is above `image_size`.
+    """
     return _training_batches(self.data_dir, self.image_size, self.validation_images, self.seed, self.batch_size,
                              self.crop_size)
 
   def build(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> tf_keras.Model:
-    """Returns a network with the initial weights of `seed`, whatever this process has built before.
+    """Returns a new network, with initial weights that depend on `seed` and not on earlier networks.
 
     Args:
       architecture: one of the task's architectures.
-      norm_act: factory of the norm-activation layers.
+      norm_act: returns a new norm-activation layer; it is called once for each place of such a layer in the network.
+
+    Raises:
+      KeyboardInterrupt: after Ctrl-C.
     """
     raise_if_interrupted()
     tf_keras.utils.set_random_seed(self.seed)
     return architecture.build(norm_act, NUM_CLASSES)
 
   def loss(self, model: tf_keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns a replica's share of the training cross-entropy; over all replicas the shares add up to the batch's mean.
+    """Returns a replica's share of the training cross-entropy; the shares of all replicas add up to the batch's mean.
 
     Args:
       model: the network.
-      images, labels: the replica's part of a batch, [n, height, width, 3] and [n].
+      images: the images in the replica's part of the batch, `[n, height, width, 3]`.
+      labels: their classes, `[n]`.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
     return tf.reduce_sum(losses) / self.batch_size
 
 
 def kernels(model: tf_keras.Model) -> list[tf.Variable]:
-  """Returns the kernels of convolutions and dense layers, to which weight decay and adversarial changes apply."""
+  """Returns the kernels of a network's convolutions and dense layers: all trainable variables of rank 2 and more.
+
+  Weight decay and the stability test apply to these variables only.
+  """
   return [v for v in model.trainable_variables if v.shape.rank > 1]
 
 
@@ -118,7 +139,7 @@ def _load(data_dir, image_size, validation_images, seed):
   train, validation = cifar10.train_validation_split(
       *cifar10.load_split('train', data_dir), validation_images=validation_images, seed=seed)
   splits = {'train': train, 'validation': validation, 'test': cifar10.load_split('test', data_dir)}
-  with tf.device('CPU:0'):  # where the input pipelines run
+  with tf.device('CPU:0'):  # tf.data runs there
     return {name: (tf.constant(cifar10.downscale(images, image_size)), tf.constant(labels))
             for name, (images, labels) in splits.items()}
 
@@ -130,18 +151,18 @@ def _training_batches(data_dir, image_size, validation_images, seed, batch_size,
 
 
 class Network:
-  """A network of the proxy task with its optimizer and the two functions of its training.
+  """A network of the proxy task with its optimizer and its functions for training and evaluation.
 
   Args:
     task: the proxy task.
-    architecture: one of its architectures.
-    norm_act: factory of the norm-activation layer.
+    architecture: one of the task's architectures.
+    norm_act: returns a new norm-activation layer.
 
   Attributes:
-    model: the network.
-    optimizer: its optimizer.
-    train_steps: the traced function (iterator of batches, number of steps) -> sum of the steps' losses.
-    count_correct: the traced function (images, labels) -> number of right answers.
+    model: the Keras model.
+    optimizer: the optimizer, SGD with Nesterov momentum.
+    train_steps: the `tf.function` (iterator over batches, number of steps) -> sum of the losses of these steps.
+    count_correct: the `tf.function` (images, labels) -> number of images that are classified correctly, a float32.
   """
 
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]):
@@ -151,7 +172,7 @@ class Network:
       self.model = task.build(architecture, norm_act)
       self._kernels = kernels(self.model)
       self.optimizer = _optimizer(task)
-      # A step that made the optimizer's variables would be traced twice.
+      # A training step that creates the optimizer's variables would be traced twice.
       self.optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001  nothing public makes them
     self.train_steps = tf.function(self._train_steps)
     self.count_correct = tf.function(self._count_correct, reduce_retracing=True)
@@ -181,17 +202,17 @@ class Network:
 
 
 class Training:
-  """One network in training.
+  """The training of one network on the proxy task, which can pause for tests.
 
   Args:
     task: the proxy task.
-    architecture: one of its architectures.
-    norm_act: factory of the norm-activation layer.
-    seconds: the time spent is added here by activity: 'build', 'trace', 'train' and 'evaluate'.
+    architecture: one of the task's architectures.
+    norm_act: returns a new norm-activation layer.
+    seconds: a dictionary to which the time spent is added, in seconds, under 'build', 'trace', 'train' and 'evaluate'.
 
   Attributes:
-    model: the network.
-    steps_done: training steps so far.
+    model: the Keras model.
+    steps_done: the number of training steps so far.
   """
 
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer],
@@ -207,15 +228,22 @@ class Training:
         self._batches = iter(self._distribute(task.training_batches()))
 
   def train(self, steps: int) -> float:
-    """Trains for another number of steps and returns the mean of their losses, NaN for no step.
+    """Trains for a further number of steps.
+
+    Args:
+      steps: the number of steps; 0 does nothing.
+
+    Returns:
+      The mean cross-entropy over these steps, without weight decay; NaN for no step.
 
     Raises:
-      NonFiniteLoss: if a loss is not finite.
+      NonFiniteLoss: if the loss is infinite or NaN.
+      KeyboardInterrupt: after Ctrl-C.
     """
     train_steps, end, total = self._network.train_steps, self.steps_done + steps, 0.
     while self.steps_done < end:
       raise_if_interrupted()
-      # The first step is a call of its own, so that the time to trace can be told from the time to train.
+      # The first step is a separate call, so that the time of tracing can be measured apart from that of training.
       count = min(STEPS_PER_CALL, end - self.steps_done) if self.steps_done else 1
       with timed(self._seconds, 'train' if self.steps_done else 'trace'):
         loss = float(train_steps(self._batches, tf.constant(count)))
@@ -226,7 +254,14 @@ class Training:
     return total / steps if steps else math.nan
 
   def accuracy(self, split: str) -> float:
-    """Returns the share of right answers on the images of 'validation' or 'test', in [0, 1]."""
+    """Returns the accuracy on a split: the share of images that are classified correctly, in [0, 1].
+
+    Args:
+      split: 'validation' or 'test'.
+
+    Raises:
+      KeyboardInterrupt: after Ctrl-C.
+    """
     images, labels = self._task.load()[split]
     dataset = self._distribute(cifar10.evaluation_batches(images, labels, self._task.evaluation_batch_size))
     count_correct, correct = self._network.count_correct, 0.
@@ -237,15 +272,16 @@ class Training:
     return correct / len(labels)
 
   def close(self) -> None:
-    """Ends the training; another one may use its network from now on, if that is kept."""
+    """Ends the training. A subclass that reuses networks releases its network here."""
 
   def _make_network(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> Network:
     return Network(self._task, architecture, norm_act)
 
   def _distribute(self, dataset: tf.data.Dataset):
-    """The dataset for the strategy's replicas; a single one takes it as it is.
+    """Returns the dataset distributed over the strategy's replicas; with one replica, the dataset itself.
 
-    TensorFlow's distributed iterators crash the process if they are dropped while they fetch (seen with 2.20).
+    One replica avoids TensorFlow's distributed iterators, which crash the process if they are deleted while they fetch
+    (seen with 2.20).
     """
     if self._strategy.num_replicas_in_sync == 1:
       return dataset
@@ -253,7 +289,7 @@ class Training:
 
 
 def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
-  """SGD in its older form: one fused op a variable, which halves the time to trace a step."""
+  """Returns SGD in its legacy form, which has one fused op for each variable and halves the time of tracing a step."""
   rate = task.learning_rate
   if task.cosine:
     rate = tf_keras.optimizers.schedules.CosineDecay(rate, task.steps)
@@ -262,7 +298,12 @@ def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
 
 @contextlib.contextmanager
 def timed(seconds: dict[str, float], activity: str) -> Iterator[None]:
-  """Adds the time that passes inside the context to `seconds[activity]`, also if an exception ends it."""
+  """Adds the time spent inside the context to `seconds[activity]`, also if an exception ends the context.
+
+  Args:
+    seconds: the time spent so far in seconds, by activity.
+    activity: the key, such as 'train'.
+  """
   start = time.perf_counter()
   try:
     yield

@@ -1,4 +1,4 @@
-"""Tests that reject candidates which do not train, or whose gradients can explode (paper section 5)."""
+"""Tests that reject candidates: those that do not learn, and those whose gradients can explode (paper section 5)."""
 
 from collections.abc import Callable
 import dataclasses
@@ -18,39 +18,40 @@ from search.journal.outcomes import UNSTABLE
 
 
 class Rejected(Exception):
-  """A candidate has failed a test; the message says by how much.
+  """The base class of the errors raised when a candidate fails a test; the message gives the value and the limit.
 
   Attributes:
-    outcome: the outcome of the evaluation, which names the test.
+    outcome: 'rejected: quality' or 'rejected: stability', the outcome that the evaluation reports.
   """
   outcome: str
 
 
 class QualityRejected(Rejected):
-  """A candidate has learnt too little."""
+  """The error raised when a candidate has learnt too little, by its training loss or its validation accuracy."""
   outcome = POOR
 
 
 class StabilityRejected(Rejected):
-  """A candidate lets the gradient explode."""
+  """The error raised when the gradient of a candidate's loss explodes in the stability test."""
   outcome = UNSTABLE
 
 
 @dataclasses.dataclass(frozen=True)
 class LossTest:
-  """Rejects, before the quality test, candidates that will not pass it: their training loss has not left ln 10.
+  """An early test of the training loss, which rejects candidates that would fail the quality test.
 
-  Departs from the paper, which trains every candidate up to its quality test. Of 405 graphs that passed the static
-  filter, random ones and mutated known layers, trained at the quickstart's size, 124 reached a quality test of 100
-  steps and failed it: the defaults stop 85% of them. Of the 86 that passed it, the defaults stop none.
+  The loss of such candidates stays at ln 10, the loss of guessing among ten classes. The paper has no such test and
+  trains every candidate up to the quality test. The defaults were measured at the size of gin/search/quickstart.gin, on
+  405 graphs that passed the static filter, random graphs and mutated known layers. 124 of them reached a quality test
+  at 100 steps and failed it; the loss test stops 85% of these. It stops none of the 86 graphs that passed.
 
   Attributes:
-    steps: training steps before the test (default 40).
-    window: the number of last steps whose mean loss is tested (default 10).
-    max_loss: the largest mean loss that passes (default 2.302); guessing among ten classes has ln 10 = 2.3026.
+    steps: the number of training steps before the test (default 40).
+    window: the number of steps just before the test over which the loss is averaged (default 10).
+    max_loss: the largest mean loss that passes (default 2.302, just below ln 10 = 2.3026).
 
   Raises:
-    ValueError: if `window` is not from 1 to `steps`.
+    ArgumentError: if `window` is not from 1 to `steps`.
   """
   steps: int = 40
   window: int = 10
@@ -61,22 +62,29 @@ class LossTest:
       raise ArgumentError(f'`window` must be from 1 to `steps`, {self.steps}, received {self.window}.')
 
   def check(self, loss: float) -> None:
-    """Raises QualityRejected if the mean loss of the window is greater than `max_loss`."""
+    """Tests a training loss.
+
+    Args:
+      loss: the mean loss over the last `window` of `steps` training steps.
+
+    Raises:
+      QualityRejected: if `loss` is greater than `max_loss`.
+    """
     if loss > self.max_loss:
       raise QualityRejected(f'loss {loss:.3f} after {self.steps} steps, at most {self.max_loss:g} is allowed')
 
 
 @dataclasses.dataclass(frozen=True)
 class QualityTest:
-  """Rejects candidates that have learnt too little after a few training steps.
+  """The quality test, which rejects candidates that have learnt too little after a few steps (paper section 5).
 
   Attributes:
-    steps: training steps before the test (default 100).
-    min_accuracy: the lowest validation accuracy that passes, in [0, 1] (default 0.2).
-    loss_test: an earlier test of the training loss; None for none, as in the paper (default).
+    steps: the number of training steps before the test (default 100, the paper's).
+    min_accuracy: the lowest validation accuracy that passes, in [0, 1] (default 0.2, the paper's).
+    loss_test: an earlier test of the training loss; None (default) for none, as in the paper.
 
   Raises:
-    ValueError: if `loss_test` does not come before this test.
+    ArgumentError: if `loss_test` does not come before this test.
   """
   steps: int = 100
   min_accuracy: float = 0.2
@@ -88,7 +96,14 @@ class QualityTest:
                           f'received {self.loss_test}.')
 
   def check(self, accuracy: float) -> None:
-    """Raises QualityRejected if the validation accuracy after `steps` is below `min_accuracy`."""
+    """Tests a validation accuracy.
+
+    Args:
+      accuracy: the validation accuracy after `steps` training steps, in [0, 1].
+
+    Raises:
+      QualityRejected: if `accuracy` is below `min_accuracy`.
+    """
     if accuracy < self.min_accuracy:
       raise QualityRejected(
           f'accuracy {accuracy:.3f} after {self.steps} steps, at least {self.min_accuracy:g} is needed')
@@ -96,30 +111,35 @@ class QualityTest:
 
 @dataclasses.dataclass(frozen=True)
 class StabilityTest:
-  """Rejects candidates that let the gradient explode under adversarial convolution weights.
+  """The stability test, which rejects candidates whose gradient explodes under adversarial weights (paper section 5).
 
-  From their initial values the kernels θ climb the norm of the loss's gradient: θ ← θ + rate · ∂‖∂ℓ/∂θ‖/∂θ, each step
-  on a new training batch. Layers that fail train well on CIFAR-10 and diverge on ImageNet.
+  The kernels θ of convolutions and dense layers start at their initial values and change by gradient ascent on the norm
+  of the loss's gradient, θ ← θ + η · ∂‖∂ℓ/∂θ‖/∂θ, each step on a new training batch. The test is meant for layers that
+  train well on CIFAR-10 and diverge on ImageNet.
 
   Attributes:
-    steps: steps of gradient ascent (default 100, the paper's as recalled).
-    learning_rate: the rate of the ascent (default 0.1; not in the paper as recalled).
-    max_gradient_norm: the largest gradient norm that passes (default 1e8, the paper's as recalled); with `math.inf`
-      only gradients that are not finite are rejected.
+    steps: the number of steps of gradient ascent (default 100, as the paper is recalled).
+    learning_rate: the rate η of the ascent (default 0.1; the paper's value is not known).
+    max_gradient_norm: the largest gradient norm that passes (default 1e8, as the paper is recalled); `math.inf` rejects
+      only gradients that are not finite.
   """
   steps: int = 100
   learning_rate: float = 0.1
   max_gradient_norm: float = 1e8
 
   def check(self, task: ProxyTask, norm_act: Callable[..., tf_keras.layers.Layer]) -> float:
-    """Returns the largest gradient norm met in the task's first architecture, on one device.
+    """Runs the gradient ascent in the task's first architecture, on one device.
 
     Args:
-      task: the proxy task.
-      norm_act: factory of the candidate's layers.
+      task: the proxy task, which gives the network, the batches and the loss.
+      norm_act: returns a new norm-activation layer of the candidate.
+
+    Returns:
+      The largest gradient norm of all steps; 0 for no step.
 
     Raises:
       StabilityRejected: if the gradient norm exceeds `max_gradient_norm`, or is not finite.
+      KeyboardInterrupt: after Ctrl-C.
     """
     model = task.build(task.architectures[0], norm_act)
     batches = iter(task.training_batches())
@@ -135,7 +155,7 @@ class StabilityTest:
     return largest
 
   def _ascend(self, task, model, batches, steps):
-    """Returns the largest gradient norm of a number of steps; NaN counts as infinity."""
+    """Takes a number of steps and returns their largest gradient norm; NaN counts as infinity."""
     largest = 0.
     for _ in tf.range(steps):
       norm = self._ascend_once(task, model, *next(batches))

@@ -1,9 +1,10 @@
-"""Training in a network that is built once in a process; each candidate brings only the functions of its layer.
+"""Training of many candidates in one network, which a process builds and traces only once.
 
-Building a network and tracing its step takes longer than training a poor candidate to its rejection. For each
-candidate, the weights are reset to their initial values, and the calls of the layer's functions in the traced step are
-redirected to the new candidate's functions. The results are those of `Training`, apart from float32 rounding:
-TensorFlow optimizes the two graphs differently and may sum in another order.
+Building a network and tracing its training step takes longer than training a poor candidate until its rejection.
+Therefore the network is kept. For each candidate, its weights are reset to their initial values, and the calls to the
+layer's functions in the traced step are redirected to the functions of the new candidate (see `layer_functions` and
+`function_exchange`). The results equal those of `proxy_task.Training`, apart from float32 rounding: TensorFlow
+optimizes the two graphs differently and may sum in another order.
 """
 
 import collections
@@ -27,17 +28,26 @@ from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import timed
 from search.evaluation.proxy_task import Training
 
-MAX_NETWORKS = 32  # kept in a process, about 40 MB each at the size of gin/search/quickstart.gin
+MAX_NETWORKS = 32  # networks that a process keeps, about 40 MB each at the size of gin/search/quickstart.gin
 
-_idle = collections.OrderedDict()  # key -> _KeptNetwork, the last used last
+_idle = collections.OrderedDict()  # key -> _KeptNetwork that no training uses now, the most recently used one last
 
 
 def start_training(task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer],
                    seconds: dict[str, float]) -> Training:
-  """Returns a training of a layer: in a network of this process that is kept, if it can be, or in a new one.
+  """Returns the training of a layer, in a network that this process keeps if possible, and otherwise in a new network.
 
-  A network can be kept if the layer is a layer graph on one device, and this TensorFlow can exchange functions.
-  Arguments: see `Training`.
+  A network is kept if the layer is a layer graph, the task runs on one device, and the installed TensorFlow can
+  exchange functions.
+
+  Args:
+    task: the proxy task.
+    architecture: one of the task's architectures.
+    norm_act: returns a new norm-activation layer.
+    seconds: a dictionary to which the time spent is added, in seconds, under 'build', 'trace', 'train' and 'evaluate'.
+
+  Returns:
+    A `ReusedTraining` or a `Training`. Its `close` ends it and releases the network.
   """
   is_graph = isinstance(norm_act, NormActFactory) and norm_act.layer_class is GraphLayer
   if (is_graph and task.strategy == 'one_device' and set(norm_act.options) <= {'graph', 'groups', 'synchronized'}
@@ -47,13 +57,22 @@ def start_training(task: ProxyTask, architecture: Architecture, norm_act: Callab
 
 
 class ReusedTraining(Training):
-  """A training in a network that is its own until `close`; another training may use it afterwards.
+  """The training of a layer graph in a network that the process keeps; other trainings may use it after `close`.
 
-  Arguments and attributes: see `Training`. The layer must be a layer graph, the strategy one device.
+  Args:
+    task: the proxy task, with the strategy 'one_device'.
+    architecture: one of the task's architectures.
+    norm_act: the layer's factory, a `NormActFactory` of `GraphLayer` with the options `graph`, `groups` and
+      `synchronized` at most.
+    seconds: a dictionary to which the time spent is added, in seconds, under 'build', 'trace', 'train' and 'evaluate'.
+
+  Attributes:
+    model: the Keras model.
+    steps_done: the number of training steps so far.
   """
 
   def close(self) -> None:
-    """Lets another training have the network."""
+    """Ends the training and releases the network for others; beyond `MAX_NETWORKS`, drops the least recently used."""
     if self._kept:
       _idle[self._key] = self._kept
       if len(_idle) > MAX_NETWORKS:
@@ -69,18 +88,19 @@ class ReusedTraining(Training):
 
 
 class _KeptNetwork:
-  """A network and its traced functions, in which calls of the layer's functions can be exchanged.
+  """A network whose traced functions can be copied with the functions of another layer.
 
   Attributes:
-    model: the network.
-    train_steps, count_correct: those of `Network`.
-    keys: the key in `LayerFunctions` of each of the layer's functions that these two may call, by its name.
+    model: the Keras model.
+    train_steps: the traced `Network.train_steps`, in which the layer's functions can be exchanged.
+    count_correct: the traced `Network.count_correct`, in which they can be exchanged, too.
+    keys: the layer's functions that these two may call: by name, the key (kind, shape) in `LayerFunctions`.
   """
 
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: NormActFactory):
     functions = _layer_functions(norm_act)
     make_layer = functools.partial(ExchangeableLayer, functions, **norm_act.options)
-    with functions.only_shapes():  # all that Keras wants to know of a layer while it connects them
+    with functions.only_shapes():  # Keras needs only the shapes to build the network
       network = Network(task, architecture, make_layer)
     images = tf.TensorSpec([None, task.image_size, task.image_size, 3])
     train_steps = network.train_steps.get_concrete_function(iter(task.training_batches()), tf.constant(1))
@@ -90,21 +110,21 @@ class _KeptNetwork:
     self.train_steps, self.count_correct = (ExchangeableFunction(f, self.keys) for f in (train_steps, count_correct))
     self._variables = [*network.model.weights, *network.optimizer.variables()]
     self._initial = [v.numpy() for v in self._variables]
-    # The collection that follows every candidate would otherwise look through all of TensorFlow, and all networks.
+    # Garbage collection after each candidate would otherwise scan all objects of TensorFlow and of all kept networks.
     gc.unfreeze()
     gc.collect()
     gc.freeze()
 
   def reset(self) -> None:
-    """Sets the weights and the optimizer back to their initial values."""
+    """Resets the variables of the network and of its optimizer to their initial values."""
     for variable, initial in zip(self._variables, self._initial, strict=True):
       variable.assign(initial)
 
 
 class _ExchangedNetwork:
-  """A kept network with the functions of one candidate's layer; as far as a training needs it, a `Network`.
+  """A kept network with the functions of one candidate's layer; it has the attributes of `Network` that training uses.
 
-  A function is exchanged when it is first asked for: most candidates are rejected by their training loss and never
+  Each function is exchanged at its first use, because most candidates are rejected by their training loss and never
   need `count_correct`.
   """
 

@@ -1,15 +1,16 @@
-"""Successive halving: the training of a survivor stops when it falls behind earlier ones.
+"""Successive halving: early stopping for candidates that passed the tests but fall behind earlier candidates.
 
-Not in the paper, which trains every survivor to the end. This is the asynchronous form that stops trainings (Li et al.,
-A System for Massively Parallel Hyperparameter Tuning, 2020, https://arxiv.org/abs/1810.05934): at a rung, a number of
-training steps, a candidate goes on if its mean accuracy is no worse than the ⌊n/η⌋-th best of the n that were recorded
-there before it. The first η - 1 of a rung always go on.
+This is an addition to the paper, which trains every such candidate to the end. It is the asynchronous form that stops
+trainings and never resumes them (Li et al., A System for Massively Parallel Hyperparameter Tuning, 2020,
+https://arxiv.org/abs/1810.05934). A rung is a number of training steps at which a training may stop. It has a bar, the
+mean validation accuracy over the architectures that a candidate must reach there to be trained on: the ⌊n/η⌋-th best
+among the n accepted candidates recorded at this rung before. While n < η, there is no bar, and all candidates continue.
 
-Scores in tournaments: a candidate that stops at 500 of 2,000 steps cannot be compared with one that was trained to the
-end, because accuracies grow. Its scores are therefore the accuracies at its last rung plus, in each architecture, the
-mean gain from there to the end of the candidates that were trained to the end: what it would reach if it gained as much
-as they did. Projected scores count in tournaments only: the best candidate, the mean of the best, the re-ranking and
-the plots rest on measured ones.
+Tournaments compare projected scores of stopped candidates. Accuracies grow during training, so a candidate that stopped
+after 500 of 2,000 steps cannot be compared directly with one that was trained to the end. Its projected score in each
+architecture is the accuracy at its last rung plus a gain, the mean increase from that rung to the end among the
+candidates that were trained to the end. Everything else, such as the best candidate, the mean of the best, the
+re-ranking and the plots, uses measured scores alone.
 
 Cost and benefit, for 28 mutants of known layers in the quickstart's networks, 400 steps, rungs at 100 and 200, over
 random orders of arrival (`python -m benchmarks.successive_halving`): η = 1.5 saves 36% of the training steps and keeps
@@ -34,34 +35,46 @@ from search.journal.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-  """The bar that a rung sets for an evaluation, from the candidates that were recorded before it.
+  """The accuracy to reach at one rung, and the gains from there to the end, measured on earlier candidates.
+
+  A rung is a number of training steps at which a training may stop.
 
   Attributes:
-    score: the lowest mean accuracy with which a candidate goes on; None while there are too few to compare with.
-    gains: the mean gain in accuracy from the rung to the end, by architecture; empty while none was trained to the end.
+    score: the lowest mean accuracy over the architectures, in [0, 1], with which training continues; None (default)
+      while there are too few earlier candidates to compare with, and every candidate continues.
+    gains: the mean increase in accuracy from the rung to the end of the training, by architecture; empty (default)
+      while no candidate was trained to the end.
   """
   score: float | None = None
   gains: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
   def is_reached(self, accuracies: Mapping[str, float]) -> bool:
-    """Returns whether a candidate with these accuracies, by architecture, goes on."""
+    """Returns whether the training of a candidate continues after the rung.
+
+    Args:
+      accuracies: the candidate's validation accuracies at the rung, in [0, 1], by architecture.
+    """
     return self.score is None or statistics.fmean(accuracies.values()) >= self.score
 
   def projected(self, accuracies: Mapping[str, float]) -> dict[str, float]:
-    """Returns the scores of a candidate that stops here with these accuracies, by architecture, at most 1."""
+    """Returns the projected scores of a candidate that stops at this rung: its accuracies plus the gains, at most 1.
+
+    Args:
+      accuracies: the validation accuracies at the rung, in [0, 1], by architecture.
+    """
     return {name: min(1., accuracy + self.gains.get(name, 0.)) for name, accuracy in accuracies.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class SuccessiveHalving:
-  """The rungs at which training may stop, and the share of candidates that go on.
+  """The settings of successive halving: the rungs, and the share of candidates that continue at each.
 
   Attributes:
-    rungs: numbers of training steps, increasing, below the task's number of steps.
-    eta: η; a rung keeps one in η candidates (default 2).
+    rungs: the numbers of training steps at which training may stop, increasing, all below the proxy task's `steps`.
+    eta: η, a number above 1. About one in η candidates continues at each rung (default 2).
 
   Raises:
-    ValueError: if the rungs are not increasing positive numbers, or η is not above 1.
+    ArgumentError: if `rungs` are not increasing positive numbers, or `eta` is not above 1.
   """
   rungs: tuple[int, ...]
   eta: float = 2.
@@ -74,12 +87,16 @@ class SuccessiveHalving:
       raise ArgumentError(f'`eta` must be greater than 1, received {self.eta}.')
 
   def bars(self, records: Sequence[Record]) -> tuple[Bar, ...]:
-    """Returns the bar of each rung, from the accepted candidates of the evolution among a journal's records."""
+    """Returns the bar of each rung, in the order of `rungs`, from the candidates evaluated so far.
+
+    Args:
+      records: the search's records of all stages; only accepted candidates of the evolution count.
+    """
     accepted = [r for r in records if r.stage == EVOLUTION and r.scores and r.rungs]
     return tuple(self._bar([r for r in accepted if len(r.rungs) > i], i) for i in range(len(self.rungs)))
 
   def _bar(self, records, i) -> Bar:
-    """The bar of rung i, from the records of candidates that have reached it."""
+    """Returns the bar of rung i, given the records of the candidates that have reached it."""
     scores = sorted((statistics.fmean(r.rungs[i]['accuracies'].values()) for r in records), reverse=True)
     complete = [r for r in records if r.is_complete]
     gains = {name: statistics.fmean(r.scores[name] - r.rungs[i]['accuracies'][name] for r in complete)

@@ -1,4 +1,4 @@
-"""Execution of evaluations in this process, in worker processes or on Ray; retries and Ctrl-C."""
+"""The execution of evaluations in this process, in worker processes or on Ray, with retries and handling of Ctrl-C."""
 
 from typing import TYPE_CHECKING
 

@@ -1,9 +1,10 @@
-"""Ctrl-C that waits: it is noted when it comes, and raised as KeyboardInterrupt at the points where a search allows it.
+"""Deferred handling of Ctrl-C: it is noted, and KeyboardInterrupt is raised later, where a search can stop safely.
 
-A KeyboardInterrupt that is raised wherever the main thread happens to be is not reliable. In a finalizer or a weakref's
-callback Python drops it. Below TensorFlow's C++ it may be dropped, crash the process, or turn into a RuntimeError or
-SystemError that would pass for a candidate's failure. About one in twenty interrupts of a short evaluation was lost or
-misreported in one of these ways. So the first Ctrl-C is only noted here, and `raise_if_interrupted` raises it later.
+Raising KeyboardInterrupt wherever the main thread happens to be is not reliable. Python drops it in a finalizer or in
+the callback of a weakref. In Python code that TensorFlow's C++ calls, it may be dropped, crash the process, or turn
+into a RuntimeError or SystemError that looks like the failure of a candidate. About one in twenty interrupts of a short
+evaluation was lost or misreported in one of these ways. Therefore the first Ctrl-C is only noted, and a call of
+`raise_if_interrupted` raises KeyboardInterrupt.
 
 (`evonorm_tf.cli.interrupt_watch` does the opposite: it ends a command at once, without cleaning up.)
 """
@@ -19,12 +20,14 @@ _at_once = False
 
 @contextlib.contextmanager
 def interrupts_noted() -> Iterator[None]:
-  """Inside, the first Ctrl-C is only noted; further ones raise KeyboardInterrupt wherever they come, as usual.
+  """Defers the first Ctrl-C inside the context; a second one raises KeyboardInterrupt at once, as usual.
 
-  An error that leaves the context after a Ctrl-C becomes a KeyboardInterrupt, because the Ctrl-C may have caused it. On
-  leaving, the handler is restored. Outside the main thread nothing changes, because other threads cannot handle
-  signals, nor where SIGINT has another handler than Python's own: a script's background jobs ignore it, and a handler
-  that a program has set is respected.
+  `raise_if_interrupted` raises the deferred KeyboardInterrupt. An error that leaves the context after Ctrl-C becomes a
+  KeyboardInterrupt as well, because the signal may have caused it. At the end Python's signal handler is restored.
+
+  The context does nothing in two cases: outside the main thread, where Python handles no signals, and if SIGINT has
+  another handler than Python's own. Such a handler was set by the program, or ignores the signal, as in the background
+  jobs of a shell script.
   """
   global _interrupted
   if (threading.current_thread() is not threading.main_thread()
@@ -45,7 +48,10 @@ def interrupts_noted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupted_at_once() -> Iterator[None]:
-  """Inside, the first Ctrl-C too raises KeyboardInterrupt wherever it comes; for calls that wait long."""
+  """Makes the first Ctrl-C, too, raise KeyboardInterrupt at once inside the context; meant for calls that wait long.
+
+  A Ctrl-C that `interrupts_noted` has noted before is raised on entering.
+  """
   global _at_once
   try:
     _at_once = True
@@ -56,7 +62,11 @@ def interrupted_at_once() -> Iterator[None]:
 
 
 def raise_if_interrupted(cause: Exception | None = None) -> None:
-  """Raises KeyboardInterrupt if a Ctrl-C has been noted."""
+  """Raises KeyboardInterrupt if `interrupts_noted` has noted a Ctrl-C; otherwise does nothing.
+
+  Args:
+    cause: the error to report as the cause of the KeyboardInterrupt; None (default) for none.
+  """
   if _interrupted:
     raise KeyboardInterrupt from cause
 

@@ -1,9 +1,9 @@
-"""Executors, which run the evaluations of a search: in its own process, or in worker processes of this machine.
+"""Executors, which run the evaluations of a search in its own process or in worker processes on this machine.
 
-(The one for clusters is in `search.execution.ray_executor`.) The outcome of an evaluation depends on the candidate and
-the task, not on the executor, except for the last digits, because TensorFlow's sums depend on the number of its
-threads. With several workers the order of completion is random, and so is the population that a proposal is drawn from:
-two runs of such a search differ from its first mutations on.
+The executor for clusters is in `search.execution.ray_executor`. The outcome of an evaluation does not depend on the
+executor, except for rounding, because TensorFlow's sums depend on its number of threads. With several workers, however,
+candidates finish in random order, and so the population that the next parent is drawn from is random: two runs of such
+a search differ from their first mutations on.
 """
 
 import collections
@@ -25,10 +25,10 @@ from search.execution.deferred_interrupts import interrupted_at_once
 
 
 class WorkerDied(RuntimeError):
-  """A worker process ended in the middle of a task: it was killed, ran out of memory, or crashed.
+  """The error for a worker process that ended during a task: it was killed, ran out of memory, or crashed.
 
   Args:
-    message: the error's text.
+    message: the text of the error (default: one that names these three causes).
   """
 
   def __init__(self, message: str = 'the worker process died (killed, out of memory, or crashed)'):
@@ -36,10 +36,12 @@ class WorkerDied(RuntimeError):
 
 
 class Executor(Protocol):
-  """Runs each of its tasks once; a task that kills its worker does no harm to the other tasks.
+  """The interface of an executor, which runs tasks, each a call of a function, in one or more workers.
+
+  An executor runs each task once. A task that kills its worker must not affect the other tasks.
 
   Attributes:
-    in_process: whether tasks run in this process, so that one that crashes ends it.
+    in_process: whether tasks run in this process, so that a task that crashes ends it.
   """
   in_process: bool
 
@@ -48,27 +50,43 @@ class Executor(Protocol):
     """The number of tasks that can be submitted now."""
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
-    """Accepts the task function(*args); its result comes under `key`. Must be picklable unless it runs in process."""
+    """Accepts a task. Call it only if `free` is above 0.
+
+    Args:
+      key: identifies the task; `next_result` returns it with the result.
+      function: the function to call. It and its arguments must be picklable, unless `in_process` is True.
+      *args: the arguments of `function`.
+    """
 
   def next_result(self) -> tuple[Hashable, Any]:
-    """Waits for a task to end; returns its key and result, which is a `WorkerDied` if its worker died.
+    """Waits until a task ends and returns its key and its result.
 
-    An exception of the task is raised.
+    Call it only while a task is running. Tasks may end in any order.
+
+    Returns:
+      The key given to `submit`, and the value that the function returned, or a `WorkerDied` if the task's worker died.
+
+    Raises:
+      Exception: the exception that the function raised.
     """
 
   def probe(self) -> None:
-    """Runs an empty task and waits for it; needs a free place.
+    """Runs an empty task and waits for it, to test whether a worker can start. Call it only if `free` is above 0.
 
     Raises:
-      WorkerDied: if the worker ends at its start.
+      WorkerDied: if the worker dies.
     """
 
   def close(self) -> None:
-    """Ends the workers, whatever they are doing."""
+    """Ends the workers at once, without waiting for their tasks."""
 
 
 class InProcess:
-  """Runs one task at a time in this process, when its result is asked for."""
+  """An executor that runs one task at a time in this process, during the call of `next_result`.
+
+  Attributes:
+    in_process: True.
+  """
   in_process = True
 
   def __init__(self):
@@ -76,12 +94,15 @@ class InProcess:
 
   @property
   def free(self) -> int:
+    """The number of tasks that can be submitted now, 0 or 1."""
     return int(self._task is None)
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
+    """Keeps the task function(*args) for `next_result`, which returns its result with `key`."""
     self._task = (key, function, args)
 
   def next_result(self) -> tuple[Hashable, Any]:
+    """Runs the submitted task; returns its key and the value that it returned. Exceptions of the task are raised."""
     (key, function, args), self._task = self._task, None
     return key, function(*args)
 
@@ -93,18 +114,21 @@ class InProcess:
 
 
 class WorkerProcesses:
-  """Runs tasks in worker processes of this machine, each with its share of the cores.
+  """An executor that runs tasks in worker processes on this machine, which share its cores equally.
 
-  Every worker is a pool of its own, so that only its own task is lost when it dies; another one replaces it.
+  Each worker is a process pool of one process. A worker that dies loses only its own task, and a new one replaces it.
 
   Args:
-    workers: the number of processes.
-    candidates_per_process: the number of tasks after which a process is replaced, to free what TensorFlow keeps of
-      them; None for no limit (default). A new process takes 3 to 5 seconds to start, as long as a candidate of the
-      quickstart.
+    workers: the number of worker processes.
+    candidates_per_process: the number of tasks after which a process is replaced, to free the memory that TensorFlow
+      keeps; None (default) for no limit. A new process takes 3 to 5 seconds to start, as long as the evaluation of a
+      candidate of gin/search/quickstart.gin.
+
+  Attributes:
+    in_process: False.
 
   Raises:
-    ValueError: if an argument is below 1.
+    ArgumentError: if an argument is below 1.
   """
   in_process = False
 
@@ -118,9 +142,11 @@ class WorkerProcesses:
 
   @property
   def free(self) -> int:
+    """The number of idle workers."""
     return len(self._idle)
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
+    """Hands the task function(*args), which must be picklable, to an idle worker; `key` identifies its result."""
     worker = self._idle[-1]
     try:
       future = _submit(worker, function, args)
@@ -128,9 +154,15 @@ class WorkerProcesses:
       worker = self._idle[-1] = self._replace(worker)
       future = _submit(worker, function, args)
     self._running[future] = key, worker
-    self._idle.pop()  # last, so that `close` finds the worker whenever a Ctrl-C comes
+    self._idle.pop()  # last, so that `close` finds the worker even after Ctrl-C in this method
 
   def next_result(self) -> tuple[Hashable, Any]:
+    """Waits until a task ends; returns its key and its value, a `WorkerDied` if the worker died.
+
+    Raises:
+      Exception: the exception that the task raised.
+      KeyboardInterrupt: on Ctrl-C while it waits.
+    """
     with interrupted_at_once():
       done, _ = concurrent.futures.wait(self._running, return_when=concurrent.futures.FIRST_COMPLETED)
     future = next(f for f in self._running if f in done)
@@ -147,6 +179,7 @@ class WorkerProcesses:
     return key, result
 
   def probe(self) -> None:
+    """Runs an empty task in an idle worker and waits for it; raises WorkerDied if the worker dies."""
     worker = self._idle[-1]
     try:
       with interrupted_at_once():
@@ -156,9 +189,10 @@ class WorkerProcesses:
       raise WorkerDied() from e
 
   def close(self) -> None:
+    """Kills the worker processes and their tasks."""
     workers = [*self._idle, *(worker for _, worker in self._running.values())]
-    for worker in workers:  # all, before anything waits: a second Ctrl-C then leaves nothing to wait for
-      for process in list((worker._processes or {}).values()):  # noqa: SLF001  nothing public gives them
+    for worker in workers:  # kill all before the first wait, so that a second Ctrl-C leaves nothing to wait for
+      for process in list((worker._processes or {}).values()):  # noqa: SLF001  there is no public access to them
         process.kill()  # a shutdown would wait for the task in progress
     for worker in workers:
       worker.shutdown(wait=True, cancel_futures=True)
@@ -169,26 +203,26 @@ class WorkerProcesses:
         1, multiprocessing.get_context('spawn'), _initialize_worker, (prepare_tensorflow, self._threads))
 
   def _replace(self, worker) -> concurrent.futures.ProcessPoolExecutor:
-    """Ends a worker that has no task; returns a new one, whose process starts with its first task."""
+    """Ends a worker that has no task and returns a new one, whose process starts with its first task."""
     worker.shutdown(wait=False)
     self._tasks_done.pop(worker, None)
     return self._start()
 
 
 def make_executor(workers: int) -> InProcess | WorkerProcesses:
-  """Returns the executor for a number of workers: this process for one, worker processes for more.
+  """Returns an executor on this machine: an `InProcess` for one worker, `WorkerProcesses` for more.
 
   Args:
-    workers: the number of tasks at a time.
+    workers: the number of tasks to run at a time.
 
   Raises:
-    ValueError: if `workers` is below 1.
+    ArgumentError: if `workers` is below 1.
   """
   return InProcess() if workers == 1 else WorkerProcesses(workers)
 
 
 def _submit(worker: concurrent.futures.ProcessPoolExecutor, function: Callable, args) -> concurrent.futures.Future:
-  """Submits a task, with SIGINT blocked, which a process that starts for it inherits: the driver handles Ctrl-C."""
+  """Submits a task with SIGINT blocked; a worker process that starts for it inherits this and never sees Ctrl-C."""
   mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     return worker.submit(function, *args)
@@ -197,27 +231,36 @@ def _submit(worker: concurrent.futures.ProcessPoolExecutor, function: Callable, 
 
 
 def check_at_least_one(**arguments: float | None) -> None:
-  """Raises ValueError unless every argument, named by its keyword, is None or at least 1."""
+  """Checks that every argument is None or at least 1.
+
+  Args:
+    **arguments: the values to check, under their names for the message.
+
+  Raises:
+    ArgumentError: for the first argument below 1.
+  """
   for name, value in arguments.items():
     if value is not None and value < 1:
       raise ArgumentError(f'`{name}` must be at least 1, received {value}.')
 
 
 def _initialize_worker(prepare: Callable[[int], object], threads: int) -> None:
-  """Prepares a worker process: it has its share of the cores, ignores Ctrl-C, and ends with its parent."""
+  """Prepares a new worker process, which ignores Ctrl-C, ends with its parent and uses a number of threads."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
   prepare(threads)
 
 
 def prepare_tensorflow(threads: int) -> None:
-  """Configures TensorFlow in a worker process before its first use: no warnings, GPU memory allocated as needed.
+  """Configures TensorFlow in a worker process: number of threads, no warnings, GPU memory allocated as needed.
+
+  Call it before TensorFlow is used for the first time in the process.
 
   Args:
-    threads: the number of threads of an operation, and of operations at a time.
+    threads: the number of threads inside one operation, and also the number of operations that run at a time.
   """
-  import tensorflow as tf  # here, so that a driver that trains nothing need not load it
-  tf.get_logger().setLevel('ERROR')  # it warns of retracing, which every candidate needs
+  import tensorflow as tf  # here, so that a main process that trains nothing need not load it
+  tf.get_logger().setLevel('ERROR')  # no warnings of retracing, which every candidate needs
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
   for gpu in tf.config.list_physical_devices('GPU'):

@@ -1,8 +1,8 @@
-"""An executor that evaluates candidates by Ray Core tasks, on all cores of this machine or on a cluster.
+"""An executor that runs evaluations as Ray Core tasks, on all cores of this machine or on a cluster.
 
-Ray never repeats a task by itself: the search decides which candidates are tried again. When the process of the search
-dies, Ray ends its tasks within seconds, and so does a local Ray; the search can go on from its journal. (Two of Ray's
-agents, which run no candidate, may stay for a minute.) On the console Ray only says why a worker died.
+Ray never repeats a task here, because the search itself decides which candidates are tried again. When the process of
+the search dies, the tasks and a local Ray end within seconds, and the search can be resumed from its journal. (Two of
+Ray's agents, which run no candidate, may live for another minute.) On the console, Ray only reports why a worker died.
 """
 
 from collections.abc import Callable
@@ -37,35 +37,38 @@ except ImportError:
   ray = None
 
 LOCAL = 'local'
-OBJECT_STORE_BYTES = 100 * 2 ** 20  # a task and its outcome are kilobytes; by default Ray takes a third of the memory
+OBJECT_STORE_BYTES = 100 * 2 ** 20  # tasks and outcomes are kilobytes; Ray would reserve a third of the memory
 SECONDS_BETWEEN_COUNTS = 10  # between two counts of the cluster's nodes
-SECONDS_TO_ANSWER = 10
-STARTS = 3  # tries for a local Ray, which gives up after 30 seconds: not enough on a machine with other load
+SECONDS_TO_ANSWER = 10  # for the connection to a cluster's address
+STARTS = 3  # attempts to start a local Ray, which gives up after 30 seconds: too early on a busy machine
 
 
 class RayExecutor:
-  """Runs each task in a worker process of Ray.
+  """An executor that runs each task in a worker process of Ray.
 
   Args:
-    address: 'local' (default) for a Ray of the search's own on this machine, which ends with the search; 'auto' for the
-      cluster that this machine belongs to (`ray start`); or the address of a cluster. If the cluster asks for a token
-      (see Ray's documentation), the search needs the variable RAY_AUTH_MODE=token.
-    num_cpus: cores of each task (default 1); TensorFlow gets as many threads.
-    num_gpus: GPUs of each task, such as 0.25 if four tasks share one; 0 (default) hides the GPUs from the tasks.
-    tasks: the number of tasks at a time; None (default) for as many as the nodes have room for, also when the cluster
-      grows.
-    candidates_per_process: the number of tasks after which a process ends; None for no limit. With 1 (default), nothing
-      of a candidate can affect another, not even memory that TensorFlow keeps, at a cost of 3 to 5 seconds a candidate
-      for the start of TensorFlow: right for the paper's task, which takes minutes.
-    runtime_env: Ray's description of the workers' environment. By default (None) the workers of a cluster get the
-      packages `search` and `evonorm_tf` of this process, and its variables TF_*; TensorFlow and the extra `ray` have
-      to be installed on each node, and the data must be there under the same absolute path. Give {} for a cluster on
-      whose nodes these packages are installed too.
+    address: 'local' (default) to start a Ray on this machine, which ends with the search; 'auto' for the cluster that
+      this machine belongs to (see `ray start`); or the address of a cluster as 'host:port'. For a cluster that requires
+      a token, the search needs the environment variable RAY_AUTH_MODE=token; see Ray's documentation.
+    num_cpus: the number of cores for each task (default 1), which is also TensorFlow's number of threads.
+    num_gpus: the number of GPUs for each task, such as 0.25 if four tasks share one; 0 (default) hides the GPUs.
+    tasks: the number of tasks at a time; None (default) for as many as the nodes have room for, which changes as the
+      cluster grows or shrinks.
+    candidates_per_process: the number of tasks after which a worker process ends; None for no limit. With 1 (default),
+      no candidate can affect another through the process's memory. The start of TensorFlow then costs 3 to 5 seconds a
+      candidate, little beside the minutes of the paper's task.
+    runtime_env: Ray's description of the workers' environment. With None (default), a local Ray uses this environment,
+      and the workers of a cluster receive the packages `search` and `evonorm_tf` of this process and its environment
+      variables TF_*, except TF_CONFIG. TensorFlow and the extra `ray` must be installed on each node, with the data
+      under the same absolute path. Use {} for a cluster with `search` and `evonorm_tf` installed on its nodes.
+
+  Attributes:
+    in_process: False.
 
   Raises:
-    ImportError: without Ray.
-    ConnectionError: if there is no cluster at the address.
-    ValueError: if no node has room for a task.
+    MissingDependencyError: if Ray is not installed; an ImportError.
+    UnreachableError: if there is no Ray at `address`, or a local one does not start; a ConnectionError.
+    ArgumentError: if an argument is out of range, or no node has room for a task.
   """
   in_process = False
 
@@ -93,12 +96,21 @@ class RayExecutor:
 
   @property
   def free(self) -> int:
+    """The number of tasks that can be submitted now; below 1 when there is no room, as after the loss of a node."""
     return self._room() - len(self._running)
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
+    """Starts the task function(*args), which must be picklable, on the cluster; `key` identifies its result."""
     self._running[self._start(function, *args)] = key
 
   def next_result(self) -> tuple[Hashable, Any]:
+    """Waits until a task ends; returns its key and its value, a `WorkerDied` if the worker was lost.
+
+    Raises:
+      WorkersCannotStart: if the workers' environment `runtime_env` cannot be set up.
+      Exception: the exception that the task raised.
+      KeyboardInterrupt: on Ctrl-C while it waits.
+    """
     with interrupted_at_once():
       (done, *_), _ = ray.wait(list(self._running))
     key = self._running.pop(done)
@@ -109,17 +121,19 @@ class RayExecutor:
       return key, e
 
   def probe(self) -> None:
+    """Runs an empty task and waits for it; raises WorkerDied if its worker is lost."""
     with interrupted_at_once():
       _result(self._start(os.getpid))
 
   def close(self) -> None:
-    ray.shutdown()  # ends a local Ray; on a cluster, the tasks of this process
+    """Disconnects from the cluster, which ends the tasks of this process, or ends the local Ray."""
+    ray.shutdown()  # ends a local Ray; on a cluster, ends this process's tasks
 
   def _start(self, function: Callable, *args):
     return self._remote.remote(prepare_tensorflow, self._threads, function, args)
 
   def _room(self) -> int:
-    """The number of tasks that the nodes have room for; nodes that were lost or added soon count."""
+    """Returns the number of tasks that may run at a time; the cluster's nodes are counted every few seconds."""
     if self._tasks is not None:
       return self._tasks
     if time.monotonic() - self._counted_at >= SECONDS_BETWEEN_COUNTS:
@@ -138,7 +152,7 @@ class RayExecutor:
 
 
 def _run(prepare: Callable[[int], object], threads: int, function: Callable, args: tuple):
-  """Runs a task in a worker process."""
+  """Runs a task in a worker process, after preparing TensorFlow once in each process."""
   _prepare_once(prepare, threads)
   return function(*args)
 
@@ -149,7 +163,7 @@ def _prepare_once(prepare, threads):
 
 
 def _result(reference):
-  """Returns the result of a task or raises its exception; raises WorkerDied if the task has neither."""
+  """Returns the result of a task or raises its exception; raises WorkerDied if the worker was lost."""
   lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError,
           ray.exceptions.ObjectLostError)
   try:
@@ -163,7 +177,7 @@ def _result(reference):
 
 
 def _connect(address: str, runtime_env: dict | None) -> None:
-  """Connects this process to the cluster, or starts a local one, without output."""
+  """Connects this process to a cluster, or starts a local Ray, without output on the console."""
   is_local = address == LOCAL
   _check_answers(address)
   options = {'log_to_driver': False, 'logging_level': 'ERROR'}
@@ -177,7 +191,7 @@ def _connect(address: str, runtime_env: dict | None) -> None:
       with _own_sigterm(), interrupted_at_once():
         ray.init(address=address, runtime_env=runtime_env, **options)
       return
-    except Exception as e:  # ConnectionError, ValueError, or no class of its own, by the address and what is wrong
+    except Exception as e:  # ConnectionError, ValueError or a bare Exception, depending on the fault
       ray.shutdown()
       if not tries_left:
         reasons = [str(e), *str(e.__cause__ or '').strip().splitlines()[-1:]]
@@ -188,7 +202,7 @@ def _connect(address: str, runtime_env: dict | None) -> None:
 
 
 def _check_answers(address: str) -> None:
-  """Raises ConnectionError if nothing listens at host:port; Ray itself would try for minutes."""
+  """Raises UnreachableError if nothing listens at the address's host and port; Ray itself would try for minutes."""
   host, _, port = address.removeprefix('ray://').rpartition(':')
   if host and port.isdecimal():
     try:
@@ -198,7 +212,7 @@ def _check_answers(address: str) -> None:
 
 
 def _this_environment() -> dict:
-  """This process's code and its environment variables for TensorFlow, for the workers of a cluster."""
+  """Returns a `runtime_env` with this process's packages and TensorFlow variables, for the workers of a cluster."""
   packages = [str(pathlib.Path(file).parent) for file in (search.__file__, evonorm_tf.__file__)]
   variables = {name: value for name, value in os.environ.items() if name.startswith('TF_') and name != 'TF_CONFIG'}
   return {'py_modules': packages, 'env_vars': variables}
@@ -206,7 +220,7 @@ def _this_environment() -> dict:
 
 @contextlib.contextmanager
 def _own_sigterm() -> Iterator[None]:
-  """Restores the handler of SIGTERM, which Ray replaces."""
+  """Restores the handler of SIGTERM at the end of the context, since Ray replaces it."""
   handler = signal.getsignal(signal.SIGTERM)
   try:
     yield

@@ -1,4 +1,4 @@
-"""Retries of candidates whose evaluation kills its process."""
+"""Retries: candidates whose evaluation has killed its process are evaluated again, a limited number of times."""
 
 from collections.abc import Callable
 import dataclasses
@@ -16,30 +16,31 @@ DEATHS_BEFORE_PROBE = 3
 
 
 class WorkersCannotStart(EvoNormError, ChildProcessError):
-  """Workers end before they reach a task, so no candidate is to blame."""
+  """The error raised when workers die before they reach a task, so that no candidate is to blame."""
 
 
 @dataclasses.dataclass
 class _Task:
+  """A running task: the call, and how often it has killed its process."""
   function: Callable
   args: tuple
   deaths: int
 
 
 class Retrying:
-  """Runs tasks on an executor and repeats those that killed their worker, a limited number of times.
+  """A wrapper of an executor that repeats tasks that killed their worker, a limited number of times.
 
-  A task that crashes in this process ends the search. Therefore the journal notes such tasks before they begin, and a
-  search that goes on later counts how often it has died there. A kill from outside looks the same as a crash and counts
-  too; an orderly end, as after a Ctrl-C, does not.
+  Where the executor runs tasks in this process, a task that crashes ends the search. Therefore the journal notes each
+  of these tasks before it begins, and a resumed search counts how often the process died during the task.
+  A kill from outside looks like a crash and counts as well. An orderly end, as after Ctrl-C, does not.
 
   Args:
     executor: runs the tasks.
-    retries: how many times a task that killed its worker is tried again.
+    retries: how many times a task that killed its worker is run again.
     journal: the journal of the search.
 
   Raises:
-    ValueError: if `retries` is negative.
+    ArgumentError: if `retries` is negative.
   """
 
   def __init__(self, executor: Executor, retries: int, journal: Journal):
@@ -49,7 +50,7 @@ class Retrying:
     self._retries = retries
     self._journal = journal
     self._tasks = {}  # by key
-    self._given_up = []  # results that need no evaluation
+    self._given_up = []  # (key, `WorkerDied`) of tasks that are not run again
     self._deaths_in_a_row = 0
 
   @property
@@ -58,7 +59,15 @@ class Retrying:
     return 0 if self._given_up else self._executor.free
 
   def submit(self, key: str, function: Callable[..., Any], *args: Any) -> None:
-    """Accepts the task function(*args); `key` names it in the journal, also for a search that goes on later."""
+    """Accepts a task. Call it only if `free` is above 0.
+
+    A task that has ended this process too often in earlier runs of the search is not run; its result is a `WorkerDied`.
+
+    Args:
+      key: the task's name in the journal; it must be the same when the search is resumed.
+      function: the function to call, picklable unless the executor runs tasks in this process.
+      *args: the arguments of `function`, picklable likewise.
+    """
     deaths = self._journal.deaths(key) if self._executor.in_process else 0
     if deaths > self._retries:
       self._given_up.append((key, _died(deaths, 'the process of the search died (killed, out of memory, or crashed)')))
@@ -69,10 +78,15 @@ class Retrying:
     self._tasks[key] = _Task(function, args, deaths)
 
   def next_result(self) -> tuple[str, Any]:
-    """Waits for a task to end; returns its key and result, a `WorkerDied` if it has killed its worker in every try.
+    """Waits until a task ends and returns its key and its result.
+
+    Returns:
+      The key given to `submit`, and the value that the function returned, or a `WorkerDied` if every try of the task
+      killed its worker.
 
     Raises:
-      WorkersCannotStart: if workers die one after another, and so does one without a task.
+      WorkersCannotStart: if three workers die in a row, and then a worker dies without a task.
+      Exception: the exception that the function raised.
     """
     if self._given_up:
       return self._given_up.pop()
@@ -91,7 +105,7 @@ class Retrying:
       self._tasks[key] = task
 
   def _note_death(self) -> None:
-    """Checks whether workers can start at all, once several have died in a row without a result."""
+    """Counts the death of a worker; tests whether workers can start at all after each third death in a row."""
     self._deaths_in_a_row += 1
     if self._deaths_in_a_row % DEATHS_BEFORE_PROBE == 0:
       try:

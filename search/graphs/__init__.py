@@ -1,4 +1,7 @@
-"""Layer graphs: random ones, mutations, known layers, the static filter, equations and drawings. No TensorFlow."""
+"""Layer graphs: random graphs, mutation, known layers, the static filter, equations and drawings, without TensorFlow.
+
+The search space and the mutation are those of the paper's section 3.
+"""
 
 from typing import TYPE_CHECKING
 

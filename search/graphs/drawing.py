@@ -1,7 +1,8 @@
 """Drawings of layer graphs, from the inputs at the top to the output at the bottom, with the equation as caption.
 
-A node lies one layer below its lowest input; igraph's Sugiyama layout orders the layers and places the nodes. An edge
-that spans several layers passes through a vertex of its own in each of them, so that it never runs through a node.
+Nodes stand in rows, which igraph calls layers. Each node is one row below its lowest input, and igraph's Sugiyama
+layout chooses the order and the positions within the rows. An edge that spans several rows passes through an invisible
+vertex in each row between, so that it never crosses a node.
 """
 
 import collections
@@ -38,52 +39,53 @@ LABELS = {
     'abs': '|·|', 'square': '(·)²', 'log': 'ln±', 'sqrt': '√±',
     'first_moment': 'μ', 'second_moment': '√μ(·²)', 'centered_second_moment': 's',
 }
-ARGUMENT_NAMES = {'div': 'ab'}  # of the one primitive whose arguments cannot be exchanged
+ARGUMENT_NAMES = {'div': 'ab'}  # labels of the edges into div, where the order of the inputs matters
 
-# Fill and line of a node: inputs green, moments orange, other primitives blue, dead nodes grey.
+# Fill and line colors of nodes: inputs green, moments orange, other primitives blue, dead nodes grey.
 _INPUT, _MOMENT, _PRIMITIVE = ('#dff1df', '#3f8f4f'), ('#fdebd3', '#d07a1c'), ('#e3ecf9', '#4a74b4')
 _DEAD, _EDGE, _PALE = ('#f6f6f6', '#cccccc'), '#5d6673', '#c0c0c0'
 
-# Lengths are in inches, the units of the drawing; font sizes in points.
+# Lengths are in inches, which are the units of the axes; font sizes are in points.
 _NODE_HEIGHT, _COLUMN, _LAYER, _MARGIN, _GAP = 0.42, 0.95, 0.88, 0.25, 0.12
 _PORT, _LEAD, _MAX_WIDTH, _CAPTION_SIZES = 0.2, 0.13, 10.5, (14, 12.5, 11, 9.5, 8.5)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Edge:
-  """From node `source` to argument number `argument` of node `target`."""
+  """An edge from node `source` to node `target`, as the target's argument number `argument`, from 0."""
   source: int
   target: int
   argument: int
 
 
-_Points = dict[int, tuple[float, float]]  # of the nodes by index
-_Ways = dict[_Edge, list[tuple[float, float]]]  # of each edge, the points between its nodes
+_Points = dict[int, tuple[float, float]]  # node -> [x, y]
+_Ways = dict[_Edge, list[tuple[float, float]]]  # edge -> [x, y] of its vertices in the rows between
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-  """A line of text and its extent."""
+  """A line of text in a font; mathtext, between dollar signs, if `is_math`."""
   text: str
   font: FontProperties
   is_math: bool = False
 
   @functools.cached_property
   def extent(self) -> tuple[float, float]:
-    """Width and height, inches."""
+    """The width and height in inches."""
     text = self.text if self.is_math else self.text.replace('$', r'\$')
     box = TextPath((0, 0), text, size=self.font.get_size(), prop=self.font).get_extents()
     return 1.05 * box.width / 72, max(box.height / 72, 0.16)  # Agg rounds each letter's width up or down
 
 
 def _label(graph: LayerGraph, index: int) -> tuple[str, str]:
-  """A node's symbol and the index set that a moment has."""
+  """Returns a node's symbol and, for a moment, its index set; otherwise an empty string."""
   if index < len(INITIAL_NODES):
     return INITIAL_NODES[index], ''
   return LABELS[graph.node(index).primitive], graph.node(index).axes
 
 
 def _colors(graph: LayerGraph, index: int) -> tuple[str, str]:
+  """Returns a node's fill and line colors."""
   if index not in graph.live:
     return _DEAD
   if index < len(INITIAL_NODES):
@@ -92,30 +94,35 @@ def _colors(graph: LayerGraph, index: int) -> tuple[str, str]:
 
 
 def _width(graph: LayerGraph, index: int) -> float:
-  """A node's width, inches."""
+  """Returns a node's width in inches."""
   symbol, axes = _label(graph, index)
   return max(0.5, 0.2 + 0.09 * len(symbol), 0.22 + 0.065 * len(axes))
 
 
 def _edges(graph: LayerGraph, shown: Sequence[int]) -> list[_Edge]:
+  """Returns the edges into the nodes `shown`, in the order of `shown`."""
   return [_Edge(source, target, argument) for target in shown if target >= len(INITIAL_NODES)
           for argument, source in enumerate(graph.node(target).inputs)]
 
 
 def _layers(shown: Sequence[int], edges: Sequence[_Edge]) -> dict[int, int]:
-  """The layer of each node, 0 at the top: the length of the longest path that leads to it."""
+  """Returns the row of each node, 0 at the top: the length of the longest path that leads to the node."""
   layers = dict.fromkeys(shown, 0)
-  for edge in edges:  # in the order of their targets
+  for edge in edges:  # sorted by target, so that the row of the source is final
     layers[edge.target] = max(layers[edge.target], layers[edge.source] + 1)
   return layers
 
 
 def _place(shown: Sequence[int], edges: Sequence[_Edge]) -> tuple[_Points, _Ways]:
-  """Places nodes and edges.
+  """Computes the positions of nodes and edges.
+
+  Args:
+    shown: the indices of the nodes, ascending.
+    edges: the edges between them.
 
   Returns:
-    The points of the nodes, and of the vertices on the way of each edge: [x, y] in inches, y downward from the top
-    layer, x from the leftmost vertex.
+    The point of each node, and for each edge the points of its vertices in the rows between its nodes. A point is
+    [x, y] in inches, x from the leftmost vertex and y downward from the top row.
   """
   layers = _layers(shown, edges)
   vertex_layers, ways = [layers[index] for index in shown], {}
@@ -135,7 +142,10 @@ def _place(shown: Sequence[int], edges: Sequence[_Edge]) -> tuple[_Points, _Ways
 
 
 def _ports(graph: LayerGraph, points: _Points, ways: _Ways, end: str) -> dict[_Edge, float]:
-  """The x at which each edge leaves its `source` or reaches its `target`, spread so that edges do not cross there."""
+  """Returns the x at which each edge touches the node at its `end`, 'source' or 'target'.
+
+  The edges of a node are spread in the order of their directions, so that they do not cross at the node.
+  """
   groups = collections.defaultdict(list)
   for edge, way in ways.items():
     path = [points[edge.source], *way, points[edge.target]]
@@ -144,14 +154,17 @@ def _ports(graph: LayerGraph, points: _Points, ways: _Ways, end: str) -> dict[_E
   for index, group in groups.items():
     step = min(_PORT, 0.75 * _width(graph, index) / len(group))
     if end == 'target' and graph.node(index).primitive in ARGUMENT_NAMES:
-      step = 1.7 * _PORT  # the names stand in between
+      step = 1.7 * _PORT  # leaves room for the names a and b between the edges
     for position, (*_, edge) in enumerate(sorted(group, key=lambda entry: entry[:3])):
       ports[edge] = points[index][0] + step * (position - (len(group) - 1) / 2)
   return ports
 
 
 def _curve(route: Sequence[tuple[float, float]]) -> Path:
-  """A path that is vertical in each point, and straight on its last piece, which holds the arrow head and a name."""
+  """Returns a smooth path through the points, vertical at each.
+
+  Its last piece is straight, with room for the arrow head and an argument's name.
+  """
   vertices, codes = [route[0]], [Path.MOVETO]
   *route, end = route
   for (x0, y0), (x1, y1) in zip(route, route[1:] + [(end[0], end[1] - _LEAD)]):
@@ -162,7 +175,7 @@ def _curve(route: Sequence[tuple[float, float]]) -> Path:
 
 
 def _draw_edges(axes: Axes, graph: LayerGraph, points: _Points, ways: _Ways) -> None:
-  """Draws edges from the bottom of a node to the top of another, straight where they pass nodes of a layer."""
+  """Draws each edge from the bottom of its source to the top of its target, straight where it passes other nodes."""
   half = _NODE_HEIGHT / 2
   leaves, reaches = (_ports(graph, points, ways, end) for end in ('source', 'target'))
   for edge, way in ways.items():
@@ -179,6 +192,7 @@ def _draw_edges(axes: Axes, graph: LayerGraph, points: _Points, ways: _Ways) -> 
 
 
 def _draw_nodes(axes: Axes, graph: LayerGraph, points: _Points) -> None:
+  """Draws each node as a box with its symbol and index set; the output's box is filled with its line color."""
   for index, (x, y) in points.items():
     width, (fill, line) = _width(graph, index), _colors(graph, index)
     axes.add_patch(FancyBboxPatch(
@@ -193,7 +207,7 @@ def _draw_nodes(axes: Axes, graph: LayerGraph, points: _Points) -> None:
 
 
 def _draw_output(axes: Axes, graph: LayerGraph, points: _Points) -> None:
-  """The arrow from the output node through γ and β to y."""
+  """Draws the arrow from the output node through γ and β to y."""
   x, y = points[graph.output]
   start = y + _NODE_HEIGHT / 2
   axes.add_patch(FancyArrowPatch((x, start), (x, start + 0.34), arrowstyle='-|>', mutation_scale=8, shrinkA=0,
@@ -203,7 +217,7 @@ def _draw_output(axes: Axes, graph: LayerGraph, points: _Points) -> None:
 
 
 def _caption(graph: LayerGraph) -> list[_Line]:
-  """The equation in the largest size that fits, in mathtext or, if that fails or is too wide, in wrapped text."""
+  """Returns the equation's lines, in the largest size of mathtext that fits, or else as wrapped plain text."""
   largest = _CAPTION_SIZES[0]
   try:
     texts = [f'${line}$'.replace(r'\frac', r'\dfrac') for line in equation_latex(graph).split(' \\\\\n')]
@@ -218,7 +232,7 @@ def _caption(graph: LayerGraph) -> list[_Line]:
 
 
 def _heading(title: str, scores: Mapping[str, float] | Sequence[float]) -> list[_Line]:
-  """The title, and the scores on a line of their own."""
+  """Returns the title and, on a line of their own, the scores; neither if empty."""
   named = scores.items() if isinstance(scores, Mapping) else enumerate(scores, 1)
   parts = [f'{name}: {score:.4f}' if isinstance(scores, Mapping) else f'{score:.4f}' for name, score in named]
   lines = [(title, FontProperties(size=13, weight='bold')), ('   '.join(parts), FontProperties(size=10))]
@@ -226,7 +240,7 @@ def _heading(title: str, scores: Mapping[str, float] | Sequence[float]) -> list[
 
 
 def _write(axes: Axes, lines: Iterable[_Line], y: float) -> None:
-  """Writes centred lines from y downward."""
+  """Writes lines of text, centered, from y downward."""
   for line in lines:
     axes.text(sum(axes.get_xlim()) / 2, y + line.extent[1] / 2, line.text, fontproperties=line.font, color=INK,
               ha='center', va='center', parse_math=line.is_math)
@@ -235,13 +249,14 @@ def _write(axes: Axes, lines: Iterable[_Line], y: float) -> None:
 
 def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] | Sequence[float] = (),
                show_dead: bool = False) -> Figure:
-  """Draws a layer graph.
+  """Draws a layer graph, with its equation as caption.
 
   Args:
     graph: the layer graph.
-    title: a line above the drawing.
-    scores: one score for each architecture, by name or in order, shown below the title.
-    show_dead: whether dead nodes and unused inputs are drawn too, in grey.
+    title: a line above the drawing (default: none).
+    scores: one score for each architecture, shown below the title with four decimals: a mapping by architecture, or a
+      sequence for scores without names (default: none).
+    show_dead: whether to draw dead nodes and unused initial nodes too, in grey (default False).
 
   Returns:
     The figure, on an Agg canvas and not registered with pyplot.
@@ -274,7 +289,13 @@ def save_drawing(graph: LayerGraph, path: str | os.PathLike, title: str = '',
 
   Args:
     graph: the layer graph.
-    path: the file.
-    title, scores, show_dead: as for `draw_graph`.
+    path: the file to write; an existing one is replaced.
+    title: a line above the drawing (default: none).
+    scores: one score for each architecture, shown below the title: a mapping by architecture, or a sequence for scores
+      without names (default: none).
+    show_dead: whether to draw dead nodes and unused initial nodes too, in grey (default False).
+
+  Raises:
+    OSError: if the file cannot be written.
   """
   pathlib.Path(path).write_bytes(figure_to_png(draw_graph(graph, title, scores, show_dead)))

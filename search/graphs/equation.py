@@ -1,17 +1,17 @@
 """The equation of a layer graph, as text and as LaTeX, in the symbols of the paper's table of layers (section 2).
 
-x is the input, v0 and v1 are the channel vectors, γ and β the affine part after the output, ε is `primitives.EPSILON`.
-Over the index set I, `μ[I](x)` is the mean, `√μ[I](x²)` the second moment (the root of the mean square) and `s[I](x)`
-the centered one, the standard deviation; both have an ε inside their root, which is not written. `ln±(x)` is
-sign(x)·ln|x| and `√±(x)` is sign(x)·√|x|.
+x is the input, v0 and v1 are the channel vectors, γ and β the gain and bias after the output, ε is
+`primitives.EPSILON`. Over the index set I, `μ[I](x)` is the mean, `√μ[I](x²)` the second moment (the root of the mean
+square), and `s[I](x)` the centered second moment (the standard deviation). Both second moments have an ε inside their
+root, which is not written. `ln±(x)` is sign(x)·ln|x| and `√±(x)` is sign(x)·√|x|.
 
-SymPy only does exact algebra of real numbers (x − x = 0, x·x = x², quotients and common factors collected, μ(−x) =
-−μ(x)), which holds wherever the guard rule "magnitude clamp" of `primitives` does not act. Where the guard acts
-everywhere, it is written out: x / 0 is x / ε. General simplification is never called, and functions and maxima are
-opaque classes, because SymPy's own would evaluate exp(exp(…)) numerically and search the order of nested maxima.
+Equations are simplified by exact algebra of real numbers: x − x = 0, x·x = x², μ(−x) = −μ(x), quotients and common
+factors collected. This holds wherever the magnitude clamp, the guard of `primitives`, does not act. Where the guard
+certainly acts, it is written out: x / 0 is x / ε. General simplification is never called. Functions and maxima are
+classes of this module: SymPy's own would evaluate exp(exp(…)) numerically and search the order of nested maxima.
 
-An expression is a tree although the graph is not, so it may grow exponentially with the number of nodes. Equations
-longer than `MAX_LENGTH` are therefore printed as a listing, with shared and long parts named t1, t2, ….
+An expression is a tree although the graph is not, so it may grow exponentially with the number of nodes. An equation
+longer than `MAX_LENGTH` is therefore printed as a listing, in which shared and long parts have names t1, t2, ….
 """
 
 import collections
@@ -35,14 +35,18 @@ from search.graphs.notation import X
 from search.graphs.notation import Y
 
 MAX_LENGTH = 400  # characters of an equation on one line
-MAX_NUMBER = 10**12  # larger numbers and exponents are named too: squares of numbers grow without bound
-_LINE_SIZE, _PART_SIZE, _SHARED_SIZE = 150, 25, 6  # SymPy nodes: of one line; of any or a shared part of a listing
+MAX_NUMBER = 10**12  # an expression with a larger number gets a name: repeated squares grow without bound
+_LINE_SIZE, _PART_SIZE, _SHARED_SIZE = 150, 25, 6  # the most SymPy nodes in one line, in a part, in a shared part
 
-Equation = tuple[sympy.Symbol, sympy.Expr]  # a name and its value
+Equation = tuple[sympy.Symbol, sympy.Expr]  # a name and the expression that it stands for
 
 
 def is_nonnegative(expr: sympy.Expr) -> bool:
-  """Returns whether the value is certainly never negative."""
+  """Returns True if an expression is certainly never negative, and otherwise False.
+
+  Args:
+    expr: an expression of the symbols and functions of this module.
+  """
   if expr.is_Rational:
     return expr >= 0
   if expr.is_Pow:
@@ -53,14 +57,16 @@ def is_nonnegative(expr: sympy.Expr) -> bool:
 
 
 class Opaque(sympy.Function):
-  """A function that SymPy never evaluates numerically.
+  """Base class of the functions in equations, which SymPy never evaluates numerically. Subclasses set the attributes.
 
   Attributes:
-    text, latex: its notations, with {} for its arguments in `brackets`.
-    values: the arguments for which a value is known, and these values.
-    is_root: whether its notation is a root, which needs brackets under an exponent.
-    parity: -1 if f(−x) = −f(x), 1 if f(−x) = f(x), else 0.
-    axes: a moment's index set, else empty. Its number in `INDEX_SETS` is the moment's second argument.
+    text, latex: format strings of the function's notation; {} stands for the arguments in brackets, {axes} for `axes`.
+    brackets: the opening and the closing bracket around the arguments (default '()').
+    values: the function's known values by argument (default: none).
+    is_root: whether the notation is a root sign, which needs brackets under an exponent (default False).
+    parity: -1 if f(−x) = −f(x), 1 if f(−x) = f(x), otherwise 0 (default).
+    axes: a moment's index set, such as 'b,w,h'; empty for all other functions.
+    printed_arguments: the arguments that the notation shows; for a moment, all but the index set.
   """
   is_number, is_root, brackets, parity = False, False, '()', 0
   values: dict[int, sympy.Expr] = {}
@@ -69,6 +75,12 @@ class Opaque(sympy.Function):
 
   @classmethod
   def eval(cls, x: sympy.Expr, *axes: sympy.Integer) -> sympy.Expr | None:
+    """Returns the simplified function of x, by a known value or by its parity; None to keep it as it is.
+
+    Args:
+      x: the function's argument.
+      *axes: for a moment, the number of its index set in `INDEX_SETS`.
+    """
     if x in cls.values:
       return cls.values[x]
     if cls.parity and is_negative(x):
@@ -77,35 +89,45 @@ class Opaque(sympy.Function):
 
 
 class Positive(Opaque):
-  """A function without negative values."""
+  """Base class of functions that are never negative."""
 
 
 class Sigmoid(Positive):
+  """σ(x)."""
   text, latex, values = 'σ{}', r'\sigma{}', {0: sympy.S.Half}
 
 
 class Exponential(Positive):
+  """exp(x)."""
   text, latex, values = 'exp{}', r'\exp{}', {0: sympy.S.One}
 
 
 class Tangent(Opaque):
-  """tanh."""
+  """tanh(x)."""
   text, latex, values, parity = 'tanh{}', r'\tanh{}', {0: sympy.S.Zero}, -1
 
 
 class SignedLog(Opaque):
+  """sign(x)·ln|x|, written ln±(x)."""
   text, latex, values, parity = 'ln±{}', r'\ln_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.Zero}, -1
 
 
 class SignedRoot(Opaque):
+  """sign(x)·√|x|, written √±(x)."""
   text, latex, values, parity = '√±{}', r'\mathrm{{sqrt}}_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.One}, -1
 
 
 class Magnitude(Opaque):
+  """|x|."""
   text, latex, brackets, parity = '{}', '{}', '||', 1
 
   @classmethod
   def eval(cls, x: sympy.Expr) -> sympy.Expr | None:
+    """Returns x if it is never negative, |−x| if every term has a minus sign, and None to keep |x|.
+
+    Args:
+      x: the function's argument.
+    """
     return x if is_nonnegative(x) else super().eval(x)
 
   def _eval_power(self, exponent):
@@ -114,11 +136,16 @@ class Magnitude(Opaque):
 
 
 class Maximum(Opaque):
-  """The largest argument; nested maxima become one, with large expressions and numbers last."""
+  """The largest of its arguments, sorted by size of expression, with a number last; nested maxima become one."""
   text, latex = 'max{}', r'\max{}'
 
   @classmethod
   def eval(cls, *args: sympy.Expr) -> sympy.Expr | None:
+    """Returns the simplified maximum, or None if the arguments are already simplified.
+
+    Args:
+      *args: the arguments of the maximum, at least one.
+    """
     flat = {a for arg in args for a in (arg.args if isinstance(arg, cls) else (arg,))}
     numbers = [a for a in flat if a.is_Rational]
     others = sorted(flat.difference(numbers), key=lambda a: (_size(a), a.sort_key()))
@@ -133,39 +160,59 @@ class Maximum(Opaque):
 
 
 class Moment(Opaque):
-  """A moment of an expression over the index set of a number: its two arguments."""
+  """Base class of moments; the arguments are an expression and the number of an index set in `INDEX_SETS`."""
   axes = property(lambda self: INDEX_SETS[self.args[1]])
 
 
 class FirstMoment(Moment):
+  """μ(x), the mean over the index set."""
   text, latex, parity = 'μ[{axes}]{}', r'\mu_{{{axes}}}{}', -1
 
   @classmethod
   def eval(cls, x: sympy.Expr, axes: sympy.Integer) -> sympy.Expr | None:
+    """Returns x if it does not vary over the index set, −μ(−x) if every term has a minus sign, and None to keep μ(x).
+
+    Args:
+      x: the expression to average.
+      axes: the number of the index set in `INDEX_SETS`.
+    """
     return x if is_constant(x, axes) else super().eval(x, axes)
 
 
 class SecondMoment(Moment, Positive):
+  """√(μ(x²) + ε) over the index set, written without ε."""
   text, latex, parity, is_root = '√μ[{axes}]{}', r'\sqrt{{\mu_{{{axes}}}{}}}', 1, True
   values = {0: sympy.sqrt(EPSILON_SYMBOL)}
   printed_arguments = property(lambda self: (self.args[0]**2,))
 
 
 class CenteredSecondMoment(Moment, Positive):
+  """√(s²(x) + ε), with the biased variance over the index set, written s(x)."""
   text, latex, parity = 's[{axes}]{}', r's_{{{axes}}}{}', 1
 
   @classmethod
   def eval(cls, x: sympy.Expr, axes: sympy.Integer) -> sympy.Expr | None:
+    """Returns √ε if x does not vary over the index set, s(−x) if every term has a minus sign, and None to keep s(x).
+
+    Args:
+      x: the expression.
+      axes: the number of the index set in `INDEX_SETS`.
+    """
     return sympy.sqrt(EPSILON_SYMBOL) if is_constant(x, axes) else super().eval(x, axes)
 
 
 def is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
-  """Returns whether x does not vary along the index set of this number."""
+  """Returns whether an expression certainly does not vary over an index set.
+
+  Args:
+    x: an expression of the symbols and functions of this module.
+    axes: the number of the index set in `INDEX_SETS`.
+  """
   return x.free_symbols <= ({EPSILON_SYMBOL} if 'c' in INDEX_SETS[axes] else {EPSILON_SYMBOL, V0, V1})
 
 
 def _sum(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
-  """a + b with the factors taken out that all terms have in common."""
+  """Returns a + b, with the factors that all terms share taken out."""
   total = a + b
   if not total.is_Add:
     return total
@@ -179,19 +226,20 @@ def _sum(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
 
 
 def _product(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
-  """a·b; a sum of negative terms gives its sign to the product."""
+  """Returns a·b. If all terms of a factor have a minus sign, the product gets that sign."""
   a, b, sign = (-a, b, -1) if is_negative(a) else (a, b, 1)
   b, sign = (-b, -sign) if is_negative(b) else (b, sign)
   return sign * (a * b)
 
 
 def _quotient(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
-  """a/b, where the guard replaces a number b that is too small."""
+  """Returns a/b; a number b of a magnitude below EPSILON becomes ±ε, as the guard makes it."""
   if b.is_Rational and abs(b) < EPSILON:
     return a / (-EPSILON_SYMBOL if b < 0 else EPSILON_SYMBOL)
   return -a / -b if is_negative(b) else a / b
 
 
+# The operations of the primitives on expressions; a moment also takes the number of its index set.
 OPERATIONS: dict[str, Callable] = {
     'add': _sum, 'mul': _product, 'div': _quotient, 'max': Maximum, 'neg': lambda x: -x, 'sigmoid': Sigmoid,
     'tanh': Tangent, 'exp': Exponential, 'abs': Magnitude, 'square': lambda x: x**2, 'log': SignedLog,
@@ -201,18 +249,32 @@ OPERATIONS: dict[str, Callable] = {
 
 
 def _size(expr: sympy.Expr) -> int:
+  """Returns the number of SymPy nodes in the expression."""
   return sum(1 for _ in sympy.preorder_traversal(expr))
 
 
 def _exceeds(expr: sympy.Expr, size: int) -> bool:
-  """Whether the expression has more than `size` nodes, or a number above MAX_NUMBER."""
+  """Returns whether the expression has more than `size` SymPy nodes, or a number above MAX_NUMBER."""
   parts = list(itertools.islice(sympy.preorder_traversal(expr), size + 1))
   return len(parts) > size or any(p.is_Rational and max(abs(p.p), p.q) > MAX_NUMBER for p in parts)
 
 
 def solve(graph: LayerGraph, size: int, shared_size: int, operations: Mapping[str, Callable] = OPERATIONS
           ) -> list[Equation]:
-  """Returns the equations of y and of all parts above `size`, or above `shared_size` and read by several nodes."""
+  """Returns the equations of a layer graph's output, without γ and β; large parts have names of their own.
+
+  The size of an expression is its number of SymPy nodes. An expression with a number above `MAX_NUMBER` also gets a
+  name.
+
+  Args:
+    graph: the layer graph; its dead nodes are ignored.
+    size: the size above which the value of a node gets a name.
+    shared_size: the same for a node that several nodes use.
+    operations: a function of expressions for each primitive, like `OPERATIONS` (default).
+
+  Returns:
+    Pairs of a name and its value in terms of x, v0, v1, ε and earlier names. The names are t1, t2, … and, last, y.
+  """
   graph = graph.without_dead_nodes()
   readers = collections.Counter(i for node in graph.nodes for i in set(node.inputs))
   values: list[sympy.Expr] = [X, sympy.S.Zero, V0, V1]
@@ -227,7 +289,7 @@ def solve(graph: LayerGraph, size: int, shared_size: int, operations: Mapping[st
 
 
 def _used(equations: list[Equation]) -> list[Equation]:
-  """The equations that the last one depends on, their names t1, t2, …, y."""
+  """Returns the equations that the last one depends on, and that one, with the names t1, t2, …, y."""
   needed = {Y}
   used: list[Equation] = []
   for name, value in reversed(equations):
@@ -239,10 +301,14 @@ def _used(equations: list[Equation]) -> list[Equation]:
 
 
 def equations(graph: LayerGraph) -> list[Equation]:
-  """Returns the equations of a layer graph's output, without γ and β.
+  """Returns the equations of a layer graph's output for printing, without γ and β.
 
-  They are pairs of a name and its value in terms of x, v0, v1, ε and earlier names. The last name is y, and the only
-  one unless the equation would be longer than `MAX_LENGTH` characters.
+  Args:
+    graph: the layer graph; its dead nodes are ignored.
+
+  Returns:
+    Pairs of a name and its value in terms of x, v0, v1, ε and earlier names. There is one pair, for y, unless the
+    equation would be longer than `MAX_LENGTH` characters. Otherwise parts named t1, t2, … come before y.
   """
   single = solve(graph, size=_LINE_SIZE, shared_size=_LINE_SIZE)
   if len(single) == 1 and len(_lines(single, TextPrinter())[0]) <= MAX_LENGTH:
@@ -251,20 +317,32 @@ def equations(graph: LayerGraph) -> list[Equation]:
 
 
 def equation_text(graph: LayerGraph) -> str:
-  """Returns the equation of y in Unicode, e.g. `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`.
+  """Returns the equation of a layer graph in Unicode, such as `y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β`.
 
-  Parts of a large equation get names, each defined in a line of its own before the line of y.
+  Args:
+    graph: the layer graph; its dead nodes are ignored.
+
+  Returns:
+    One line or, for a large equation, several: parts with names, each on a line of its own, and then y.
   """
   return '\n'.join(_lines(equations(graph), TextPrinter()))
 
 
 def equation_latex(graph: LayerGraph) -> str:
-  r"""Returns the equation of y in LaTeX's math mode; lines of a listing end in `\\`, as in a `gathered` environment."""
+  r"""Returns the equation of a layer graph in LaTeX's math mode.
+
+  Args:
+    graph: the layer graph; its dead nodes are ignored.
+
+  Returns:
+    One line or, for a large equation, several lines with `\\` between them, as in a `gathered` environment: parts with
+    names, and then y.
+  """
   return ' \\\\\n'.join(_lines(equations(graph), TexPrinter()))
 
 
 def _lines(pairs: list[Equation], printer: TextPrinter | TexPrinter) -> list[str]:
-  """One line an equation, with γ and β in the last."""
+  """Returns one line for each equation, with γ and β in the last."""
   *names, (y, value) = pairs
   return [f'{printer.doprint(name)} = {printer.doprint(part)}' for name, part in names] + [
       f'{printer.doprint(y)} = {printer.factor(value)}{printer.affine}']

@@ -1,7 +1,8 @@
 """Known norm-activation layers as layer graphs: references for tests, searches and drawings (paper sections 1 and 2).
 
-BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU apply their affine transformation before the activation. Here v1 and v0 stand for
-its gain and bias, so each of these graphs is exactly the known layer, and the γ and β after the output stay 1 and 0.
+BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU apply their gain and bias before the activation, and γ and β of a layer graph come
+after it. In these four graphs, v1 and v0 therefore stand for gain and bias. Each graph is exactly the known layer as
+long as γ and β keep their initial values 1 and 0.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import INSTANCE
 
-X, ZERO, V0, V1 = range(4)
+X, ZERO, V0, V1 = range(4)  # the indices of the initial nodes
 
 
 def _standardize(axes: str) -> tuple[Node, ...]:
-  """Nodes 4 to 10: v1·(x − μ)/s + v0 over the index set `axes`."""
+  """Returns nodes 4 to 10; node 10 is v1·(x − μ)/s + v0, with μ and s over the index set `axes`."""
   return (
       Node('first_moment', (X,), axes), Node('neg', (4,)), Node('add', (X, 5)),
       Node('centered_second_moment', (X,), axes), Node('div', (6, 7)),
@@ -39,7 +40,7 @@ def _evonorm_b0() -> LayerGraph:
 
 
 def _evonorm_b1() -> LayerGraph:
-  """(x + 1)·r is written as x·r + r, in 6 nodes; with the constant 1 as exp(0) it would take 7."""
+  """Returns EvoNorm-B1, with (x + 1)·r as x·r + r in 6 nodes; with the constant 1 as exp(0) it would take 7."""
   return LayerGraph((
       Node('centered_second_moment', (X,), BATCH), Node('second_moment', (X,), INSTANCE),
       Node('mul', (X, 5)), Node('add', (6, 5)), Node('max', (4, 7)), Node('div', (X, 8))))
@@ -58,10 +59,11 @@ def _evonorm_s0() -> LayerGraph:
 
 
 def _gated_by_group(moment: str) -> LayerGraph:
-  """x·σ(x) over the given group moment."""
+  """Returns x·σ(x) divided by the given moment of x over groups."""
   return LayerGraph((Node('sigmoid', (X,)), Node('mul', (X, 4)), Node(moment, (X,), GROUP), Node('div', (5, 6))))
 
 
+# The known layers by name, each as a function that returns its graph.
 KNOWN_GRAPHS: dict[str, Callable[[], LayerGraph]] = {
     'bn_relu': lambda: _relu(BATCH),
     'bn_silu': lambda: _silu(BATCH),
@@ -80,10 +82,11 @@ def known_graph(name: str) -> LayerGraph:
   """Returns the layer graph of a known layer.
 
   Args:
-    name: one of `KNOWN_GRAPHS`; `evonorm_tf.get_norm_act` takes the same names.
+    name: the layer's name, a key of `KNOWN_GRAPHS` such as 'bn_relu' or 'evonorm_s0'. `evonorm_tf.get_norm_act` uses
+      the same names.
 
   Raises:
-    ArgumentError: for another name.
+    ArgumentError: if there is no known layer of this name.
   """
   if name not in KNOWN_GRAPHS:
     raise ArgumentError(f'`name` must be one of {sorted(KNOWN_GRAPHS)}, received {name!r}.')

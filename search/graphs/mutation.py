@@ -1,4 +1,4 @@
-"""Mutation of a layer graph (paper section 3, mutation)."""
+"""Mutation of a layer graph: one node is replaced by a random one (paper section 3)."""
 
 import numpy as np
 
@@ -9,10 +9,15 @@ from search.graphs.random_graph import SearchSpace
 
 
 def mutate(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
-  """Returns a copy with one intermediate node, drawn uniformly, replaced by a random one.
+  """Returns a copy of a layer graph in which one intermediate node, drawn uniformly, is replaced by a random node.
 
-  Operation and predecessors are both drawn anew. The node may be dead, and the draw may repeat the old node: such
-  mutations are neutral, as in the paper.
+  The node's operation and its predecessors are both drawn anew (paper section 3). The node may be dead, and the draw
+  may repeat the old node; such mutations are neutral, as in the paper.
+
+  Args:
+    graph: the layer graph, which stays as it is.
+    space: the search space, which gives the operations to choose from.
+    rng: the source of all randomness.
   """
   position = int(rng.integers(len(graph.nodes)))
   node = random_node(len(INITIAL_NODES) + position, space, rng)

@@ -1,4 +1,7 @@
-"""The notation of equations: symbols, the order of terms and factors, printers of text and LaTeX (paper section 2)."""
+"""The notation of equations: symbols, the order of terms and factors, and printers of text and LaTeX.
+
+It follows the table of layers in the paper's section 2.
+"""
 
 from collections.abc import Callable
 
@@ -12,31 +15,48 @@ _SUPERSCRIPTS = str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹')
 
 
 def is_negative(expr: sympy.Expr) -> bool:
-  """Returns whether every term has a minus sign."""
+  """Returns whether every term of an expression has a minus sign.
+
+  Args:
+    expr: a sum, or any other expression, which is then the only term.
+  """
   return all(term.as_coeff_Mul()[0].is_negative for term in sympy.Add.make_args(expr))
 
 
 def _term_key(term: sympy.Expr) -> tuple:
-  """Terms in the paper's order: v1·x + s(x); s(x) − x; v1·(…) + v0; x + 1."""
+  """Returns a sorting key of terms, for the paper's order: v1·x + s(x); s(x) − x; v1·(…) + v0; x + 1."""
   return (term.as_coeff_Mul()[0].is_negative, term.is_Rational, term.free_symbols <= {V0, V1, EPSILON_SYMBOL},
           term.has(sympy.Function), term.sort_key())
 
 
 def _factor_key(factor: sympy.Expr) -> tuple:
-  """Factors in the paper's order: constants, vectors and x, sums, functions."""
+  """Returns a sorting key of factors, for the paper's order: constants, vectors and x, sums, functions."""
   base, _ = factor.as_base_exp()
   rank = 0 if base.free_symbols <= {EPSILON_SYMBOL} else 1 if base.is_Symbol else 2 if base.is_Add else 3
   return rank, factor.sort_key()
 
 
 class NotationMixin:
-  """The order of terms and factors and the notation of functions, for SymPy's printers of text and of LaTeX."""
+  """Mixin for SymPy's printers: the order of terms and factors, and the notation of functions.
+
+  A printer that uses it defines the attributes below, and the methods `brackets`, `fraction` and `power`.
+
+  Attributes:
+    form: the attribute of a function that holds its notation, 'text' or 'latex' (see `equation.Opaque`).
+    minus, times: the signs of negation and of a product.
+    root: a format string of a square root.
+    affine: the text of γ and β at the end of an equation.
+  """
   _print: Callable[..., str]
   brackets: Callable[..., str]
   times: str
 
   def factor(self, expr: sympy.Expr) -> str:
-    """Returns the expression as a factor of a product: a sum in brackets."""
+    """Returns the text of an expression that stands in a product; a sum gets brackets.
+
+    Args:
+      expr: the expression.
+    """
     return self.brackets(self._print(expr)) if expr.is_Add else self._print(expr)
 
   def _print_Add(self, expr):
@@ -67,45 +87,79 @@ class NotationMixin:
     return getattr(expr, self.form).format(arguments, axes=expr.axes)
 
   def product(self, factors: list[sympy.Expr]) -> str:
-    """Returns a product of factors, or the only one as it is."""
+    """Returns the text of a product; a single factor gets no brackets.
+
+    Args:
+      factors: the factors, at least one, in the order of printing.
+    """
     return self._print(factors[0]) if len(factors) == 1 else self.times.join(map(self.factor, factors))
 
 
 class TextPrinter(NotationMixin, StrPrinter):
-  """Prints expressions as text in Unicode."""
+  """Printer of expressions as plain text in Unicode."""
   form, minus, times, root, affine = 'text', '−', '·', '√{}', ' · γ + β'
 
   def brackets(self, text: str, kind: str = '()') -> str:
-    """Returns the text in a pair of brackets."""
+    """Returns the text in brackets.
+
+    Args:
+      text: the text.
+      kind: the opening and the closing bracket (default '()').
+    """
     return kind[0] + text + kind[1]
 
   def fraction(self, over: list[sympy.Expr], under: list[sympy.Expr]) -> str:
-    """Returns a·b / c or a / (b·c)."""
+    """Returns the text of a quotient, such as `a·b / c` or `a / (b·c)`.
+
+    Args:
+      over: the factors of the numerator, at least one.
+      under: the factors of the denominator, at least one.
+    """
     divisor = self.factor(under[0]) if len(under) == 1 else self.brackets(self.product(under))
     return f'{self.times.join(map(self.factor, over))} / {divisor}'
 
   def power(self, base: str, exponent: sympy.Expr) -> str:
-    """Returns a power, an integer exponent as a superscript."""
+    """Returns the text of a power; an integer exponent becomes a superscript.
+
+    Args:
+      base: the text of the base, in brackets if it needs them.
+      exponent: the exponent, a number.
+    """
     return base + (str(exponent).translate(_SUPERSCRIPTS) if exponent.is_Integer else f'^({exponent})')
 
 
 class TexPrinter(NotationMixin, LatexPrinter):
-  """Prints expressions in LaTeX's math mode."""
+  """Printer of expressions in LaTeX's math mode."""
   form, minus, times, root, affine = 'latex', '-', r' \, ', r'\sqrt{{{}}}', r' \cdot \gamma + \beta'
 
   def brackets(self, text: str, kind: str = '()') -> str:
-    """Returns the text in a pair of brackets, which grow with a fraction."""
+    """Returns the text in brackets, which grow with their content if it has a fraction.
+
+    Args:
+      text: the text.
+      kind: the opening and the closing bracket (default '()').
+    """
     return rf'\left{kind[0]}{text}\right{kind[1]}' if r'\frac' in text else kind[0] + text + kind[1]
 
   def fraction(self, over: list[sympy.Expr], under: list[sympy.Expr]) -> str:
-    """Returns a quotient of products."""
+    """Returns the text of a quotient, a LaTeX fraction.
+
+    Args:
+      over: the factors of the numerator, at least one.
+      under: the factors of the denominator, at least one.
+    """
     return rf'\frac{{{self.product(over)}}}{{{self.product(under)}}}'
 
   def power(self, base: str, exponent: sympy.Expr) -> str:
-    """Returns a power."""
+    """Returns the text of a power.
+
+    Args:
+      base: the text of the base, in brackets if it needs them.
+      exponent: the exponent, a number.
+    """
     return f'{base}^{{{exponent}}}'
 
   def _print_Symbol(self, expr, style='plain'):
-    """A letter and its index."""
+    """Returns a letter, with the rest of the symbol's name as its index."""
     name = r'\varepsilon' if expr == EPSILON_SYMBOL else expr.name
     return name if name.isalpha() or name.startswith('\\') else f'{name[0]}_{{{name[1:]}}}'

@@ -1,4 +1,4 @@
-"""Random layer graphs from low-level primitives (paper section 3, random graph)."""
+"""The search space, and random layer graphs from it (paper section 3)."""
 
 import dataclasses
 import functools
@@ -14,11 +14,15 @@ from evonorm_tf.graph.layer_graph import Node
 
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
-  """The graphs that a search can make.
+  """The search space: the layer graphs that a search can generate.
 
   Attributes:
-    nodes: the number of intermediate nodes (the paper's 10, recalled).
-    index_sets: the index sets that moments may average over. The paper's S series leaves out `primitives.BATCH`.
+    nodes: the number of intermediate nodes in every graph (default 10, believed to be the paper's number).
+    index_sets: the index sets that moments may average over, some of `primitives.INDEX_SETS` (default: all of them).
+      The paper's search for the S series leaves out `primitives.BATCH`.
+
+  Raises:
+    ArgumentError: if `nodes` is less than 1, or if `index_sets` is empty or has an unknown member.
   """
   nodes: int = 10
   index_sets: tuple[str, ...] = primitives.INDEX_SETS
@@ -32,32 +36,43 @@ class SearchSpace:
 
   @functools.cached_property
   def operations(self) -> tuple[tuple[primitives.Primitive, str], ...]:
-    """The operations of a node, each equally likely: a primitive, or a moment with one of the index sets."""
+    """The operations of a node, all equally likely: pairs of a primitive and a moment's index set, otherwise ''."""
     return tuple((p, axes) for p in primitives.PRIMITIVES.values()
                  for axes in (self.index_sets if p.is_moment else ('',)))
 
 
 def sample_space(nodes: int = 10) -> SearchSpace:
-  """Returns the space of the S series: no moments over the batch.
+  """Returns the search space of the S series, which uses the sample alone: no moments over the batch.
 
   Args:
-    nodes: the number of intermediate nodes.
+    nodes: the number of intermediate nodes in every graph (default 10, believed to be the paper's number).
   """
   return SearchSpace(nodes, tuple(s for s in primitives.INDEX_SETS if s != primitives.BATCH))
 
 
 def random_node(index: int, space: SearchSpace, rng: np.random.Generator) -> Node:
-  """Returns a node at `index` with a uniformly random operation and uniformly random predecessors."""
+  """Returns a node with a uniformly random operation and uniformly random predecessors.
+
+  Args:
+    index: the node's index in its graph; its predecessors are drawn from 0 to `index` − 1.
+    space: the search space, which gives the operations to choose from.
+    rng: the source of all randomness.
+  """
   primitive, axes = space.operations[_below(len(space.operations), rng)]
   return Node(primitive.name, tuple(_below(index, rng) for _ in range(primitive.arity)), axes)
 
 
 def random_graph(space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
-  """Returns a graph of `space.nodes` random nodes."""
+  """Returns a random layer graph, which may have dead nodes and need not depend on x.
+
+  Args:
+    space: the search space.
+    rng: the source of all randomness.
+  """
   first = len(INITIAL_NODES)
   return LayerGraph(tuple(random_node(first + i, space, rng) for i in range(space.nodes)))
 
 
 def _below(bound: int, rng: np.random.Generator) -> int:
-  """A uniformly random integer of 0 to bound − 1; several times faster than rng.integers."""
+  """Returns a uniformly random integer from 0 to bound − 1, several times faster than `rng.integers`."""
   return int(rng.random() * bound)

@@ -1,14 +1,15 @@
-"""The static filter: rejects graphs that cannot work, without TensorFlow, at tens of thousands a second.
+"""The static filter: rejects layer graphs that cannot work, tens of thousands a second and without TensorFlow.
 
-A graph is run once in NumPy on a fixed random probe, with v0 and v1 at their initial values 0 and 1. It rejects
-nineteen of twenty uniformly random graphs. The paper has no such filter: its quality test rejects these graphs after
-100 training steps on its cluster.
+It evaluates a graph once in NumPy on the probe, a fixed random input, with v0 and v1 at their initial values 0 and 1.
+It rejects nineteen of twenty uniformly random graphs. The paper has no such filter: there, the quality test rejects
+these graphs after 100 training steps.
 """
 
 import numpy as np
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 
+# The reasons for a rejection. "Over space" means over the spatial axes of each sample and channel.
 INDEPENDENT = 'output does not depend on x'
 NON_FINITE = 'output is not finite on a probe'
 CONSTANT = 'output is constant on a probe'
@@ -16,9 +17,9 @@ CONSTANT_OVER_SPACE = 'output does not vary over space on a probe'
 REASONS = (INDEPENDENT, NON_FINITE, CONSTANT, CONSTANT_OVER_SPACE)
 
 GROUPS, CHANNELS = 4, 16
-TOLERANCE = 1e-5  # of the output's largest magnitude; float32 rounding is well below
+TOLERANCE = 1e-5  # relative to the output's largest magnitude; float32 rounding is well below it
 
-# Channels of different mean and scale, so that no two moments agree on the probe by chance.
+# The probe, [4, 4, 4, CHANNELS]. Its channels differ in mean and scale, so that no two moments agree by chance.
 _RNG = np.random.default_rng(0)
 _PROBE = (_RNG.normal(size=(4, 4, 4, CHANNELS)) * _RNG.uniform(.5, 2., CHANNELS) +
           _RNG.normal(size=CHANNELS)).astype(np.float32)
@@ -26,7 +27,15 @@ _ZEROS, _ONES = np.zeros(CHANNELS, np.float32), np.ones(CHANNELS, np.float32)
 
 
 def static_rejection(graph: LayerGraph) -> str | None:
-  """Returns why the graph cannot work, one of `REASONS`, or None if it may."""
+  """Returns the reason for rejecting a layer graph, or None if it passes the filter.
+
+  Args:
+    graph: the layer graph.
+
+  Returns:
+    One of `REASONS`: the output does not depend on x, or on the probe it is not finite, is constant, or does not vary
+    over the spatial axes. None if none of these holds.
+  """
   if 0 not in graph.live:
     return INDEPENDENT
   with np.errstate(all='ignore'):

@@ -1,4 +1,4 @@
-"""The journal of a search: its records, typed and checked, and what can be read from them. No TensorFlow."""
+"""The journal of a search: its file, its records with their checks, and statistics of the records. No TensorFlow."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Candidate: a member of the population."""
+"""Candidate, an accepted layer graph with its scores, as the population holds it."""
 
 import dataclasses
 
@@ -7,12 +7,13 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-  """A layer graph that has passed every test.
+  """A member of the population: a layer graph that passed every test of its evaluation, and its scores.
 
   Attributes:
-    index: its number in the search, from 0 in the order of proposal.
-    graph: the layer graph, dead nodes included.
-    scores: one validation accuracy an architecture, in [0, 1], always in the same order.
+    index: the candidate's number in the search, from 0 in the order of proposal.
+    graph: the layer graph, including its dead nodes.
+    scores: the validation accuracy for each architecture, in [0, 1]. The architectures have the same order in all
+      candidates of a search.
   """
   index: int
   graph: LayerGraph
@@ -20,5 +21,5 @@ class Candidate:
 
   @property
   def mean_score(self) -> float:
-    """The mean of the scores."""
+    """The mean of the scores over the architectures, in [0, 1]."""
     return sum(self.scores) / len(self.scores)

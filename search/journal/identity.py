@@ -6,11 +6,22 @@ from typing import Any
 
 
 def identity_of(**arguments: Any) -> dict[str, Any]:
-  """Returns the arguments as JSON data: dataclasses by class and fields, functions and classes by name."""
+  """Returns arguments as JSON data, so that two searches can be compared.
+
+  Dataclass objects become objects with their fields and the class's name under 'class'. Functions and classes become
+  their names, tuples become lists, and infinities and NaN become strings.
+
+  Args:
+    **arguments: the arguments by name, such as `evaluation` or `seed`.
+
+  Returns:
+    A dictionary with the same names.
+  """
   return {name: _describe(value) for name, value in arguments.items()}
 
 
 def _describe(value: Any) -> Any:
+  """Returns one value as JSON data."""
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
     fields = {f.name: _describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return {'class': type(value).__name__, **fields}

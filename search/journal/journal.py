@@ -1,8 +1,8 @@
 """The journal: every result of a search, one JSON line each, appended and flushed to disk as it comes.
 
-It is the only state of a search. The first line holds the configuration; the others are the records, between notes on
-tasks that run in the process of the search: {"begun": task} before a task that may crash the process, {"left": task} if
-the task was left in an orderly way, as after a Ctrl-C.
+It is the only state of a search. The first line holds the configuration; the others are records and notes. Notes are
+written for tasks that run in the search's own process, such as the evaluation of a candidate: {"begun": task} before a
+task that may crash the process, and {"left": task} if the task was left in an orderly way, as after Ctrl-C.
 """
 
 import collections
@@ -24,19 +24,21 @@ _NOTES = {'begun'}, {'left'}  # the keys of lines that are not records, but note
 
 
 class Journal:
-  """An append-only file of records, open for one process at a time.
+  """An append-only file of records, open for one process at a time; a context manager that closes it.
+
+  Opening it reads the records that the file holds. A torn last line, as a crash may leave it, is dropped.
 
   Args:
     path: the file; it is created, with its folder, unless it exists.
-    config: what identifies the search, as JSON data. A journal that holds records must have been written
-      with the same.
+    config: the search's configuration, JSON data (see `identity.identity_of`). If the journal already has records, they
+      must have been written with an equal configuration.
 
   Attributes:
-    records: the records so far, in the order of their arrival.
+    records: the records so far, in the order in which they were written.
 
   Raises:
     ModelDirError: if the journal belongs to another configuration, is damaged before its last line, holds a record that
-      is not valid, or is in use.
+      is not valid, is in use by another process, or cannot be written.
   """
 
   def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
@@ -56,24 +58,42 @@ class Journal:
       raise
 
   def append(self, record: Record) -> None:
-    """Writes a record; when this returns it is on disk."""
+    """Writes a record; it is on disk when this returns.
+
+    Args:
+      record: the record, which also becomes the last of `records`.
+
+    Raises:
+      ModelDirError: if the file cannot be written; the earlier records are safe.
+    """
     self._write(record.to_json())
     self.records.append(record)
     self._begun = None
 
   def begin(self, task: str) -> None:
-    """Notes that a task begins that may end this process; the next record is the task's."""
+    """Notes that a task begins which may crash this process. The next record must be the task's.
+
+    Args:
+      task: the task's name, such as 'evolution 17'.
+
+    Raises:
+      ModelDirError: if the file cannot be written; the earlier records are safe.
+    """
     self._write({'begun': task})
     self._begun = task
 
   def deaths(self, task: str) -> int:
-    """Returns how often earlier processes began a task that was neither recorded nor left in an orderly way."""
+    """Returns the number of earlier processes that died during a task, which they neither recorded nor left.
+
+    Args:
+      task: the task's name, such as 'evolution 17'. It must have no record yet.
+    """
     return self._deaths[task]
 
   def close(self) -> None:
-    """Closes the file and lets another process have it."""
+    """Closes the file, so that other processes can open it; notes that a task in progress was left in order."""
     if self._begun is not None:
-      with contextlib.suppress(ModelDirError):  # a full disk has been reported already; one death too many is bearable
+      with contextlib.suppress(ModelDirError):  # a full disk was reported already; one death too many does no harm
         self._write({'left': self._begun})
       self._begun = None
     self._file.close()
@@ -106,7 +126,7 @@ class Journal:
     return parse_records(self._path, recorded)
 
   def _take_note(self, number: int, line: dict[str, Any]) -> bool:
-    """Counts a line if it is a note; the count of a task that was recorded later is never asked for."""
+    """Returns whether a line is a note, and counts the note. Counts of tasks that have a record are never used."""
     is_note = line.keys() in _NOTES
     if is_note:
       (kind, task), = line.items()
@@ -116,6 +136,7 @@ class Journal:
     return is_note
 
   def _write(self, line: dict[str, Any]) -> None:
+    """Appends a line and flushes it to disk; if that fails, removes what was written of it."""
     data = (json.dumps(line, allow_nan=False) + '\n').encode()
     size = os.fstat(self._file.fileno()).st_size
     try:
@@ -130,11 +151,17 @@ class Journal:
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
-  """Returns the configuration and the records of a journal, which may be in use; a torn last line is left out.
+  """Returns the configuration and the records of a journal without changing it; another process may be writing it.
+
+  Args:
+    path: the journal's file. A torn last line is left out.
+
+  Returns:
+    The configuration, JSON data, and the records in the order in which they were written.
 
   Raises:
-    ModelDirError: if the file cannot be read, is damaged before its last line, holds no header, or a record that is not
-      valid.
+    ModelDirError: if the file cannot be read, is damaged before its last line, has no valid first line, or holds a
+      record that is not valid.
   """
   try:
     lines = pathlib.Path(path).read_bytes().split(b'\n')
@@ -145,7 +172,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
 
 
 def _parse(path: str | os.PathLike, lines: list[bytes]) -> list[dict[str, Any]]:
-  """Returns the JSON data of the header and of the other lines."""
+  """Returns the JSON data of all lines, the header first; raises ModelDirError if the header is not valid."""
   parsed = [_parse_line(path, number, line) for number, line in enumerate(lines, 1)]
   version = parsed[0].get('version')
   if type(version) is not int or version != VERSION or not isinstance(parsed[0].get('config'), dict):  # True == 1
@@ -154,6 +181,7 @@ def _parse(path: str | os.PathLike, lines: list[bytes]) -> list[dict[str, Any]]:
 
 
 def _parse_line(path: str | os.PathLike, number: int, line: bytes) -> dict[str, Any]:
+  """Returns the JSON object in a line; raises ModelDirError if it holds anything else."""
   try:
     data = json.loads(line)
   except (ValueError, RecursionError) as e:

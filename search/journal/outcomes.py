@@ -1,6 +1,6 @@
 """The stages of a search, the outcomes of an evaluation, and the rungs of successive halving, as journals name them.
 
-Workers need nothing else of a journal, so this module imports nothing of the search.
+Worker processes need nothing else of the journal, so this module imports nothing from `search`.
 """
 
 from typing import TypedDict
@@ -11,13 +11,17 @@ ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 
 
 
 class Rung(TypedDict, total=False):
-  """A rung of successive halving that a training has reached, as JSON data.
+  """A rung that a candidate's training has reached, as JSON data.
+
+  A rung of successive halving is a number of training steps, after which the training of a candidate that falls behind
+  is stopped; see `search.evaluation.successive_halving`.
 
   Attributes:
-    steps: the training steps taken so far.
-    accuracies: the validation accuracies there, in [0, 1], by architecture.
-    bar: the mean accuracy that was needed to go on; None if there was nothing to compare with.
-    stopped: whether the training ended there.
+    steps: the number of training steps.
+    accuracies: the validation accuracies after these steps, in [0, 1], by architecture.
+    bar: the mean accuracy over the architectures that was needed to continue, in [0, 1]; None if there were too few
+      earlier candidates to compare with.
+    stopped: whether the training was stopped there.
   """
   steps: int
   accuracies: dict[str, float]

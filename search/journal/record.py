@@ -1,4 +1,4 @@
-"""Record: the result of one layer in one stage of a search; one line of the journal."""
+"""Record, the result of one layer in one stage of a search, which is one line of the journal."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -19,59 +19,84 @@ from search.journal.record_fields import split_fields
 
 
 class EvaluationOutcome(Protocol):
-  """The fields that a record takes from an evaluation's outcome; `search.evaluation.Outcome` and `Record` have them."""
+  """The interface of an evaluation's result; `search.evaluation.Outcome` and `Record` implement it.
+
+  All accuracies are fractions in [0, 1], in mappings by architecture.
+  """
 
   @property
-  def outcome(self) -> str: ...
+  def outcome(self) -> str:
+    """'accepted', 'rejected: quality', 'rejected: stability' or 'failed'."""
+    ...
 
   @property
-  def detail(self) -> str: ...
+  def detail(self) -> str:
+    """The architecture and the reason of a rejection, a failure or a stop by successive halving; otherwise empty."""
+    ...
 
   @property
-  def screening(self) -> Mapping[str, float]: ...
+  def screening(self) -> Mapping[str, float]:
+    """The validation accuracies at the quality test, of the architectures that reached it."""
+    ...
 
   @property
-  def gradient_norm(self) -> float | None: ...
+  def gradient_norm(self) -> float | None:
+    """The largest gradient norm in the stability test; None unless the layer passed that test."""
+    ...
 
   @property
-  def scores(self) -> Mapping[str, float]: ...
+  def scores(self) -> Mapping[str, float]:
+    """The validation accuracies after the training, or the projected ones if it was stopped; empty if not accepted."""
+    ...
 
   @property
-  def test_scores(self) -> Mapping[str, float] | None: ...
+  def test_scores(self) -> Mapping[str, float] | None:
+    """The accuracies on the test images; empty or None if they were not measured."""
+    ...
 
   @property
-  def rungs(self) -> Sequence[Rung] | None: ...
+  def rungs(self) -> Sequence[Rung] | None:
+    """The rungs of successive halving that the training reached, in order; empty or None without any."""
+    ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-  """The result of one layer in one stage of a search. All accuracies are in [0, 1], by architecture.
+  """The result of one layer in one stage of a search.
+
+  All accuracies are fractions in [0, 1], in mappings by architecture, such as `{'resnet': 0.43}`.
 
   Attributes:
     stage: 'reference' for a known layer that is evaluated before the evolution, 'evolution' for a candidate,
-      'reranking' for a candidate or reference after a longer training.
+      'reranking' for a candidate or a reference that is evaluated on the larger task.
     outcome: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed'.
-    detail: the architecture and the reason, unless accepted.
-    screening: validation accuracies at the quality test, as far as the evaluation came.
-    gradient_norm: the largest of the stability test; None unless that was passed.
-    scores: validation accuracies after the whole training, or those that successive halving projects; empty unless
-      accepted.
-    seconds: the time spent, by activity.
-    elapsed: the run time of the search when the record was made, in seconds.
-    graph: the layer graph of a candidate; None for a known layer.
-    index: the number of a candidate, from 0 in the order of proposal; None for a known layer.
-    name: 'bn_relu' for a known layer, 'candidate 17' for a candidate.
-    parent: the index of the candidate that this one is a mutation of; None for a random graph.
-    filtered: how many draws the static filter rejected before this candidate, by reason.
-    same_as: the index of the earlier candidate that computes the same function and whose outcome this one takes; None
-      if it was evaluated.
-    origin: a known layer's name or 'candidate 17 of another search', if the search began with the candidate.
-    test_scores: accuracies on the test images; empty unless measured, None in records that lack them.
-    rungs: the rungs of successive halving that the training reached, in order; None in records that lack them.
-    extra: keys of the JSON data that are not known here.
+    detail: for a layer that was not accepted, the architecture and the reason in one line. For a layer that successive
+      halving stopped, its accuracy and the accuracy needed. Otherwise empty (default).
+    screening: the validation accuracies at the quality test, of the architectures that reached it (default: none).
+    gradient_norm: the largest gradient norm in the stability test; None (default) unless the layer passed that test.
+    scores: the validation accuracies at the end of the training, or the projected ones if successive halving stopped
+      it; empty (default) unless the layer was accepted.
+    seconds: the time of the evaluation in seconds, by activity, such as 'train', and as a 'total'; empty (default) for
+      a copied outcome.
+    elapsed: the run time of the search in seconds when the record was made, including earlier runs (default 0).
+    graph: the layer graph of a candidate; None (default) for a known layer.
+    index: the number of a candidate, from 0 in the order of proposal; None (default) for a known layer.
+    name: the layer's name, 'bn_relu' for a known layer; 'candidate 17', which is the default, for a candidate.
+    parent: the index of the candidate that this one was mutated from. None (default) for a random graph, a known layer,
+      a candidate of a warm start, and every layer in the re-ranking.
+    filtered: the number of graphs that were drawn for this candidate and rejected without an evaluation, by the static
+      filter or as equivalents of earlier candidates, by reason (default: none).
+    same_as: the index of the earlier candidate that computes the same function and whose outcome was copied; None
+      (default) if there is no such candidate.
+    origin: for a candidate of a warm start (see `search.selection.warm_start`), a known layer's name or 'candidate 17
+      of another search'; None (default) for every other layer.
+    test_scores: the accuracies on the test images; empty unless measured, None (default) in journals without them.
+    rungs: the rungs of successive halving that the training reached, in order; None (default) in journals without them.
+    extra: the keys of the JSON data that this version does not know, with their values (default: none).
 
   Raises:
-    ArgumentError: if the fields contradict each other.
+    ArgumentError: if the fields contradict each other: `scores` without acceptance or the reverse, a candidate without
+      a graph, a known layer with one, or both an `origin` and a `parent`.
   """
   stage: str
   outcome: str
@@ -106,11 +131,15 @@ class Record:
 
   @classmethod
   def of_outcome(cls, outcome: EvaluationOutcome, **fields: Any) -> 'Record':
-    """Returns a record of what an evaluation found.
+    """Returns the record of an evaluation's result.
 
     Args:
-      outcome: the result of an evaluation, or the record whose outcome this one takes.
-      **fields: the other fields: `stage`, `seconds`, `elapsed`, and which layer it is.
+      outcome: the result of an evaluation, or the record whose outcome is copied.
+      **fields: the fields that an `EvaluationOutcome` does not have, by name: `stage` and, for instance, `graph`,
+        `index`, `seconds` and `elapsed`.
+
+    Raises:
+      ArgumentError: if the fields contradict each other.
     """
     return cls(outcome=outcome.outcome, detail=outcome.detail, screening=outcome.screening,
                gradient_norm=outcome.gradient_norm, scores=outcome.scores, test_scores=outcome.test_scores or {},
@@ -120,18 +149,21 @@ class Record:
   def from_json(cls, data: dict[str, Any]) -> 'Record':
     """Returns the record that JSON data describes.
 
+    Args:
+      data: the JSON object, as `to_json` returns it. Unknown keys are kept in `extra`.
+
     Raises:
-      ArgumentError: naming the first key that is missing or not valid.
+      ArgumentError: if a key is missing or not valid, or if keys contradict each other; the message names the key.
     """
     fields, extra = split_fields(data)
     if fields['stage'] == REFERENCE and extra.get('index') is None:
-      extra.pop('index', None)  # it is written, but says nothing
+      extra.pop('index', None)  # journals have this key for references, but it is always null
     if fields.get('index') is not None:
       fields['graph'] = LayerGraph.from_dict(data['graph'])
     return cls(**fields, extra=extra)
 
   def to_json(self) -> dict[str, Any]:
-    """Returns the record as JSON data, its keys in the order of the journal's lines."""
+    """Returns the record as JSON data, with the keys in the order in which journals have them."""
     data: dict[str, Any] = {'stage': self.stage}
     if self.stage == EVOLUTION:
       data |= {'index': self.index, 'parent': self.parent}
@@ -146,47 +178,47 @@ class Record:
 
   @property
   def is_accepted(self) -> bool:
-    """Whether the layer passed every test and so has scores."""
+    """Whether the layer passed every test, and therefore has scores."""
     return self.outcome == ACCEPTED
 
   @property
   def is_found(self) -> bool:
-    """Whether the layer is a candidate, and not a known layer."""
+    """Whether the layer is a candidate of the search, not a known layer."""
     return self.graph is not None
 
   @property
   def is_copy(self) -> bool:
-    """Whether the candidate was not evaluated, but has the outcome of an earlier one."""
+    """Whether the outcome was copied from an earlier candidate of this search that computes the same function."""
     return self.same_as is not None
 
   @property
   def is_complete(self) -> bool:
-    """Whether the scores are those of the whole training, and not projected from a rung."""
+    """Whether successive halving did not stop the training, so that no score is projected."""
     return not any(rung['stopped'] for rung in self.rungs or ())
 
   @property
   def is_measured(self) -> bool:
-    """Whether the scores were measured at the end of the layer's own training."""
+    """Whether the scores were measured at the end of the training, neither projected nor copied from `same_as`."""
     return self.is_accepted and not self.is_copy and self.is_complete
 
   @property
   def mean_score(self) -> float:
-    """The mean of `scores` over the architectures."""
+    """The mean of `scores` over the architectures, in [0, 1]; defined for accepted layers only."""
     return statistics.fmean(self.scores.values())
 
   @property
   def total_seconds(self) -> float:
-    """The time that the evaluation took: its own total, or the sum over the activities."""
+    """The time of the evaluation in seconds: its own total or, where that is missing, the sum over the activities."""
     return self.seconds.get('total', sum(self.seconds.values()))
 
   @property
   def layer_graph(self) -> LayerGraph | None:
-    """The layer graph of a candidate or of a known layer; None for a known layer that is not a layer graph."""
+    """The layer graph of a candidate or of a known layer; None for a known layer that has none."""
     if self.graph is not None:
       return self.graph
     return known_graph(self.name) if self.name in KNOWN_GRAPHS else None
 
 
 def _given(**fields: Any) -> dict[str, Any]:
-  """The fields that are not None."""
+  """Returns the fields that are not None."""
   return {key: value for key, value in fields.items() if value is not None}

@@ -1,4 +1,8 @@
-"""Checks across the records of a journal: no two of one layer, copies of an original, one family of scores."""
+"""Checks across the records of a journal, which no record shows by itself.
+
+No layer has two records in a stage, a copied outcome equals the original, all scores are of the same architectures, and
+parents were accepted.
+"""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -11,18 +15,22 @@ from evonorm_tf.output.model_dir import ModelDirError
 from search.journal.outcomes import EVOLUTION
 from search.journal.record import Record
 
-_Key = tuple[str, int | str | None]  # stage, and the candidate's index or the layer's name
+_Key = tuple[str, int | str | None]  # the stage, and in it the candidate's index (evolution) or the layer's name
 
 
 def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> list[Record]:
-  """Returns the records of a journal, each checked by itself and against those before it.
+  """Returns the records of a journal, each checked by itself and against the others.
 
   Args:
     path: the journal's path, for error messages.
-    lines: the records as JSON data, in their order.
+    lines: the records as JSON data, in the journal's order.
+
+  Returns:
+    The records, in the same order.
 
   Raises:
-    ModelDirError: if a record is invalid or duplicated; the message names the file, the record's number and the key.
+    ModelDirError: if a record is not valid, duplicates another or contradicts one. The message names the file, the
+      record's number, from 1, and what was expected.
   """
   met: dict[_Key, tuple[int, Record]] = {}
   names: set[str] = set()
@@ -43,7 +51,7 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
 
 
 def _check_copy(record: Record, original: Record | None) -> None:
-  """Raises ArgumentError unless the record has the outcome of its original; None if there is none before it."""
+  """Raises ArgumentError unless the record copies `original`; None stands for a candidate without an earlier record."""
   if original is None or original.is_copy:
     raise ArgumentError('`same_as` must be the index of an evaluated candidate on record before this one, received '
                         f'{record.same_as}.')
@@ -53,7 +61,18 @@ def _check_copy(record: Record, original: Record | None) -> None:
 
 
 def _check_architectures(record: Record, names: set[str]) -> set[str]:
-  """Raises ArgumentError unless all scores have the architectures' names; returns these as soon as they are known."""
+  """Checks that all scores of a record are of the same architectures.
+
+  Args:
+    record: the record.
+    names: the architectures of earlier records; empty as long as no record had scores.
+
+  Returns:
+    The architectures, empty as long as no record had scores.
+
+  Raises:
+    ArgumentError: if scores are of other architectures.
+  """
   all_scores: list[Mapping[str, float]] = [record.scores, record.test_scores or {}]
   for scores in filter(None, [*all_scores, *(rung['accuracies'] for rung in record.rungs or ())]):
     names = names or set(scores)
@@ -64,7 +83,7 @@ def _check_architectures(record: Record, names: set[str]) -> set[str]:
 
 
 def _check_parents(path: str | os.PathLike, met: Mapping[_Key, tuple[int, Record]]) -> None:
-  """Raises ModelDirError unless the parents that are on record were accepted."""
+  """Raises ModelDirError unless all parents that have a record were accepted."""
   for number, record in met.values():
     _, parent = met.get((EVOLUTION, record.parent), (0, None))
     if parent and not parent.is_accepted:

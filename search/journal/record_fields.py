@@ -1,7 +1,7 @@
-"""The keys of a record's JSON data: what each must hold so that readers can rely on it.
+"""The keys of a record's JSON data, and a check of the value of each.
 
-A journal is written by one program and read by another, perhaps years later or after someone has edited it. Keys that
-are not known here are left alone.
+A journal is written by one program and read by another, perhaps years later or after someone has edited it; these
+checks make its values reliable. Keys that are not known here are left alone.
 """
 
 from collections.abc import Callable
@@ -41,15 +41,16 @@ def _is_rung(value: Any) -> bool:
 
 
 def _maps(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
-  """Checks an object by its values."""
+  """Returns a check of JSON objects: all their values must pass `is_valid`."""
   return lambda value: isinstance(value, dict) and all(map(is_valid, value.values()))
 
 
 def _or_none(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
+  """Returns a check that passes None, and otherwise is `is_valid`."""
   return lambda value: value is None or is_valid(value)
 
 
-# Key -> what it must be, in words, and the check.
+# Key -> the values that it may have, in words for error messages, and as a check.
 _TEXT = 'a string', lambda value: isinstance(value, str)
 _NUMBERS = 'an object of numbers', _maps(_is_number)
 _INDEX = 'an integer from 0 on', _is_index
@@ -67,7 +68,7 @@ _FIELDS_OF_STAGE: dict[str, _Checks] = {
     EVOLUTION: {'index': _INDEX, 'parent': _INDEX_OR_NONE, 'filtered': ('an object of counts', _maps(_is_index))},
     RERANKING: {'name': _TEXT, 'index': _INDEX_OR_NONE},
 }
-# The same for keys that a record may lack.
+# The same for keys that need not be there.
 _OPTIONAL: _Checks = {
     'test_scores': _NUMBERS,
     'rungs': ('a list of objects with `accuracies` and `stopped`',
@@ -80,10 +81,16 @@ _OPTIONAL_OF_EVOLUTION: _Checks = {
 
 
 def split_fields(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Checks each key of a record's JSON data by itself; returns the known ones of its stage, and the others.
+  """Checks each key of a record's JSON data by itself, and separates the known keys from the others.
+
+  Args:
+    data: the JSON object.
+
+  Returns:
+    The keys that records of this stage have, and all others, each with their values.
 
   Raises:
-    ArgumentError: naming the first key that is missing or not valid.
+    ArgumentError: if a key is missing or not valid; the message names the first such key.
   """
   _check(data, _FIELDS)
   stage = data['stage']
@@ -96,6 +103,7 @@ def split_fields(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _check(data: dict[str, Any], fields: _Checks) -> None:
+  """Raises ArgumentError unless `data` has all of these keys with valid values."""
   for key, (expected, is_valid) in fields.items():
     if key not in data:
       raise ArgumentError(f'`{key}` is missing.')

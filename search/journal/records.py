@@ -1,7 +1,8 @@
-"""Views of a search's records that the loop, the plots, the summaries and the report share.
+"""Selections and statistics of a search's records, for its loop, plots, summaries and report.
 
-The records given may be of all stages. Tournaments compare all `candidates`; whatever is shown or ranked rests on
-`measured` scores.
+There are two kinds of scores. Tournaments compare all accepted candidates (`candidates`), including copies of an
+earlier outcome and candidates that successive halving stopped, which have projected scores. Plots, rankings and the
+report use only scores from a training to the end (`measured`).
 """
 
 import collections
@@ -16,61 +17,109 @@ from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import OUTCOMES
 from search.journal.record import Record
 
-TOP = 10  # candidates in the mean that the paper's plots show
+TOP = 10  # the number of best candidates in the mean score that the paper's plots show
 
 
 def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
-  """Returns the records of one stage, in their order."""
+  """Returns the records of one stage, in the journal's order.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+    stage: 'reference', 'evolution' or 'reranking'.
+  """
   return [r for r in records if r.stage == stage]
 
 
 def evaluated(records: Sequence[Record]) -> list[Record]:
-  """Returns the candidates of the evolution without the copies: one of each function."""
+  """Returns the records of the evolution that are not copies of an earlier candidate's outcome, in the journal's order.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   return [r for r in of_stage(records, EVOLUTION) if not r.is_copy]
 
 
 def copies(records: Sequence[Record]) -> list[Record]:
-  """Returns the candidates of the evolution that were not evaluated, but have the outcome of an earlier one."""
+  """Returns the records of the evolution that copy the outcome of an earlier candidate, in the journal's order.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   return [r for r in of_stage(records, EVOLUTION) if r.is_copy]
 
 
 def accepted(records: Sequence[Record], stage: str = EVOLUTION) -> list[Record]:
-  """Returns the records of one stage that passed every test and so have scores."""
+  """Returns the records of the layers that passed every test in one stage, and therefore have scores.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+    stage: 'reference', 'evolution' (default) or 'reranking'.
+  """
   return [r for r in of_stage(records, stage) if r.is_accepted]
 
 
 def measured(records: Sequence[Record], stage: str = EVOLUTION) -> list[Record]:
-  """Returns the accepted records of one stage that were trained to the end: neither copies nor stopped at a rung."""
+  """Returns the accepted records of one stage whose scores were measured at the end of the training.
+
+  Copies, and candidates that successive halving stopped, are left out.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+    stage: 'reference', 'evolution' (default) or 'reranking'.
+  """
   return [r for r in of_stage(records, stage) if r.is_measured]
 
 
 def stopped(records: Sequence[Record]) -> list[Record]:
-  """Returns the evaluated candidates that were stopped at a rung, and so have projected scores."""
+  """Returns the records of the candidates that successive halving stopped, without copies; their scores are projected.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   return [r for r in accepted(evaluated(records)) if not r.is_complete]
 
 
 def architectures(records: Sequence[Record]) -> list[str]:
-  """Returns the names of the architectures, in the order of the first scores; none until there are scores."""
+  """Returns the names of the architectures, in the order of the first scores; empty as long as there are no scores.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   return next((list(r.scores) for r in records if r.scores), [])
 
 
 def candidates(records: Sequence[Record]) -> list[Candidate]:
-  """Returns the accepted candidates of the evolution, in the order of completion."""
+  """Returns the accepted candidates of the evolution, in the order of completion, for the population.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   names = architectures(records)
   return [Candidate(r.index, r.graph, tuple(r.scores[n] for n in names))
           for r in accepted(records) if r.index is not None and r.graph is not None]
 
 
 def best(records: Sequence[Record]) -> Record | None:
-  """Returns the candidate with the best measured mean score, the first of equals; None if there is none yet."""
+  """Returns the record of the candidate with the best measured mean score; None if there is none yet.
+
+  Of equal candidates it is the first in the journal.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   return max(measured(records), key=operator.attrgetter('mean_score'), default=None)
 
 
 def finalists(records: Sequence[Record], count: int) -> list[Record]:
-  """Returns the `count` candidates with the best measured scores, the first of equals, one of each function.
+  """Returns the candidates with the best measured mean scores, one of each function, the best first.
 
-  Two candidates are one function if their equations agree, or if their scores and gradient norms agree to the last
-  digit: such functions train alike, as tanh(x) and tanh(x) + v0² do from v0 = 0.
+  Two candidates count as one function if their equations are equal, or if all their scores and their gradient norms are
+  equal to the last digit. Such functions train alike: tanh(x) and tanh(x) + v0² do, for instance, from v0 = 0. The
+  candidate with the better score is kept or, if they are equal, the one proposed first.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+    count: the largest number of candidates to return.
   """
   chosen: list[Record] = []
   met: set[object] = set()
@@ -85,19 +134,34 @@ def finalists(records: Sequence[Record], count: int) -> list[Record]:
 
 
 def top_mean(records: Sequence[Record], count: int = TOP) -> float | None:
-  """Returns the mean of the `count` best measured mean scores, or of all if they are fewer; None if there are none."""
+  """Returns the mean of the best measured mean scores of the evolution, in [0, 1]; None if there are no scores yet.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+    count: the number of best candidates (default 10, as in the paper's plots); all of them if there are fewer.
+  """
   top = heapq.nlargest(count, (r.mean_score for r in measured(records)))
   return statistics.fmean(top) if top else None
 
 
 def counts_by_outcome(records: Sequence[Record]) -> dict[str, int]:
-  """Returns the number of evaluated candidates with each of `OUTCOMES`."""
+  """Returns the number of evaluated candidates with each outcome, in the order of `OUTCOMES`; copies do not count.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   counts = collections.Counter(r.outcome for r in evaluated(records))
   return {outcome: counts[outcome] for outcome in OUTCOMES}
 
 
 def counts_by_filter(records: Sequence[Record]) -> dict[str, int]:
-  """Returns the number of draws that the static filter rejected, by reason, the most frequent first."""
+  """Returns the number of drawn graphs that were rejected without an evaluation, by reason, most frequent first.
+
+  The reasons are those of the static filter and, if equivalents are drawn again, the equivalence to a candidate.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   counts: collections.Counter[str] = collections.Counter()
   for record in of_stage(records, EVOLUTION):
     counts.update(record.filtered)
@@ -105,13 +169,27 @@ def counts_by_filter(records: Sequence[Record]) -> dict[str, int]:
 
 
 def filtered_share(records: Sequence[Record]) -> float:
-  """Returns the share of all draws that were rejected before an evaluation; a copy is a draw that was not."""
+  """Returns the share of all drawn graphs that were rejected without an evaluation, in [0, 1]; 0 without candidates.
+
+  All candidates count as drawn graphs that were not rejected, including copies.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
   filtered, proposed = sum(counts_by_filter(records).values()), len(of_stage(records, EVOLUTION))
   return filtered / (filtered + proposed) if proposed else 0.
 
 
 def candidates_a_minute(records: Sequence[Record], last: int = 20) -> float | None:
-  """Returns the rate of the `last` evaluations, rejected candidates included; None if there are fewer than two."""
+  """Returns the number of evaluated candidates per minute of run time, including rejected ones, but not copies.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+    last: the number of most recent candidates over which the rate is measured (default 20).
+
+  Returns:
+    The rate; None if fewer than two candidates have been evaluated, or no time has passed between them.
+  """
   window = evaluated(records)[-last - 1:]
   seconds = window[-1].elapsed - window[0].elapsed if window else 0
   return 60 * (len(window) - 1) / seconds if seconds > 0 else None

@@ -1,4 +1,4 @@
-"""A search read from its `model_dir`, without disturbing one that is running."""
+"""A saved search, read from its `model_dir` without disturbing a process that runs it."""
 
 import dataclasses
 import os
@@ -9,17 +9,18 @@ from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import journal
 from search.journal.record import Record
 
-JOURNAL = 'journal.jsonl'
+JOURNAL = 'journal.jsonl'  # the journal's name in the folder of a search
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedSearch:
-  """The content of a journal.
+  """A search as its journal describes it.
 
   Attributes:
     model_dir: the search's folder.
-    config: what identifies the search, JSON data.
-    records: of all stages, in the order of completion.
+    config: the search's configuration, JSON data: the arguments of `search.evolution.run_search` that its results
+      depend on.
+    records: the records of all stages, in the order of completion.
   """
   model_dir: pathlib.Path
   config: dict[str, Any]
@@ -27,10 +28,16 @@ class SavedSearch:
 
 
 def load_search(model_dir: str | os.PathLike) -> SavedSearch:
-  """Reads a search's folder.
+  """Reads a search from its folder; the search may be running.
+
+  Args:
+    model_dir: the folder, as given to `search.evolution.run_search`.
+
+  Returns:
+    The search.
 
   Raises:
-    ModelDirError: naming the folder or the file, if there is no search or its journal is not valid.
+    ModelDirError: if the folder holds no search, or if its journal is not valid; the message names the folder or file.
   """
   model_dir = pathlib.Path(model_dir)
   path = model_dir / JOURNAL

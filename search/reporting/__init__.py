@@ -1,4 +1,4 @@
-"""Progress, TensorBoard summaries, plots and reports of searches, and their comparison."""
+"""Reporting of searches: progress, TensorBoard summaries, plots, reports, and the comparison of several searches."""
 
 from typing import TYPE_CHECKING
 

@@ -1,6 +1,7 @@
-"""Statistics of searches for their comparison: curves, causes of rejection, ranks, primitives, ancestry.
+"""Statistics for the comparison of searches: cost, causes of rejection, rank correlation, primitives, ancestry.
 
-Throughout, `records` are those of one search, of all stages.
+The argument `records` always holds the records of one search, of all stages, in the order of its journal. The argument
+`config` is a search's configuration as JSON data, from the first line of its journal.
 """
 
 import collections
@@ -29,31 +30,61 @@ from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 from search.selection.proposal import SEEN_BEFORE
 
-CHANCE_GRAPHS = 500
+CHANCE_GRAPHS = 500  # random graphs that survivors are compared with
 COPIED = "copy of an equivalent candidate's outcome"
 
 
 def core_seconds(records: Sequence[Record]) -> np.ndarray:
-  """Returns the cumulated time of the evolution's evaluations, in seconds of one core a worker: [candidates evaluated].
+  """Returns the cumulative time of the evolution's evaluations, in core-seconds if each worker has one core.
 
-  A candidate whose outcome is another search's took no time.
+  A candidate whose outcome was taken from an earlier search adds no time.
+
+  Args:
+    records: the search's records of all stages.
+
+  Returns:
+    Seconds, float `[candidates evaluated]`: the total after each evaluated candidate.
   """
   return np.cumsum([r.total_seconds for r in records_lib.evaluated(records)])
 
 
 def saved_evaluations(records: Sequence[Record]) -> int:
-  """Returns the number of evaluations saved by recognizing equivalent graphs: equivalents redrawn, and copies."""
+  """Returns the number of evaluations that a search saved by recognizing graphs that compute the same function.
+
+  These are the graphs that were discarded because they equal an earlier candidate, and the candidates that copied an
+  earlier outcome.
+
+  Args:
+    records: the search's records of all stages.
+  """
   return records_lib.counts_by_filter(records).get(SEEN_BEFORE, 0) + len(records_lib.copies(records))
 
 
 def saved_core_seconds(records: Sequence[Record]) -> float | None:
-  """Returns the time that these would have taken, each as long as the median evaluation; None if none was timed."""
+  """Returns an estimate of the time that a search saved by recognizing graphs that compute the same function.
+
+  Each of the `saved_evaluations` counts as long as the search's median evaluation.
+
+  Args:
+    records: the search's records of all stages.
+
+  Returns:
+    The time in core-seconds, with one core for each worker; None if no evaluation was timed.
+  """
   timed = [r.total_seconds for r in records_lib.evaluated(records) if r.seconds]
   return saved_evaluations(records) * statistics.median(timed) if timed else None
 
 
 def strategy_name(config: Mapping[str, Any]) -> str:
-  """Returns 'Pareto', 'average' or 'random' for the paper's three, else the name of the selecting class or function."""
+  """Returns the name of a search's strategy for a report.
+
+  Args:
+    config: the search's configuration, JSON data.
+
+  Returns:
+    'Pareto', 'average' or 'random' for the paper's three strategies; for others, the name of the function that chooses
+    the winner, or of the strategy's class; 'unknown' if the configuration has neither.
+  """
   strategy = config.get('strategy')
   if not isinstance(strategy, dict):
     return 'unknown'
@@ -62,14 +93,26 @@ def strategy_name(config: Mapping[str, Any]) -> str:
 
 
 def rejection_name(config: Mapping[str, Any]) -> str:
-  """Returns which of the two tests a search has: 'quality and stability', 'quality', 'stability' or 'none'."""
+  """Returns the rejection tests of a search: 'quality and stability', 'quality', 'stability' or 'none'.
+
+  Args:
+    config: the search's configuration, JSON data.
+  """
   evaluation = config.get('evaluation')
   tests = evaluation if isinstance(evaluation, dict) else {}
   return ' and '.join(name for name in ('quality', 'stability') if tests.get(name)) or 'none'
 
 
 def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list]:
-  """Returns the settings in which searches differ: by name, the value in each search, None where it has none."""
+  """Returns the settings in which searches differ.
+
+  Args:
+    configs: the configuration of each search, JSON data.
+
+  Returns:
+    By the setting's dotted name, such as 'evaluation.task.steps', its value in each search in the order of `configs`;
+    None where a search lacks the setting.
+  """
   flat = [dict(_leaves(config)) for config in configs]
   names = dict.fromkeys(name for settings in flat for name in settings)
   rows = {name: [settings.get(name) for settings in flat] for name in names}
@@ -77,7 +120,7 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list]:
 
 
 def _leaves(data: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-  """Yields path and value of every leaf of JSON data; a list is a leaf."""
+  """Yields the dotted path and the value of every leaf of JSON data; lists and empty objects are leaves."""
   if isinstance(data, dict) and data:
     for key, value in data.items():
       yield from _leaves(value, f'{path}.{key}' if path else key)
@@ -86,16 +129,31 @@ def _leaves(data: Any, path: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def proxy_and_long_scores(records: Sequence[Record]) -> dict[str, tuple[float, float]]:
-  """Returns the measured mean scores in the proxy task and after the longer training, by name, if both were passed."""
+  """Returns the layers' mean scores on the proxy task, and after the longer training of the re-ranking.
+
+  A layer counts if it was accepted in both, and trained to the end on the proxy task; a score that a copy took over or
+  that successive halving projected does not count.
+
+  Args:
+    records: the search's records of all stages.
+
+  Returns:
+    By the layer's name, such as 'candidate 17' or 'bn_relu', the pair (proxy score, longer-training score). Both are
+    mean validation accuracies over the architectures, in [0, 1].
+  """
   proxy = {r.name: r.mean_score for stage in (REFERENCE, EVOLUTION) for r in records_lib.measured(records, stage)}
   long = {r.name: r.mean_score for r in records_lib.accepted(records, RERANKING)}
   return {name: (proxy[name], score) for name, score in long.items() if name in proxy}
 
 
 def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
-  """Returns Spearman's ρ, the correlation of the ranks, where equal values share the mean of theirs.
+  """Returns Spearman's rank correlation ρ, in [-1, 1]; equal values get the mean of their ranks.
 
-  It is None for fewer than three pairs, or if all values of one side are equal.
+  Args:
+    pairs: the two values of each item, such as its scores in two tasks.
+
+  Returns:
+    ρ; None for fewer than three pairs, or if all first or all second values are equal.
   """
   if len(pairs) < 3:
     return None
@@ -105,15 +163,22 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _ranks(values: Sequence[float]) -> np.ndarray:
-  """Ranks from 0 on; equal values share the mean of theirs."""
+  """Returns the ranks of the values, from 0 for the lowest; equal values get the mean of their ranks."""
   array = np.asarray(values)
   return np.array([(array < v).sum() + ((array == v).sum() - 1) / 2 for v in array])
 
 
 def node_shares(graphs: Sequence[LayerGraph]) -> dict[str, float]:
-  """Returns the shares of primitives, and of the moments' index sets, among the nodes that the outputs depend on.
+  """Returns the share of each primitive and of each index set of moments among the nodes of graphs.
 
-  Each graph has the same weight, however many nodes it has.
+  Only nodes that the output depends on count. All graphs have the same weight, however many nodes they have.
+
+  Args:
+    graphs: the layer graphs.
+
+  Returns:
+    Shares in [0, 1] by the name of the primitive or index set; names that do not occur are left out. The shares of the
+    primitives add up to 1. The shares of index sets are of all nodes, too, not only of moments.
   """
   shares: dict[str, float] = collections.defaultdict(float)
   for graph in graphs:
@@ -127,12 +192,14 @@ def node_shares(graphs: Sequence[LayerGraph]) -> dict[str, float]:
 def chance_graphs(config: Mapping[str, Any], count: int = CHANCE_GRAPHS) -> list[LayerGraph]:
   """Returns random graphs of a search's space that pass the static filter, as its first candidates do.
 
+  They show how often primitives occur by chance. The same arguments always give the same graphs.
+
   Args:
-    config: the configuration of the search; the space is the paper's unless it names another.
-    count: the number of graphs.
+    config: the search's configuration, JSON data; without the key 'space', the space is the paper's.
+    count: the number of graphs (default 500).
 
   Raises:
-    ArgumentError: if the configuration's `space` is not valid.
+    ArgumentError: if the configuration's 'space' is not valid.
   """
   space = _space(config)
   rng, graphs = np.random.default_rng(0), []
@@ -153,13 +220,14 @@ def _space(config: Mapping[str, Any]) -> SearchSpace:
 
 @dataclasses.dataclass(frozen=True)
 class Ancestor:
-  """A step in the ancestry of a candidate.
+  """One candidate in the line of descent of another.
 
   Attributes:
-    record: of the candidate at this step.
-    mutation: the change since the step before, in words; '' at the first step.
-    effect: the change of the mean score; None at the first step.
-    children: the records of all candidates whose parent this is.
+    record: the candidate's record.
+    mutation: the difference between its graph and its parent's, such as 'node 7: add(4, x) → tanh(4)'; '' for the
+      first candidate of the line.
+    effect: its mean score minus its parent's; None for the first candidate of the line.
+    children: the records of all candidates that were mutated from it, in the order of the journal.
   """
   record: Record
   mutation: str
@@ -168,11 +236,11 @@ class Ancestor:
 
 
 def ancestry(records: Sequence[Record], record: Record) -> list[Ancestor]:
-  """Returns the line from a random graph to a candidate: its ancestors, the oldest first, and itself.
+  """Returns the line of descent of a candidate: its ancestors, the oldest first, and the candidate itself at the end.
 
   Args:
-    records: of all stages.
-    record: the candidate's, of the evolution.
+    records: the search's records of all stages.
+    record: the record of the candidate, from the evolution.
   """
   by_index = {r.index: r for r in records_lib.of_stage(records, EVOLUTION)}
   line = [record]
@@ -187,7 +255,16 @@ def ancestry(records: Sequence[Record], record: Record) -> list[Ancestor]:
 
 
 def describe_mutation(parent: Record, child: Record) -> str:
-  """Returns the difference between two candidates' graphs of one size, e.g. 'node 7: add(4, x) → tanh(4)'."""
+  """Returns the difference between the graphs of two candidates, such as 'node 7: add(4, x) → tanh(4)'.
+
+  Args:
+    parent: the record of the first candidate.
+    child: the record of the second candidate.
+
+  Returns:
+    The nodes that differ, separated by semicolons; 'nothing' if there are none; the numbers of nodes, such as
+    '8 → 10 nodes', if they differ. Node indices count from 4, after the initial nodes x, 0, v0 and v1.
+  """
   before, after = parent.graph.nodes, child.graph.nodes
   if len(before) != len(after):
     return f'{len(before)} → {len(after)} nodes'
@@ -202,12 +279,25 @@ def _call(node: Node) -> str:
 
 
 def survivors(records: Sequence[Record]) -> list[LayerGraph]:
-  """Returns the graphs of the evaluated candidates that passed every test."""
+  """Returns the graphs of a search's accepted candidates, without copies, in the order of the journal.
+
+  Args:
+    records: the search's records of all stages.
+  """
   return [r.graph for r in records_lib.accepted(records_lib.evaluated(records))]
 
 
 def counts_by_reason(records: Sequence[Record]) -> dict[str, int]:
-  """Returns the number of draws by their end: the static filter's reasons, copies, outcomes, 'accepted' last."""
+  """Returns the number of graphs that a search drew, by what became of them.
+
+  Args:
+    records: the search's records of all stages.
+
+  Returns:
+    The number of graphs by their end, in this order: 'filter: …' for each reason to discard a graph without an
+    evaluation, the most frequent reason first; copies of an earlier outcome, if there are any; the outcomes of
+    evaluations, 'accepted' last.
+  """
   copies = len(records_lib.copies(records))
   outcomes = records_lib.counts_by_outcome(records)
   accepted = outcomes.pop(ACCEPTED)

@@ -1,4 +1,4 @@
-"""Plots that compare searches, each search in its own colour; `comparison` computes the numbers."""
+"""Plots that compare searches, each search in its own colour. `search.reporting.comparison` computes the numbers."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -36,7 +36,16 @@ Searches = Mapping[str, Sequence[Record]]  # the records of each search, by its 
 
 
 def efficiency_plot(searches: Searches) -> Figure:
-  """Plots the mean of the ten best candidates against candidates evaluated, and against core-seconds."""
+  """Plots the mean score of the ten best candidates against candidates evaluated, and against core-seconds.
+
+  The first panel is the paper's plot of the efficiency of searches (section 6).
+
+  Args:
+    searches: the records of each search, of all stages, by the search's name.
+
+  Returns:
+    The figure, with two panels.
+  """
   figure = new_figure(11, 4.6)
   by_candidates, by_seconds = figure.subplots(1, 2, sharey=True)
   _plot_top(by_candidates, searches, _numbers, 'candidates evaluated')
@@ -67,7 +76,7 @@ def _look(number: int) -> dict[str, Any]:
 
 
 def _legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
-  """A legend below the panels, with each label once."""
+  """Adds a legend below the panels, with each label once."""
   handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels())}
   if handles:
     columns = min(columns, len(handles))
@@ -75,7 +84,14 @@ def _legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
 
 
 def rejection_plot(searches: Searches) -> Figure:
-  """Plots the outcomes of the evaluated candidates, and why the static filter rejected draws before them."""
+  """Plots the outcomes of evaluated candidates, and the reasons for rejecting graphs without an evaluation, as shares.
+
+  Args:
+    searches: the records of each search, of all stages, by the search's name.
+
+  Returns:
+    The figure, with two panels and a stacked bar for each search.
+  """
   figure = new_figure(11, 1.9 + 0.5 * len(searches))
   evaluated, filtered = figure.subplots(1, 2, sharey=True)
   _stack(evaluated, {name: records_lib.counts_by_outcome(records) for name, records in searches.items()},
@@ -88,7 +104,7 @@ def rejection_plot(searches: Searches) -> Figure:
 
 
 def _stack(axes: Axes, counts: Mapping[str, Mapping[str, int]], colors: Mapping[str, str], label: str) -> None:
-  """A stacked bar of shares for each search, with the counts inside where there is room."""
+  """Draws a stacked bar of shares for each search, with the counts inside where there is room."""
   style(axes)
   axes.grid(axis='y', visible=False)
   names, left = list(counts), np.zeros(len(counts))
@@ -111,7 +127,14 @@ def _stack(axes: Axes, counts: Mapping[str, Mapping[str, int]], colors: Mapping[
 
 
 def correlation_plot(searches: Searches) -> Figure:
-  """Plots the scores after the longer training against those in the proxy task, one panel a search."""
+  """Plots mean scores after the longer training of the re-ranking against mean scores on the proxy task.
+
+  Args:
+    searches: the records of each search, of all stages, by the search's name.
+
+  Returns:
+    The figure, with a panel for each search.
+  """
   figure, panels = _panels(searches, 3.6, 3.4)
   for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
     style(axes)
@@ -139,7 +162,7 @@ def correlation_plot(searches: Searches) -> Figure:
 
 
 def _panels(searches: Searches, width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
-  """A figure with a panel for each search, at most `columns` of them in a row."""
+  """Returns a figure and its panels, one for each search, at most `columns` in a row; sizes are in inches a panel."""
   columns = min(columns, len(searches))
   rows = -(-len(searches) // columns)
   figure = new_figure(max(width * columns, 6), height * rows + .6)
@@ -150,11 +173,14 @@ def _panels(searches: Searches, width: float, height: float, columns: int = 3) -
 
 
 def primitives_plot(searches: Searches, configs: Mapping[str, Mapping[str, Any]]) -> Figure:
-  """Plots the shares of primitives and index sets in the survivors' nodes, beside those in random graphs.
+  """Plots the shares of primitives and index sets among the nodes of accepted candidates and of random graphs.
 
   Args:
-    searches: the records by name; each search gets a panel.
-    configs: the configurations by name, which hold the search spaces.
+    searches: the records of each search, of all stages, by the search's name.
+    configs: the configuration of each search, JSON data, by the search's name. It gives the space of the random graphs.
+
+  Returns:
+    The figure, with a panel for each search.
   """
   figure, panels = _panels(searches, 4.4, 5.2)
   for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
@@ -169,7 +195,7 @@ def primitives_plot(searches: Searches, configs: Mapping[str, Mapping[str, Any]]
 
 
 def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, float], color: str) -> None:
-  """Bars of the shares found, marks of those by chance; the primitives found most come first, index sets last."""
+  """Draws bars for the shares found and marks for those by chance: frequent primitives first, index sets last."""
   style(axes)
   axes.grid(axis='y', visible=False)
   names = sorted(set(found) | set(chance), key=lambda n: (n in INDEX_SETS, -found.get(n, 0), -chance.get(n, 0), n))
@@ -184,10 +210,18 @@ def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, fl
 
 
 def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
-  """Plots the ancestors of the best candidate, and their other children, by number and mean score.
+  """Plots the line of descent of the best candidate, and the other children of its ancestors: mean score by index.
 
-  Ancestors whose mutation left the score as it was have no number. Children that were not accepted are crosses at the
-  bottom; hollow dots are scores that successive halving projected.
+  Each ancestor is labelled with its index and the effect of its mutation in percentage points, unless the mutation left
+  the score nearly as it was. Children that were not accepted are crosses at the bottom. Hollow dots are scores that
+  successive halving projected.
+
+  Args:
+    records: the search's records of all stages.
+    name: the search's name for the title; '' (default) for none.
+
+  Returns:
+    The figure, which only says so if no candidate has been accepted.
   """
   figure = new_figure(9, 4.8)
   axes = figure.subplots()
@@ -211,7 +245,7 @@ def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
     axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
   for point, step in zip(points, steps):
     if step.effect is not None and abs(step.effect) < .0005 and step is not steps[-1]:
-      continue  # the mutation hardly changed the score, as a copy's: there can be dozens, side by side
+      continue  # the mutation hardly changed the score, as with copies: there can be dozens of them
     effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
     axes.annotate(f'{step.record.index}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
                   xytext=(0, -16 if step.effect and step.effect < 0 else 9), color=INK, zorder=4,
@@ -222,7 +256,7 @@ def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
 
 
 def _plot_children(axes: Axes, steps: Sequence[comparison.Ancestor]) -> None:
-  """The other children, with a line to each from its parent."""
+  """Draws the children that are not ancestors themselves, with a line from the parent to each that has a score."""
   line = {step.record.index for step in steps}
   measured, projected, crosses = [], [], []
   for step in steps:

@@ -1,4 +1,4 @@
-"""The comparison of searches, written to a folder: report.md, its plots, and the same in TensorBoard."""
+"""The report that compares searches: report.md and its plots in a folder, and the same content for TensorBoard."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -36,17 +36,21 @@ _EFFICIENCY_NOTE = (
 
 
 def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pathlib.Path:
-  """Compares searches, which may be running, in a report.
+  """Writes a report that compares searches, which may still be running.
 
   Args:
-    model_dirs: their folders, at least one.
-    output: the folder for the report, its plots and TensorBoard events; by default 'analysis' in the first search's.
+    model_dirs: the folders of the searches, at least one, all different.
+    output: the folder for the report, its plots and TensorBoard events, created if necessary; None (default) for
+      'analysis' in the first folder of `model_dirs`.
 
   Returns:
-    The path of the report.
+    The path of report.md.
 
   Raises:
-    ArgumentError: if a folder holds no search, a damaged one, or one without any candidate; then nothing is written.
+    ModelDirError: if a folder of `model_dirs` holds no search, a damaged one, or one that has evaluated no candidate.
+      Nothing is written then.
+    ArgumentError: if `model_dirs` is empty or names a folder twice, the search space in a journal is not valid, or
+      `output` cannot be written.
   """
   searches = _load(model_dirs)
   folder = pathlib.Path(output) if output else pathlib.Path(model_dirs[0]) / 'analysis'
@@ -65,7 +69,7 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
 
 
 def _load(model_dirs: Sequence[str]) -> dict[str, SavedSearch]:
-  """The searches by name: that of the folder, or its whole path where two folders have one name."""
+  """Reads the searches; returns them by the name of the folder, or by its path where two folders have the same name."""
   if not model_dirs:
     raise ArgumentError('`model_dirs` must hold at least one folder, received none.')
   paths = [pathlib.Path(m) for m in model_dirs]
@@ -82,7 +86,7 @@ def _load(model_dirs: Sequence[str]) -> dict[str, SavedSearch]:
 
 
 def _figures(searches: dict[str, SavedSearch]) -> dict[str, Figure]:
-  """The plots by name."""
+  """Returns the plots by the name of their file."""
   records = {name: search.records for name, search in searches.items()}
   configs = {name: search.config for name, search in searches.items()}
   figures = {
@@ -93,7 +97,7 @@ def _figures(searches: dict[str, SavedSearch]) -> dict[str, Figure]:
 
 
 def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
-  """The parts of the report, Markdown, by their name in TensorBoard."""
+  """Returns the sections of the report, each a list of Markdown paragraphs, by their name in TensorBoard."""
   records = {name: search.records for name, search in searches.items()}
   return {
       'searches': ['# Comparison of searches', *_settings(searches)],
@@ -110,7 +114,7 @@ def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
 
 
 def _row_table(title: str, searches: Mapping[str, Any], rows: Mapping[str, Callable]) -> str:
-  """A table with a column for each search; `rows` holds a function of the values of `searches` by the row's name."""
+  """Returns a table with a column for each search; a row's function in `rows` computes its cell from the search."""
   cells = [[row, *map(function, searches.values())] for row, function in rows.items()]
   return markdown.table([title, *searches], cells)
 
@@ -201,7 +205,7 @@ def _ancestry(name: str, records: Sequence[Record], number: int) -> list[str]:
 
 def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], figures: dict[str, Figure],
                        sections: dict[str, list[str]]) -> None:
-  """Curves as scalars, one run a search; text and images in a run of their own. Earlier events are replaced."""
+  """Writes curves, in a run for each search, and text and images, in another run; replaces earlier events."""
   shutil.rmtree(folder, ignore_errors=True)
   with tf.device('CPU:0'):
     for name, search in searches.items():
@@ -215,7 +219,7 @@ def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], f
 
 
 def _write_curves(records: Sequence[Record]) -> None:
-  """The mean of the ten best, against candidates and against whole core-seconds."""
+  """Writes the mean of the ten best; the steps are candidates in one curve, and whole core-seconds in the other."""
   evaluated = records_lib.evaluated(records)
   measured = [i for i, r in enumerate(evaluated) if r.is_measured]
   top, seconds = curves(evaluated)[1], comparison.core_seconds(records)

@@ -1,7 +1,7 @@
-"""Plots of a search: top-10 mean against candidates evaluated (paper section 6), and the Pareto frontier.
+"""Plots of one search (paper section 6): the mean of the ten best against candidates evaluated, the Pareto frontier.
 
-They show evaluated candidates, without copies, and only scores that were measured: a candidate that successive halving
-stopped counts among the outcomes, but has no dot.
+The plots show the evaluated candidates. Copies, which take over the outcome of an equivalent candidate, are left out.
+Only measured scores are shown: a candidate that successive halving stopped counts among the outcomes but has no dot.
 """
 
 import bisect
@@ -43,10 +43,10 @@ _PANEL, _MAX_COLUMNS = 3.9, 3  # inches; panels in a row
 
 
 def progress_plot(records: Sequence[Record]) -> Figure:
-  """Plots the search's progress: mean scores above, counts by outcome below, against candidates evaluated.
+  """Plots a search's progress against candidates evaluated: mean scores above, cumulative counts of outcomes below.
 
   Args:
-    records: of all stages; may be empty.
+    records: the search's records of all stages, in the order of the journal; may be empty.
 
   Returns:
     The figure, on an Agg canvas.
@@ -60,13 +60,13 @@ def progress_plot(records: Sequence[Record]) -> Figure:
 
 
 def pareto_scatter(records: Sequence[Record]) -> Figure:
-  """Plots the accepted candidates' scores, a panel for each pair of architectures, and their Pareto frontier.
+  """Plots the accepted candidates' scores with their Pareto frontier, in a panel for each pair of architectures.
 
-  The frontier is that over all architectures, so in a single panel a member may lie below other candidates. With a
-  single architecture, its score is plotted against the candidate's index.
+  The frontier is over the scores in all architectures, so a member may lie below other candidates in a single panel.
+  With only one architecture, the panel shows its score against the candidate's index.
 
   Args:
-    records: of all stages; may be empty.
+    records: the search's records of all stages, in the order of the journal; may be empty.
 
   Returns:
     The figure, on an Agg canvas.
@@ -99,7 +99,7 @@ def pareto_scatter(records: Sequence[Record]) -> Figure:
 
 
 def _add_legend(figure: Figure, handles: list, labels: list[str], max_columns: int) -> None:
-  """A legend below the panels, in rows of about the same length."""
+  """Adds a legend below the panels, in rows of about the same length."""
   if handles:
     rows = math.ceil(len(handles) / max_columns)
     figure.legend(handles, labels, loc='outside lower center', ncols=math.ceil(len(handles) / rows), frameon=False,
@@ -107,19 +107,25 @@ def _add_legend(figure: Figure, handles: list, labels: list[str], max_columns: i
 
 
 def note(axes: Axes, text: str) -> None:
-  """Writes a text in the middle of empty axes."""
+  """Writes a note in the middle of axes that have no data.
+
+  Args:
+    axes: the axes.
+    text: the note, one line.
+  """
   axes.text(0.5, 0.5, text, transform=axes.transAxes, ha='center', va='center', color='#777777',
             bbox={'facecolor': 'white', 'edgecolor': 'none'})
 
 
 def curves(evaluated: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the best mean score and the mean of the `TOP` best after each candidate; NaN before the first measured one.
+  """Returns the best mean score so far, and the mean of the ten best so far, after each candidate.
 
   Args:
-    evaluated: the records of evaluated candidates.
+    evaluated: the records of the evaluated candidates, without copies, in the order of the journal.
 
   Returns:
-    Two arrays, [candidates].
+    Two float arrays `[candidates]`, NaN before the first measured score. The mean is over fewer than ten scores as long
+    as there are fewer.
   """
   scores: list[float] = []
   best, top = [], []
@@ -132,7 +138,7 @@ def curves(evaluated: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _plot_scores(axes: Axes, records: Sequence[Record]) -> None:
-  """Dots of the accepted candidates, and the two curves."""
+  """Draws dots for the measured scores, and the curves of the best and of the mean of the ten best."""
   style(axes)
   axes.yaxis.set_major_formatter(percent)
   count = len(records_lib.architectures(records))
@@ -151,15 +157,15 @@ def _plot_scores(axes: Axes, records: Sequence[Record]) -> None:
 
 
 def _plot_references(axes: Axes, references: Sequence[Record]) -> None:
-  """Horizontal lines, labelled at the right so that no two labels overlap."""
+  """Draws horizontal lines for the references, with labels on the right that do not overlap."""
   ordered = sorted(references, key=operator.attrgetter('mean_score'))
   heights = [r.mean_score for r in ordered]
   for number, height in enumerate(heights):
     axes.axhline(height, color=_reference_color(number), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
   if references:
-    axes.autoscale_view(scalex=False)  # a line inside the initial limits does not bring it about
+    axes.autoscale_view(scalex=False)  # a line inside the initial limits does not trigger it
   low, high = axes.get_ylim()
-  axes.set_ylim(low, high)  # the labels shall not change it
+  axes.set_ylim(low, high)  # the labels must not change the limits
   for number, (record, y, label_y) in enumerate(zip(ordered, heights, _spread(heights, 0.055 * (high - low)))):
     axes.annotate(
         f'{record.name} {100 * y:.1f}%', (1, y), (1.035, label_y),
@@ -174,7 +180,7 @@ def _reference_color(number: int) -> str:
 
 
 def _spread(values: Sequence[float], gap: float) -> list[float]:
-  """The positions nearest to ascending `values` that are `gap` apart: least squares, by pooling what is too close."""
+  """Returns positions at least `gap` apart that are nearest to the ascending `values`, in least squares, by pooling."""
   blocks = []  # sum and number of value − i·gap, with ascending means
   for i, value in enumerate(values):
     total, count = value - i * gap, 1
@@ -186,7 +192,7 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
 
 
 def _plot_outcomes(axes: Axes, evaluated: Sequence[Record]) -> None:
-  """Cumulative counts by outcome, stacked."""
+  """Draws the cumulative counts of outcomes, stacked."""
   style(axes)
   axes.set_xlabel('candidates evaluated')
   axes.set_ylabel('outcomes')
@@ -203,7 +209,7 @@ def _plot_outcomes(axes: Axes, evaluated: Sequence[Record]) -> None:
 
 
 def _scatter(axes: Axes, candidates: Sequence[Candidate], frontier: Sequence[Candidate], a: int | None, b: int):
-  """Dots of all candidates, which are returned for the colour bar, and larger ones with an edge of the frontier."""
+  """Draws dots for all candidates, and larger ones for the frontier; returns the first ones for the colour bar."""
   if not candidates:
     return note(axes, 'no candidate has been accepted yet')
   style = {'cmap': 'viridis', 'vmin': 0, 'vmax': max([1] + [c.index for c in candidates])}
@@ -215,7 +221,7 @@ def _scatter(axes: Axes, candidates: Sequence[Candidate], frontier: Sequence[Can
 
 
 def _points(candidates: Sequence[Candidate], a: int | None, b: int) -> tuple[list[float], list[float]]:
-  """x and y: the scores in architectures a and b, or indices and scores where a is None."""
+  """Returns x and y: the scores in architectures a and b, or the indices and the scores in b if a is None."""
   return [c.index if a is None else c.scores[a] for c in candidates], [c.scores[b] for c in candidates]
 
 

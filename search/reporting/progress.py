@@ -1,4 +1,4 @@
-"""The progress of a search: bars on a terminal, or a plain line now and then if the output goes elsewhere."""
+"""Console progress of a search: bars on a terminal, or a plain line now and then if the output goes to a file."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -24,16 +24,18 @@ PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-rankin
 
 
 class Progress:
-  """Shows how far each phase is, the time left, and the best candidate so far.
+  """The console progress of a search: the state of each phase, the time left, and the best candidate so far.
 
-  Evaluations take from a second (a rejection) to minutes, so the time left is estimated from the average over the
-  whole phase, not from the last few seconds as rich does. Records of an earlier run of the search do not count.
+  A phase is the work on one stage: 'reference', 'evolution' or 'reranking'. Use the object as a context manager. The
+  time left is estimated from the average over the whole phase, and not from the last few seconds as rich does, because
+  evaluations take from a second (a rejection) to minutes. Records of earlier runs of the search are left out.
 
   Args:
-    total_by_phase: the number of records that each phase will have, by stage: 'reference', 'evolution', 'reranking'.
-    console: where it is shown; stdout by default.
-    seconds_between_lines: the least time from one plain line to the next, if the output is not a terminal.
-    clock: returns the time in seconds.
+    total_by_phase: the number of records that each phase will have at its end, by stage.
+    console: the console to write to; None (default) for standard output.
+    seconds_between_lines: the shortest time from one plain line to the next, in seconds, where the console is not a
+      terminal (default 30).
+    clock: returns the time in seconds (default: `time.monotonic`).
 
   Raises:
     ArgumentError: for an unknown stage.
@@ -62,15 +64,17 @@ class Progress:
     self._bars.stop()
 
   def update(self, phase: str, records: Sequence[Record], seconds_allowed: float = math.inf) -> None:
-    """Shows a phase's state.
-
-    Call it after each record, and once at the start of the phase: the records given then are not of this run.
+    """Updates the progress of a phase. Call it at the start of the phase, and after each record.
 
     Args:
-      phase: the stage that is under way.
-      records: of all stages.
-      seconds_allowed: the time from now after which the phase begins nothing more; only the phase's first call
-        uses it.
+      phase: 'reference', 'evolution' or 'reranking'.
+      records: the search's records of all stages. Those given in the first call of a phase count as results of earlier
+        runs.
+      seconds_allowed: the number of seconds from now in which the phase may begin evaluations; infinity (default) for
+        no limit. Only the first call of a phase uses it.
+
+    Raises:
+      ArgumentError: if `total_by_phase` does not have the phase.
     """
     done = len(records_lib.of_stage(records, phase))
     if phase != self._phase:
@@ -103,7 +107,7 @@ class Progress:
       self._bars.best = f'best: {record.name}, {100 * record.mean_score:.1f}%: {equation}'
 
   def _print_line(self) -> None:
-    """Prints a plain line, unless the bars are on a terminal or nothing has changed since the last one."""
+    """Prints a plain line, unless the console is a terminal, which shows bars, or nothing has changed."""
     if self._bars.disable and self._line_is_due:
       task = self._task
       facts = [f'{task.description} {task.completed}/{task.total} ({task.percentage:.0f}%)',
@@ -116,7 +120,7 @@ class Progress:
 
 
 class _TimeLeft(rich.progress.ProgressColumn):
-  """The time left, or that it is not known."""
+  """The column of the time left, which may be unknown."""
   max_refresh = 0.5
 
   def render(self, task: rich.progress.Task) -> Text:
@@ -124,7 +128,7 @@ class _TimeLeft(rich.progress.ProgressColumn):
 
 
 class _Bars(rich.progress.Progress):
-  """A bar for each phase and a line on the best candidate; on a terminal only, elsewhere they just keep the time."""
+  """A bar for each phase and a line on the best candidate; where the console is no terminal, it only keeps the time."""
 
   def __init__(self, console: Console, clock: Callable[[], float]):
     self.best = 'no candidate accepted yet'
@@ -140,16 +144,16 @@ class _Bars(rich.progress.Progress):
 
 
 def _outcomes(phase: str, records: Sequence[Record]) -> str:
-  """The numbers of accepted layers, copies not counted, and of copies, if there are any."""
+  """Returns the number of accepted layers without copies, and the number of copies if there are any, in words."""
   accepted = sum(not r.is_copy for r in records_lib.accepted(records, phase))
   copies = len(records_lib.copies(records)) if phase == EVOLUTION else 0
   return f'{accepted} accepted' + (f', {copies} copies' if copies else '')
 
 
 def _time_left(task: rich.progress.Task) -> str:
-  """The time left at the average pace so far, within the time allowed; empty for a phase that has ended.
+  """Returns the time left at the average pace so far, within the time allowed; '' for a phase that has ended.
 
-  The average is that of the last record, so that the time runs down, and not up, until the next one.
+  The average is computed at each record, so that the time left falls, and does not rise, until the next record.
   """
   if task.finished or task.stop_time is not None:
     return ''

@@ -1,6 +1,6 @@
-"""The report of a search: its final ranking, the layers found, and the outcomes of the candidates (paper section 6).
+"""The report of a search: the final ranking, the layers found, and the outcomes of the candidates (paper section 6).
 
-Order and choice of layers follow validation accuracy; test accuracies are reported, but decide nothing.
+Layers are chosen and ranked by validation accuracy. Test accuracies are reported but not used for this.
 """
 
 import collections
@@ -40,9 +40,13 @@ _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for t
 
 
 def ranking(records: Sequence[Record]) -> list[Record]:
-  """Returns the records of the re-ranking, the best mean validation score first, failures last.
+  """Returns the records of the re-ranking, sorted by mean validation score, the best first and failures last.
 
-  Until something has been re-ranked, these are the candidates and references with measured scores in the proxy task.
+  Before the re-ranking has results, these are the records of the accepted references and of the candidates that were
+  trained to the end on the proxy task.
+
+  Args:
+    records: the search's records of all stages.
   """
   entries = records_lib.of_stage(records, RERANKING) or (
       records_lib.accepted(records, REFERENCE) + records_lib.measured(records))
@@ -50,22 +54,28 @@ def ranking(records: Sequence[Record]) -> list[Record]:
 
 
 def found_layers(records: Sequence[Record], found: int = FOUND) -> list[Record]:
-  """Returns the `found` best candidates of the ranking that did not fail in it."""
+  """Returns the records of the best candidates in the ranking, the best first, without those that failed in it.
+
+  Args:
+    records: the search's records of all stages.
+    found: the largest number of candidates to return (default 3, as in the paper).
+  """
   return [r for r in ranking(records) if r.is_found and r.is_accepted][:found]
 
 
 def final_table(records: Sequence[Record], found: int = FOUND, test_images: int | None = None,
                 steps: int | None = None) -> Table:
-  """Returns a table of the best layers found, beside the references: equations and accuracies in %.
+  """Returns a table of the best candidates and the references, with their equations and their accuracies in percent.
 
   Args:
-    records: the records of a search, of all stages.
-    found: how many candidates to show; those that failed in the re-ranking are always included.
-    test_images: the number of test images, for the caption.
-    steps: training steps of the re-ranking, for the caption.
+    records: the search's records of all stages.
+    found: the largest number of candidates to show (default 3, as in the paper). Candidates that failed in the
+      re-ranking are always shown in addition.
+    test_images: the number of test images, for the caption; None (default) to leave it out.
+    steps: the number of training steps in the re-ranking, for the caption; None (default) to leave it out.
 
   Returns:
-    A table for the terminal, sorted by rank.
+    A table for the terminal, in the order of `ranking`.
   """
   rows = _rows(records, found)
   layer, _, *titles = header = _header(rows)
@@ -86,16 +96,17 @@ def final_table(records: Sequence[Record], found: int = FOUND, test_images: int 
 
 def write_report(records: Sequence[Record], model_dir: str | os.PathLike, found: int = FOUND,
                  test_images: int | None = None, steps: int | None = None) -> pathlib.Path:
-  """Writes `report.md`, its plots, and drawings and JSON files of the layers found, to `model_dir`/report.
+  """Writes `report.md`, its plots, and drawings and JSON files of the layers found, to the folder `model_dir`/report.
 
-  The files depend on the arguments alone. Each is complete at any time: a new one replaces the old one in one step.
+  Each file is replaced atomically, so that none is ever incomplete. Layer files of an earlier report are deleted if
+  this one has fewer layers.
 
   Args:
-    records: of all stages; may be empty.
-    model_dir: the search's folder.
-    found: the number of layers that are reported.
-    test_images: the number of test images.
-    steps: training steps of the re-ranking.
+    records: the search's records of all stages, in the order of the journal; may be empty.
+    model_dir: the search's folder; the folder `report` in it is created if necessary.
+    found: the largest number of candidates to report (default 3, as in the paper).
+    test_images: the number of test images, for the caption of the ranking; None (default) to leave it out.
+    steps: the number of training steps in the re-ranking, for the same caption; None (default) to leave it out.
 
   Returns:
     The path of `report.md`.
@@ -126,7 +137,7 @@ def _percent(score: float | None) -> str:
 
 
 def _rows(records: Sequence[Record], found: int) -> list[Record]:
-  """The rows of the final table: the best candidates, the references, and what failed."""
+  """Returns the records in the final table: the best candidates, the references, and the layers that failed."""
   shown = {r.name for r in found_layers(records, found)}
   return [r for r in ranking(records) if not (r.is_found and r.is_accepted) or r.name in shown]
 
@@ -136,7 +147,7 @@ def _header(rows: Sequence[Record]) -> list[str]:
 
 
 def _cells(record: Record, header: Sequence[str]) -> list[str]:
-  """The cells under `header`."""
+  """Returns a layer's row of the final table, one cell for each name in `header`."""
   test = record.test_scores or {}
   scores = [test.get(architecture) for architecture in header[2:-2]]
   scores.append(statistics.fmean(test.values()) if test else None)
@@ -146,7 +157,7 @@ def _cells(record: Record, header: Sequence[str]) -> list[str]:
 
 
 def _explanations(record: Record) -> list[str]:
-  """The equation, where there is a layer graph, and why the layer failed, if it did."""
+  """Returns the layer's equation, if it has a layer graph, and the reason for its failure, if it failed."""
   graph = record.layer_graph
   lines = [] if graph is None else [equation_text(graph)]
   return lines if record.is_accepted else lines + [_failure(record)]
@@ -166,7 +177,7 @@ def _caption(records: Sequence[Record], test_images: int | None, steps: int | No
 
 
 def _sections(records: Sequence[Record], found: int, test_images: int | None, steps: int | None) -> list[str]:
-  """The parts of the report, Markdown."""
+  """Returns the paragraphs of the report, Markdown."""
   rows = _rows(records, found)
   table = [_cells(record, _header(rows)) for record in rows]
   failures = [f'- {r.name}: {_failure(r)}' for r in rows if not r.is_accepted]
@@ -226,7 +237,7 @@ def _reference_sections(rows: Sequence[Record]) -> Iterable[str]:
 
 
 def _equations(record: Record) -> str:
-  """The equation as text and as LaTeX, in fenced blocks, where Markdown leaves backslashes and underscores alone."""
+  """Returns the equation as text and as LaTeX, in fenced blocks, since Markdown leaves their content as it is."""
   graph = record.layer_graph
   latex = equation_latex(graph)
   if '\n' in latex:
@@ -235,7 +246,7 @@ def _equations(record: Record) -> str:
 
 
 def _outcome_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
-  """Header and rows: by outcome, the number of candidates and the time that one took."""
+  """Returns the header and the rows of a table: for each outcome, the number of candidates and their median time."""
   counts, rows = records_lib.counts_by_outcome(records), []
   evaluated = records_lib.evaluated(records)
   for outcome in OUTCOMES:
@@ -258,10 +269,13 @@ def _filter_text(records: Sequence[Record]) -> str:
 
 
 def _reasons(records: Sequence[Record], top: int = 5) -> list[tuple[str, int, str]]:
-  """The most frequent reasons: outcome, count and an example. Reasons that differ only in numbers count as one."""
+  """Returns the most frequent reasons for rejection: outcome, count and an example.
+
+  Reasons that differ only in numbers count as one.
+  """
   groups = collections.defaultdict(list)
   for record in records_lib.evaluated(records):
     if not record.is_accepted:
       groups[record.outcome, _NUMBER.sub('#', record.detail)].append(record.detail)
-  ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # among equals, the first one met
+  ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # stable among equals
   return [(outcome, len(details), details[0]) for (outcome, _), details in ordered[:top]]

@@ -1,6 +1,7 @@
-"""TensorBoard summaries of a search; the step is the number of candidates evaluated.
+"""TensorBoard summaries of a search, with the number of candidates evaluated as the step.
 
-A copy, which has an earlier candidate's outcome, is not a step; the next candidate updates the number of copies.
+A copy, a candidate that takes over the outcome of an equivalent one, has no step of its own; the curve of the number of
+copies is updated with the next candidate that is evaluated.
 """
 
 from collections.abc import Sequence
@@ -19,16 +20,17 @@ from search.journal.record import Record
 from search.journal.records import TOP
 from search.reporting.plots import progress_plot
 
-RECENT = 20  # candidates in the mean over the last measured ones
+RECENT = 20  # candidates with measured scores in the curve of the recent mean
 
 
 class Summaries:
-  """Writes TensorBoard summaries of each new record.
+  """The writer of a search's TensorBoard summaries: curves, the best layer, progress plots and the configuration.
 
   Args:
-    log_dir: the folder of the event files.
-    written: the number of records that a resumed search has already; they are not written again.
-    plot_every: the number of candidates from one progress plot to the next.
+    log_dir: the folder for the event files.
+    written: the number of records that earlier runs of the search have written, and which are not written again
+      (default 0).
+    plot_every: the number of evaluated candidates from one progress plot to the next (default 25).
   """
 
   def __init__(self, log_dir: str | os.PathLike, written: int = 0, plot_every: int = 25):
@@ -38,7 +40,11 @@ class Summaries:
     self._unplotted: Sequence[Record] | None = None  # the records, if the last progress plot lacks a candidate
 
   def write(self, records: Sequence[Record]) -> None:
-    """Writes the summaries of the latest record, unless they have already been written."""
+    """Writes the summaries of the latest record, unless it has been written before or is a copy.
+
+    Args:
+      records: the search's records of all stages, in the order of the journal.
+    """
     if len(records) <= self._written:
       return
     self._written = len(records)
@@ -56,13 +62,18 @@ class Summaries:
     self._writer.flush()
 
   def write_text(self, tag: str, text: str) -> None:
-    """Writes a text in Markdown, such as the operative configuration, at step 0."""
+    """Writes a text at step 0.
+
+    Args:
+      tag: the name in TensorBoard, such as 'operative_config'.
+      text: Markdown.
+    """
     with tf.device('CPU:0'), self._writer.as_default(0):
       tf.summary.text(tag, text)
     self._writer.flush()
 
   def close(self) -> None:
-    """Writes the last progress plot, if it is missing, and closes the file."""
+    """Writes a last progress plot, unless the latest one is up to date, and closes the event file."""
     if self._unplotted is not None:
       with tf.device('CPU:0'), self._writer.as_default(len(records_lib.evaluated(self._unplotted))):
         self._write_plot()
@@ -86,7 +97,7 @@ class Summaries:
 
 
 def _scalars(records: Sequence[Record]) -> dict[str, float | None]:
-  """The values after the last candidate, by tag; None where there is no value yet."""
+  """Returns the values after the latest candidate by their tag in TensorBoard; None for those without a value yet."""
   measured = records_lib.measured(records)
   recent = [r.mean_score for r in measured[-RECENT:]]
   scalars = {
@@ -105,6 +116,13 @@ def _scalars(records: Sequence[Record]) -> dict[str, float | None]:
 
 
 def image(figure: Figure) -> np.ndarray:
-  """Returns the figure's pixels: [1, height, width, 4], uint8."""
+  """Returns the pixels of a figure as a batch of one image, for `tf.summary.image`.
+
+  Args:
+    figure: a figure on an Agg canvas.
+
+  Returns:
+    RGBA pixels, uint8 `[1, height, width, 4]`.
+  """
   figure.canvas.draw()
   return np.asarray(figure.canvas.buffer_rgba())[np.newaxis]

@@ -1,4 +1,7 @@
-"""The choice of the next candidate: population, tournaments, proposals and warm starts. No TensorFlow."""
+"""The choice of the next candidate: population, tournaments, proposals and warm starts, without TensorFlow.
+
+The evolution is that of the paper's section 6.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -8,10 +8,15 @@ from search.journal.candidate import Candidate
 
 
 class Population:
-  """The `window` most recent candidates, from which parents are drawn; older ones have aged out.
+  """The most recent accepted candidates, from which tournaments are drawn; it starts empty.
+
+  Iteration goes from the oldest to the youngest member, and `len` gives the number of members.
 
   Args:
-    window: the number of candidates alive at a time.
+    window: the largest number of members, at least 1.
+
+  Raises:
+    ArgumentError: if `window` is less than 1.
   """
 
   def __init__(self, window: int):
@@ -20,7 +25,11 @@ class Population:
     self._members: collections.deque[Candidate] = collections.deque(maxlen=window)
 
   def append(self, candidate: Candidate) -> None:
-    """Adds a candidate as the youngest; a full window loses its oldest."""
+    """Adds a candidate as the youngest member; if the window is full, the oldest member is removed.
+
+    Args:
+      candidate: an accepted candidate.
+    """
     self._members.append(candidate)
 
   def __len__(self) -> int:

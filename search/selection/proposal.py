@@ -1,4 +1,7 @@
-"""Proposals of candidates: mutated tournament winners or random graphs that pass the static filter (section 6)."""
+"""Proposals of candidates: mutated tournament winners, or random graphs, that pass the static filter.
+
+The evolution is that of the paper's section 6; the static filter and the search for equivalents are additions.
+"""
 
 import collections
 from collections.abc import Callable
@@ -20,50 +23,77 @@ from search.selection.population import Population
 from search.selection.tournament import draw_tournament
 from search.selection.tournament import pareto_winner
 
-SEEN_BEFORE = 'same function as an earlier candidate'
-MAX_DRAWS = 1_000_000
+SEEN_BEFORE = 'same function as an earlier candidate'  # a reason to draw again, beside those of the static filter
+MAX_DRAWS = 1_000_000  # the number of draws after which a proposal fails
 
 
 class Strategy(Protocol):
-  """Draws the next graph: a `TournamentEvolution`, a `RandomSearch`, or a strategy of the user's own."""
+  """The interface of a search strategy, which draws the graph of the next candidate.
+
+  `TournamentEvolution` and `RandomSearch` implement it, and users can write their own. A strategy
+  should keep no state and take all randomness from `rng`, so that a search can be resumed.
+  """
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
-    """Returns a graph and its parent's index, None for a random graph.
+    """Draws a layer graph. If the search rejects it without an evaluation, it calls this again.
 
     Args:
       space: the search space.
-      population: the candidates alive.
-      candidates: how many were proposed before.
-      rng: all randomness.
+      population: the most recent accepted candidates.
+      candidates: the number of candidates that were proposed before this one.
+      rng: the source of all randomness.
+
+    Returns:
+      The layer graph, and the index of the candidate that it was mutated from; None for a random graph.
     """
 
 
 class EquivalenceCache(Protocol):
-  """The functions proposed so far, such as `search.equivalence.Equivalents`."""
+  """The interface of a memory of the functions proposed so far; `search.equivalence.Equivalents` implements it."""
 
   def find(self, graph: LayerGraph) -> int | None:
-    """Returns the index of the candidate that computes the same function, or None."""
+    """Returns the index of the earlier candidate that computes the same function, or None if there is none.
+
+    Args:
+      graph: the layer graph.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomSearch:
-  """The baseline: every candidate is a fresh random graph."""
+  """The baseline strategy: every candidate is a new random graph (paper section 6)."""
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
-    """Returns a graph, and no parent."""
+    """Draws a random layer graph.
+
+    Args:
+      space: the search space.
+      population: the most recent accepted candidates; not used.
+      candidates: the number of candidates that were proposed before this one; not used.
+      rng: the source of all randomness.
+
+    Returns:
+      The layer graph, and None, because it has no parent.
+    """
     return random_graph(space, rng), None
 
 
 @dataclasses.dataclass(frozen=True)
 class TournamentEvolution:
-  """Ageing evolution: random graphs first, then mutations of tournament winners.
+  """The evolution: random graphs at first, then mutations of tournament winners (paper section 6).
 
   Attributes:
-    initial_candidates: the number of random graphs that come first; more follow as long as none has survived.
-    fraction: the share of the population that a tournament draws (the paper's 5%, recalled).
-    winner: chooses among a tournament's candidates.
+    initial_candidates: the number of candidates at the start of the search that are random graphs; candidates of a warm
+      start count towards it. Later candidates are random graphs, too, as long as the population is empty.
+    fraction: the share of the population that takes part in a tournament, in (0, 1] (default 0.05, believed to be the
+      paper's value).
+    winner: a function that takes the tournament's candidates, at least one, and a random generator, and returns the
+      candidate to mutate: `tournament.pareto_winner` (default) or `tournament.average_winner`, for instance.
+
+  Raises:
+    ArgumentError: if `fraction` does not lie in (0, 1].
   """
   initial_candidates: int
   fraction: float = 0.05
@@ -75,7 +105,17 @@ class TournamentEvolution:
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
-    """Returns a graph and its parent's index, None for a random graph; see `Strategy`."""
+    """Draws a random layer graph, or mutates the winner of a tournament.
+
+    Args:
+      space: the search space.
+      population: the most recent accepted candidates.
+      candidates: the number of candidates that were proposed before this one.
+      rng: the source of all randomness.
+
+    Returns:
+      The layer graph, and the index of the candidate that it was mutated from; None for a random graph.
+    """
     if candidates < self.initial_candidates or not population:
       return random_graph(space, rng), None
     parent = self.winner(draw_tournament(population, self.fraction, rng), rng)
@@ -84,16 +124,21 @@ class TournamentEvolution:
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-  """A candidate that has no outcome yet.
+  """A proposed candidate, which has no outcome yet.
 
   Attributes:
-    index: its number in the search.
+    index: its number in the search, from 0 in the order of proposal.
     graph: the layer graph.
-    parent: the index of the candidate that it is a mutation of, or None.
-    filtered: how many draws before this one were rejected without evaluation, by reason.
-    same_as: the index of the earlier candidate that computes the same function and whose outcome it takes, or None.
-    origin: for a candidate that the search begins with, a known layer's name or 'candidate 17 of another search'.
-    earlier: the record of an earlier search whose outcome it takes, or None.
+    parent: the index of the candidate that it was mutated from. None (default) for a random graph and for a candidate
+      of a warm start.
+    filtered: the number of graphs that were drawn for this proposal and rejected without an evaluation, by reason: one
+      of `static_filter.REASONS`, or `SEEN_BEFORE`; empty by default.
+    same_as: the index of the earlier candidate that computes the same function; its outcome is copied. None (default)
+      if there is no such candidate.
+    origin: for a candidate of a warm start, a known layer's name or 'candidate 17 of another search'; None (default)
+      for every other candidate.
+    earlier: the record of an earlier search whose outcome is copied, unless `same_as` is set; None (default) if there
+      is no such record.
   """
   index: int
   graph: LayerGraph
@@ -106,21 +151,25 @@ class Proposal:
 
 def propose(index: int, strategy: Strategy, space: SearchSpace, population: Population,
             equivalents: EquivalenceCache | None, seed: int, redraws: bool = True) -> Proposal:
-  """Draws graphs until one passes the static filter and, if `redraws`, has no equivalent.
+  """Draws graphs until one passes the static filter and, if `redraws`, computes a new function.
 
-  The draw depends on the arguments alone, so a search that is resumed proposes what it would have proposed.
+  The result depends on the arguments alone, so a search that is resumed goes on as if it had not been stopped.
 
   Args:
-    index: the number of the proposal.
+    index: the index of the proposed candidate.
     strategy: draws the graphs.
     space: the search space.
-    population: the candidates alive.
-    equivalents: the functions proposed so far; None if equivalents do not matter.
+    population: the most recent accepted candidates.
+    equivalents: the functions proposed so far, to which the caller adds the new one; None to ignore equivalents.
     seed: the search's seed.
-    redraws: whether an equivalent of an earlier candidate is drawn anew; else it is proposed with its `same_as`.
+    redraws: True (default) draws again if the graph computes the same function as an earlier candidate; False proposes
+      it with that candidate's index as `same_as`.
+
+  Returns:
+    The proposal.
 
   Raises:
-    ArgumentError: if a million draws give no new graph, as in a space that is exhausted.
+    ArgumentError: if `MAX_DRAWS` draws give no graph to propose, as in a search space that is exhausted.
   """
   rng = np.random.default_rng([seed, index])
   filtered: collections.Counter[str] = collections.Counter()

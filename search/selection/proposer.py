@@ -1,4 +1,4 @@
-"""The proposals of one search: what it begins with, its population, and the functions that it has met."""
+"""The proposer of a search, which keeps its first candidates, its population and the functions proposed so far."""
 
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -19,15 +19,20 @@ from search.selection.warm_start import InitialCandidate
 
 
 class Proposer:
-  """Proposes one candidate after the other, and takes their records into account.
+  """The proposer of a search: proposes its candidates one by one, and learns from their records.
 
   Args:
-    strategy: draws the graphs.
+    strategy: draws the graphs of all candidates but the first ones in `initial`.
     space: the search space.
-    population: the candidates alive; empty.
-    initial: the candidates that the search begins with; they have the first indices.
-    equivalents: one of `equivalence.MODES`. What the search begins with is never redrawn.
+    population: an empty population, to which the proposer adds the accepted candidates.
+    initial: the candidates of a warm start, which are proposed first; may be empty.
+    equivalents: the treatment of a candidate that computes the same function as an earlier one: 'redraw' draws another
+      graph instead, 'reuse' copies the earlier outcome, 'evaluate' evaluates it like any other. With 'redraw', a
+      candidate in `initial` copies the outcome, since it cannot be drawn again.
     seed: the search's seed.
+
+  Raises:
+    ArgumentError: if `equivalents` is none of these.
   """
 
   def __init__(self, strategy: Strategy, space: SearchSpace, population: Population,
@@ -40,19 +45,37 @@ class Proposer:
     self._redraws = equivalents == REDRAW
 
   def replay(self, records: Iterable[Record]) -> None:
-    """Takes the evolution's records of an earlier run, in the order of completion."""
+    """Restores the state of an earlier run of the search from its records; call it before `propose` and `take`.
+
+    Args:
+      records: the records of the evolution, in the order of completion.
+    """
     for record in records:
       if self._equivalents is not None and not record.is_copy and record.graph and record.index is not None:
         self._equivalents.add(record.graph, record.index)
       self.take(record)
 
   def take(self, record: Record) -> None:
-    """Takes the record of a proposal: an accepted candidate joins the population."""
+    """Takes note of a candidate's result: an accepted candidate joins the population.
+
+    Args:
+      record: the candidate's record.
+    """
     for candidate in records_lib.candidates([record]):
       self._population.append(candidate)
 
   def propose(self, index: int) -> Proposal:
-    """Returns proposal number `index`, whose function is known from now on."""
+    """Proposes a candidate; later proposals count its function as known.
+
+    Args:
+      index: the candidate's index, from 0 up. Each index is proposed once, in ascending order.
+
+    Returns:
+      The proposal: a candidate of the warm start if `index` is one of theirs, otherwise a drawn one.
+
+    Raises:
+      ArgumentError: if a million draws give no graph to propose, as in a search space that is exhausted.
+    """
     if index < len(self._initial):
       proposal = self._initial_proposal(index)
     else:

@@ -1,4 +1,4 @@
-"""Tournament selection: a random part of the population, its winner by Pareto frontier or average (section 6)."""
+"""Tournament selection, with the winner by Pareto frontier or by average (paper section 6)."""
 
 from collections.abc import Sequence
 import math
@@ -11,10 +11,18 @@ from search.selection.population import Population
 
 
 def draw_tournament(population: Population, fraction: float, rng: np.random.Generator) -> list[Candidate]:
-  """Returns ⌈fraction · size⌉ different members of the population, drawn uniformly.
+  """Draws a tournament: ⌈`fraction` · size⌉ different members of the population, uniformly.
+
+  Args:
+    population: the population, which must not be empty.
+    fraction: the share of the population that takes part, in (0, 1].
+    rng: the source of all randomness.
+
+  Returns:
+    The members drawn, at least one, in random order.
 
   Raises:
-    ArgumentError: unless `fraction` lies in (0, 1] and the population has members.
+    ArgumentError: if `fraction` does not lie in (0, 1], or if the population is empty.
   """
   if not 0 < fraction <= 1:
     raise ArgumentError(f'`fraction` must lie in (0, 1], received {fraction}.')
@@ -26,23 +34,48 @@ def draw_tournament(population: Population, fraction: float, rng: np.random.Gene
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-  """Returns whether the scores `a` are at least as good as `b` everywhere, and better somewhere."""
+  """Returns whether one candidate's scores dominate another's: none is lower, and at least one is higher.
+
+  Args:
+    a: the scores of the candidate that may dominate, one for each architecture.
+    b: the scores of the other candidate, in the same order.
+
+  Raises:
+    ValueError: if the numbers of scores differ.
+  """
   return all(i >= j for i, j in zip(a, b, strict=True)) and tuple(a) != tuple(b)
 
 
 def pareto_frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
-  """Returns the candidates that no other dominates, in their order."""
+  """Returns the Pareto frontier: the candidates whose scores no other candidate's scores dominate.
+
+  Args:
+    candidates: the candidates; may be empty.
+
+  Returns:
+    The members of the frontier, in the order of `candidates`.
+  """
   return [c for c in candidates if not any(dominates(other.scores, c.scores) for other in candidates)]
 
 
 def pareto_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
-  """Returns a uniformly random member of the Pareto frontier over the architectures' scores (the paper's choice)."""
+  """Returns a uniformly random member of the Pareto frontier, the winner by the paper's choice.
+
+  Args:
+    tournament: the candidates, at least one.
+    rng: the source of all randomness.
+  """
   frontier = pareto_frontier(tournament)
   return frontier[rng.integers(len(frontier))]
 
 
 def average_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
-  """Returns the candidate with the best mean score; `rng` breaks ties."""
+  """Returns the candidate with the best mean score, the paper's alternative; ties are broken at random.
+
+  Args:
+    tournament: the candidates, at least one.
+    rng: the source of all randomness.
+  """
   best = max(c.mean_score for c in tournament)
   winners = [c for c in tournament if c.mean_score == best]
   return winners[rng.integers(len(winners))]

@@ -1,12 +1,14 @@
-"""The start of a search: random graphs (paper section 6), known layers, or the best of an earlier search.
+"""The start of a search: random graphs (paper section 6) or a warm start, from known layers or an earlier search.
 
-Known layers and earlier candidates are candidates like any other, with the first indices. Dead nodes are put in front
-of them up to the space's number of nodes, so that mutations have as much room as in a random graph. Layers that do not
-fit into the search space are left out: the S series begins without the layers of the B series.
+The layers of a warm start are candidates like any other, with the first indices. Random dead nodes are put before the
+nodes of such a graph up to the search space's number of nodes, so that mutations have as much room as in a random
+graph. Layers that do not fit into the search space are left out: a search for the S series begins without the layers of
+the B series.
 
-An earlier search contributes the best candidate of each function that it has trained to the end, as many as fit into
-the window; the best enters last and so lives longest. If the earlier search evaluated candidates as this one does,
-their outcomes are taken over; otherwise, as after a longer training or on other data, they are evaluated anew.
+An earlier search contributes its best candidates, at most as many as the population holds: one of each function, and
+only those that it trained to the end. The best one is proposed last, so that it stays in the population longest. If
+both searches have the same evaluation, the outcomes are copied. Otherwise, for instance if the training is longer or
+the data differ, the candidates are evaluated again.
 """
 
 from collections.abc import Sequence
@@ -31,17 +33,18 @@ from search.journal.identity import identity_of
 from search.journal.record import Record
 from search.journal.saved_search import JOURNAL
 
-RANDOM, KNOWN = 'random', 'known'
+RANDOM, KNOWN = 'random', 'known'  # values of `initial`; any other is the `model_dir` of an earlier search
 
 
 @dataclasses.dataclass(frozen=True)
 class InitialCandidate:
-  """A candidate that a search begins with.
+  """A candidate of a warm start.
 
   Attributes:
-    graph: the layer graph, with as many nodes as the graphs of the space.
+    graph: the layer graph. `initial_candidates` returns graphs with as many nodes as the search space has.
     origin: a known layer's name, or 'candidate 17 of another search'.
-    record: the earlier search's record, if its outcome is taken over.
+    record: the record of an earlier search whose outcome is copied; None (default) if the candidate has to be
+      evaluated.
   """
   graph: LayerGraph
   origin: str
@@ -50,18 +53,22 @@ class InitialCandidate:
 
 def initial_candidates(initial: str, space: SearchSpace, evaluation: object, window: int, seed: int
                        ) -> list[InitialCandidate]:
-  """Returns the candidates that a search begins with, in the order of their indices.
+  """Returns the candidates of a warm start, in the order of their indices.
 
   Args:
-    initial: 'random', 'known', or the `model_dir` of an earlier search.
-    space: the search space.
-    evaluation: this search's evaluation, a dataclass that is compared with the earlier search's.
+    initial: the source: 'random' for none, 'known' for the known layers, or the `model_dir` of an earlier search for
+      its best candidates.
+    space: the search space. Layers with more nodes or other index sets are left out.
+    evaluation: this search's evaluation, a dataclass; outcomes are copied if the earlier search has an equal one.
     window: the largest number of candidates that are taken from an earlier search.
-    seed: of the dead nodes.
+    seed: the seed of the random dead nodes.
+
+  Returns:
+    The candidates, at least one; none if `initial` is 'random'.
 
   Raises:
-    ModelDirError: if there is no earlier search, or its journal is damaged.
-    ArgumentError: if nothing fits into the search space.
+    ModelDirError: if `initial` names a folder without a search, or one with a damaged journal.
+    ArgumentError: if none of the layers fits into the search space.
   """
   if initial == RANDOM:
     return []
@@ -76,17 +83,31 @@ def initial_candidates(initial: str, space: SearchSpace, evaluation: object, win
 
 
 def identity_of_warm_start(initial: str, candidates: Sequence[InitialCandidate]) -> dict[str, Any]:
-  """Returns what a search's results depend on, as JSON data: the candidates, not the folder they were read from."""
+  """Returns a description of a warm start, as a part of the search's identity: the arguments its results depend on.
+
+  A search may be resumed only if its identity is unchanged. The description depends on the candidates, and not on the
+  folder from which they were read, which may be moved.
+
+  Args:
+    initial: 'random', 'known', or the `model_dir` of an earlier search.
+    candidates: the result of `initial_candidates`.
+
+  Returns:
+    JSON data with two strings: 'kind' is 'random', 'known' or 'earlier search', and 'content' has the number of
+    candidates and a checksum of their graphs, origins and copied outcomes.
+  """
   content = json.dumps([(c.graph.to_dict(), c.origin, c.record and c.record.outcome) for c in candidates])
   kind = initial if initial in (RANDOM, KNOWN) else 'earlier search'
   return {'kind': kind, 'content': f'{len(candidates)} candidates, checksum {zlib.crc32(content.encode()):08x}'}
 
 
 def _known() -> list[InitialCandidate]:
+  """Returns the known layers as candidates, in the order of `KNOWN_GRAPHS`."""
   return [InitialCandidate(make(), name) for name, make in KNOWN_GRAPHS.items()]
 
 
 def _earlier(model_dir: str, evaluation: object, window: int) -> list[InitialCandidate]:
+  """Returns the best candidates of an earlier search, at most `window`, the best last."""
   config, records = journal.read(pathlib.Path(model_dir) / JOURNAL)
   evaluates_alike = config.get('evaluation') == json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
   return [InitialCandidate(record.graph.without_dead_nodes(), f'{record.name} {outcomes.ELSEWHERE}',
@@ -95,11 +116,12 @@ def _earlier(model_dir: str, evaluation: object, window: int) -> list[InitialCan
 
 
 def _fits(graph: LayerGraph, space: SearchSpace) -> bool:
+  """Returns whether the graph has no more nodes and no other index sets than the search space."""
   return len(graph.nodes) <= space.nodes and {n.axes for n in graph.nodes if n.axes} <= set(space.index_sets)
 
 
 def _filled(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
-  """The graph with as many random dead nodes in front as it lacks."""
+  """Returns the graph with random dead nodes before its nodes, up to the search space's number of nodes."""
   first, missing = len(INITIAL_NODES), space.nodes - len(graph.nodes)
   dead = tuple(random_node(first + i, space, rng) for i in range(missing))
   moved = (dataclasses.replace(n, inputs=tuple(i + missing * (i >= first) for i in n.inputs)) for n in graph.nodes)
