@@ -1,7 +1,7 @@
-"""Sweeps of accuracy against batch size, over norm-acts × batch sizes × seeds (paper: figure over images per worker).
+"""Sweeps that train over a grid of norm-acts × batch sizes × seeds, for the paper's figure of accuracy by batch size.
 
-The whole state of a sweep is its `model_dir`: the same call goes on where it stopped. The directory has a folder for
-each run, which receives the result when the run ends; `sweep.json` holds the settings on which the results depend.
+The whole state of a sweep is in its `model_dir`, so that the same call resumes it. This folder contains one folder per
+run, which receives the result when the run ends, and sweep.json, the settings on which the results depend.
 """
 
 from collections.abc import Callable
@@ -46,29 +46,31 @@ _HEADER = 'sweep.json'
 def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_acts: Sequence[str],
               batch_sizes: Sequence[int], seeds: Sequence[int], settings: Callable[[], Mapping[str, str]] = dict,
               operative_config: Callable[[], str] = str) -> dict[Run, Result]:
-  """Runs a sweep, or goes on with it; the root function of the configuration.
+  """Runs a sweep or resumes it; this is the function that the command `evonorm-sweep` calls.
 
-  After each run, `model_dir` holds `results.csv`, `results.md`, `accuracy_by_batch_size.png` and one row per run for
-  TensorBoard's HParams. Failed runs are reported, and tried again by the next call. The grid may change from call to
-  call; the reports show the present grid.
+  After each run, results.csv, results.md and accuracy_by_batch_size.png in `model_dir` are updated, and so is the run's
+  row in TensorBoard's HParams dashboard. Failed runs are reported, and tried again by the next call. The grid may
+  change from call to call; the reports show the current grid.
 
   Args:
-    model_dir: the folder of the sweep.
-    train: called as `train(model_dir=..., mode='train_and_eval', norm_act=..., batch_size=..., seed=...)` for each run,
-      with a folder of its own. It resumes from the checkpoints there, scales its learning rate with the batch, and
-      returns a dict with `accuracy` (a fraction) and optionally `top_5_accuracy`, `validation_loss` and `seconds`.
-    norm_acts: names of known layers, or paths of layer graphs (.json).
-    batch_sizes: numbers of images, as `train` counts them.
-    seeds: each cell of the grid has one run per seed.
-    settings: returns what else the results depend on, by name.
-    operative_config: returns the configuration as text, which is written to `model_dir` and TensorBoard.
+    model_dir: the folder of the sweep; it is made if necessary.
+    train: a function that trains one network. It is called for each run as
+      `train(model_dir=..., mode='train_and_eval', norm_act=..., batch_size=..., seed=...)`, with its own `model_dir`.
+      It should resume from the checkpoints there and scale its learning rate with the batch size. It returns a dict
+      with `accuracy` (a fraction) and optionally `top_5_accuracy`, `validation_loss` and `seconds`.
+    norm_acts: the norm-acts, all different: names of layers, or paths of layer graphs' JSON files.
+    batch_sizes: the batch sizes in images, all different, in the sense in which `train` uses `batch_size`.
+    seeds: the seeds, different integers of at least 0. Each norm-act is trained once per batch size and seed.
+    settings: a function that returns the other settings on which the results depend, a dict of texts; default: none.
+    operative_config: a function that returns the configuration as text, which is written to `model_dir` and
+      TensorBoard after the first run; by default empty.
 
   Returns:
-    The results by run.
+    The result of each run, in the order of the runs: by seed, then by batch size, then by norm-act.
 
   Raises:
-    ModelDirError: if `model_dir` holds results of other settings, or another process is running the sweep.
-    ArgumentError: for arguments that cannot work, before the first run.
+    ModelDirError: if `model_dir` contains results with other settings, or another process is running the sweep.
+    ArgumentError: if an argument is invalid; raised before the first run.
     MachineError: if the results cannot be written.
   """
   _check_numbers('batch_sizes', batch_sizes, least=1)
@@ -91,7 +93,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
 
 def _run_all(runs: Sequence[Run], results: dict[Run, Result], train: Callable[..., Mapping[str, float]],
              model_dir: pathlib.Path, operative_config: Callable[[], str]) -> None:
-  """Makes the runs that are not done, and writes each result and the reports before the next run begins."""
+  """Makes all runs that are not done; writes each result and the reports before the next run starts."""
   hparams.write_experiment(model_dir, runs)
   sweep_report.write_report(model_dir, runs, results)
   config_is_written = False
@@ -103,7 +105,7 @@ def _run_all(runs: Sequence[Run], results: dict[Run, Result], train: Callable[..
     write_result(run, results[run], model_dir)
     progress.end(run)
     sweep_report.write_report(model_dir, runs, results)
-    if not config_is_written:  # gin knows all of it only after the first run
+    if not config_is_written:  # gin knows the complete operative configuration only after the first run
       _write_config(model_dir, operative_config())
       config_is_written = True
 
@@ -123,7 +125,7 @@ def _check_train(train: Callable) -> None:
 
 
 def _check_norm_acts(norm_acts: Sequence[str]) -> dict:
-  """Returns the layer of each label: its name, or the layer graph as JSON data."""
+  """Returns the layer of each label: its name, or the layer graph as JSON data; raises ArgumentError for a bad one."""
   if not isinstance(norm_acts, (list, tuple)) or not norm_acts or len(set(map(str, norm_acts))) < len(norm_acts):
     raise ArgumentError(f'`norm_acts` must be different names or paths, at least one, received {norm_acts!r}.')
   for spec in norm_acts:
@@ -136,7 +138,7 @@ def _check_norm_acts(norm_acts: Sequence[str]) -> dict:
 
 
 def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None:
-  """Refuses settings that differ from those of earlier runs; otherwise writes them, and the layer of each label."""
+  """Writes the settings and the layer of each label; raises ModelDirError if they differ from those of earlier runs."""
   path = model_dir / _HEADER
   begun = {}
   if path.exists():
@@ -146,12 +148,13 @@ def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None
       here = {label: layers.get(label, layer) for label, layer in begun.items()}
       check_settings(path, {'settings': _without_modules(there['settings']), 'norm_acts': begun},
                      {'settings': _without_modules(settings), 'norm_acts': here}, 'sweep')
+      settings = there['settings']  # as they were spelt
   header = {'version': VERSION, 'settings': settings, 'norm_acts': {**begun, **layers}}
   write_json(path, header, indent=2, end='\n')
 
 
 def _without_modules(settings: dict) -> dict:
-  """Returns the settings without names of modules: a sweep may have been begun when they had other ones."""
+  """Returns the settings without the names of modules, which may have changed since the sweep was started."""
   return {without_modules(name): without_modules(value) if isinstance(value, str) else value
           for name, value in settings.items()}
 
@@ -169,5 +172,5 @@ def _read_header(path: pathlib.Path) -> dict:
 def _write_config(model_dir: pathlib.Path, config: str) -> None:
   with replacing(model_dir / 'operative_config.gin') as path:
     path.write_text(config)
-  indented = textwrap.indent(config, '    ')  # which Markdown leaves as it is
+  indented = textwrap.indent(config, '    ')  # a code block in Markdown
   hparams.write_text(model_dir, 'operative_config', indented)
