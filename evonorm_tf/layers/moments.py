@@ -33,14 +33,14 @@ def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
     [N, 1, ..., 1, C] over `INSTANCE` and `GROUP` (each channel holds its group's value), [N, 1, ..., 1] over `LAYER`,
     [1, ..., 1, C] over `BATCH`.
   """
-  spatial_mean = _spatial_mean(x)
+  spatial_mean = mean_over_positions(x)
   if axes == primitives.INSTANCE:
     return spatial_mean
   if axes == primitives.LAYER:
     return tf.reduce_mean(spatial_mean, -1, keepdims=True)
   if axes == primitives.GROUP:
     return _group_mean(spatial_mean, groups)
-  return _batch_mean(spatial_mean, synchronized)
+  return mean_over_samples(spatial_mean, synchronized)
 
 
 def variance(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
@@ -90,6 +90,27 @@ def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool
     A tensor of the shape that `average` returns for this index set.
   """
   return average(tf.square(x), axes, groups, synchronized)
+
+
+def mean_over_positions(x: tf.Tensor) -> tf.Tensor:
+  """Returns the mean over the spatial axes: [N, ..., C] -> [N, 1, ..., 1, C]."""
+  return x if x.shape.rank == 2 else tf.reduce_mean(x, range(1, x.shape.rank - 1), keepdims=True)
+
+
+def mean_over_samples(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
+  """Returns the mean over the samples, 0 if there are none: [N, 1, ..., 1, C] -> [1, ..., 1, C].
+
+  Args:
+    spatial_mean: one value for each sample and channel, such as those of `mean_over_positions`.
+    synchronized: whether the samples are those of all replicas of the tf.distribute strategy, or this replica's alone.
+  """
+  # Sums and counts, not means: the replicas' shares of the last batch can differ, and some can be empty.
+  total = tf.reduce_sum(spatial_mean, 0, keepdims=True)
+  count = tf.cast(tf.shape(spatial_mean)[0], total.dtype)
+  replica_context = tf.distribute.get_replica_context()
+  if synchronized and replica_context is not None and replica_context.num_replicas_in_sync > 1:
+    total, count = replica_context.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
+  return tf.math.divide_no_nan(total, count)
 
 
 def flatten_positions(x: tf.Tensor) -> tf.Tensor:
@@ -197,18 +218,13 @@ def on_cpu() -> bool:
   return not (tf.config.list_physical_devices('GPU') or tf.config.list_physical_devices('TPU'))
 
 
-def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
-  """Returns the mean over the spatial axes: [N, ..., C] -> [N, 1, ..., 1, C]."""
-  return x if x.shape.rank == 2 else tf.reduce_mean(x, range(1, x.shape.rank - 1), keepdims=True)
-
-
 @tf.custom_gradient
 def _spatial_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns mean and variance over the spatial axes, [N, 1, ..., 1, C]; the gradient keeps only x."""
-  mean = _spatial_mean(x)
+  mean = mean_over_positions(x)
   # The gradient computes the mean again, as a function of x, so that it can be differentiated in turn.
-  return (mean, _spatial_mean(tf.math.squared_difference(x, mean))), lambda *gradients: position_moments_gradient(
-      x, _spatial_mean(x), *gradients)
+  return (mean, mean_over_positions(tf.math.squared_difference(x, mean))), lambda *gradients: position_moments_gradient(
+      x, mean_over_positions(x), *gradients)
 
 
 def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
@@ -224,14 +240,3 @@ def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:
   else:
     mean = tf.repeat(mean, channels // groups, axis=-1)
   return tf.reshape(mean, tf.shape(spatial_mean))
-
-
-def _batch_mean(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
-  """Returns the mean over the batch, or the global batch: [N, 1, ..., 1, C] -> [1, ..., 1, C]; 0 of an empty batch."""
-  # Sums and counts, not means: the replicas' shares of the last batch can differ, and some can be empty.
-  total = tf.reduce_sum(spatial_mean, 0, keepdims=True)
-  count = tf.cast(tf.shape(spatial_mean)[0], total.dtype)
-  replica_context = tf.distribute.get_replica_context()
-  if synchronized and replica_context is not None and replica_context.num_replicas_in_sync > 1:
-    total, count = replica_context.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
-  return tf.math.divide_no_nan(total, count)

@@ -12,8 +12,8 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.graph.primitives import largest_divisor
-from evonorm_tf.layers.moments import _batch_mean
-from evonorm_tf.layers.moments import _spatial_mean
+from evonorm_tf.layers.moments import mean_over_positions
+from evonorm_tf.layers.moments import mean_over_samples
 from evonorm_tf.layers.norm_act_body import MovingAverages
 
 GUARD = 1e-5  # the least magnitude of divisors and of arguments of logarithms and roots
@@ -141,14 +141,14 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
 
   def _group_mean(self, t: tf.Tensor) -> tf.Tensor:
     """Returns the mean over all positions and each channel's group: [N, ..., C] -> [N, 1, ..., 1, C]."""
-    mean, channels = _spatial_mean(t), t.shape[-1]
+    mean, channels = mean_over_positions(t), t.shape[-1]
     groups = largest_divisor(channels, self.groups)
     by_group = tf.reduce_mean(tf.reshape(mean, [-1, groups, channels // groups]), -1)
     return tf.reshape(tf.repeat(by_group, channels // groups, axis=-1), tf.shape(mean))
 
   def _mean_over_batch(self, t: tf.Tensor) -> tf.Tensor:
     """Returns the mean over the batch and all positions: [N, ..., C] -> [1, ..., 1, C]; 0 for an empty batch."""
-    return _batch_mean(_spatial_mean(t), self.synchronized)
+    return mean_over_samples(mean_over_positions(t), self.synchronized)
 
   def _tracked_mean(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
     """Returns the batch mean of t in training and updates `moving`; otherwise returns `moving`."""

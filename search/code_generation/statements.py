@@ -22,7 +22,7 @@ WIDTH = 116  # the longest statement in characters; its indentation makes that 1
 # Index set -> its name in the names of variables.
 SCOPES = {BATCH: 'batch', LAYER: 'layer', INSTANCE: 'instance', GROUP: 'group'}
 # Index set other than the batch -> the function or method of `layer_template` that averages over it.
-_MEANS = {LAYER: '_layer_mean', INSTANCE: '_spatial_mean', GROUP: 'self._group_mean'}
+_MEANS = {LAYER: '_layer_mean', INSTANCE: 'mean_over_positions', GROUP: 'self._group_mean'}
 # Class of moment -> the names of the moment, of the average from which it is computed, and of the moving average.
 _MOMENTS = {
     simplification.Mean: ('mean', 'mean', 'moving_mean'),

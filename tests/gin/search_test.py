@@ -61,12 +61,26 @@ def parameters(family, options):
   return Architecture(family, dict(options)).build(get_norm_act('evonorm_s0'), 10).count_params()
 
 
+def sizes(architectures):
+  return [parameters(a.family, tuple(a.options.items())) for a in architectures]
+
+
 @by_name
-def test_the_networks_are_built(file):
+def test_the_networks_are_built_with_one_block_a_stage(file):
   arguments = parse(file)
   for evaluation in (arguments['evaluation'], arguments['reranking'].evaluation):
-    sizes = [parameters(a.family, tuple(a.options.items())) for a in evaluation.task.architectures]
-    assert len(sizes) == 3 and all(1e4 < size < 1e7 for size in sizes)
+    assert len(sizes(tiny(evaluation.task).architectures)) == 3
+
+
+@pytest.mark.parametrize('file', [pytest.param(
+    f, marks=[pytest.mark.slow] * f.stem.startswith('cifar10'), id=f.stem) for f in FILES])
+def test_the_networks_have_the_size_of_a_proxy_task(file):
+  arguments = parse(file)
+  for evaluation in (arguments['evaluation'], arguments['reranking'].evaluation):
+    assert all(1e4 < size < 1e7 for size in sizes(evaluation.task.architectures))
+
+
+OUTCOMES = {}  # by evaluation: files that differ in the evolution alone share them
 
 
 def outcomes(file, architectures=None, **tests):
@@ -78,7 +92,10 @@ def outcomes(file, architectures=None, **tests):
     quality = evaluation.quality and dataclasses.replace(evaluation.quality, min_accuracy=0.)
     stability = evaluation.stability and dataclasses.replace(evaluation.stability, steps=2)
     changes = {'task': task, 'quality': quality, 'stability': stability, **tests}
-    yield dataclasses.replace(evaluation, **changes).evaluate('evonorm_s0')
+    evaluation = dataclasses.replace(evaluation, **changes)
+    if repr(evaluation) not in OUTCOMES:
+      OUTCOMES[repr(evaluation)] = evaluation.evaluate('evonorm_s0')
+    yield OUTCOMES[repr(evaluation)]
 
 
 @by_name

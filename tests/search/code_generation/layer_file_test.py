@@ -295,6 +295,7 @@ def test_the_text_is_tidy():
     tree = ast.parse(source)
     functions = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
     helpers = {name for name in functions if name.startswith('_') and name != '__init__'}
+    helpers |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)} | {
         n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     assert helpers <= used, 'a helper that nobody calls'
@@ -326,7 +327,7 @@ def test_evonorm_b0_reads_as_the_paper():
   assert """
     batch_variance = self._tracked_variance(x, self.moving_variance, training)
     batch_deviation = tf.sqrt(batch_variance + self.epsilon)
-    instance_deviation = tf.sqrt(_variance(x, _spatial_mean) + self.epsilon)
+    instance_deviation = tf.sqrt(_variance(x, mean_over_positions) + self.epsilon)
     y = x / tf.maximum(batch_deviation, instance_deviation + self.v1 * x)
     if self.scale:
 """ in source

@@ -42,7 +42,7 @@ def test_expressions(nodes, line):
     ('first_moment', LAYER, 'layer_mean = _layer_mean(x)'),
     ('second_moment', GROUP, 'group_root_mean_square = tf.sqrt(self._group_mean(tf.square(x)) + self.epsilon)'),
     ('centered_second_moment', INSTANCE,
-     'instance_deviation = tf.sqrt(_variance(x, _spatial_mean) + self.epsilon)')])
+     'instance_deviation = tf.sqrt(_variance(x, mean_over_positions) + self.epsilon)')])
 def test_moments(primitive, axes, line):
   written = statements((primitive, (X,), axes), ('add', (X, 4)))
   assert written.lines[0] == line and written.lines[1].startswith('y = ') and not written.moving_averages
