@@ -1,13 +1,12 @@
-"""Converts COCO's data to TFRecords: python -m detection.prepare --images=DIR --annotations=FILE.json --output=DIR
+"""Converts a data set in COCO's format, or the nuclei data, to TFRecords.
 
-For COCO itself, run it once for each split: --images=coco/val2017
---annotations=coco/annotations/instances_val2017.json. The same command continues where an interrupted one stopped.
-
-The nuclei data, microscope images with annotated cells that come with a Python package, are prepared by
-
+  python -m detection.prepare --images=DIR --annotations=FILE.json --output=DIR
   python -m detection.prepare --data=nuclei --output=DIR
 
-which writes their TFRecords to DIR/records/train and DIR/records/val.
+The first writes its TFRecords to DIR; for COCO, run it once for each split, such as --images=coco/val2017
+--annotations=coco/annotations/instances_val2017.json. The second takes the microscope images of the Python package
+ndev-sampledata and writes to DIR/records/train and DIR/records/val. An interrupted preparation continues when the same
+command is repeated.
 """
 
 from collections.abc import Sequence

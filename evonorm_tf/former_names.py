@@ -136,10 +136,11 @@ def install() -> None:
 
 
 def present_binding(binding: str) -> str:
-  """Returns a gin binding in which the present names of modules replace former ones; warns of each replacement.
+  """Returns a gin binding with former module names replaced by the present ones, and warns about each.
 
   Args:
-    binding: the binding, such as "mask_rcnn.run_mask_rcnn.batch_size = 2".
+    binding: the binding, such as "mask_rcnn.run_mask_rcnn.batch_size = 2", which becomes
+      "trainer.run_mask_rcnn.batch_size = 2". Strings in it are left alone.
   """
   def replace(match: re.Match) -> str:
     former = match['module']

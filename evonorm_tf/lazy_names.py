@@ -1,7 +1,7 @@
-"""Lazy imports of a package's public names, on first use, so that `import package` stays cheap.
+"""Imports of a package's public names only when they are first used, so that `import package` stays cheap.
 
 A package's `__init__.py` lists its names twice: under `TYPE_CHECKING`, for editors and type checkers, and as an
-argument of `lazy_names`, which Python runs. `tests/faces_test.py` compares the two.
+argument to `lazy_names`, for use at run time. `tests/faces_test.py` checks that the two agree.
 """
 
 from collections.abc import Callable

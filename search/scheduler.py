@@ -46,15 +46,15 @@ class Evaluator(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """One layer that one stage of a search has to put on record, by evaluating it or by copying an earlier outcome.
+  """One layer that one stage of a search must record, by evaluating it or by copying an earlier outcome.
 
   Attributes:
     stage: 'reference', 'evolution' or 'reranking'.
     layer: the layer graph of a candidate, or the name of a known layer, such as 'bn_relu'.
     name: the layer's name in the journal, such as 'candidate 17' or 'bn_relu'.
     index: the number of a candidate, from 0 in the order of proposal; None (default) for a known layer.
-    parent: the index of the candidate that this one was mutated from. None (default) for a random graph, a known layer,
-      and every layer in the re-ranking.
+    parent: the index of the candidate that this one was mutated from. None (default) for a random graph, a candidate
+      of a warm start, a known layer, and every layer in the re-ranking.
     filtered: the number of graphs that were drawn and rejected without an evaluation before this candidate was found,
       by reason, for instance `{'output does not depend on x': 3}`; empty by default.
     same_as: the index of an earlier candidate that computes the same function; this one copies its outcome. None

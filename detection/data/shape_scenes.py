@@ -31,7 +31,7 @@ class Scene(NamedTuple):
 
 
 def draw_scene(seed: int, index: int, size: int = 256) -> Scene:
-  """Draws an image with one to five shapes.
+  """Returns a random image of one to five shapes, with their masks; equal arguments give equal scenes.
 
   Args:
     seed: the seed of the data set, an integer of at least 0.

@@ -90,8 +90,8 @@ def write_report(model_dir: pathlib.Path, runs: Sequence[Run], results: Mapping[
 def accuracy_table(runs: Sequence[Run], results: Mapping[Run, Result]) -> str:
   """Returns a Markdown table of accuracies in percent: one row per norm-act, one column per batch size, largest first.
 
-  A cell shows the mean and the sample standard deviation over the seeds, and how many runs failed. If cells differ in
-  their numbers of successful runs, those are shown as well.
+  A cell such as `43.20 ± 0.51 (n=2, 1 failed)` holds the mean, the sample standard deviation (from two successful runs
+  on) and the number of failed runs, if any. The number of successful runs, n, is shown only if cells differ in it.
 
   Args:
     runs: all runs of the sweep.

@@ -58,11 +58,12 @@ def run_classification(
     weight_decay: λ in the loss term λ/2·Σ‖kernel‖², at least 0 and below 1; default 0.
     label_smoothing: the fraction of each training label that is spread over all classes, in [0, 1); default 0.
     dropout: the dropout rate before the last layer, in [0, 1); default 0.
-    seed: the seed of initial weights, order and augmentation of the images, and dropout, an integer of at least 0.
-    epochs_between_evaluations: the approximate interval between evaluations. It is adjusted so that they are evenly
-      spaced and the last one is at the end of training.
-    epochs_between_checkpoints: the least interval between checkpoints, which are saved only at the end of a loop of
-      `steps_per_loop` steps.
+    seed: the seed of initial weights, order and augmentation of the images, and dropout, an integer of at least 0;
+      default 0.
+    epochs_between_evaluations: the approximate interval between evaluations, in epochs; default 1. It is adjusted so
+      that they are evenly spaced and the last one is at the end of training.
+    epochs_between_checkpoints: the least interval between checkpoints, in epochs; default 1. They are saved only at the
+      end of a loop of `steps_per_loop` steps.
     The arguments of every trainer: see `training.config.SharedArguments`.
 
   Returns:

@@ -73,7 +73,7 @@ def exists(name: str) -> bool:
 
 
 def open_gin_file(name: str) -> TextIO:
-  """Opens a gin file for reading; gin calls this for `include` statements.
+  """Opens a gin file as UTF-8 text. gin calls this for every file that it reads, `include` statements among them.
 
   Args:
     name: the name of the gin file, as for `resolve`.

@@ -88,7 +88,8 @@ def clone_layer(layer: tf_keras.layers.Layer, layer_class: type[tf_keras.layers.
   Args:
     layer: the layer to copy.
     layer_class: the class of the copy; None (default) for the layer's own.
-    **config: constructor arguments that the layer's configuration lacks, or values that replace those in it.
+    **config: constructor arguments that the layer's configuration lacks, or values that replace those in it, except
+      `name`, `dtype` and `trainable`, which stay the layer's. A plain `Activation` ignores `layer_class` and these.
   """
   if type(layer) is tf_keras.layers.Activation:
     # In Model Garden, its function may be a functools.partial, which has no configuration.

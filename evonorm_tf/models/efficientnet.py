@@ -1,8 +1,8 @@
-"""EfficientNet-B0 to B7 with any norm-activation layer (paper section 2).
+"""EfficientNet-B0 to B7 with any norm-activation layer (EvoNorm paper, section 2).
 
 Reference: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019),
 https://arxiv.org/abs/1905.11946, table 1; the coefficients of the variants are from the authors' code. The published
-networks are BN-SiLU. Here `norm_act` normalizes and activates, and only squeeze-and-excite keeps SiLU.
+networks use batch normalization followed by SiLU. Here `norm_act` replaces both; squeeze-and-excite keeps SiLU.
 """
 
 import dataclasses

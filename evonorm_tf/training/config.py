@@ -149,13 +149,14 @@ def make_strategy(strategy: str, tpu: str | None, batch_size: int, mode: str) ->
   For several hosts this must be called before TensorFlow computes anything.
 
   Args:
-    strategy: the accelerators, one of `devices.strategy.STRATEGIES`.
+    strategy: the name of the strategy, one of `devices.strategy.STRATEGIES`.
     tpu: the address of the TPU, or None; see `devices.strategy.get_strategy`.
     batch_size: the number of images per training step, over all replicas.
-    mode: the trainer's mode. A mode outside `LOOP_MODES`, such as 'export', always gets one device.
+    mode: the trainer's mode. A mode outside `LOOP_MODES`, such as 'export', always gets one device; the other arguments
+      are then ignored.
 
   Raises:
-    ArgumentError: if the accelerators cannot be used here, or `batch_size` is no multiple of the number of replicas.
+    ArgumentError: if the accelerators cannot be used here, or `batch_size` is not a multiple of the number of replicas.
   """
   if mode not in LOOP_MODES:
     return get_strategy('one_device')

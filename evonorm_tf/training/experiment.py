@@ -135,7 +135,7 @@ class Experiment(abc.ABC):
     """Returns the evaluation results that the console shows, by name, each with a format such as 'loss {:.3f}'."""
 
   def notes(self) -> dict[str, str]:
-    """Returns texts that are added to the results by name, such as how they were measured; by default none."""
+    """Returns texts to add to an evaluation's results, by key, such as how scores were measured; by default none."""
     return {}
 
   def evaluation_checks(self) -> Sequence[Callable[[tf_keras.Model, Results], None]]:

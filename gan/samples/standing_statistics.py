@@ -18,10 +18,11 @@ from gan.networks import latents
 
 @contextlib.contextmanager
 def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int, seed: int) -> Iterator[None]:
-  """A context in which a generator's moving averages are replaced by means of the moments of random batches.
+  """A context manager that replaces a generator's moving averages by means of the moments of random batches.
 
-  At the end the moving averages have exactly their former values. Nothing else in the generator changes; the vectors u
-  of spectral norm keep their values too. Call it in the scope of the tf.distribute strategy and outside the replicas.
+  At the end, also after an exception, the moving averages have exactly their former values. Nothing else in the
+  generator changes; the vectors u of spectral norm keep their values too. Call it inside `strategy.scope()`, in the
+  cross-replica context.
 
   Args:
     generator: a built generator, with the attributes `z_size` and `num_classes`. If no layer has moving

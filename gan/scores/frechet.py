@@ -62,7 +62,7 @@ class RunningMoments:
 
 
 def frechet_distance(mean_1: ArrayLike, covariance_1: ArrayLike, mean_2: ArrayLike, covariance_2: ArrayLike) -> float:
-  """Returns the squared Fréchet distance of two Gaussians: ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
+  """Returns the squared Fréchet distance between two Gaussians: ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
 
   With Σ = A·Aᵀ, the trace of (Σ₁Σ₂)^½ is the sum of the singular values of A₁ᵀA₂. This form avoids the square root of a
   singular matrix, such as the covariance of fewer samples than dimensions, and is never complex.

@@ -121,9 +121,11 @@ class Evaluation:
   def check(self) -> None:
     """Reads the data and builds each network once with BN-ReLU, so that invalid settings fail before a search begins.
 
+    It clears the global state of tf_keras afterwards.
+
     Raises:
       ArgumentError: if the data cannot be read, or an argument of the task or of an architecture is not valid.
-      KeyboardInterrupt: on Ctrl-C.
+      KeyboardInterrupt: on Ctrl-C while the data are read, which may include a download.
     """
     with interrupted_at_once():  # reading the data may download it first
       self.task.training_batches()

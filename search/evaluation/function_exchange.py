@@ -37,9 +37,9 @@ _numbers = itertools.count()
 
 @functools.cache
 def can_exchange_functions() -> bool:
-  """Returns whether callees can be exchanged in the installed TensorFlow.
+  """Returns whether the functions that a traced graph calls can be exchanged in the installed TensorFlow.
 
-  The first call in a process tries it out with a small function, and logs a warning if it does not work.
+  It tries this on a small function, and logs a warning if that fails.
   """
   try:
     _check_exchange()

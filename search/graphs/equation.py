@@ -323,7 +323,7 @@ def equation_text(graph: LayerGraph) -> str:
     graph: the layer graph; its dead nodes are ignored.
 
   Returns:
-    One line or, for a large equation, several: parts with names, each on a line of its own, and then y.
+    One line or, for a large equation, several: named parts, one on each line, followed by y.
   """
   return '\n'.join(_lines(equations(graph), TextPrinter()))
 
