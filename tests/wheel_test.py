@@ -22,8 +22,15 @@ y = evonorm_tf.EvoNormS0(groups=2)(tf.random.normal([2, 4, 4, 8]))
 assert y.shape == [2, 4, 4, 8] and abs(float(tf.math.reduce_mean(y * y)) - 1) < .9
 print(evonorm_tf.__version__)
 """
+# Runs a script after LAYER, in the same process, which so imports TensorFlow once.
+SCRIPT = LAYER + """
+import runpy
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
 ONE_CANDIDATE = (
-    'run_search.candidates = 1', 'run_search.references = ()', 'evaluation.Evaluation.stability = None',
+    'run_search.candidates = 1', 'run_search.references = ()', 'proxy_task.ProxyTask.steps = 1',
+    'evaluation.Evaluation.stability = None', 'evaluation.Evaluation.quality = None',
     'proxy_task.ProxyTask.architectures = (@resnet/architecture.Architecture(),)')
 
 
@@ -90,15 +97,11 @@ def test_a_wheel_from_the_sdist_is_the_same(source, wheel, tmp_path):
   assert names_in(tmp_path / wheel.name) == names_in(wheel)
 
 
-def test_a_layer_runs(installed, tmp_path):
-  ran = run(sys.executable, '-c', LAYER, installed, cwd=tmp_path, path=installed)
-  assert (installed / f'evonorm_tf-{ran.stdout.strip()}.dist-info').is_dir()
-
-
-def test_a_search_runs(installed, tmp_path):
-  """Its experiment comes from the package, and so do the images and the command."""
-  ran = run(installed / 'bin' / 'evonorm-search', '--gin_file=search/smoke.gin', '--model_dir=found',
+def test_a_layer_and_a_search_run(installed, tmp_path):
+  ran = run(sys.executable, '-c', SCRIPT, installed, installed / 'bin' / 'evonorm-search',
+            '--gin_file=search/smoke.gin', '--model_dir=found',
             *(f'--gin_bindings={binding}' for binding in ONE_CANDIDATE), cwd=tmp_path, path=installed)
+  assert (installed / f'evonorm_tf-{ran.stdout.split()[0]}.dist-info').is_dir()
   assert f'Configuration: {installed}/evonorm_tf/experiments/search/smoke.gin\n' in ran.stderr
   assert (tmp_path / 'found' / 'report' / 'layer_1.json').is_file()
 

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
 
@@ -68,6 +69,15 @@ def test_what_the_documents_named_is_there(name):
   assert callable(getattr(importlib.import_module(module), attribute))
 
 
+def test_a_program_is_found_by_its_former_name(monkeypatch):
+  monkeypatch.delitem(sys.modules, 'evonorm_tf.cifar10_subset', raising=False)
+  with pytest.warns(FutureWarning, match='is now evonorm_tf.data.draw_cifar10_subset') as seen:
+    *_, code = runpy._get_module_details('evonorm_tf.cifar10_subset')  # as `python -m` does
+  assert pathlib.Path(code.co_filename) == ROOT / 'evonorm_tf' / 'data' / 'draw_cifar10_subset.py'
+  assert len(seen) == 1
+
+
+@pytest.mark.slow
 def test_a_program_runs_by_its_former_name():
   process = run('-m', 'evonorm_tf.cifar10_subset', '--help')
   assert '--train_images' in process.stdout and process.stderr.count('is now evonorm_tf.data.draw_cifar10_subset') == 1

@@ -2,6 +2,7 @@
 # ruff: noqa: E402  what needs Model Garden is imported after it is known to be there
 
 import dataclasses
+import functools
 import inspect
 
 import numpy as np
@@ -66,6 +67,12 @@ def build(key, regularizer=None, **options):
   return build_backbone(INPUT_SPECS, config(key, **options), None, regularizer)
 
 
+@functools.cache
+def plain(key):
+  """A backbone with the defaults of its configuration, for all tests that only look at it."""
+  return build(key)
+
+
 def build_classification_model(backbone, regularizer=None, num_classes=10):
   model_config = image_classification.ImageClassificationModel(
       num_classes=num_classes, input_size=[64, 64, 3], backbone=backbone)
@@ -97,7 +104,7 @@ def test_number_of_parameters_of_resnet50():
 @pytest.mark.filterwarnings('ignore:Input dict contained keys')  # the head's output, which no decoder reads
 @every_type
 def test_fpn_reads_the_levels(key):
-  backbone = build(key)
+  backbone = plain(key)
   model_config = retinanet.RetinaNet(min_level=3, max_level=6)
   model_config.decoder.fpn.num_filters = 8
   decoder = decoders.factory.build_decoder(backbone.output_specs, model_config)
@@ -128,7 +135,7 @@ def test_weight_decay_is_in_the_layers_configurations():
   copy.set_weights(backbone.get_weights())
   assert len(copy.losses) == len(backbone.losses) > 0
   np.testing.assert_allclose(copy.losses, backbone.losses, rtol=1e-6)
-  assert not build('norm_act_efficientnet').losses
+  assert not plain('norm_act_efficientnet').losses
 
 
 @every_type
@@ -137,7 +144,7 @@ def test_fields_are_the_arguments_of_the_builder(key):
   parameters = inspect.signature(BACKBONE_BUILDERS[key]).parameters
   defaults = {name: p.default for name, p in parameters.items() if name not in ('norm_act', 'input_shape')}
   assert fields == {'norm_act': 'evonorm_s0', 'norm_act_options': {}, **defaults}
-  assert build(key).name.startswith(key.removeprefix('norm_act_'))
+  assert plain(key).name.startswith(key.removeprefix('norm_act_'))
 
 
 def test_norm_act_with_options():

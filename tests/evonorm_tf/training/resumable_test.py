@@ -1,9 +1,12 @@
-"""A task without a loop around it: precisions, XLA, the weights of a seed."""
+"""A task without a loop around it: precisions, XLA, the weights of a seed, the clock."""
+
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from evonorm_tf.training import resumable
 from tests.evonorm_tf.tiny_training import make_config_and_task
 from tests.evonorm_tf.tiny_training import make_trainer
 
@@ -11,15 +14,21 @@ pytestmark = pytest.mark.usefixtures('restored_policy')
 
 
 @pytest.fixture(scope='module')
-def plain():
+def trainer():
+  """One in float32, which `plain` trains; a test that trains it further asks for `plain` first."""
+  return make_trainer()
+
+
+@pytest.fixture(scope='module')
+def plain(trainer):
   """Initial weights, weights after 3 steps and mean loss of a training in float32."""
-  trainer = make_trainer()
   initial = [v.numpy() for v in trainer.model.variables]
   loss = trainer.train(tf.constant(3))['training_loss']
   return initial, [v.numpy() for v in trainer.model.variables], float(loss)
 
 
-@pytest.mark.parametrize('precision', ['mixed_bfloat16', 'mixed_float16'])
+# Trainings in bfloat16 are in classification/export_test.py and trainer_test.py, too.
+@pytest.mark.parametrize('precision', [pytest.param('mixed_bfloat16', marks=pytest.mark.slow), 'mixed_float16'])
 def test_low_precisions_take_steps_with_weights_of_float32(plain, precision):
   trainer = make_trainer(precision=precision, ema_decay=.9)
   loss = trainer.train(tf.constant(3))['training_loss']
@@ -54,9 +63,19 @@ def test_a_step_that_xla_cannot_compile_fails(monkeypatch):
     trainer.train(tf.constant(1))
 
 
-def test_initial_weights_are_those_of_the_seed():
-  first, again, other = ([v.numpy() for v in make_config_and_task(seed=seed)[1].build_model().trainable_variables]
-                         for seed in (1, 1, 2))
+def test_initial_weights_are_those_of_the_seed(plain):
+  first = plain[0]
+  again, other = ([v.numpy() for v in make_config_and_task(seed=seed)[1].build_model().variables] for seed in (0, 1))
   for a, b in zip(first, again, strict=True):
     np.testing.assert_array_equal(a, b)
   assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_images_a_second_and_the_first_bad_step(plain, trainer, monkeypatch):
+  del plain  # it wants the weights that this test destroys
+  times = iter([100., 104.])
+  monkeypatch.setattr(resumable, 'time', types.SimpleNamespace(monotonic=lambda: next(times)))
+  trainer.model.trainable_variables[0].assign(tf.fill(trainer.model.trainable_variables[0].shape, np.nan))
+  logs = trainer.train(tf.constant(2))
+  assert logs['images_per_second'] == 2 * 10 / 4.
+  assert trainer.loss_watch.first_bad_step() == 3

@@ -16,11 +16,10 @@ TIMES = {'images_per_second', 'steps_per_second'}
 
 @pytest.fixture(scope='module')
 def parts(tmp_path_factory):
-  """A folder with 4 steps, 4 more, and 4 at twice the rate; the results of each part."""
+  """A folder with 4 steps, and 4 more at twice the rate; the results of each part."""
   folder = tmp_path_factory.mktemp('parts')
   results = [run(folder, epochs=1, steps_per_loop=2, histograms=True, operative_config=lambda: 'first = 1'),
-             run(folder, epochs=2, steps_per_loop=2),
-             run(folder, epochs=3, steps_per_loop=2, learning_rate=1., operative_config=lambda: 'second = 2')]
+             run(folder, epochs=2, steps_per_loop=2, learning_rate=1., operative_config=lambda: 'second = 2')]
   return folder, results
 
 
@@ -43,7 +42,7 @@ def test_scalars_of_the_training(parts):
   found = scalars(parts[0] / 'train')
   assert found.keys() == {'training_loss', 'accuracy', 'top_5_accuracy', 'learning_rate'} | TIMES
   for tag, values in found.items():
-    assert list(values) == [2, 4, 6, 8, 10, 12], tag
+    assert list(values) == [2, 4, 6, 8], tag
     assert tag in TIMES or all(len(v) == 1 for v in values.values()), tag
   assert all(0 < value < 100 for values in found['training_loss'].values() for value in values)
   assert all(value > 0 for values in found['images_per_second'].values() for value in values)
@@ -60,7 +59,7 @@ def test_scalars_of_the_evaluations(parts):
 
 def test_another_learning_rate_takes_effect(parts):
   rates = scalars(parts[0] / 'train')['learning_rate']
-  assert [*map(min, rates.values())] == pytest.approx([.5 * 10 / 256] * 4 + [1. * 10 / 256] * 2)
+  assert [*map(min, rates.values())] == pytest.approx([.5 * 10 / 256] * 2 + [1. * 10 / 256] * 2)
 
 
 def test_configurations_images_and_histograms(parts):
@@ -104,15 +103,11 @@ def test_what_would_be_restored_over_the_configuration_is_refused(parts, options
   assert weights(parts[0]).keys() == before
 
 
-def test_orbit_is_silent_and_nothing_else_is(tmp_path, capsys):
-  run(tmp_path, mode='train', epochs=.5, console=Console())
+def test_mode_train_evaluates_nothing_and_orbit_is_silent(tmp_path, capsys):
+  assert run(tmp_path, mode='train', epochs=.5, console=Console()) == {}
+  assert not (tmp_path / 'validation').exists() and not list((tmp_path / 'best').iterdir())
+  assert weights(tmp_path)['global_step/.ATTRIBUTES/VARIABLE_VALUE'] == 2
   said = capsys.readouterr().out
   assert said.startswith('step ') and 'train | ' not in said and 'checkpoint' not in said
   orbit.controller.print('said by Orbit')
   assert capsys.readouterr().out == 'said by Orbit\n'
-
-
-def test_mode_train_evaluates_nothing(tmp_path):
-  assert run(tmp_path, mode='train', epochs=.5) == {}
-  assert not (tmp_path / 'validation').exists() and not list((tmp_path / 'best').iterdir())
-  assert weights(tmp_path)['global_step/.ATTRIBUTES/VARIABLE_VALUE'] == 2
