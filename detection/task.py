@@ -132,12 +132,12 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
 
   def validation_step(self, inputs: tuple[tf.Tensor, dict[str, Any]], model: maskrcnn_model.MaskRCNNModel,
                       metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> dict[str, Any]:
-    """Evaluates the network on a replica's batch.
+    """Runs the network on a replica's batch and returns what `Evaluator` needs.
 
     Args:
       inputs: the pair (images, labels) from `build_inputs`.
       model: the network.
-      metrics: passed on to Model Garden, which updates them; None (default) for none.
+      metrics: ignored; `Evaluator` computes the metrics.
 
     Returns:
       Model Garden's outputs for `Evaluator` and, under 'images', the images as float32, for the pictures.

@@ -1,6 +1,7 @@
-"""The errors that evonorm-tf raises on purpose. They have one base class, which distinguishes them from bugs.
+"""The errors that evonorm-tf raises on purpose, and a context manager that turns errors of the system into them.
 
-Each also derives from the built-in error that fits, so that `except ValueError` or `except OSError` works as usual.
+All derive from `EvoNormError`; any other error is a bug. Each also derives from the built-in error that fits, so that
+`except ValueError` or `except OSError` works as usual.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,11 @@
 """Trains a classifier: python -m evonorm_tf.train --gin_file=gin/classification/cifar10_resnet20.gin --model_dir=DIR
 
-The same command with the same --model_dir continues where it stopped. Modes: train, eval (the newest checkpoint),
-train_and_eval, export (a SavedModel in DIR/export).
+The same command with the same --model_dir continues where it stopped. --mode is train, eval (the newest checkpoint),
+train_and_eval or export (a SavedModel in DIR/export).
 
 Flags choose the hardware: --strategy=mirrored uses all GPUs of the host, and --strategy=tpu --tpu=ADDRESS a TPU. For
 several hosts, run the same command on each, with a --model_dir that all of them share,
---strategy=multi_worker_mirrored, and an environment variable in which only the index differs; on host 0:
+--strategy=multi_worker_mirrored, and the same environment variable TF_CONFIG except for the index; on host 0:
 
   export TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 

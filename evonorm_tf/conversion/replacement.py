@@ -123,14 +123,17 @@ def carry_weights(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> Non
 
 
 def pair_parts(old: Any, new: Any) -> list[tuple[Any, Any]]:
-  """Returns the pairs of corresponding parts of a layer and its replacement.
+  """Pairs the parts of a layer with those of its replacement, and builds the new parts where the old ones are built.
 
   A part is a batch normalization, a layer that contains none, or a variable. The new layers get the name, the dtype and
-  `trainable` of the old ones, and are built if the old ones are.
+  `trainable` of the old ones.
 
   Args:
     old: the original layer, or a part of it.
     new: its replacement, or the corresponding part of that.
+
+  Returns:
+    A tuple (old part, new part) for each pair. Parts without a counterpart, such as a fused activation, are left out.
   """
   if isinstance(old, BATCH_NORMALIZATIONS) and not isinstance(new, BATCH_NORMALIZATIONS):
     _build_like(old, new)

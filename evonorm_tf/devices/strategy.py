@@ -23,10 +23,10 @@ def get_strategy(strategy: str = 'one_device', tpu: str | None = None) -> tf.dis
   collective operations from the start again, and TensorFlow rejects a number that it has seen with another shape.
 
   Args:
-    strategy: one of `STRATEGIES`: 'one_device', the default, is the first GPU or else the CPU; 'mirrored' is all GPUs
-      of this host or else its logical CPUs; 'multi_worker_mirrored' is the hosts that the environment variable
-      TF_CONFIG lists; 'tpu' is a TPU. For several hosts, the call waits for the others and must be the first use of
-      TensorFlow in the process.
+    strategy: one of `STRATEGIES`. 'one_device' (default) uses the first GPU, or the CPU if there is none; 'mirrored'
+      uses all GPUs of this host, or its logical CPUs if there are none; 'multi_worker_mirrored' uses the hosts that the
+      environment variable TF_CONFIG lists; 'tpu' uses a TPU. With several hosts, the call waits for the others and must
+      be the first use of TensorFlow in the process.
     tpu: the address of the TPU, for strategy='tpu' only; None, the default, or 'local' for the local one.
 
   Raises:

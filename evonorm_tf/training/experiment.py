@@ -255,7 +255,7 @@ _Function = TypeVar('_Function', bound=Callable)
 
 
 def documents_shared_arguments(root: _Function) -> _Function:
-  """Decorator of a root function that completes its docstring with the texts of `SharedArguments`.
+  """A decorator that adds the descriptions of the arguments in `SharedArguments` to a root function's docstring.
 
   The arguments that the docstring leaves out replace its line "The arguments of every trainer: see ...", so that `help`
   shows all arguments.
@@ -267,7 +267,7 @@ def documents_shared_arguments(root: _Function) -> _Function:
     The same function, with a new docstring.
 
   Raises:
-    KeyError: if an argument is documented neither there nor in `SharedArguments`.
+    KeyError: if an argument is documented neither in the docstring nor in `SharedArguments`.
   """
   own, shared = _argument_texts(root.__doc__), _argument_texts(SharedArguments.__doc__)
   missing = [shared[name] for name in inspect.signature(root).parameters if name not in own]

@@ -11,12 +11,12 @@ from gan.networks.weight_layers import WeightLayers
 
 
 class SelfAttention(tf_keras.layers.Layer):
-  """A residual self-attention layer, in which every position of a feature map reads from all positions.
+  """A residual self-attention layer: every position of a feature map attends to all positions of the pooled map.
 
   y = x + γ·W_o(softmax(θ·φᵀ)·g) with the queries θ = W_θ(x), the keys φ = pool(W_φ(x)) and the values g = pool(W_g(x)),
   which are matrices with a row for each position. W_θ, W_φ, W_g and W_o are 1×1 convolutions without bias; their
-  numbers of output channels are C/8, C/8, C/2 (at least 1) and C. pool is 2×2 max pooling. γ is a trainable scalar that
-  starts at 0, so the layer starts as the identity.
+  numbers of output channels are ⌊C/8⌋, ⌊C/8⌋, ⌊C/2⌋, each at least 1, and C. pool is 2×2 max pooling. γ is a trainable
+  scalar that starts at 0, so the layer starts as the identity.
 
   Args:
     layers: the factory of the convolutions; it determines their spectral norm and initializer.

@@ -77,13 +77,14 @@ class SampleEvaluation:
     self.description = description
 
   def numbers(self, input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns the numbers of the batches of samples, from 0, each repeated once for every replica of this host.
+    """Returns a dataset of batch numbers, one for each call of `measure`.
 
     Args:
       input_context: the `tf.distribute.InputContext` of this host; None (default) for a single replica.
 
     Returns:
-      tf.data.Dataset of int64 scalars. The batches together contain at least `protocol.samples` samples.
+      tf.data.Dataset of int64 scalars: 0, 1, ... in order, each as many times in a row as this host has replicas. The
+      batches together contain at least `protocol.samples` samples.
     """
     context = input_context or tf.distribute.InputContext()
     replicas = context.num_replicas_in_sync // context.num_input_pipelines

@@ -59,7 +59,8 @@ class Pictures:
   def truncations(self) -> np.ndarray:
     """Returns a grid with a row for each of `TRUNCATIONS` and a last row without truncation.
 
-    Columns differ in z and, cyclically, in the class. The result is uint8 `[height, width, 3]`.
+    Each column has one class, taken in turn from the classes to show, and the same random numbers in every row but the
+    last, so that a column shows the effect of the bound alone. The result is uint8 `[height, width, 3]`.
     """
     z = np.concatenate([self._normal(0, truncation) for truncation in (*TRUNCATIONS, None)])
     labels = np.resize(self._classes, COLUMNS)

@@ -11,7 +11,7 @@ class Protocol:
   """The settings of a GAN's scores.
 
   Scores with different protocols are not comparable, so every report should contain the line that `describe` returns.
-  The defaults are those of published tables (Brock, Donahue, Simonyan, 2019), except for the feature network.
+  `samples` and `splits` default to the values of published tables (Brock, Donahue, Simonyan, 2019).
 
   Attributes:
     feature_network: 'efficientnet_lite0' (default), whose weights can be installed as a Python package, or
@@ -27,7 +27,8 @@ class Protocol:
     seed: the seed of the subsets and of the choice of real images, an integer of at least 0 (default 0).
 
   Raises:
-    ArgumentError: if a setting is out of range, `weights` cannot be read, or `samples` is too small for another one.
+    ArgumentError: if a setting is out of range, `weights` cannot be read, or `samples` is below `splits`,
+      `kid_subset_size` or `neighbours` + 1.
   """
   feature_network: str = 'efficientnet_lite0'
   weights: str | None = None

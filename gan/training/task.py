@@ -168,7 +168,10 @@ class AdversarialTask(ResumableTask, AdversarialStep):
     self._during_evaluation.enter_context(self.standing(model.average))
 
   def standing(self, generator: tf_keras.Model) -> contextlib.AbstractContextManager[None]:
-    """Returns a context in which a generator uses standing statistics; it has no effect if the task's `standing` is 0.
+    """Returns a context manager inside which a generator uses standing statistics instead of its moving averages.
+
+    On exit the moving averages are restored. It has no effect if the task was made with `standing` = 0. Enter it inside
+    `strategy.scope()`; see `gan.samples.standing_statistics`.
 
     Args:
       generator: a built generator.

@@ -69,10 +69,10 @@ class Record:
   Attributes:
     stage: 'reference' for a known layer that is evaluated before the evolution, 'evolution' for a candidate,
       'reranking' for a candidate or a reference that is evaluated on the larger task.
-    outcome: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed'.
+    outcome: how the evaluation ended: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed'.
     detail: for a layer that was not accepted, the architecture and the reason in one line. For a layer that successive
       halving stopped, its accuracy and the accuracy needed. Otherwise empty (default).
-    screening: the validation accuracies at the quality test, of the architectures that reached it (default: none).
+    screening: the validation accuracies in the quality test, by architecture, where it was reached (default: none).
     gradient_norm: the largest gradient norm in the stability test; None (default) unless the layer passed that test.
     scores: the validation accuracies at the end of the training, or the projected ones if successive halving stopped
       it; empty (default) unless the layer was accepted.

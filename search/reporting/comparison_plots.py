@@ -173,14 +173,21 @@ def _panels(searches: Searches, width: float, height: float, columns: int = 3) -
 
 
 def primitives_plot(searches: Searches, configs: Mapping[str, Mapping[str, Any]]) -> Figure:
-  """Plots the shares of primitives and index sets among the nodes of accepted candidates and of random graphs.
+  """Plots how often each primitive and index set occurs in accepted candidates and in random graphs.
+
+  Copies of a candidate and nodes that the output does not depend on are left out. The random graphs are those that pass
+  the static filter.
 
   Args:
     searches: the records of each search, of all stages, by the search's name.
-    configs: the configuration of each search, JSON data, by the search's name. It gives the space of the random graphs.
+    configs: the configuration of each search, JSON data, by the search's name; the random graphs are drawn from its
+      search space.
 
   Returns:
     The figure, with a panel for each search.
+
+  Raises:
+    ArgumentError: if the search space of a configuration is not valid.
   """
   figure, panels = _panels(searches, 4.4, 5.2)
   for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
