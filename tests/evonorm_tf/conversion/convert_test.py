@@ -199,7 +199,8 @@ def test_mixed_precision_is_kept():
 def test_normalization_of_the_input_keeps_its_statistics():
   inputs = tf_keras.Input((8, 8, 3))
   preprocessing = layers.Normalization()
-  preprocessing.adapt(3. * images() + 5.)
+  shifted = 3. * images() + 5.
+  preprocessing.adapt(shifted)
   x = layers.Conv2D(4, 1)(preprocessing(inputs))
   model = tf_keras.Model(inputs, layers.ReLU()(layers.BatchNormalization()(x)))
-  assert_same_outputs(model, evonorm_tf.convert_norm_act(model, 'bn_relu'), images())
+  assert_same_outputs(model, evonorm_tf.convert_norm_act(model, 'bn_relu'), shifted)
