@@ -14,6 +14,7 @@ import pytest
 from evonorm_tf.output.model_dir import ModelDirError
 from search.graphs.known_graphs import known_graph
 from search.journal import journal as journal_lib
+from search.journal.checksums import with_checksum
 from search.journal.journal import Journal
 from search.journal.record import Record
 
@@ -26,7 +27,7 @@ def record(index):
 
 
 def line(record):
-  return json.dumps(record.to_json()).encode() + b'\n'
+  return with_checksum(json.dumps(record.to_json()).encode()) + b'\n'
 
 
 RECORDS = [record(i) for i in range(3)]
@@ -56,8 +57,10 @@ def test_append_and_replay(path):
 
 
 def test_the_file_is_one_json_line_a_record_behind_the_header(path):
-  lines = path.read_text().splitlines()
-  assert [json.loads(line) for line in lines] == [{'version': 1, 'config': CONFIG}, *(r.to_json() for r in RECORDS)]
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  assert [list(line)[-1] for line in lines] == ['checksum'] * 4  # which `checksums_test` computes
+  assert [{key: value for key, value in line.items() if key != 'checksum'} for line in lines] == [
+      {'version': 1, 'config': CONFIG}, *(r.to_json() for r in RECORDS)]
   assert path.read_bytes().endswith(b'\n')
 
 
@@ -116,7 +119,7 @@ def test_notes_alone_leave_the_configuration_open_and_count_for_their_own(tmp_pa
     assert journal.deaths('reference bn_relu') == 1
   with Journal(path, {'seed': 2}) as journal:
     assert journal.deaths('reference bn_relu') == 0
-  assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
+  assert path.read_bytes() == with_checksum(b'{"version": 1, "config": {"seed": 2}}') + b'\n'
 
 
 def test_a_torn_last_line_is_dropped_wherever_it_is_cut(path, caplog):
@@ -161,6 +164,11 @@ def test_a_record_that_is_not_valid_is_refused_by_its_number(path):
   whole = path.read_bytes()
   path.write_bytes(whole + line(record(3)).replace(b'"elapsed"', b'"elapse"'))
   for read in (replay, journal_lib.read):
+    with pytest.raises(ModelDirError, match=r'journal\.jsonl, line 5: the line does not fit its checksum'):
+      read(path)
+  bad = {key: value for key, value in record(3).to_json().items() if key != 'elapsed'}
+  path.write_bytes(whole + json.dumps(bad).encode() + b'\n')
+  for read in (replay, journal_lib.read):
     with pytest.raises(ModelDirError, match=r'journal\.jsonl, record 4: `elapsed` is missing'):
       read(path)
   path.write_bytes(whole)
@@ -183,10 +191,19 @@ def test_without_records_another_configuration_takes_over(tmp_path):
   path = tmp_path / 'journal.jsonl'
   assert replay(path, {'seed': 1, 'typing': 'error'}) == []
   assert replay(path, {'seed': 2}) == []
-  assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
+  assert path.read_bytes() == with_checksum(b'{"version": 1, "config": {"seed": 2}}') + b'\n'
   path.write_text('{"some": "other file"}\n')
   with pytest.raises(ModelDirError, match='line 1: expected the header'):
     replay(path)
+
+
+@pytest.mark.parametrize('content', [b'{"some": "other file"}', b'{"version": 1, "colour": 2}', b'notes'])
+def test_a_foreign_file_of_one_line_without_an_end_is_left_as_it_is(tmp_path, content):
+  path = tmp_path / 'journal.jsonl'
+  path.write_bytes(content)
+  with pytest.raises(ModelDirError, match=r'journal\.jsonl, line 1: expected the header of a journal.*left as it is'):
+    replay(path)
+  assert path.read_bytes() == content
 
 
 def test_one_process_at_a_time(path):
