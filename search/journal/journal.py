@@ -8,6 +8,7 @@ All lines but the notes end with a checksum; see `search.journal.checksums`.
 
 import collections
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ from typing import Any
 from absl import logging
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import reason_with_space
 from evonorm_tf.output import model_dir
 from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import checksums
@@ -68,8 +70,9 @@ class Journal:
       record: the record, which also becomes the last of `records`.
 
     Raises:
-      ModelDirError: if the file cannot be written; the earlier records are safe.
+      ModelDirError: if the file cannot be written; the earlier records are safe. Or if it is no longer there.
     """
+    self.check_is_there()
     self._write(record.to_json())
     self.records.append(record)
     self._begun = None
@@ -81,8 +84,9 @@ class Journal:
       task: the task's name, such as 'evolution 17'.
 
     Raises:
-      ModelDirError: if the file cannot be written; the earlier records are safe.
+      ModelDirError: if the file cannot be written; the earlier records are safe. Or if it is no longer there.
     """
+    self.check_is_there()
     self._write({'begun': task})
     self._begun = task
 
@@ -93,6 +97,14 @@ class Journal:
       task: the task's name, such as 'evolution 17'. It must have no record yet.
     """
     return self._deaths[task]
+
+  def check_is_there(self) -> None:
+    """Checks that the file is still where it was opened.
+
+    Raises:
+      ModelDirError: if it was removed, moved or replaced.
+    """
+    model_dir.check_is_there(self._file, 'search')
 
   def close(self) -> None:
     """Closes the file, so that other processes can open it; notes that a task in progress was left in order."""
@@ -152,10 +164,12 @@ class Journal:
       os.fsync(self._file.fileno())
     except OSError as e:
       os.ftruncate(self._file.fileno(), size)
-      raise ModelDirError(f'{self._path}: cannot write: {e.strerror}. What was recorded before is safe.') from e
+      reason = reason_with_space(e.errno or errno.EIO, self._path)
+      raise ModelDirError(f'{self._path}: cannot write: {reason}. What was recorded before is safe.') from e
     if written < len(data):
       os.ftruncate(self._file.fileno(), size)
-      raise ModelDirError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')
+      reason = reason_with_space(errno.ENOSPC, self._path)
+      raise ModelDirError(f'{self._path}: cannot write: {reason}. What was recorded before is safe.')
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:

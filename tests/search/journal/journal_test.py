@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ from search.journal.checksums import with_checksum
 from search.journal.journal import Journal
 from search.journal.record import Record
 
+FREE = r', [0-9.,]+ MiB are free\. What was recorded before is safe\.$'
 CONFIG = {'seed': 0, 'task': {'steps': 3, 'sizes': [1, 2]}}
 
 
@@ -246,7 +248,7 @@ def test_a_limit_that_the_system_sets(path, room, lines):
   journal = Journal(path, CONFIG)
   try:
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, limit[1]))
-    with pytest.raises(ModelDirError, match=r'cannot write: .*(File too large|the disk is full).*before is safe'):
+    with pytest.raises(ModelDirError, match=rf'cannot write: (File too large|No space left on device){FREE}'):
       for number in range(20):
         journal.append(record(101 + number))
   finally:
@@ -261,13 +263,40 @@ def test_a_full_disk_leaves_what_was_recorded(path, room):
   before = path.read_bytes()
   journal = Journal(path, CONFIG)
   file, journal._file = journal._file, FullDisk(journal._file, room)
-  with pytest.raises(ModelDirError, match=r'cannot write: .*(No space left|the disk is full).*before is safe'):
+  with pytest.raises(ModelDirError, match=rf'cannot write: No space left on device{FREE}'):
     journal.append(record(3))
   assert journal.records == RECORDS and path.read_bytes() == before
   journal._file = file  # room again
   journal.append(record(4))
   journal.close()
   assert replay(path) == RECORDS + [record(4)]
+
+
+@pytest.mark.parametrize('change', ['removed', 'moved', 'replaced', 'file removed'])
+def test_a_folder_that_goes_away_is_noticed_at_the_next_line(path, change, tmp_path):
+  folder = tmp_path / 'search'
+  folder.mkdir()
+  shutil.move(path, folder / path.name)
+  journal = Journal(folder / path.name, CONFIG)
+  journal.append(record(3))
+  whole = (folder / path.name).read_bytes()
+  if change == 'file removed':
+    (folder / path.name).unlink()
+  else:
+    folder.rename(tmp_path / 'elsewhere')
+  if change == 'removed':
+    shutil.rmtree(tmp_path / 'elsewhere')
+  if change == 'replaced':
+    folder.mkdir()
+    (folder / path.name).write_bytes(whole)
+  for write in (lambda: journal.append(record(4)), lambda: journal.begin('evolution 4'), journal.check_is_there):
+    with pytest.raises(ModelDirError, match=r'journal\.jsonl: .* was removed, moved or replaced during this search'):
+      write()
+  journal.close()
+  left = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob('*') if file.is_file())
+  assert left == {'removed': [], 'file removed': [], 'moved': ['elsewhere/journal.jsonl'],
+                  'replaced': ['elsewhere/journal.jsonl', 'search/journal.jsonl']}[change]
+  assert all((tmp_path / name).read_bytes() == whole for name in left)
 
 
 def test_a_failing_sync_is_a_failing_write(path, monkeypatch):
