@@ -25,6 +25,7 @@ import tensorflow as tf
 import tf_keras
 
 from detection.data.prepared import DataInfo
+from detection.data.prepared import record_files
 from detection.models import build_mask_rcnn
 from detection.pretrained import initialize_backbone
 from detection.results.evaluation import Evaluator
@@ -105,7 +106,7 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
       records = self._evaluation_records(params, input_context or tf.distribute.InputContext())
     # Model Garden would read several files in an order of its own. For a single file it uses the dataset that
     # `dataset_fn` returns.
-    params = params.replace(input_path=_files(self._train if params.is_training else self._validation)[0],
+    params = params.replace(input_path=record_files(self._train if params.is_training else self._validation)[0],
                             shuffle_buffer_size=1, sharding=params.is_training)
     return super().build_inputs(params, input_context, dataset_fn=lambda _: records.map(lambda _, record: record))
 
@@ -113,7 +114,7 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     # This seeds all random operations that are traced from now on, in the input pipeline and in the network.
     tf.random.set_seed(int(np.random.SeedSequence([self.seed, first_step]).generate_state(1)[0]))
     return record_streams.shuffled_records(
-        _files(self._train), self._train.num_examples, self.seed, first_step * params.global_batch_size,
+        record_files(self._train), self._train.num_examples, self.seed, first_step * params.global_batch_size,
         params.shuffle_buffer_size)
 
   def _evaluation_records(self, params: config_definitions.DataConfig, context: tf.distribute.InputContext
@@ -125,7 +126,8 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     batch = context.get_per_replica_batch_size(params.global_batch_size)
     batch *= context.num_replicas_in_sync // context.num_input_pipelines
     images = math.ceil(self._validation.num_examples / batch) * batch
-    return record_streams.ordered_records(_files(self._validation), self._validation.num_examples).repeat().take(images)
+    records = record_streams.ordered_records(record_files(self._validation), self._validation.num_examples)
+    return records.repeat().take(images)
 
   def _build_coco_metrics(self) -> None:
     self.coco_metric = Evaluator(self._validation.annotation_file, folder=self._results_folder)
@@ -172,7 +174,3 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     predictions = {name: value[list(new.values())] for name, value in outputs.items()}
     write_comparisons(predictions.pop('images'), predictions, self.coco_metric.coco,
                       tf.summary.experimental.get_step())
-
-
-def _files(info: DataInfo) -> list[str]:
-  return sorted(tf.io.gfile.glob(info.records))

@@ -53,6 +53,24 @@ def check_positive(**arguments: float) -> None:
       raise ArgumentError(f'`{name}` must be positive, received {value!r}.')
 
 
+def check_plain_paths(**arguments: str | None) -> None:
+  r"""Checks that no path has a character that TensorFlow takes for a pattern: `*`, `?`, `[` or `\`.
+
+  TensorFlow looks for the files of a checkpoint, and deletes old ones, by patterns of file names that begin with the
+  folder's path. A checkpoint in `runs/[1]` is written but never found, and one in `runs/*` may delete others.
+
+  Args:
+    **arguments: the path of each argument, under the argument's name; None passes.
+
+  Raises:
+    ArgumentError: for the first path with such a character.
+  """
+  for name, path in arguments.items():
+    if path is not None and any(character in path for character in '*?[\\'):
+      raise ArgumentError(f'`{name}` must be a path without any of * ? [ \\, because TensorFlow takes these for '
+                          f"patterns where it looks for checkpoints, received '{path}'. Rename the folder.")
+
+
 def check_rate(**arguments: float) -> None:
   """Checks that every argument is a rate: at least 0 and below 1.
 

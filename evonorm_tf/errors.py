@@ -6,6 +6,10 @@ All derive from `EvoNormError`; any other error is a bug. Each also derives from
 
 from collections.abc import Iterator
 import contextlib
+import errno
+import os
+import re
+import shutil
 import sys
 
 
@@ -56,12 +60,51 @@ _OF_THE_MACHINE = (
     'PermissionDeniedError', 'ResourceExhaustedError', 'UnavailableError')
 
 
+# What the system says where nothing can be written, and of these, where space is lacking.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_WRITABLE = {os.strerror(number): number for number in (*_NO_SPACE, errno.EROFS, errno.EACCES, errno.EPERM,
+                                                            errno.EIO)}
+_OF_A_FILE = re.compile(rf'^(?:{{{{.*?}}}} )?(.+); ({"|".join(map(re.escape, _NOT_WRITABLE))})', re.MULTILINE)
+
+
+def unwritable_file(error: Exception) -> MachineError | None:
+  """Returns the error that a file or folder cannot be written, in a line, if that is what an error means.
+
+  Args:
+    error: an error of TensorFlow, in whose text file and reason are hidden, or any other.
+
+  Returns:
+    An error with the number of the reason, the file's path and, where space is lacking, how much is free there; None
+    if the error means something else.
+  """
+  found = _OF_A_FILE.search(str(error))
+  if found is None:
+    return None
+  path, reason = found.groups()
+  return MachineError(_NOT_WRITABLE[reason], reason_with_space(_NOT_WRITABLE[reason], path), path)
+
+
+def reason_with_space(number: int, path: str | os.PathLike) -> str:
+  """Returns why something was not written: 'No space left on device, 3.2 MiB are free', or only the reason.
+
+  Args:
+    number: the error number of the system, such as `errno.ENOSPC`.
+    path: the file that was not written; it need not exist.
+  """
+  reason = os.strerror(number)
+  folder = os.path.abspath(path)
+  while not os.path.isdir(folder):
+    folder = os.path.dirname(folder)
+  return f'{reason}, {shutil.disk_usage(folder).free / 2**20:,.1f} MiB are free' if number in _NO_SPACE else reason
+
+
 @contextlib.contextmanager
 def wrap_system_errors() -> Iterator[None]:
   """Turns errors of the operating system and of TensorFlow into errors of this module; a context manager and decorator.
 
   - An OSError or MemoryError becomes a `MachineError`, a ConnectionError an `UnreachableError`.
-  - An error of TensorFlow for which the machine is to blame becomes a `TensorFlowError`.
+  - An error of TensorFlow that a file cannot be written becomes a `MachineError`; see `unwritable_file`.
+  - Any other error of TensorFlow for which the machine is to blame becomes a `TensorFlowError`.
   - A missing module of another project becomes a `MissingDependencyError`.
   - An `ArgumentError` that was raised inside a TensorFlow graph, which TensorFlow reports as an InvalidArgumentError,
     becomes an `ArgumentError` again.
@@ -83,7 +126,9 @@ def _wrapped(error: Exception) -> EvoNormError | None:
     kind = UnreachableError if isinstance(error, ConnectionError) else MachineError
     if error.errno is None:
       return kind(str(error))
-    return kind(error.errno, error.strerror, error.filename, None, error.filename2)
+    is_of_space = error.errno in _NO_SPACE and error.filename is not None
+    reason = reason_with_space(error.errno, error.filename) if is_of_space else error.strerror
+    return kind(error.errno, reason, error.filename, None, error.filename2)
   if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition('.')[0] not in _OUR_PACKAGES:
     return MissingDependencyError(f"{error}. The extra `all` has all optional packages: pip install 'evonorm-tf[all]'.",
                                   name=error.name)
@@ -95,6 +140,8 @@ def _wrapped(error: Exception) -> EvoNormError | None:
   _, is_ours, text = str(error).partition(f'{ArgumentError.__name__}: ')
   if is_ours and isinstance(error, tensorflow.errors.InvalidArgumentError):
     return ArgumentError(text.partition('\nTraceback (most recent call last)')[0].rstrip())
+  if unwritable := unwritable_file(error):
+    return unwritable
   return TensorFlowError(_without_traceback(str(error))) if type(error).__name__ in _OF_THE_MACHINE else None
 
 

@@ -112,8 +112,8 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
 
   Raises:
     KeyboardInterrupt: after Ctrl-C; all results so far are in the journal.
-    ModelDirError: if `model_dir` holds a search with other arguments or a damaged journal, another process is running
-      the search, or `initial` names a folder without a valid search.
+    ModelDirError: if `model_dir` holds a search with other arguments or a damaged journal, is removed during the
+      search, another process is running the search, or `initial` names a folder without a valid search.
     ArgumentError: for invalid arguments, before anything is evaluated; or later, if a million draws give no new graph,
       as in a search space that is exhausted.
     WorkersCannotStart: if workers die at their start, before they reach a candidate.
@@ -142,6 +142,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
       scheduler.run(Candidates(proposer, evaluation, candidates, journal.records, recorder.seconds_left(max_minutes)))
       finalists = records_lib.finalists(journal.records, reranking.top)
       scheduler.run(FixedLayers(RERANKING, [*finalists, *references], reranking.evaluation, journal.records))
+      journal.check_is_there()
     _report(journal.records, model_dir, reranking)
   return journal.records
 

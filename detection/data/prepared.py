@@ -9,6 +9,7 @@ marks the folder as complete.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import glob
 import json
 import os
 import pathlib
@@ -27,7 +28,8 @@ class DataInfo:
   """The description of a prepared set of images for a detector.
 
   Attributes:
-    records: a glob of the TFRecord files; Model Garden's setting `input_path`.
+    records: a glob of the TFRecord files, as Python's module `glob` reads it: special characters in the folder's path
+      are escaped.
     annotation_file: the path of a JSON file with the annotations of exactly these images in COCO's format; Model
       Garden's setting `annotation_file`.
     num_examples: the number of images.
@@ -112,6 +114,15 @@ def write_data_info(folder: str | os.PathLike, records: Sequence[str], pattern: 
   write_json(pathlib.Path(folder) / _FILE, data, indent=2, end='\n')
 
 
+def record_files(info: DataInfo) -> list[str]:
+  """Returns the paths of the TFRecord files of a prepared set, sorted.
+
+  Args:
+    info: the description of the set.
+  """
+  return sorted(glob.glob(info.records))  # TensorFlow's own glob has no way to escape a bracket
+
+
 def read_data_info(folder: str | os.PathLike) -> DataInfo:
   """Reads the description of a prepared folder.
 
@@ -127,7 +138,8 @@ def read_data_info(folder: str | os.PathLike) -> DataInfo:
     data = json.loads((folder / _FILE).read_text())
     files = [folder / name for name in (*data['records'], data['annotation_file'])]
     names = {int(number): name for number, name in data['category_names'].items()}
-    info = DataInfo(str(folder / data['pattern']), str(files[-1]), data['num_examples'], names)
+    records = os.path.join(glob.escape(str(folder)), data['pattern'])
+    info = DataInfo(records, str(files[-1]), data['num_examples'], names)
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
     raise ArgumentError(f"'{folder}' must be a folder that `python -m detection.prepare` has prepared to the end: "
                         f'{type(e).__name__}: {e}') from e

@@ -7,6 +7,7 @@ run, which receives the result when the run ends, and sweep.json, the settings o
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 import inspect
 import json
 import pathlib
@@ -14,6 +15,7 @@ import textwrap
 
 from rich.console import Console
 
+from evonorm_tf import checks
 from evonorm_tf.batch_size_sweep import hparams
 from evonorm_tf.batch_size_sweep import report as sweep_report
 from evonorm_tf.batch_size_sweep.progress import SweepProgress
@@ -32,6 +34,7 @@ from evonorm_tf.former_names import without_modules
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
+from evonorm_tf.output.model_dir import check_is_there
 from evonorm_tf.output.model_dir import check_settings
 from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import ModelDirError
@@ -69,10 +72,12 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
     The result of each run, in the order of the runs: by seed, then by batch size, then by norm-act.
 
   Raises:
-    ModelDirError: if `model_dir` contains results with other settings, or another process is running the sweep.
+    ModelDirError: if `model_dir` contains results with other settings, another process is running the sweep, or the
+      folder is removed during the sweep.
     ArgumentError: if an argument is invalid; raised before the first run.
     MachineError: if the results cannot be written.
   """
+  checks.check_plain_paths(model_dir=str(model_dir))
   _check_numbers('batch_sizes', batch_sizes, least=1)
   _check_numbers('seeds', seeds, least=0)
   _check_train(train)
@@ -84,7 +89,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
     lock(file, 'sweep')
     _write_header(model_dir, dict(settings()), layers)
     results = {run: read_result(run, model_dir) for run in runs}
-    _run_all(runs, results, train, model_dir, operative_config)
+    _run_all(runs, results, train, model_dir, operative_config, functools.partial(check_is_there, file, 'sweep'))
   console = Console()
   console.print(sweep_report.accuracy_table(runs, results), soft_wrap=True, markup=False, highlight=False)
   console.print(f'Report: {model_dir / sweep_report.PAGE}', soft_wrap=True, markup=False, highlight=False)
@@ -92,7 +97,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
 
 
 def _run_all(runs: Sequence[Run], results: dict[Run, Result], train: Callable[..., Mapping[str, float]],
-             model_dir: pathlib.Path, operative_config: Callable[[], str]) -> None:
+             model_dir: pathlib.Path, operative_config: Callable[[], str], before_writing: Callable[[], None]) -> None:
   """Makes all runs that are not done; writes each result and the reports before the next run starts."""
   hparams.write_experiment(model_dir, runs)
   sweep_report.write_report(model_dir, runs, results)
@@ -101,6 +106,7 @@ def _run_all(runs: Sequence[Run], results: dict[Run, Result], train: Callable[..
   for run in (r for r in runs if results[r].status != DONE):
     progress.begin(run)
     results[run] = execute(run, train, model_dir)
+    before_writing()
     hparams.write_run(model_dir, run, results[run])
     write_result(run, results[run], model_dir)
     progress.end(run)

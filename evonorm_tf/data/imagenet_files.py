@@ -119,13 +119,14 @@ def find_files(field: str, pattern: str, split: str, first_label: int, images_fi
   Raises:
     ArgumentError: if no file matches, the first file cannot be read, or the number of images is implausible.
   """
-  paths = tuple(sorted(tf.io.gfile.glob(pattern)))
+  # A path that exists is no pattern, whatever characters it has.
+  paths = (pattern,) if tf.io.gfile.exists(pattern) else tuple(sorted(tf.io.gfile.glob(pattern)))
   if not paths:
     raise ArgumentError(
         f"`{field}` must match TFRecord files of ImageNet's {split} images, received '{pattern}', which matches none. "
         f'They are usually called {_SHARDS[split]} and so on; each record is a tf.Example with the features '
         f'image/encoded (a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare '
-        'imagenet2012 with TFDS and give `data_dir`.')
+        'imagenet2012 with TFDS and give `data_dir`. In a pattern, a bracket that is part of a name is written [[].')
   try:
     in_first = sum(1 for _ in tf.data.TFRecordDataset(paths[0]))
   except tf.errors.OpError as e:

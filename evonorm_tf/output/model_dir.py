@@ -35,6 +35,25 @@ def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
                         f'{_own(argument)}.') from e
 
 
+def check_is_there(file: IO, work: str) -> None:
+  """Checks that an open file is still what its path names; what is written to a removed file, or beside it, is lost.
+
+  Args:
+    file: the open file, in the model directory.
+    work: a noun for the work that goes on in the directory, such as 'search', for the error message.
+
+  Raises:
+    ModelDirError: if the file or its folder was removed, moved or replaced.
+  """
+  try:
+    is_there = os.path.samestat(os.stat(file.name), os.fstat(file.fileno()))
+  except OSError:
+    is_there = False
+  if not is_there:
+    raise ModelDirError(f'{file.name}: the file or its folder was removed, moved or replaced during this {work}, which '
+                        'stops here. Bring it back, and the same command goes on; or begin anew.')
+
+
 def check_settings(path: str | os.PathLike, there: dict, here: dict, work: str, argument: str = 'model_dir') -> None:
   """Checks that the current settings equal those with which a model directory was started.
 
@@ -80,10 +99,15 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.tmp')
-  yield temporary
-  sync(temporary)
-  os.replace(temporary, path)
-  sync(path.parent)  # the names in a folder are separate data
+  try:
+    yield temporary
+    sync(temporary)
+    os.replace(temporary, path)
+    sync(path.parent)  # the names in a folder are separate data
+  except OSError as e:
+    if e.errno is None or e.filename is not None:
+      raise
+    raise OSError(e.errno, e.strerror, str(path)) from e  # writing to an open file does not name it
 
 
 def write_json(path: str | os.PathLike, data: Any, indent: int | None = None, end: str = '') -> None:

@@ -48,7 +48,8 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
       its best layer.
     output: the path of the file to write, in a folder that exists.
     class_name: the name of the layer's class. Keras registers the class under this name to load saved models, so two
-      layers in one program need different names.
+      layers in one program need different names. It may be no name that the file uses otherwise, such as 'tf', and none
+      of Python's own, such as 'range'.
     overwrite: whether to replace a file that exists (default False).
 
   Returns:
@@ -58,8 +59,9 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
     ArgumentError: if an argument is not valid, the layer graph is not found, or the file exists already or cannot be
       written. The file is then left as it was.
   """
-  if not class_name.isidentifier() or keyword.iskeyword(class_name):
-    raise ArgumentError(f'`class_name` must be a name in Python, received {class_name!r}.')
+  # TensorFlow names the layer's operations after its class, and takes ASCII only.
+  if not class_name.isidentifier() or not class_name.isascii() or keyword.iskeyword(class_name):
+    raise ArgumentError(f'`class_name` must be a name in Python, of ASCII characters, received {class_name!r}.')
   path = pathlib.Path(output)
   if not path.parent.is_dir():
     raise ArgumentError(f'`output` must lie in a folder that exists, received {output!r}.')

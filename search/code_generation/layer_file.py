@@ -19,6 +19,7 @@ import textwrap
 import sympy
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.code_generation import layer_template
 from search.code_generation.layer_template import LayerTemplate
@@ -60,7 +61,10 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
 
   Args:
     graph: the layer graph; the file has its simplified form.
-    class_name: the name of the layer's class, a Python identifier.
+    class_name: the name of the layer's class, a Python identifier of ASCII characters.
+
+  Raises:
+    ArgumentError: if `class_name` would hide another name that the file uses, or one of Python's own.
   """
   assignments = simplify(graph)
   symbols = set().union(*(value.free_symbols for value in assignments.values()))
@@ -73,10 +77,14 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
     methods[name] = _without_options(methods[name], _OPTIONS - _options(used))
   definitions = [code for name, code in _definitions().items() if name in used]
   members = [code for name, code in methods.items() if f'self.{name}' in used or _is_public(name)]
-  return '\n'.join([
+  code = '\n'.join([
       _HEADER, *definitions,
       f"\n@tf_keras.utils.register_keras_serializable(package='found')\nclass {class_name}(tf_keras.layers.Layer):\n"
       f'{_docstring(equation_text(graph), symbols, used)}\n', *members])
+  if class_name in _names(ast.parse(code)) or hasattr(builtins, class_name):
+    raise ArgumentError('`class_name` must differ from the names that the file uses otherwise and from those of '
+                        f'Python itself, received {class_name!r}.')
+  return code
 
 
 @functools.cache

@@ -3,10 +3,12 @@
 It is the only state of a search. The first line holds the configuration; the others are records and notes. Notes are
 written for tasks that run in the search's own process, such as the evaluation of a candidate: {"begun": task} before a
 task that may crash the process, and {"left": task} if the task was left in an orderly way, as after Ctrl-C.
+All lines but the notes end with a checksum; see `search.journal.checksums`.
 """
 
 import collections
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -14,12 +16,16 @@ from typing import Any
 
 from absl import logging
 
+from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import reason_with_space
 from evonorm_tf.output import model_dir
 from evonorm_tf.output.model_dir import ModelDirError
+from search.journal import checksums
 from search.journal.record import Record
 from search.journal.record_checks import parse_records
 
 VERSION = 1
+_BEGINNING = f'{{"version": {VERSION}, "config": '.encode()  # of every journal
 _NOTES = {'begun'}, {'left'}  # the keys of lines that are not records, but notes on tasks that may crash the process
 
 
@@ -38,7 +44,7 @@ class Journal:
 
   Raises:
     ModelDirError: if the journal belongs to another configuration, is damaged before its last line, holds a record that
-      is not valid, is in use by another process, or cannot be written.
+      is not valid or does not fit its checksum, is no journal, is in use by another process, or cannot be written.
   """
 
   def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
@@ -64,8 +70,9 @@ class Journal:
       record: the record, which also becomes the last of `records`.
 
     Raises:
-      ModelDirError: if the file cannot be written; the earlier records are safe.
+      ModelDirError: if the file cannot be written; the earlier records are safe. Or if it is no longer there.
     """
+    self.check_is_there()
     self._write(record.to_json())
     self.records.append(record)
     self._begun = None
@@ -77,8 +84,9 @@ class Journal:
       task: the task's name, such as 'evolution 17'.
 
     Raises:
-      ModelDirError: if the file cannot be written; the earlier records are safe.
+      ModelDirError: if the file cannot be written; the earlier records are safe. Or if it is no longer there.
     """
+    self.check_is_there()
     self._write({'begun': task})
     self._begun = task
 
@@ -89,6 +97,14 @@ class Journal:
       task: the task's name, such as 'evolution 17'. It must have no record yet.
     """
     return self._deaths[task]
+
+  def check_is_there(self) -> None:
+    """Checks that the file is still where it was opened.
+
+    Raises:
+      ModelDirError: if it was removed, moved or replaced.
+    """
+    model_dir.check_is_there(self._file, 'search')
 
   def close(self) -> None:
     """Closes the file, so that other processes can open it; notes that a task in progress was left in order."""
@@ -109,6 +125,9 @@ class Journal:
     self._file.seek(0)
     lines = self._file.read().split(b'\n')
     torn = lines.pop()
+    if torn and not lines and torn[:len(_BEGINNING)] != _BEGINNING[:len(torn)]:
+      raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}. The file is '
+                          'left as it is; move it away, or give this search a `model_dir` of its own.')
     if torn:
       logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(torn))
       self._file.truncate(sum(len(line) + 1 for line in lines))
@@ -137,17 +156,20 @@ class Journal:
 
   def _write(self, line: dict[str, Any]) -> None:
     """Appends a line and flushes it to disk; if that fails, removes what was written of it."""
-    data = (json.dumps(line, allow_nan=False) + '\n').encode()
+    data = json.dumps(line, allow_nan=False).encode()
+    data = (data if line.keys() in _NOTES else checksums.with_checksum(data)) + b'\n'
     size = os.fstat(self._file.fileno()).st_size
     try:
       written = self._file.write(data)
       os.fsync(self._file.fileno())
     except OSError as e:
       os.ftruncate(self._file.fileno(), size)
-      raise ModelDirError(f'{self._path}: cannot write: {e.strerror}. What was recorded before is safe.') from e
+      reason = reason_with_space(e.errno or errno.EIO, self._path)
+      raise ModelDirError(f'{self._path}: cannot write: {reason}. What was recorded before is safe.') from e
     if written < len(data):
       os.ftruncate(self._file.fileno(), size)
-      raise ModelDirError(f'{self._path}: cannot write: the disk is full. What was recorded before is safe.')
+      reason = reason_with_space(errno.ENOSPC, self._path)
+      raise ModelDirError(f'{self._path}: cannot write: {reason}. What was recorded before is safe.')
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
@@ -161,7 +183,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
 
   Raises:
     ModelDirError: if the file cannot be read, is damaged before its last line, has no valid first line, or holds a
-      record that is not valid.
+      record that is not valid or does not fit its checksum.
   """
   try:
     lines = pathlib.Path(path).read_bytes().split(b'\n')
@@ -181,11 +203,15 @@ def _parse(path: str | os.PathLike, lines: list[bytes]) -> list[dict[str, Any]]:
 
 
 def _parse_line(path: str | os.PathLike, number: int, line: bytes) -> dict[str, Any]:
-  """Returns the JSON object in a line; raises ModelDirError if it holds anything else."""
+  """Returns the JSON object in a line, without its checksum; raises ModelDirError if there is no valid one."""
   try:
     data = json.loads(line)
   except (ValueError, RecursionError) as e:
     raise ModelDirError(f'{path}, line {number}: not JSON: {e}') from e
   if not isinstance(data, dict):
     raise ModelDirError(f'{path}, line {number}: expected a JSON object, found {type(data).__name__}.')
+  try:
+    checksums.take_checksum(line, data)
+  except ArgumentError as e:
+    raise ModelDirError(f'{path}, line {number}: {e}') from e
   return data

@@ -1,8 +1,11 @@
 """Errors of the machine become ours, with their cause; errors in the code stay what they are."""
 
+import errno
 import inspect
 import os
 import pickle
+import re
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -37,6 +40,34 @@ def test_errors_of_the_machine(error, kind, text):
     raise error
   assert type(raised.value) is kind and str(raised.value) == text and raised.value.__cause__ is error
   assert str(pickle.loads(pickle.dumps(raised.value))) == text  # workers send them
+
+
+@pytest.mark.parametrize('kind, text, number, path', [
+    (tf.errors.ResourceExhaustedError, '{{function_node __wrapped__SaveV2_dtypes_72_device_/job:localhost/CPU:0}} '
+     '/nowhere/a; b/ckpt-1_temp/part-0.data-0.tempstate1; No space left on device [Op:SaveV2]', errno.ENOSPC,
+     '/nowhere/a; b/ckpt-1_temp/part-0.data-0.tempstate1'),
+    (tf.errors.ResourceExhaustedError, '{{function_node __wrapped__CreateSummaryFileWriter_device_}} '
+     '/nowhere/events.v2; Disk quota exceeded\n\tFailed to flush 1 events to /nowhere/events.v2\n\tFlushing first '
+     'event.\n\tCould not initialize events writer. [Op:CreateSummaryFileWriter] name: ', errno.EDQUOT,
+     '/nowhere/events.v2'),
+    (tf.errors.OutOfRangeError, '/nowhere/r; File too large', errno.EFBIG, '/nowhere/r'),
+    (tf.errors.PermissionDeniedError, '/nowhere/new; Read-only file system', errno.EROFS, '/nowhere/new')])
+def test_what_cannot_be_written_is_told_in_a_line_and_where_space_lacks_how_much_is_free(kind, text, number, path):
+  original = kind(None, None, text)
+  with pytest.raises(errors.MachineError) as raised, wrap_system_errors():
+    raise original
+  free = '' if number == errno.EROFS else f', {shutil.disk_usage("/").free / 2**20:,.1f} MiB are free'
+  has_free = re.sub(r', [\d,.]+ MiB', ', N MiB', free)  # which changes meanwhile
+  said = re.sub(r', [\d,.]+ MiB', ', N MiB', str(raised.value))
+  assert said == f"[Errno {number}] {os.strerror(number)}{has_free}: '{path}'"
+  assert (raised.value.errno, raised.value.filename) == (number, path) and raised.value.__cause__ is original
+
+
+def test_a_full_disk_is_told_for_files_of_the_system(tmp_path):
+  with pytest.raises(errors.MachineError, match=r"No space left on device, [\d,.]+ MiB are free: '.*new/file'"):
+    with wrap_system_errors():
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / 'new' / 'file'))
+  assert errors.unwritable_file(tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating; of shape')) is None
 
 
 def test_both_files_of_a_failed_replacement_are_named(tmp_path):

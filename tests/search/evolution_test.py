@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import pathlib
+import shutil
 import types
 
 import pytest
 
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.model_dir import ModelDirError
 from search import evolution
 from search.equivalence.canonical import canonical
 from search.equivalence.equivalents import Equivalents
 from search.evolution import Reranking
 from search.execution.executors import InProcess
 from search.graphs.equation import equation_text
+from search.reporting.comparison_report import compare_searches
+from search.reporting.progress import Progress
 from search.selection.population import Population
 from search.selection.proposal import RandomSearch
 from search.selection.proposal import TournamentEvolution
@@ -62,6 +67,37 @@ def test_files(whole):
   assert {'journal.jsonl', 'operative_config.gin', 'tensorboard', 'report'} <= names
   assert (model_dir / 'operative_config.gin').read_text() == 'a = 1'
   assert LayerGraph.load(model_dir / 'report' / 'layer_1.json') and list((model_dir / 'tensorboard').iterdir())
+
+
+@pytest.mark.parametrize('last', [False, True])
+def test_a_folder_that_goes_away_ends_the_search_with_an_error(tmp_path, monkeypatch, last):
+  folder, update = tmp_path / 'search', Progress.update
+
+  def removing(progress, stage, records, **options):
+    update(progress, stage, records, **options)
+    if len(records) == (19 if last else 8) and folder.exists():
+      shutil.rmtree(folder)
+
+  monkeypatch.setattr(Progress, 'update', removing)
+  with pytest.raises(ModelDirError, match='search/journal.jsonl: .* was removed, moved or replaced during this search'):
+    search(folder)
+  assert not list(folder.rglob('*.md')) and not (folder / 'journal.jsonl').exists()
+
+
+def test_a_folder_may_have_any_name(whole, tmp_path):
+  """It is no pattern: the search is found again, and only its own report's layers of an earlier report go."""
+  model_dir, other = tmp_path / 'é {a} [1]*?', tmp_path / 'é {a} 1'
+  for folder in (model_dir, other):
+    (folder / 'report').mkdir(parents=True)
+    (folder / 'report' / 'layer_9.json').write_text('of an earlier report')
+  search(model_dir)
+  (model_dir / 'report' / 'report.md').unlink()
+  records = search(model_dir)
+  assert untimed(records) == untimed(whole[1])
+  names = {path.name for path in (model_dir / 'report').iterdir()}
+  assert {'report.md', 'layer_1.json'} <= names and 'layer_9.json' not in names
+  assert list((model_dir / 'tensorboard').iterdir()) and (other / 'report' / 'layer_9.json').exists()
+  assert 'y = ' in pathlib.Path(compare_searches([model_dir], model_dir / 'compared')).read_text()
 
 
 @pytest.mark.parametrize('strategy, mutates', [

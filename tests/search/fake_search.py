@@ -92,9 +92,9 @@ def untimed(records):
 
 
 def read(model_dir):
-  """The records of a journal without times and notes."""
+  """The records of a journal without times, notes and checksums."""
   lines = map(json.loads, (pathlib.Path(model_dir) / 'journal.jsonl').read_text().splitlines()[1:])
-  return untimed(line for line in lines if 'stage' in line)
+  return untimed({k: v for k, v in line.items() if k != 'checksum'} for line in lines if 'stage' in line)
 
 
 def stage(records, name):

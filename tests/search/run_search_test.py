@@ -93,10 +93,11 @@ def test_the_command_line():
 
 
 def read(model_dir):
-  """The records of a journal without times and notes; none as long as there is no file."""
+  """The records of a journal without times, notes and checksums; none as long as there is no file."""
   path = model_dir / 'journal.jsonl'
   lines = map(json.loads, path.read_bytes().split(b'\n')[1:-1] if path.exists() else [])
-  return [{k: v for k, v in line.items() if k not in ('elapsed', 'seconds')} for line in lines if 'stage' in line]
+  varying = 'elapsed', 'seconds', 'checksum'
+  return [{k: v for k, v in line.items() if k not in varying} for line in lines if 'stage' in line]
 
 
 def run_until(records, end_signal, model_dir, *bindings):

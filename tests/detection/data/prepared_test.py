@@ -9,6 +9,7 @@ from detection.data import prepared
 from detection.data.prepared import claim
 from detection.data.prepared import has_settings
 from detection.data.prepared import LOCK
+from detection.data.prepared import record_files
 
 WORK = 'preparation of shapes', 'folder'
 NAMES = {1: 'person', 90: 'toothbrush'}
@@ -32,6 +33,16 @@ def test_round_trip_and_the_folder_may_move(tmp_path):
   assert info == prepared.DataInfo(str(folder / 'records-*-of-00002.tfrecord'), str(folder / 'annotations.json'), 12,
                                     NAMES)
   assert info.num_classes == 91
+
+
+@pytest.mark.parametrize('name', ['[1]', 'a*', 'b?', 'é {c} d', '\\x'])
+def test_the_name_of_the_folder_is_no_pattern(tmp_path, name):
+  for folder in (tmp_path / name, tmp_path / '1', tmp_path / 'ab', tmp_path / 'bc'):
+    folder.mkdir()
+    write(folder)
+  info = prepared.read_data_info(tmp_path / name)
+  files = [str(tmp_path / name / f'records-0000{number}-of-00002.tfrecord') for number in (0, 1)]
+  assert record_files(info) == files
 
 
 def test_errors(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -11,6 +12,7 @@ from evonorm_tf.batch_size_sweep import runs as sweep_runs
 from evonorm_tf.batch_size_sweep.runs import DONE
 from evonorm_tf.batch_size_sweep.runs import FAILED
 from evonorm_tf.batch_size_sweep.sweep import run_sweep
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.output.model_dir import ModelDirError
@@ -49,6 +51,28 @@ def test_every_run_is_made_once_in_order(tmp_path):
   assert '| evonorm_s0 | 55.00 ± 7.07 | 55.00 ± 7.07 |' in (tmp_path / 'results.md').read_text()
   sweep(tmp_path, again := FakeTraining())
   assert not again.calls and statuses(tmp_path) == dict.fromkeys(ALL, 'done')
+
+
+def test_a_folder_in_which_no_checkpoint_would_be_found_is_refused_before_the_first_run(tmp_path):
+  training = FakeTraining()
+  with pytest.raises(ArgumentError, match=r"`model_dir` must be a path without any of .* received '.*\[1\]'"):
+    sweep(tmp_path / 'runs [1]', training)
+  assert not training.calls and not list(tmp_path.iterdir())
+  sweep(tmp_path / 'é {a} b', training)
+  assert training.runs == ALL
+
+
+def test_a_folder_that_goes_away_ends_the_sweep(tmp_path):
+  class Removing(FakeTraining):
+    def __call__(self, **arguments):
+      if len(self.calls) == 2:
+        shutil.rmtree(tmp_path / 'sweep')
+      return super().__call__(**arguments)
+
+  training = Removing()
+  with pytest.raises(ModelDirError, match='sweep.lock: .* was removed, moved or replaced during this sweep'):
+    sweep(tmp_path / 'sweep', training)
+  assert len(training.calls) == 3 and not (tmp_path / 'sweep').exists()
 
 
 def test_a_failed_run_is_told_of_and_tried_again_by_the_next_start(tmp_path):

@@ -3,11 +3,14 @@
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
 import pytest
 
+from evonorm_tf.errors import MachineError
+from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.output import model_dir
 from evonorm_tf.output.model_dir import ModelDirError
 
@@ -60,6 +63,19 @@ def test_a_file_stays_when_writing_fails(tmp_path):
     with model_dir.replacing(path) as temporary:
       temporary.write_text('ne')
       1 / 0
+  assert path.read_text() == 'old'
+
+
+def test_a_file_for_which_there_is_no_space_is_named(tmp_path):
+  path = tmp_path / 'result.json'
+  path.write_text('old')
+  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limit[1]))
+  try:
+    with pytest.raises(MachineError, match=rf"File too large, [\d,.]+ MiB are free: '{path}'"), wrap_system_errors():
+      model_dir.write_json(path, 'new' * 1000)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
   assert path.read_text() == 'old'
 
 

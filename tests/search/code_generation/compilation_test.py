@@ -53,8 +53,11 @@ def test_writes_and_overwrites(tmp_path):
     ('begun', 'layer.py', 'A', 'begun: the search has accepted no candidate yet'),
     ('good.json', 'nowhere/layer.py', 'A', '`output` must lie in a folder that exists, received .*nowhere/layer.py'),
     ('good.json', 'empty', 'A', '`output` must be a file, received the folder'),
-    ('good.json', 'layer.py', 'my layer', "`class_name` must be a name in Python, received 'my layer'"),
-    ('good.json', 'layer.py', 'class', "`class_name` must be a name in Python, received 'class'")])
+    ('good.json', 'layer.py', 'my layer', "`class_name` must be a name in Python.*, received 'my layer'"),
+    ('good.json', 'layer.py', 'class', "`class_name` must be a name in Python.*, received 'class'"),
+    ('good.json', 'layer.py', 'é', "`class_name` must be a name in Python, of ASCII characters, received 'é'"),
+    ('good.json', 'layer.py', 'tf', "`class_name` must differ from the names that the file uses.*, received 'tf'"),
+    ('good.json', 'layer.py', 'range', "`class_name` must differ from .* of Python itself, received 'range'")])
 def test_errors_write_nothing(tmp_path, layer, output, name, message):
   (tmp_path / 'text.json').write_text('no graph')
   (tmp_path / 'object.json').write_text('{}')

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -14,9 +15,11 @@ import pytest
 from evonorm_tf.output.model_dir import ModelDirError
 from search.graphs.known_graphs import known_graph
 from search.journal import journal as journal_lib
+from search.journal.checksums import with_checksum
 from search.journal.journal import Journal
 from search.journal.record import Record
 
+FREE = r', [0-9.,]+ MiB are free\. What was recorded before is safe\.$'
 CONFIG = {'seed': 0, 'task': {'steps': 3, 'sizes': [1, 2]}}
 
 
@@ -26,7 +29,7 @@ def record(index):
 
 
 def line(record):
-  return json.dumps(record.to_json()).encode() + b'\n'
+  return with_checksum(json.dumps(record.to_json()).encode()) + b'\n'
 
 
 RECORDS = [record(i) for i in range(3)]
@@ -56,8 +59,10 @@ def test_append_and_replay(path):
 
 
 def test_the_file_is_one_json_line_a_record_behind_the_header(path):
-  lines = path.read_text().splitlines()
-  assert [json.loads(line) for line in lines] == [{'version': 1, 'config': CONFIG}, *(r.to_json() for r in RECORDS)]
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  assert [list(line)[-1] for line in lines] == ['checksum'] * 4  # which `checksums_test` computes
+  assert [{key: value for key, value in line.items() if key != 'checksum'} for line in lines] == [
+      {'version': 1, 'config': CONFIG}, *(r.to_json() for r in RECORDS)]
   assert path.read_bytes().endswith(b'\n')
 
 
@@ -116,7 +121,7 @@ def test_notes_alone_leave_the_configuration_open_and_count_for_their_own(tmp_pa
     assert journal.deaths('reference bn_relu') == 1
   with Journal(path, {'seed': 2}) as journal:
     assert journal.deaths('reference bn_relu') == 0
-  assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
+  assert path.read_bytes() == with_checksum(b'{"version": 1, "config": {"seed": 2}}') + b'\n'
 
 
 def test_a_torn_last_line_is_dropped_wherever_it_is_cut(path, caplog):
@@ -161,6 +166,11 @@ def test_a_record_that_is_not_valid_is_refused_by_its_number(path):
   whole = path.read_bytes()
   path.write_bytes(whole + line(record(3)).replace(b'"elapsed"', b'"elapse"'))
   for read in (replay, journal_lib.read):
+    with pytest.raises(ModelDirError, match=r'journal\.jsonl, line 5: the line does not fit its checksum'):
+      read(path)
+  bad = {key: value for key, value in record(3).to_json().items() if key != 'elapsed'}
+  path.write_bytes(whole + json.dumps(bad).encode() + b'\n')
+  for read in (replay, journal_lib.read):
     with pytest.raises(ModelDirError, match=r'journal\.jsonl, record 4: `elapsed` is missing'):
       read(path)
   path.write_bytes(whole)
@@ -183,10 +193,19 @@ def test_without_records_another_configuration_takes_over(tmp_path):
   path = tmp_path / 'journal.jsonl'
   assert replay(path, {'seed': 1, 'typing': 'error'}) == []
   assert replay(path, {'seed': 2}) == []
-  assert path.read_text() == '{"version": 1, "config": {"seed": 2}}\n'
+  assert path.read_bytes() == with_checksum(b'{"version": 1, "config": {"seed": 2}}') + b'\n'
   path.write_text('{"some": "other file"}\n')
   with pytest.raises(ModelDirError, match='line 1: expected the header'):
     replay(path)
+
+
+@pytest.mark.parametrize('content', [b'{"some": "other file"}', b'{"version": 1, "colour": 2}', b'notes'])
+def test_a_foreign_file_of_one_line_without_an_end_is_left_as_it_is(tmp_path, content):
+  path = tmp_path / 'journal.jsonl'
+  path.write_bytes(content)
+  with pytest.raises(ModelDirError, match=r'journal\.jsonl, line 1: expected the header of a journal.*left as it is'):
+    replay(path)
+  assert path.read_bytes() == content
 
 
 def test_one_process_at_a_time(path):
@@ -229,7 +248,7 @@ def test_a_limit_that_the_system_sets(path, room, lines):
   journal = Journal(path, CONFIG)
   try:
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, limit[1]))
-    with pytest.raises(ModelDirError, match=r'cannot write: .*(File too large|the disk is full).*before is safe'):
+    with pytest.raises(ModelDirError, match=rf'cannot write: (File too large|No space left on device){FREE}'):
       for number in range(20):
         journal.append(record(101 + number))
   finally:
@@ -244,13 +263,40 @@ def test_a_full_disk_leaves_what_was_recorded(path, room):
   before = path.read_bytes()
   journal = Journal(path, CONFIG)
   file, journal._file = journal._file, FullDisk(journal._file, room)
-  with pytest.raises(ModelDirError, match=r'cannot write: .*(No space left|the disk is full).*before is safe'):
+  with pytest.raises(ModelDirError, match=rf'cannot write: No space left on device{FREE}'):
     journal.append(record(3))
   assert journal.records == RECORDS and path.read_bytes() == before
   journal._file = file  # room again
   journal.append(record(4))
   journal.close()
   assert replay(path) == RECORDS + [record(4)]
+
+
+@pytest.mark.parametrize('change', ['removed', 'moved', 'replaced', 'file removed'])
+def test_a_folder_that_goes_away_is_noticed_at_the_next_line(path, change, tmp_path):
+  folder = tmp_path / 'search'
+  folder.mkdir()
+  shutil.move(path, folder / path.name)
+  journal = Journal(folder / path.name, CONFIG)
+  journal.append(record(3))
+  whole = (folder / path.name).read_bytes()
+  if change == 'file removed':
+    (folder / path.name).unlink()
+  else:
+    folder.rename(tmp_path / 'elsewhere')
+  if change == 'removed':
+    shutil.rmtree(tmp_path / 'elsewhere')
+  if change == 'replaced':
+    folder.mkdir()
+    (folder / path.name).write_bytes(whole)
+  for write in (lambda: journal.append(record(4)), lambda: journal.begin('evolution 4'), journal.check_is_there):
+    with pytest.raises(ModelDirError, match=r'journal\.jsonl: .* was removed, moved or replaced during this search'):
+      write()
+  journal.close()
+  left = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob('*') if file.is_file())
+  assert left == {'removed': [], 'file removed': [], 'moved': ['elsewhere/journal.jsonl'],
+                  'replaced': ['elsewhere/journal.jsonl', 'search/journal.jsonl']}[change]
+  assert all((tmp_path / name).read_bytes() == whole for name in left)
 
 
 def test_a_failing_sync_is_a_failing_write(path, monkeypatch):
