@@ -16,6 +16,7 @@ HEAVY = ('tensorflow', 'tf_keras', 'keras', 'tensorflow_addons', 'tensorflow_dat
 NEVER, LATE, FREELY = 'never', 'late', 'freely'
 RULES = {
     'evonorm_tf': LATE, 'evonorm_tf.errors': NEVER, 'evonorm_tf.checks': NEVER, 'evonorm_tf.former_names': LATE,
+    'evonorm_tf.termination': NEVER,
     'evonorm_tf.lazy_names': LATE, 'evonorm_tf.train': LATE, 'evonorm_tf.sweep': LATE, 'evonorm_tf.keras3': FREELY,
     'evonorm_tf.cli': LATE, 'evonorm_tf.output': NEVER, 'evonorm_tf.graph': NEVER,
     'evonorm_tf.devices': FREELY, 'evonorm_tf.layers': FREELY, 'evonorm_tf.models': FREELY,

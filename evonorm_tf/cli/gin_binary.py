@@ -17,7 +17,6 @@ from absl import flags
 from absl import logging
 
 from evonorm_tf.cli import gin_files
-from evonorm_tf.cli.interrupt_watch import EXIT_CODE
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
 from evonorm_tf.cli.user_errors import errors_as_messages
@@ -60,14 +59,15 @@ def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
   """Parses the configuration that the flags name, and calls a root function with it.
 
   An `EvoNormError`, such as a mistake in the configuration, ends the process with a message and exit code 1. Ctrl-C
-  ends it at once with exit code 130, so the root function must tolerate being killed at any time.
+  ends it at once with exit code 130, so the root function must tolerate being killed at any time. SIGTERM does the same
+  with exit code 143; a training loop then saves, if it comes to the end of a loop in time.
 
   Args:
     root: the full name of the root function, such as 'evonorm_tf.classification.trainer.run_classification'. The
       function must have the arguments `model_dir` and `operative_config`, a function that returns the configuration as
       text.
-    cleans_up: whether the first Ctrl-C raises KeyboardInterrupt in the root function, so that it can clean up; only a
-      second one then ends the process at once. Default: False.
+    cleans_up: whether the first Ctrl-C or SIGTERM raises KeyboardInterrupt in the root function, so that it can clean
+      up; only a second one then ends the process at once. Default: False.
     **arguments: further arguments of the root function; they override the bindings.
 
   Returns:
@@ -77,15 +77,16 @@ def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
     SystemExit: in the cases above.
   """
   arguments |= {'model_dir': _MODEL_DIR.value, 'operative_config': gin.operative_config_str}
-  with InterruptWatch(INTERRUPTED, first_raises=cleans_up):
+  with InterruptWatch(INTERRUPTED, first_raises=cleans_up) as watch:
     try:
       with errors_as_messages():
         return _configure(root, arguments)(**arguments)
     except KeyboardInterrupt:
       print(INTERRUPTED, file=sys.stderr)
-  # Python shuts down from here on. With the operating system's default, a further Ctrl-C ends the process.
+  # Python shuts down from here on. With the operating system's defaults, a further signal ends the process.
   signal.signal(signal.SIGINT, signal.SIG_DFL)
-  sys.exit(EXIT_CODE)
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  sys.exit(watch.exit_code)
 
 
 def _configure(root: str, arguments: dict[str, Any]) -> Callable:
