@@ -13,6 +13,7 @@ from absl import app
 from absl import flags
 from rich.console import Console
 from rich.progress import track
+from rich.text import Text
 
 from search.equivalence.collision_audit import audit_table
 from search.equivalence.collision_audit import run_audit
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
                     lambda graphs: track(graphs, 'graphs', console=console, transient=True))
   console.print(audit_table(audit))
   for pair in audit.false_merges:
-    console.print(*(equation_text(graph) for graph in pair), sep='\n', markup=False)
+    console.print(Text('\n'.join(map(equation_text, pair))))
   if audit.false_merges:
     sys.exit(1)
 

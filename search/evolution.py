@@ -14,6 +14,7 @@ import textwrap
 import time
 
 from rich.console import Console
+from rich.text import Text
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
@@ -136,11 +137,13 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
           Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
       _write_config(operative_config(), model_dir, summaries)
       started = stack.enter_context(contextlib.closing(executor() if executor else make_executor(workers)))
-      recorder = _Recorder(journal, summaries, stack.enter_context(Progress(phases)))
+      progress = stack.enter_context(Progress(phases))
+      recorder = _Recorder(journal, summaries, progress)
       scheduler = Scheduler(Retrying(started, retries, journal), recorder)
       scheduler.run(FixedLayers(REFERENCE, references, evaluation, journal.records))
       scheduler.run(Candidates(proposer, evaluation, candidates, journal.records, recorder.seconds_left(max_minutes)))
       finalists = records_lib.finalists(journal.records, reranking.top)
+      progress.expect(RERANKING, len(finalists) + len(references))
       scheduler.run(FixedLayers(RERANKING, [*finalists, *references], reranking.evaluation, journal.records))
       journal.check_is_there()
     _report(journal.records, model_dir, reranking)
@@ -212,4 +215,4 @@ def _report(records: Sequence[Record], model_dir: str, reranking: Reranking) -> 
   console = Console()
   console.print(report.final_table(records, reranking.best, test_images, task.steps))
   path = report.write_report(records, model_dir, reranking.best, test_images, task.steps)
-  console.print(f'Report: {path}', soft_wrap=True)
+  console.print(Text(f'Report: {path}'), soft_wrap=True)

@@ -28,6 +28,7 @@ from detection.data.prepared import has_settings
 from detection.data.prepared import is_prepared
 from detection.data.prepared import LOCK
 from detection.data.prepared import read_data_info
+from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import write_json
 
@@ -89,6 +90,7 @@ def write_coco(folder: str | os.PathLike, name: str, settings: dict[str, Any], c
   records = [folder / 'records' / split for split in (TRAIN, VALIDATION)]
   if has_settings(folder, *claimed) and all(map(is_prepared, records)):  # also while others use them
     return tuple(map(read_data_info, records))
+  check_folder(folder, 'folder')
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / LOCK, 'w', encoding='utf-8') as file:
     lock(file, f'preparation of {name}', argument='folder')

@@ -45,6 +45,7 @@ from detection.data.prepared import LOCK
 from detection.data.prepared import read_data_info
 from detection.data.prepared import write_data_info
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.model_dir import write_json
@@ -73,6 +74,7 @@ def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, outp
   images, output = pathlib.Path(images), pathlib.Path(output)
   if not isinstance(images_per_shard, int) or images_per_shard < 1:
     raise ArgumentError(f'`images_per_shard` must be an integer from 1 on, received {images_per_shard!r}.')
+  check_folder(output, 'output')
   coco = read_coco(annotations)
   _check_images(images, coco)
   console = console or Console()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 import rich.progress
+from rich.text import Text
 
 MISSING_IMAGE, BROKEN_IMAGE, WRONG_SIZE = 'missing_image', 'broken_image', 'wrong_size'
 UNKNOWN_IMAGE, UNKNOWN_CATEGORY = 'unknown_image', 'unknown_category'
@@ -100,8 +101,8 @@ class ConversionProgress:
     self._clock, self._started_at, self._printed_at = clock, clock(), -math.inf
     self._seconds_between_lines = seconds_between_lines
     self._bar = rich.progress.Progress(
-        rich.progress.TextColumn('images'), rich.progress.BarColumn(bar_width=None),
-        rich.progress.MofNCompleteColumn(), rich.progress.TextColumn('{task.fields[left]}'),
+        rich.progress.TextColumn('images', markup=False), rich.progress.BarColumn(bar_width=None),
+        rich.progress.MofNCompleteColumn(), rich.progress.TextColumn('{task.fields[left]}', markup=False),
         console=self._console, disable=not self._console.is_terminal, expand=True)
     self._task = self._bar.add_task('', total=total, completed=earlier, left=self._time_left())
 
@@ -122,7 +123,7 @@ class ConversionProgress:
     self._bar.update(self._task, completed=self._done, left=self._time_left())
     is_due = self._clock() - self._printed_at >= self._seconds_between_lines or self._done == self._total
     if self._bar.disable and is_due:
-      self._console.print(f'images {self._done}/{self._total}, {self._time_left()}', highlight=False, soft_wrap=True)
+      self._console.print(Text(f'images {self._done}/{self._total}, {self._time_left()}'), soft_wrap=True)
       self._console.file.flush()
       self._printed_at = self._clock()
 

@@ -14,6 +14,7 @@ import pathlib
 import textwrap
 
 from rich.console import Console
+from rich.text import Text
 
 from evonorm_tf import checks
 from evonorm_tf.batch_size_sweep import hparams
@@ -34,6 +35,7 @@ from evonorm_tf.former_names import without_modules
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NORM_ACTS
+from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import check_is_there
 from evonorm_tf.output.model_dir import check_settings
 from evonorm_tf.output.model_dir import lock
@@ -84,6 +86,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   layers = _check_norm_acts(norm_acts)
   runs = make_runs(label_norm_acts(norm_acts), batch_sizes, seeds)
   model_dir = pathlib.Path(model_dir)
+  check_folder(model_dir)
   model_dir.mkdir(parents=True, exist_ok=True)
   with open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
     lock(file, 'sweep')
@@ -91,8 +94,8 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
     results = {run: read_result(run, model_dir) for run in runs}
     _run_all(runs, results, train, model_dir, operative_config, functools.partial(check_is_there, file, 'sweep'))
   console = Console()
-  console.print(sweep_report.accuracy_table(runs, results), soft_wrap=True, markup=False, highlight=False)
-  console.print(f'Report: {model_dir / sweep_report.PAGE}', soft_wrap=True, markup=False, highlight=False)
+  console.print(Text(sweep_report.accuracy_table(runs, results)), soft_wrap=True)
+  console.print(Text(f'Report: {model_dir / sweep_report.PAGE}'), soft_wrap=True)
   return results
 
 

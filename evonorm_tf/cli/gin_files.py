@@ -2,11 +2,12 @@
 
 A name such as `gin/search/quickstart.gin` or `search/quickstart.gin` means a file relative to the current folder if
 there is one, and otherwise the experiment of that name in the package. So an installed package works without a clone of
-the repository.
+the repository. In an `include` statement it may also mean a file relative to the folder of the file that includes it.
 """
 
 from collections.abc import Sequence
 import difflib
+import io
 import pathlib
 import re
 import sys
@@ -17,24 +18,39 @@ from evonorm_tf.errors import ArgumentError
 _PACKAGE = pathlib.Path(__file__).parents[1]
 _INSTALLED = _PACKAGE / 'experiments'  # not site-packages/gin, which belongs to gin-config
 EXPERIMENTS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / 'gin'  # a clone has the folder gin/ instead
-_INCLUDE = re.compile(r'''^\s*include\s*(['"])(.+?)\1''', re.MULTILINE)
+_INCLUDE = re.compile(r'''^(?P<before>\s*include\s*)(?P<quote>['"])(?P<name>.+?)(?P=quote)''', re.MULTILINE)
 
 
 class GinFileError(ArgumentError):
   """An error for a gin file that exists neither on disk nor in the package, or that includes itself."""
 
 
-def resolve(name: str) -> pathlib.Path:
+class _GinText(io.StringIO):
+  """The text of a gin file, with the file's name, which gin puts into its error messages.
+
+  Args:
+    text: the text.
+    name: the file's name.
+  """
+
+  def __init__(self, text: str, name: str):
+    super().__init__(text)
+    self.name = name
+
+
+def resolve(name: str, including: pathlib.Path | None = None) -> pathlib.Path:
   """Returns the path of the gin file with a given name.
 
   Args:
-    name: an absolute path, a path relative to the current folder, or the name of an experiment in the package, such as
-      'gin/search/smoke.gin' or 'search/smoke.gin'. They are tried in this order.
+    name: an absolute path; or a path relative to the current folder, or to the folder of `including`; or the name of an
+      experiment in the package, such as 'gin/search/smoke.gin' or 'search/smoke.gin'. They are tried in this order.
+    including: the path of the file that includes this one; None, the default, if it is not included.
 
   Raises:
     GinFileError: if there is no such file; the message names the places that were searched.
   """
-  places = [pathlib.Path(name), *_places_in_package(name)]
+  beside = [including.parent / name] if including else []
+  places = list(dict.fromkeys([pathlib.Path(name), *beside, *_places_in_package(name)]))
   for place in places:
     if place.is_file():
       return place
@@ -53,11 +69,22 @@ def resolve_all(names: Sequence[str]) -> list[str]:
   Raises:
     GinFileError: if a file or an included file is missing, or a file includes itself.
   """
-  files = [file for name in names for file in _with_included(name)]
-  for name, path in dict.fromkeys(files):
-    if path != pathlib.Path(name):
+  for path in dict.fromkeys(all_files(names)):
+    if path.is_relative_to(EXPERIMENTS) and str(path) not in names:
       print(f'Configuration: {path}', file=sys.stderr)
   return [str(resolve(name)) for name in names]
+
+
+def all_files(names: Sequence[str]) -> list[pathlib.Path]:
+  """Returns the paths of gin files, each followed by those that it includes.
+
+  Args:
+    names: the names of the gin files, as for `resolve`.
+
+  Raises:
+    GinFileError: if a file or an included file is missing, or a file includes itself.
+  """
+  return [path for name in names for path in _with_included(name)]
 
 
 def exists(name: str) -> bool:
@@ -75,26 +102,40 @@ def exists(name: str) -> bool:
 def open_gin_file(name: str) -> TextIO:
   """Opens a gin file as UTF-8 text. gin calls this for every file that it reads, `include` statements among them.
 
+  In the text, `include` statements name absolute paths, since gin does not know which file includes another.
+
   Args:
     name: the name of the gin file, as for `resolve`.
 
   Raises:
     GinFileError: if there is no such file.
   """
-  return open(resolve(name), encoding='utf-8')
+  path = resolve(name)
+
+  def absolute(match: re.Match) -> str:
+    return f'{match["before"]}{str(resolve(match["name"], path).absolute())!r}'
+  return _GinText(_INCLUDE.sub(absolute, _text(path)), name)
 
 
-def _with_included(name: str, including: tuple[pathlib.Path, ...] = ()) -> list[tuple[str, pathlib.Path]]:
-  """Returns the names and paths of a file and of all that it includes; `including` is the chain of files before it."""
+def _text(path: pathlib.Path) -> str:
+  """Returns a file's text; raises GinFileError if it is not text."""
   try:
-    path = resolve(name)
+    return path.read_text(encoding='utf-8')
+  except UnicodeDecodeError as e:
+    raise GinFileError(f'{path} is not a gin file: it is not text in UTF-8 ({e}).') from e
+
+
+def _with_included(name: str, including: tuple[pathlib.Path, ...] = ()) -> list[pathlib.Path]:
+  """Returns the paths of a file and of all that it includes; `including` is the chain of files before it."""
+  try:
+    path = resolve(name, including[-1] if including else None)
   except GinFileError as e:
     raise GinFileError(f'{e} It is included in {including[-1]}.' if including else str(e)) from e
   if path in including:
     raise GinFileError(f'{path} includes itself.')
-  files = [(name, path)]
-  for include in _INCLUDE.finditer(path.read_text(encoding='utf-8')):
-    files += _with_included(include[2], (*including, path))
+  files = [path]
+  for include in _INCLUDE.finditer(_text(path)):
+    files += _with_included(include['name'], (*including, path))
   return files
 
 

@@ -1,43 +1,68 @@
-"""A context that ends a command at once on Ctrl-C, whatever its main thread is doing.
+"""A context that ends a command on Ctrl-C or SIGTERM, whatever its main thread is doing.
 
-Python handles signals between two bytecode instructions of the main thread, and inside TensorFlow the next one may be a
-minute away. Here a second thread reads the byte that Python's C-level signal handler writes into a pipe, which does not
-depend on the main thread.
+Ctrl-C is the signal SIGINT; SIGTERM is what clusters and the command `timeout` send. Python handles signals between two
+bytecode instructions of the main thread, and inside TensorFlow the next one may be a minute away. Here a second thread
+reads the byte that Python's C-level signal handler writes into a pipe, which does not depend on the main thread.
 """
 
 import contextlib
+import math
 import os
+import select
 import signal
 import threading
+import time
 import types
 from typing import Self
 
+from evonorm_tf import termination
+
 INTERRUPTED = 'Interrupted. The same command goes on where it stopped.'  # the message of commands that can resume
-EXIT_CODE = 130  # the code with which shells report a command that SIGINT has ended
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}  # with which shells report a command that the signal has ended
+SECONDS_TO_CLEAN_UP = 8  # after SIGTERM; clusters that wait 10 seconds before they send SIGKILL are common
+_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 _SHOW_CURSOR = '\x1b[?25h'  # a progress bar may have hidden it
 
 
 class InterruptWatch(contextlib.AbstractContextManager):
-  """A context in which Ctrl-C prints a message and ends the process with exit code 130, without any clean-up.
+  """A context in which Ctrl-C or SIGTERM prints a message and ends the process, without any clean-up.
 
-  It is meant for programs that may be killed at any time; a program that must clean up sets `first_raises`. If SIGINT
-  is ignored, as in background jobs of a script, it stays ignored. The context must be entered in the main thread, since
-  only that can set signal handlers.
+  The exit code is 130 for Ctrl-C and 143 for SIGTERM. It is meant for programs that may be killed at any time; a
+  program that must clean up sets `first_raises`. Work in the context `evonorm_tf.termination.heeded` is told of the
+  first SIGTERM. Where the program cleans up or the work is told, SIGTERM ends the process after `seconds` at the
+  latest. A second signal ends it at once.
+
+  A signal that is ignored stays ignored, as SIGINT is in background jobs of a script; the other one is not affected. A
+  SIGTERM for which the program has a handler of its own is left to that. The context must be entered in the main
+  thread, since only that can set signal handlers.
 
   Args:
     message: the message for standard error.
-    first_raises: whether the first Ctrl-C is left to the previous handler, usually Python's, which raises
-      KeyboardInterrupt; only the second one then ends the process. Default: False.
+    first_raises: whether the first signal raises KeyboardInterrupt in the main thread; for Ctrl-C, whether it is left
+      to the previous handler, usually Python's, which does so. Default: False.
+    seconds: the seconds from SIGTERM to the end, for programs that clean up. Default: 8.
+
+  Attributes:
+    exit_code: the exit code for the signal that came last, 130 if none came; to be read after the context.
   """
 
-  def __init__(self, message: str, first_raises: bool = False):
+  def __init__(self, message: str, first_raises: bool = False, seconds: float = SECONDS_TO_CLEAN_UP):
     self._message = message
-    self._raises = 1 if first_raises else 0
+    self._raises = first_raises
+    self._seconds = seconds
+    self._received: list[int] = []
+
+  @property
+  def exit_code(self) -> int:
+    """The exit code for the signal that came last; 130 if none came. It is to be read after the context."""
+    return EXIT_CODES[self._received[-1]] if self._received else EXIT_CODES[signal.SIGINT]
 
   def __enter__(self) -> Self:
-    self._handler = signal.getsignal(signal.SIGINT)
-    if not self._raises and self._handler is signal.default_int_handler:
-      signal.signal(signal.SIGINT, lambda *_: None)  # the byte is written only if there is a handler; it does nothing
+    handler = signal.default_int_handler if self._raises else _do_nothing  # a byte is written only if there is one
+    self._handlers = {number: default for number, default in _DEFAULTS.items() if signal.getsignal(number) is default}
+    for number in self._handlers:
+      signal.signal(number, handler)
+    self._watched = {signal.SIGINT, *self._handlers}
     self._read, self._write = os.pipe()
     os.set_blocking(self._write, False)
     self._previous = signal.set_wakeup_fd(self._write)
@@ -48,20 +73,40 @@ class InterruptWatch(contextlib.AbstractContextManager):
   def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                traceback: types.TracebackType | None) -> None:
     signal.set_wakeup_fd(self._previous)
-    signal.signal(signal.SIGINT, self._handler)
+    for number, handler in self._handlers.items():
+      signal.signal(number, handler)
     os.close(self._write)
     self._thread.join()
     os.close(self._read)
 
   def _watch(self) -> None:
-    """Reads signal numbers until the pipe is closed."""
-    while number := os.read(self._read, 1):
-      if number[0] == signal.SIGINT:
-        self._raises -= 1
-        if self._raises < 0:
+    """Reads signal numbers until the pipe is closed, or the time after SIGTERM is over."""
+    end = math.inf
+    while True:
+      seconds_left = None if end == math.inf else max(0, end - time.monotonic())
+      if not select.select([self._read], [], [], seconds_left)[0]:
+        self._end()
+      number = os.read(self._read, 1)
+      if not number:
+        return
+      if number[0] in self._watched:
+        self._received.append(number[0])
+        if not self._is_left_to_the_program():
           self._end()
+        if number[0] == signal.SIGTERM:
+          end = time.monotonic() + self._seconds
+
+  def _is_left_to_the_program(self) -> bool:
+    """Returns whether the program ends by itself after the signal that came last; tells its work of a SIGTERM."""
+    if len(self._received) > 1:
+      return False
+    return self._raises or self._received[0] == signal.SIGTERM and termination.request()
 
   def _end(self) -> None:
     text = f'{_SHOW_CURSOR}\n{self._message}\n' if os.isatty(2) else f'{self._message}\n'
     os.write(2, text.encode())  # not sys.stderr, which the main thread may be using
-    os._exit(EXIT_CODE)
+    os._exit(self.exit_code)
+
+
+def _do_nothing(number: int, frame: types.FrameType | None) -> None:
+  del number, frame

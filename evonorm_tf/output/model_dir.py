@@ -16,6 +16,22 @@ class ModelDirError(ArgumentError):
   """An error for a `model_dir` that cannot be used; the message names the file and the problem."""
 
 
+def check_folder(path: str | os.PathLike, argument: str = 'model_dir') -> None:
+  """Checks that a path is a folder, or that one can be made there; nothing on the way may be a file.
+
+  Args:
+    path: the path.
+    argument: the name of the user's argument that gives the path, for the error message; default 'model_dir'.
+
+  Raises:
+    ModelDirError: if the path or one above it is there and is no folder.
+  """
+  path = pathlib.Path(path)
+  there = next((place for place in (path, *path.parents) if os.path.lexists(place)), None)
+  if there and not there.is_dir():
+    raise ModelDirError(f'`{argument}` must be a folder, received {path}: {there} is a file.')
+
+
 def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
   """Locks a file against other processes that call this function, until the file is closed.
 

@@ -17,6 +17,7 @@ from evonorm_tf.devices.strategy import STRATEGIES
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.training.optimization import Optimization
 
 PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
@@ -74,7 +75,7 @@ class SharedArguments:
     return dict(self.norm_act_options or {})
 
   def check(self, modes: tuple[str, ...]) -> None:
-    """Checks the arguments; `model_dir` and the accelerators are checked later, when they are used.
+    """Checks the arguments; the accelerators, and what is in `model_dir`, are checked later, when they are used.
 
     Args:
       modes: the values that the trainer accepts for `mode`.
@@ -88,6 +89,7 @@ class SharedArguments:
     if self.eval_batch_size is not None:
       checks.check_integers(1, eval_batch_size=self.eval_batch_size)
     checks.check_integers(0, seed=self.seed)
+    check_folder(self.model_dir)
     check_norm_act(self.norm_act, self.options)
     check_jit_compile(self.jit_compile, self.options, self.strategy)
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from official.core import config_definitions
 from rich.console import Console
+from rich.text import Text
 import tensorflow as tf
 import tf_keras
 
@@ -180,7 +181,7 @@ def run_experiment(experiment: Experiment) -> Results | str:
       task = experiment.make_task(config, strategy)
       if infers:
         made, folder = experiment.infer(config, task)
-        console.print(f'{made}: {folder}', highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(f'{made}: {folder}'), soft_wrap=True)
         return folder
       results = _train_or_evaluate(experiment, config, task, strategy, console)
   return {**results, **experiment.notes(), 'seconds': time.monotonic() - started} if results else {}

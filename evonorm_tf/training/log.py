@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress
 from rich.progress import TextColumn
+from rich.text import Text
 import tensorflow as tf
 import tf_keras
 
@@ -50,8 +51,9 @@ class TrainingLog:
     self._seconds_between_lines = seconds_between_lines
     self._clock = clock
     self._progress = Progress(
-        TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} steps'),
-        TextColumn('{task.fields[figures]}'), console=console, disable=not console.is_interactive)
+        TextColumn('training', markup=False), BarColumn(),
+        TextColumn('{task.completed}/{task.total} steps', markup=False),
+        TextColumn('{task.fields[figures]}', markup=False), console=console, disable=not console.is_interactive)
 
   def __enter__(self) -> Self:
     step = int(self._global_step.numpy())  # not 0 if a checkpoint has been restored
@@ -97,7 +99,7 @@ class TrainingLog:
     self._print(f'step {int(self._global_step.numpy())}: {", ".join(_figures(output, self._evaluation))}')
 
   def _print(self, line: str) -> None:
-    self._console.print(line, highlight=False, soft_wrap=True)  # no line breaks, since the console may be a file
+    self._console.print(Text(line), soft_wrap=True)  # no line breaks, since the console may be a file
 
 
 def _figures(output: Mapping, formats: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from rich.console import Console
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf import termination
 from evonorm_tf.training import hosts
 from evonorm_tf.training import log as training_log
 from evonorm_tf.training.checkpoints import BestCheckpoint
@@ -100,6 +101,7 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
 
     Raises:
       NotFiniteError: if the loss or a weight is no longer finite.
+      KeyboardInterrupt: after a request of `evonorm_tf.termination`, when a checkpoint of the last step is saved.
     """
     with contextlib.ExitStack() as stack:
       for manager in (self._summary_manager, self._eval_summary_manager):
@@ -109,6 +111,7 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
         self._evaluate()
       else:
         stack.enter_context(self._log)
+        stack.enter_context(termination.heeded())
         self._train()
     return self._results
 
@@ -129,6 +132,8 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     self._evaluate()
     for check in self._checks:
       check(self.trainer.model, self._results)
+    if termination.requested():
+      self.controller.save_checkpoint()  # and ends the training
 
   def _evaluate(self) -> None:
     output = self.controller.evaluate(steps=self.params.trainer.validation_steps)
@@ -199,6 +204,14 @@ class QuietController(orbit.Controller):
     """
     with _orbit_silenced():
       return super().evaluate(steps)
+
+  def _maybe_save_checkpoint(self, check_interval: bool = True) -> bool:
+    """Saves a checkpoint where Orbit would, after each loop; where the process shall end, in any case, and ends."""
+    ends = termination.requested()
+    is_saved = super()._maybe_save_checkpoint(check_interval and not ends)
+    if ends:
+      raise KeyboardInterrupt
+    return is_saved
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import zipfile
 from absl import logging
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
@@ -140,8 +141,8 @@ def _measure(protocol: Protocol, batches: Iterator, data_name: str, network: Fea
     kept.update(features)
     now = time.monotonic()
     if now - printed >= _SECONDS_BETWEEN_LINES:
-      console.print(f'Statistics of real images, {data_name}: {moments.count} images, '
-                    f'{moments.count / (now - began):.0f} a second', highlight=False, soft_wrap=True)
+      console.print(Text(f'Statistics of real images, {data_name}: {moments.count} images, '
+                         f'{moments.count / (now - began):.0f} a second'), soft_wrap=True)
       printed = now
   return RealStatistics(protocol.statistics_settings(), data_name, moments.count, moments.mean, moments.covariance(),
                         kept.samples())

@@ -1,4 +1,4 @@
-"""Deferred handling of Ctrl-C: it is noted, and KeyboardInterrupt is raised later, where a search can stop safely.
+"""Deferred handling of Ctrl-C and SIGTERM: noted, and KeyboardInterrupt raised later, where a search can stop safely.
 
 Raising KeyboardInterrupt wherever the main thread happens to be is not reliable. Python drops it in a finalizer or in
 the callback of a weakref. In Python code that TensorFlow's C++ calls, it may be dropped, crash the process, or turn
@@ -22,27 +22,33 @@ _at_once = False
 def interrupts_noted() -> Iterator[None]:
   """Defers the first Ctrl-C inside the context; a second one raises KeyboardInterrupt at once, as usual.
 
+  SIGTERM counts as a Ctrl-C if its handler is Python's own for that, `signal.default_int_handler`, which the commands
+  set.
+
   `raise_if_interrupted` raises the deferred KeyboardInterrupt. An error that leaves the context after Ctrl-C becomes a
   KeyboardInterrupt as well, because the signal may have caused it. At the end Python's signal handler is restored.
 
-  The context does nothing in two cases: outside the main thread, where Python handles no signals, and if SIGINT has
-  another handler than Python's own. Such a handler was set by the program, or ignores the signal, as in the background
-  jobs of a shell script.
+  The context does nothing in two cases: outside the main thread, where Python handles no signals, and for a signal that
+  has another handler than Python's own. Such a handler was set by the program, or ignores the signal, as it does SIGINT
+  in the background jobs of a shell script.
   """
   global _interrupted
-  if (threading.current_thread() is not threading.main_thread()
-      or signal.getsignal(signal.SIGINT) is not signal.default_int_handler):
+  numbers = [number for number in (signal.SIGINT, signal.SIGTERM)
+             if signal.getsignal(number) is signal.default_int_handler]
+  if threading.current_thread() is not threading.main_thread() or not numbers:
     yield
     return
   _interrupted = False
   try:
-    signal.signal(signal.SIGINT, _note)
+    for number in numbers:
+      signal.signal(number, _note)
     yield
   except Exception as e:
     raise_if_interrupted(e)
     raise
   finally:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in numbers:
+      signal.signal(number, signal.default_int_handler)
     _interrupted = False
 
 

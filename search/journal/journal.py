@@ -51,6 +51,7 @@ class Journal:
     self._path = pathlib.Path(path)
     self._deaths: collections.Counter[str] = collections.Counter()
     self._begun: str | None = None
+    model_dir.check_folder(self._path.parent)
     new_folders = [folder for folder in self._path.parents if not folder.exists()]
     self._path.parent.mkdir(parents=True, exist_ok=True)
     self._file = open(self._path, 'a+b', buffering=0)

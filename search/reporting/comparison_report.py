@@ -14,6 +14,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output import markdown
 from evonorm_tf.output.figures import figure_to_png
 from evonorm_tf.output.markdown import NO_VALUE
+from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
 from search.graphs.equation import equation_text
@@ -54,6 +55,7 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
   """
   searches = _load(model_dirs)
   folder = pathlib.Path(output) if output else pathlib.Path(model_dirs[0]) / 'analysis'
+  check_folder(folder, 'output')
   figures, sections = _figures(searches), _sections(searches)
   try:
     folder.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ class Progress:
   evaluations take from a second (a rejection) to minutes. Records of earlier runs of the search are left out.
 
   Args:
-    total_by_phase: the number of records that each phase will have at its end, by stage.
+    total_by_phase: the number of records that each phase will have at its end, by stage; `expect` corrects one.
     console: the console to write to; None (default) for standard output.
     seconds_between_lines: the shortest time from one plain line to the next, in seconds, where the console is not a
       terminal (default 30).
@@ -46,7 +46,7 @@ class Progress:
     unknown = sorted(set(total_by_phase) - set(PHASES))
     if unknown:
       raise ArgumentError(f'`total_by_phase` must have keys of {sorted(PHASES)}, received {unknown}.')
-    self._total_by_phase = total_by_phase
+    self._total_by_phase = dict(total_by_phase)
     self._console = console or Console()
     self._bars = _Bars(self._console, clock)
     self._task: rich.progress.Task | None = None
@@ -63,6 +63,20 @@ class Progress:
     self._end_phase()
     self._bars.stop()
 
+  def expect(self, phase: str, total: int) -> None:
+    """Corrects the number of layers of a phase that has not begun; nothing is shown of a phase without layers.
+
+    Args:
+      phase: 'reference', 'evolution' or 'reranking'.
+      total: the number of layers.
+
+    Raises:
+      ArgumentError: for an unknown phase.
+    """
+    if phase not in PHASES:
+      raise ArgumentError(f'`phase` must be one of {sorted(PHASES)}, received {phase!r}.')
+    self._total_by_phase[phase] = total
+
   def update(self, phase: str, records: Sequence[Record], seconds_allowed: float = math.inf) -> None:
     """Updates the progress of a phase. Call it at the start of the phase, and after each record.
 
@@ -76,6 +90,8 @@ class Progress:
     Raises:
       ArgumentError: if `total_by_phase` does not have the phase.
     """
+    if self._total_by_phase.get(phase) == 0:
+      return
     done = len(records_lib.of_stage(records, phase))
     if phase != self._phase:
       self._begin_phase(phase, earlier=done, seconds_allowed=seconds_allowed)
@@ -133,9 +149,9 @@ class _Bars(rich.progress.Progress):
   def __init__(self, console: Console, clock: Callable[[], float]):
     self.best = 'no candidate accepted yet'
     super().__init__(
-        rich.progress.TextColumn('{task.description}'), rich.progress.BarColumn(bar_width=None),
+        rich.progress.TextColumn('{task.description}', markup=False), rich.progress.BarColumn(bar_width=None),
         rich.progress.MofNCompleteColumn(), rich.progress.TaskProgressColumn(), rich.progress.TimeElapsedColumn(),
-        _TimeLeft(), rich.progress.TextColumn('{task.fields[outcomes]}'),
+        _TimeLeft(), rich.progress.TextColumn('{task.fields[outcomes]}', markup=False),
         console=console, disable=not console.is_terminal, expand=True, get_time=clock)
 
   def get_renderables(self) -> Iterable[RenderableType]:

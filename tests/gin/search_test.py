@@ -142,6 +142,15 @@ def test_the_header_tells_the_command(file):
   assert f'python -m search.run_search --gin_file=gin/search/{file.name} ' in header
 
 
+@pytest.mark.parametrize('name', ['cifar10_batch', 'cifar10_sample'])
+def test_the_heads_say_what_is_not_the_papers(name):
+  file = ROOT / 'gin' / 'search' / f'{name}.gin'
+  header = file.read_text().partition('\nfrom __gin__')[0]
+  assert "equivalents = 'redraw'" in header and 'static filter' in header and "The paper's search" not in header
+  assert parse(file)['equivalents'] == 'redraw'
+  assert parse(file, ["evolution.run_search.equivalents = 'evaluate'"])['equivalents'] == 'evaluate'
+
+
 def test_bindings_win_over_the_file():
   bindings = ['run_search.candidates = 3', 'reranking/proxy_task.ProxyTask.steps = 11']
   arguments = parse(ROOT / 'gin' / 'search' / 'quickstart.gin', bindings)

@@ -38,7 +38,12 @@ def test_an_unknown_gin_file(main, tmp_path):
     ('run_serch.candidates = 5', "No configurable matching 'run_serch'"),
     ('run_search.candidates =', 'Unable to parse value'),
     ('run_search.candidates', "expected ':' or '='"),
-    ('run_search.strategy = @proposal.Greedy()', 'Greedy')])
+    ('run_search.strategy = @proposal.Greedy()', 'Greedy'),
+    ('candidates = 10', 'Did you mean `evolution.run_search.candidates`?'),
+    ('rerank/proxy_task.ProxyTask.steps = 3', 'no reference has the scope `rerank`. Did you mean `reranking`?'),
+    ("run_search.candidates = 'ten'", "`run_search.candidates` must be an integer, received 'ten'."),
+    ("run_search.references = 'bn_relu'", "A list of one is ('bn_relu',)."),
+    ('run_search.evaluation = @evaluation.Evaluation', '@evaluation.Evaluation() makes one.')])
 def test_wrong_bindings(main, tmp_path, binding, message):
   code = main(binding)
   assert code.startswith('error: ') and message in code
@@ -53,6 +58,12 @@ def test_wrong_gin_files(main, tmp_path, line, message):
   (tmp_path / 'wrong.gin').write_text(f'from __gin__ import dynamic_registration\n{line}\n')
   code = main(file=tmp_path / 'wrong.gin')
   assert code.startswith('error: ') and message in code
+
+
+def test_a_configuration_of_a_trainer(main, tmp_path):
+  code = main(file=ROOT / 'gin' / 'classification' / 'cifar10_resnet20.gin')
+  assert code.endswith('sets run_classification, which is run by `python -m evonorm_tf.train`.') and '\n' not in code
+  assert not (tmp_path / 'model').exists()
 
 
 @pytest.mark.parametrize('binding, message', [
@@ -100,10 +111,10 @@ def read(model_dir):
   return [{k: v for k, v in line.items() if k not in varying} for line in lines if 'stage' in line]
 
 
-def run_until(records, end_signal, model_dir, *bindings):
+def run_until(records, end_signal, model_dir, *bindings, within=None):
   """Runs the smoke search until its journal has so many records, then sends the signal to all its processes.
 
-  Returns what it has said, up to the end of its last process, and its exit code.
+  Returns what it has said, up to the end of its last process, and its exit code. It ends `within` seconds.
   """
   process = subprocess.Popen(command(model_dir, *bindings), cwd=ROOT, stdout=subprocess.DEVNULL,
                              stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -112,7 +123,7 @@ def run_until(records, end_signal, model_dir, *bindings):
       time.sleep(.05)
     assert process.poll() is None, process.stderr.read()
     os.killpg(process.pid, end_signal)
-    return process.communicate()[1], process.returncode
+    return process.communicate(timeout=within)[1], process.returncode
 
 
 @pytest.mark.slow
@@ -130,6 +141,19 @@ def test_a_search_killed_twice_ends_like_one_never_killed(tmp_path, ctrl_c_raise
     assert (tmp_path / 'killed' / 'report' / name).exists() == (tmp_path / 'whole' / 'report' / name).exists()
   assert (tmp_path / 'killed' / 'operative_config.gin').read_text() == (
       tmp_path / 'whole' / 'operative_config.gin').read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('workers', [1, 2])
+@pytest.mark.parametrize('is_background_job', [False, True])
+def test_sigterm_ends_a_search_as_ctrl_c_does(tmp_path, workers, is_background_job):
+  """Within ten seconds, its workers with it, and without leaked semaphores; also where SIGINT is ignored."""
+  handler = signal.signal(signal.SIGINT, signal.SIG_IGN if is_background_job else signal.default_int_handler)
+  try:
+    said, code = run_until(1, signal.SIGTERM, tmp_path, f'run_search.workers = {workers}', within=10)
+  finally:
+    signal.signal(signal.SIGINT, handler)
+  assert (code, said) == (143, 'Interrupted. The same command goes on where it stopped.\n')
 
 
 @pytest.mark.slow

@@ -33,9 +33,9 @@ def run(tmp_path):
   flags.FLAGS.mark_as_parsed()
   handler, verbosity = signal.getsignal(signal.SIGINT), logging.get_verbosity()
 
-  def run_root(*bindings, file=path, root='run', **arguments):
+  def run_root(*bindings, file=path, root='run', model_dir='there', **arguments):
     gin.clear_config()
-    with flagsaver.flagsaver(gin_file=[str(file)], gin_bindings=list(bindings), model_dir='there'):
+    with flagsaver.flagsaver(gin_file=[str(file)], gin_bindings=list(bindings), model_dir=str(model_dir)):
       try:
         return gin_binary.run(f'tests.evonorm_tf.fake_experiment.{root}', **arguments)
       except SystemExit as ended:
@@ -58,7 +58,9 @@ def test_the_root_gets_what_is_bound_and_given(run):
     ('run.rat = 1', "Configurable 'run' doesn't have a parameter named 'rat'"),
     ('Part.sizes = 1', "Configurable 'Part' doesn't have a parameter named 'sizes'"),
     ('rnu.rate = 1', "No configurable matching 'rnu'"), ('run.rate = (', 'EOF'), ('Part.size = %UNKNOWN', "'UNKNOWN"),
-    ('SIZE = -1', '`size` must not be negative, received -1.'), ('SIZE = "a"', "'<' not supported"),
+    ('SIZE = -1', '`size` must not be negative, received -1.'),
+    ('SIZE = "a"', "`Part.size` must be an integer, received 'a'."),
+    ('SZIE = 4', 'Did you mean `SIZE` or `fake_experiment.Part.size`?'),
     ('run.part = @elsewhere.Part()', '@elsewhere.Part()')])
 def test_wrong_configurations_do_not_reach_the_root(run, binding, message):
   code = run(binding)
@@ -78,6 +80,27 @@ def test_wrong_files_do_not_reach_the_root(run, tmp_path, text, message):
   (tmp_path / 'wrong.gin').write_text(f'from __gin__ import dynamic_registration\n{text}\n')
   code = run(file=tmp_path / 'wrong.gin')
   assert code.startswith('error: ') and message in code and not fake_experiment.calls
+
+
+@pytest.mark.parametrize('place', ['there', 'there/deeper'])
+def test_a_file_where_the_folder_should_be(run, tmp_path, place):
+  (tmp_path / 'there').write_text('')
+  place = tmp_path / place
+  assert run(model_dir=place) == (
+      f'error: `model_dir` must be a folder, received {place}: {tmp_path / "there"} is a file.')
+  assert not fake_experiment.calls
+
+
+def test_a_configuration_of_another_command_is_told_before_it_is_parsed(run, tmp_path, monkeypatch):
+  monkeypatch.setitem(gin_binary._COMMANDS, 'train', 'some.command')
+  (tmp_path / 'other.gin').write_text('from nowhere import train\ntrain.train.rate = 3\n')
+  assert run(file=tmp_path / 'other.gin') == (
+      f'error: the configuration sets nothing of run, which this command runs. {tmp_path / "other.gin"}, line 2 sets '
+      'train, which is run by `python -m some.command`.')
+
+
+def test_the_arguments_of_the_root_are_suggested(run):
+  assert run('acton = 3').endswith('Did you mean `run.action`?')
 
 
 def test_a_missing_file(run):
@@ -132,6 +155,12 @@ def test_former_names_in_bindings_are_translated(run, recwarn):
   assert run('evonorm_tf.norm_act.NormActFactory.spec = 1').startswith("error: No configurable matching")
   assert [str(w.message).split(';')[0] for w in recwarn if w.category is FutureWarning] == [
       'evonorm_tf.norm_act is now evonorm_tf.layers.norm_act']
+
+
+def test_sigterm_while_the_root_cleans_up(run, capsys):
+  assert run(action=lambda: signal.raise_signal(signal.SIGTERM), cleans_up=True) == 143
+  assert capsys.readouterr().err == f'{AGAIN}\n'
+  assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize('cleans_up', [False, True])

@@ -86,6 +86,38 @@ def test_gin_finds_what_is_included(folder, caplog, blocking):
   assert bound['candidates'] == '7' and bound['window'] == '20' and not caplog.records
 
 
+@pytest.mark.usefixtures('no_configuration')
+def test_an_included_file_is_also_looked_for_beside_the_one_that_includes_it(folder, capsys):
+  """In the current folder first, then beside it, then in the package."""
+  write(folder / 'mine' / 'a.gin', "include 'parts/b.gin'\nA = 1\nX = %B\n")
+  write(folder / 'mine' / 'parts' / 'b.gin', 'include "c.gin"\nB = 2\nY = %A\n')
+  write(folder / 'mine' / 'parts' / 'c.gin', "include 'search/smoke.gin'\n")
+  write(folder / 'mine' / 'parts' / 'search' / 'smoke.gin', 'C = 3\n')
+  gin.parse_config_file(str(folder / 'mine' / 'a.gin'))
+  assert gin_binary.bindings() == {'A': '1', 'B': '2', 'C': '3', 'X': '%B', 'Y': '%A'}
+  gin_files.resolve_all(['mine/a.gin'])
+  assert capsys.readouterr() == ('', '')
+
+  write(folder / 'c.gin', 'C = 4\n')
+  gin.clear_config()
+  gin.parse_config_file('mine/a.gin')
+  assert gin_binary.bindings()['C'] == '4'
+
+
+def test_a_line_that_gin_refuses_is_named_with_its_file(folder):
+  write(folder / 'a.gin', "include 'b.gin'\n")
+  write(folder / 'b.gin', 'A = 1\nA 2\n')
+  with pytest.raises(SyntaxError) as error:
+    gin.parse_config_file('a.gin')
+  assert (error.value.filename, error.value.lineno) == (str(folder / 'b.gin'), 2)
+
+
+def test_what_is_not_text_is_refused(folder):
+  (folder / 'a.gin').write_bytes(b'A = \xff')
+  with pytest.raises(gin_files.GinFileError, match='^a.gin is not a gin file: it is not text in UTF-8'):
+    gin_files.resolve_all(['a.gin'])
+
+
 @pytest.mark.parametrize('binary', ['search.run_search', 'evonorm_tf.train'])
 def test_a_missing_file_is_refused_before_tensorflow_is_imported(folder, binary):
   script = (f'import atexit, sys; from absl import app; from {binary} import main; '

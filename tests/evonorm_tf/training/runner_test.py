@@ -1,11 +1,14 @@
 """A training in parts as TensorBoard shows it, and what a resumed training makes of another configuration."""
 
+import numpy as np
 import orbit
 import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
+from evonorm_tf import termination
+from evonorm_tf.training.log import TrainingLog
 from tests.evonorm_tf.tiny_training import evaluation
 from tests.evonorm_tf.tiny_training import network
 from tests.evonorm_tf.tiny_training import run
@@ -111,3 +114,29 @@ def test_mode_train_evaluates_nothing_and_orbit_is_silent(tmp_path, capsys):
   assert said.startswith('step ') and 'train | ' not in said and 'checkpoint' not in said
   orbit.controller.print('said by Orbit')
   assert capsys.readouterr().out == 'said by Orbit\n'
+
+
+@pytest.mark.parametrize('options, saved_at', [
+    (dict(mode='train'), 2), (dict(mode='train_and_eval', epochs_between_evaluations=.25), 1)])
+def test_a_request_to_end_is_heeded_after_a_loop_or_an_evaluation(tmp_path, monkeypatch, options, saved_at):
+  """Both at step 2 of 4, of which the second loop begins; or in the evaluation at step 1. The rest then follows."""
+  calls = []
+
+  def ask(self, *_):
+    calls.append(self)
+    if len(calls) == 1:
+      assert termination.request()
+
+  whole, ended = tmp_path / 'whole', tmp_path / 'ended'
+  run(whole, epochs=1, steps_per_loop=2, **options)
+  with monkeypatch.context() as patch:
+    patch.setattr(TrainingLog, '__call__' if saved_at == 2 else 'evaluated', ask)
+    with pytest.raises(KeyboardInterrupt):
+      run(ended, epochs=1, steps_per_loop=2, **options)
+  assert not termination.request() and len(calls) == 1
+  assert weights(ended)['global_step/.ATTRIBUTES/VARIABLE_VALUE'] == saved_at
+  run(ended, epochs=1, steps_per_loop=2, **options)
+  expected, actual = weights(whole), weights(ended)
+  assert expected.keys() == actual.keys()
+  for name, value in expected.items():
+    np.testing.assert_array_equal(actual[name], value, err_msg=name)

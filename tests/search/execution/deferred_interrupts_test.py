@@ -109,6 +109,24 @@ def test_another_handler_is_left_alone(handler):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.mark.parametrize('sigint', (signal.SIG_IGN, signal.default_int_handler), ids=['ignored', 'usual'])
+def test_sigterm_counts_where_it_raises_as_ctrl_c_does(sigint):
+  signal.signal(signal.SIGINT, sigint)
+  handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      with interrupts_noted():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+          signal.raise_signal(signal.SIGTERM)
+        raise_if_interrupted()
+    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is sigint
+  finally:
+    signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_other_threads_set_no_handler():
   handlers = []
 

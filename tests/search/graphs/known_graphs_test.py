@@ -6,7 +6,10 @@ That GraphLayer makes the known layers of them is tested by graph_layer_test.
 import numpy as np
 import pytest
 
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import INSTANCE
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import sample_space
@@ -78,6 +81,17 @@ def test_a_search_can_reach_them(name):
 @pytest.mark.parametrize('name', KNOWN_GRAPHS)
 def test_no_node_is_dead(name):
   assert known_graph(name).without_dead_nodes() == known_graph(name)
+
+
+def test_frn_tlu_is_in_the_search_space():
+  """As the head of the module says; τ is the graph's β."""
+  root, gamma, beta, tau = INSTANCE_SQUARES, V1, V0, RNG.normal(size=6)
+  graph = LayerGraph((Node('second_moment', (0,), INSTANCE), Node('div', (0, 4)), Node('mul', (3, 5)),
+                      Node('add', (6, 2)), Node('max', (7, 1))))
+  np.testing.assert_allclose(graph.evaluate(X, beta - tau, gamma, groups=2) + tau,
+                             np.maximum(gamma * X / root + beta, tau), rtol=1e-9, atol=1e-12)
+  assert {(n.primitive, n.axes) for n in graph.nodes} <= {(p.name, axes) for p, axes in sample_space().operations}
+  assert 'frn_tlu' not in KNOWN_GRAPHS
 
 
 def test_unknown_names():

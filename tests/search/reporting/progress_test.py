@@ -132,6 +132,24 @@ def test_bar_on_a_terminal(make_record, clock):
   assert not any('elapsed' in line for line in shown)  # no plain line
 
 
+def test_a_phase_without_layers_is_not_shown(make_record, clock):
+  """As where no candidate was accepted and there are no references: nothing is re-ranked."""
+  with Progress({'reference': 0, 'evolution': 1, 'reranking': 5}, console := plain(), clock=clock) as progress:
+    progress.update('reference', [])
+    for records in ([], [make_record()]):
+      progress.update('evolution', records)
+    progress.expect('reranking', 0)
+    progress.update('reranking', records)
+  assert [line.split(' (')[0] for line in lines(console)] == ['evolution 0/1', 'evolution 1/1']
+
+
+def test_the_number_of_layers_that_was_corrected(clock):
+  with Progress({'reranking': 5}, console := plain(), clock=clock) as progress:
+    progress.expect('reranking', 2)
+    progress.update('reranking', [])
+  assert [line.split(' (')[0] for line in lines(console)] == ['re-ranking 0/2']
+
+
 def test_unknown_phases():
   with pytest.raises(ValueError, match='`total_by_phase` must have keys of .*received .*evolutoin'):
     Progress({'evolutoin': 3})
