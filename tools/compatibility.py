@@ -41,7 +41,8 @@ SMOKE = ('evonorm-search', '--gin_file=search/smoke.gin', '--model_dir=search_ru
          '--gin_bindings=run_search.references = ()', '--gin_bindings=run_search.candidates = 2',
          '--gin_bindings=proxy_task.ProxyTask.architectures = (@resnet/architecture.Architecture(),)')
 TRAINING = ('evonorm-train', '--gin_file=classification/cifar10_resnet20.gin', '--model_dir=training_run',
-            '--gin_bindings=run_classification.epochs = 1', '--gin_bindings=optimization.Optimization.warmup_epochs = 0')
+            '--gin_bindings=run_classification.epochs = 1',
+            '--gin_bindings=optimization.Optimization.warmup_epochs = 0')
 
 
 @dataclasses.dataclass(frozen=True)

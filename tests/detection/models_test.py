@@ -30,6 +30,8 @@ from tests.detection.tiny_models import build
 from tests.detection.tiny_models import call
 from tests.detection.tiny_models import DECAY
 
+pytestmark = pytest.mark.usefixtures('suppression_traced_once')
+
 
 def build_stock(family):
   """The same network by Model Garden alone."""
@@ -67,7 +69,7 @@ def copy_telling_weights(stock, model):
 
 
 def assert_same_model(stock, model):
-  for training in (False, True, False):
+  for training in (True, False):  # the second one with the statistics that the first one moved
     expected, received = call(stock, training), call(model, training)
     tf.nest.map_structure(np.testing.assert_array_equal, expected, received)
     assert np.ptp(expected['class_outputs']) > .1

@@ -24,6 +24,7 @@ from evonorm_tf.training.optimization import Optimization
 from tests.detection import tiny_models
 from tests.evonorm_tf.tiny_training import TinyData
 
+pytestmark = pytest.mark.usefixtures('suppression_traced_once')
 PRE_ACTIVATION = backbones.ResNet(depth=18, width_multiplier=.25, depth_multiplier=.5)
 MOBILENET = backbones.MobileNetV2(width_multiplier=.25, depth_multiplier=.25)
 

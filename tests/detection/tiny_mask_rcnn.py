@@ -12,7 +12,7 @@ from tests.detection.tiny_models import THIN
 
 SIZE = 64
 MODEL = PreActivationResNetFpn(
-    18, width_multiplier=.125, depth_multiplier=.01, min_level=3, max_level=5, fpn_filters=8, synchronized=False,
+    18, width_multiplier=.125, depth_multiplier=.01, min_level=4, max_level=5, fpn_filters=8, synchronized=False,
     **THIN)
 
 

@@ -13,9 +13,11 @@ THIN = {
     'rpn_filters': 16, 'box_filters': 16, 'box_convs': 1, 'box_units': 32, 'mask_filters': 16, 'mask_convs': 1,
     'pre_nms_top_k': 50, 'num_proposals': 20, 'test_pre_nms_top_k': 50, 'test_num_proposals': 20,
     'num_sampled_rois': 8, 'num_sampled_masks': 4, 'detection_pre_nms_top_k': 50, 'max_num_detections': 5}
-RESNET = models.ResNetFpn(10, fpn_filters=16, **THIN)
-PRE_ACTIVATION = models.PreActivationResNetFpn(18, width_multiplier=.25, depth_multiplier=.5, fpn_filters=16, **THIN)
-MOBILENET = models.MobileNetV2Fpn(width_multiplier=.25, depth_multiplier=.25, fpn_filters=16, **THIN)
+# Two levels of the backbone, and one that the decoder adds.
+_FPN = {'min_level': 4, 'max_level': 6, 'fpn_filters': 16, **THIN}
+RESNET = models.ResNetFpn(10, **_FPN)
+PRE_ACTIVATION = models.PreActivationResNetFpn(18, width_multiplier=.25, depth_multiplier=.5, **_FPN)
+MOBILENET = models.MobileNetV2Fpn(width_multiplier=.25, depth_multiplier=.25, **_FPN)
 
 
 def build(family, norm_act, seed=0, norm_act_options=None):
