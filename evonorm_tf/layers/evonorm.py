@@ -18,6 +18,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers import fused
 from evonorm_tf.layers import moments
 from evonorm_tf.layers.norm_act_body import check_groups
+from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
@@ -58,7 +59,7 @@ class EvoNorm(NormActBody):
     if self._has_v1:
       self.v1 = self._add_vector('v1', channels)
 
-  def _evaluate(self, inputs: tf.Tensor, training: Training, given_moment: tf.Tensor | None = None
+  def _evaluate(self, inputs: tf.Tensor, training: Training, mask: Mask, given_moment: tf.Tensor | None = None
                 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns y and the equation's moment; `given_moment`, a vector over channels, replaces the inputs' moment."""
     channels = [inputs.shape[-1]]
@@ -66,6 +67,8 @@ class EvoNorm(NormActBody):
                tf.zeros(channels, self._weight_dtype) if self.beta is None else tf.convert_to_tensor(self.beta)]
     if self._has_v1:
       weights.append(tf.convert_to_tensor(self.v1))
+    if mask is not None:
+      return fused.evaluate_masked(self._equation, inputs, weights, mask, given_moment)
     return fused.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
 
   def _compiles(self, training: Training) -> bool:
@@ -100,14 +103,14 @@ class BatchSeries(MovingAverages, EvoNorm):
     self.moving_variance = self._add_moving_average('moving_variance', (channels,), 'ones')
     super()._build_nonlinearity(channels)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
     def in_training():
-      y, variance = self._evaluate(inputs, training)
-      self._update(self.moving_variance, tf.reshape(variance, [-1]), tf.shape(inputs)[0])
+      y, variance = self._evaluate(inputs, training, mask)
+      observed = moments.is_observed(inputs, self.synchronized, mask)
+      self._update(self.moving_variance, tf.reshape(variance, [-1]), observed)
       return y
     return self._if_training(
-        training, in_training,
-        lambda: self._evaluate(inputs, training=False, given_moment=tf.identity(self.moving_variance))[0])
+        training, in_training, lambda: self._evaluate(inputs, False, mask, tf.identity(self.moving_variance))[0])
 
   def _compiles(self, training: Training) -> bool:
     return super()._compiles(training) and not self.synchronized
@@ -183,8 +186,8 @@ class SampleSeries(EvoNorm):
   def _equation(self) -> fused.SampleEquation:
     return fused.SampleEquation(self.epsilon, self.groups, self._centered, self._has_v1)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
-    return self._evaluate(inputs, training)[0]
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
+    return self._evaluate(inputs, training, mask)[0]
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'groups': self.groups}

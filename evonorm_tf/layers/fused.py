@@ -9,7 +9,7 @@ An EvoNorm y = f(x; statistics of x, weights) is computed in three steps:
 
 The forward pass keeps only x, in its own dtype, and the statistics of step 1 for the gradient. The backward pass sums
 over positions to get the gradients of the coefficients, differentiates step 2 automatically, and computes dx in one
-more elementwise pass. It can itself be differentiated. Index sets, such as b,w,h, are those of `graph.primitives`;
+more elementwise pass. It can itself be differentiated. With a mask, TensorFlow differentiates the three steps. Index sets, such as b,w,h, are those of `graph.primitives`;
 tensors are [N, positions, C], where a position is one place of the spatial axes.
 """
 
@@ -47,8 +47,9 @@ class SampleEquation:
   has_v1: bool = False
   rational: bool = False
 
-  def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+  def moment(self, mean: tf.Tensor, variance: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns the equation's moment, [N, 1, C], from x's mean and variance over positions, [N, 1, C] each."""
+    del mask  # all channels of a sample have the same positions
     if self.centered:
       return moments.total_variance(mean, variance, primitives.GROUP, self.groups)
     return moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
@@ -106,9 +107,9 @@ class BatchEquation:
   series: str
   synchronized: bool = False
 
-  def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+  def moment(self, mean: tf.Tensor, variance: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns s²_{b,w,h}(x), [1, 1, C], from x's mean and variance over positions, [N, 1, C] each."""
-    return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
+    return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized, mask=mask)
 
   def coefficients(self, mean: tf.Tensor, variance: tf.Tensor, moment: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
                    v1: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
@@ -190,6 +191,24 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
   return tf.reshape(y, tf.shape(x)), tf.stop_gradient(moment)
 
 
+def evaluate_masked(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], mask: tf.Tensor,
+                    given_moment: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+  """Evaluates an EvoNorm whose statistics are of the positions that a mask keeps; TensorFlow differentiates it.
+
+  Args:
+    equation, x, weights, given_moment: as for `evaluate`.
+    mask: boolean, [N, ..., 1] with x's axes: True where a position counts.
+
+  Returns:
+    The pair (y, moment), as from `evaluate`. y has a value everywhere: at a masked position that of its own x.
+  """
+  wide, mask = tf.cast(moments.flatten_positions(x), weights[0].dtype), moments.flatten_positions(mask)
+  mean, variance = (moment(wide, primitives.INSTANCE, mask=mask) for moment in (moments.average, moments.variance))
+  moment = _moment(equation, mean, variance, given_moment, mask)
+  y = equation.output(wide, *equation.coefficients(mean, variance, moment, *weights))
+  return tf.reshape(tf.cast(y, x.dtype), tf.shape(x)), tf.stop_gradient(moment)
+
+
 def _forward(equation: Equation, slices: int, x: tf.Tensor, given_moment: tf.Tensor | None, *weights: tf.Tensor
              ) -> tuple[tf.Tensor, ...]:
   """Returns y, the mean and the variance of x over its positions, and the equation's moment."""
@@ -217,8 +236,9 @@ def _backward(equation: Equation, slices: int, x: tf.Tensor, dy: tf.Tensor, mean
   return tf.cast(dx, x.dtype), *weight_gradients
 
 
-def _moment(equation: Equation, mean: tf.Tensor, variance: tf.Tensor, given_moment: tf.Tensor | None) -> tf.Tensor:
-  return equation.moment(mean, variance) if given_moment is None else _shared(given_moment)
+def _moment(equation: Equation, mean: tf.Tensor, variance: tf.Tensor, given_moment: tf.Tensor | None,
+            mask: tf.Tensor | None = None) -> tf.Tensor:
+  return equation.moment(mean, variance, mask) if given_moment is None else _shared(given_moment)
 
 
 @functools.cache

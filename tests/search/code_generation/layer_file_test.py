@@ -325,7 +325,7 @@ def test_evonorm_b0_reads_as_the_paper():
   source = write_layer(known_graph('evonorm_b0'), 'FoundB0')
   assert '      y = x / max(s[b,w,h](x), v1·x + s[w,h](x)) · γ + β\n' in source
   assert """
-    batch_variance = self._tracked_variance(x, self.moving_variance, training)
+    batch_variance = self._tracked_variance(x, self.moving_variance, training, inputs)
     batch_deviation = tf.sqrt(batch_variance + self.epsilon)
     instance_deviation = tf.sqrt(_variance(x, mean_over_positions) + self.epsilon)
     y = x / tf.maximum(batch_deviation, instance_deviation + self.v1 * x)
