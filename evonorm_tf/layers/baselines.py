@@ -239,13 +239,14 @@ class GroupNormAct(BaselineLayer):
 
   Args:
     groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
-      used. 1 gives LN; -1 gives IN, which has one channel per group.
+      used: `groups=7` gives 4 groups of 8 channels. 1 gives LN; -1 gives IN, which has one channel per group.
   """
 
   def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', groups: int = 32, **kwargs):
     super().__init__(activation=activation, **kwargs)
-    if groups < 1 and groups != -1:
-      raise ArgumentError(f'`groups` must be at least 1, or -1 for one channel a group, received {groups}.')
+    if not isinstance(groups, int) or groups < 1 and groups != -1:
+      raise ArgumentError(
+          f'`groups` must be an integer of at least 1, or -1 for one channel a group, received {groups!r}.')
     self.groups = groups
 
   def get_config(self) -> dict[str, Any]:
@@ -263,7 +264,7 @@ class GroupNormAct(BaselineLayer):
   def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
     if mask is None and all(inputs.shape[1:-1]):  # sizes that are known and not 0
       return self.norm(inputs, mask=None)
-    # tf_keras's layer broadcasts a mask of [N, T] against [N, T, C], and its gradient is NaN where there is no position.
+    # tf_keras's layer broadcasts a mask of [N, T] against [N, T, C], and without positions its gradient is NaN.
     x = tf.cast(inputs, self._statistics_dtype)
     mean, variance = (moment(x, primitives.GROUP, self.norm.groups, mask=mask)
                       for moment in (moments.average, moments.variance))

@@ -43,7 +43,8 @@ class EvoNorm(NormActBody):
   Args:
     jit_compile: whether XLA compiles the layer's computation, forward and backward, even if the model is not compiled.
       None (default) compiles where that was measured to be faster (benchmarks/layers.py): in training on a CPU, with a
-      single replica. Compiling takes some tenths of a second for every new input shape.
+      single replica. Compiling takes some tenths of a second for every new input shape. Nothing is compiled with a
+      mask, or while a debugger of TensorFlow watches all operations (`tf.debugging.enable_check_numerics`).
 
   Reference:
     Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 2.
@@ -172,7 +173,7 @@ class SampleSeries(EvoNorm):
 
   Args:
     groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
-      used.
+      used: `groups=7` gives 4 groups of 8 channels.
   """
 
   _centered = True

@@ -9,8 +9,9 @@ An EvoNorm y = f(x; statistics of x, weights) is computed in three steps:
 
 The forward pass keeps only x, in its own dtype, and the statistics of step 1 for the gradient. The backward pass sums
 over positions to get the gradients of the coefficients, differentiates step 2 automatically, and computes dx in one
-more elementwise pass. It can itself be differentiated. With a mask, TensorFlow differentiates the three steps. Index sets, such as b,w,h, are those of `graph.primitives`;
-tensors are [N, positions, C], where a position is one place of the spatial axes.
+more elementwise pass. It can itself be differentiated. With a mask, TensorFlow differentiates the three steps. Index
+sets, such as b,w,h, are those of `graph.primitives`; tensors are [N, positions, C], where a position is one place of
+the spatial axes.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import dataclasses
 import functools
 
 import tensorflow as tf
+from tensorflow.python.framework import op_callbacks
 
 from evonorm_tf.graph import primitives
 from evonorm_tf.layers import moments
@@ -169,14 +171,17 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
     given_moment: a constant [C] to use as the equation's moment, such as a moving variance; None (default) computes the
       moment from x.
     jit_compile: whether XLA compiles the forward and the backward pass, each as a whole (default False). It must be
-      False if `equation.synchronized` is true.
+      False if `equation.synchronized` is true. Nothing is compiled while a debugger of TensorFlow watches all
+      operations, such as `tf.debugging.enable_check_numerics`, since XLA takes none of the operations that it adds.
 
   Returns:
     The pair (y, moment). y has x's shape and dtype; the moment is [N or 1, 1, C], and no gradient flows through it.
   """
+  flat = moments.flatten_positions(x)
+  jit_compile = jit_compile and not op_callbacks.should_invoke_op_callbacks()
   forward, backward = (
-      _compiled(function, equation) if jit_compile else functools.partial(function, equation, 1)
-      for function in (_forward, _backward))
+      _compiled(function, equation, tuple(flat.shape), flat.dtype) if jit_compile
+      else functools.partial(function, equation, 1) for function in (_forward, _backward))
 
   @tf.custom_gradient
   def with_gradient(x, *weights):
@@ -187,7 +192,7 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
       return backward(x, dy, *moments.as_position_moments(x, mean, variance), given_moment, *weights)
     return (y, moment), gradient
 
-  y, moment = with_gradient(moments.flatten_positions(x), *weights)
+  y, moment = with_gradient(flat, *weights)
   return tf.reshape(y, tf.shape(x)), tf.stop_gradient(moment)
 
 
@@ -242,8 +247,13 @@ def _moment(equation: Equation, mean: tf.Tensor, variance: tf.Tensor, given_mome
 
 
 @functools.cache
-def _compiled(function: Callable, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
-  """Returns `_forward` or `_backward` compiled by XLA; layers with equal equations share one compiled function."""
+def _compiled(function: Callable, equation: Equation, shape: tuple[int | None, ...], dtype: tf.DType
+              ) -> Callable[..., tuple[tf.Tensor, ...]]:
+  """Returns `_forward` or `_backward` compiled by XLA, which layers with equal equations and inputs share.
+
+  `shape` and `dtype` are x's: TensorFlow would warn of a single function that is traced for five shapes.
+  """
+  del shape, dtype
   if isinstance(equation, SampleEquation) and moments.on_cpu():
     equation = dataclasses.replace(equation, rational=True)
   return tf.function(functools.partial(function, equation, SLICES), jit_compile=True, autograph=False)

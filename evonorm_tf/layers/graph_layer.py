@@ -41,7 +41,7 @@ class Graph(MovingAverages, NormActBody):
     graph: a `LayerGraph`, or the dictionary that its `to_dict` returns. Nodes that the output does not depend on are
       left out.
     groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
-      used.
+      used: `groups=7` gives 4 groups of 8 channels.
 
   Raises:
     LayerGraphError: if `graph` is not valid (a ValueError).

@@ -12,10 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.graph.primitives import largest_divisor
-from evonorm_tf.layers.moments import is_observed
+from evonorm_tf.layers.moments import is_observed  # noqa: F401  a method of MovingAverages calls it
 from evonorm_tf.layers.moments import mean_over_positions
 from evonorm_tf.layers.moments import mean_over_samples
-from evonorm_tf.layers.moments import sum_over_replicas
+from evonorm_tf.layers.moments import sum_over_replicas  # noqa: F401  the functions above call it
 from evonorm_tf.layers.norm_act_body import MovingAverages
 
 GUARD = 1e-5  # the least magnitude of divisors and of arguments of logarithms and roots
@@ -50,7 +50,7 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
   """The template of a compiled layer, itself a layer that computes y = x·γ + β.
 
   Args:
-    groups: the number of channel groups; if it does not divide C, the largest smaller number that does (default 32).
+    groups: the number of channel groups (default 32); if it does not divide C, the largest smaller number (7 of 8: 4).
     momentum: the decay of the moving averages, in [0, 1] (default 0.9).
     synchronized: whether batch averages are over all replicas of a tf.distribute strategy (default False).
     epsilon: ε, the constant inside the root of second moments, at least 1e-10 (default 1e-5).

@@ -202,6 +202,16 @@ class LayerContract:
     affine(images())
     np.testing.assert_array_equal(as_array(affine(x)), as_array(affine(x.astype(np.float32))))
 
+  def test_groups_that_do_not_divide_are_told(self, subject):
+    if 'groups' not in subject.arguments() or subject.spec in ('in_relu', 'ln_relu'):
+      return
+    described = ' '.join(inspect.getdoc(subject.get_norm_act(subject.spec).layer_class).split())
+    told = ('If it does not divide C, the largest smaller number that does is used: `groups=7` gives 4 groups of 8 '
+            'channels.')
+    assert f'groups: the number of channel groups (default 32). {told}' in described
+    y, expected = (as_array(subject.make(groups=groups)(images((2, 3, 8)))) for groups in (7, 4))
+    np.testing.assert_array_equal(y, expected)
+
   def test_an_input_that_is_not_of_real_numbers_is_refused(self, subject):
     layer = subject.make()
     layer.build(SHAPES[2])
