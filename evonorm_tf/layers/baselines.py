@@ -2,7 +2,8 @@
 
 The baselines are BN and GN with ReLU or SiLU, LN and IN with ReLU, FRN-TLU (Singh & Krishnan, 2019, arXiv 1911.09737)
 and PixelNorm with ReLU (Karras et al., 2017, arXiv 1710.10196). BN and GN use tf_keras's normalization layers, FRN-TLU
-uses those of tensorflow-addons, and PixelNorm is implemented here.
+uses those of tensorflow-addons, and PixelNorm is implemented here, as is what those layers do with masks, with batches
+without positions and, in BN, with several replicas.
 
 Departures from the sources: LN is GN with one group, as in the paper on GN; its statistics are over all values of a
 sample, and γ and β are per channel. IN is GN with one channel per group. PixelNorm has γ and β, unlike the original in
@@ -18,10 +19,14 @@ import tf_keras
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.layers import addons
+from evonorm_tf.layers import moments
 from evonorm_tf.layers.documentation import documented
 from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act_body import check_input_shape
 from evonorm_tf.layers.norm_act_body import Identifier
+from evonorm_tf.layers.norm_act_body import Mask
+from evonorm_tf.layers.norm_act_body import MovingAverages
+from evonorm_tf.layers.norm_act_body import prepare_inputs
 from evonorm_tf.layers.norm_act_body import Shape
 from evonorm_tf.layers.norm_act_body import Training
 
@@ -43,13 +48,16 @@ class BaselineLayer(tf_keras.layers.Layer):
     beta_constraint, gamma_constraint: constraints on β and γ; None (default) for none.
     **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
-  Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
+  Input: [N, ..., C] of rank 2 to 5, channels last, C known; of a floating, integer or boolean dtype, which is cast to
+  the layer's compute dtype. A Keras mask has the input's leading axes, [N] to [N, ...]. Statistics are then of the
+  positions that it keeps, and a value that is not finite elsewhere counts as 0. A batch without positions, or with all
+  of them masked, changes no weight.
 
   Output: the input's shape, in the layer's compute dtype. Statistics, γ and β are at least float32.
 
   Raises:
     ValueError: if an argument is out of range or, when the layer is built, if the input's rank is not 2 to 5 or C is
-      not known.
+      not known; when it is called, if a mask has other axes, or the input is complex or not of numbers.
   """
 
   def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', nonlinearity: bool = True,
@@ -79,8 +87,9 @@ class BaselineLayer(tf_keras.layers.Layer):
     self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: shape[-1]})
     super().build(input_shape)
 
-  def call(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
-    return tf.cast(self.activate(self.normalize(inputs, training)), self.compute_dtype)
+  def call(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    inputs, mask = prepare_inputs(inputs, mask, self.compute_dtype)
+    return tf.cast(self.activate(self.normalize(inputs, training, mask)), self.compute_dtype)
 
   def compute_output_shape(self, input_shape: Shape) -> tf.TensorShape:
     return tf.TensorShape(input_shape)
@@ -111,18 +120,19 @@ class BaselineLayer(tf_keras.layers.Layer):
     """The trainable weight β of the built layer; None with `center=False`."""
     return self.norm.beta if self.center else None
 
-  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
+  def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
     """Returns norm(inputs)·γ + β; the layer must be built.
 
     Args:
       inputs: a tensor [N, ..., C].
       training: whether to use the batch's statistics instead of moving averages, in layers that have both; None
         (default) lets Keras decide, as in any layer call.
+      mask: the positions of which the statistics are, boolean [N, ..., 1]; None (default) for all.
 
     Returns:
       A tensor of the same shape, in the layer's compute dtype or in float32.
     """
-    return self.norm(inputs)
+    return self.norm(inputs, mask=None)
 
   def activate(self, y: tf.Tensor) -> tf.Tensor:
     """Returns activation(y), or y itself with `nonlinearity=False`.
@@ -138,6 +148,10 @@ class BaselineLayer(tf_keras.layers.Layer):
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
     """Returns the normalization layer, built for inputs of this shape, with γ and β."""
     raise NotImplementedError(f'{type(self).__name__} must define `_make_norm`.')
+
+  def _standardize(self, x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+    """Returns (x − mean) / √(variance + ε) · γ + β."""
+    return tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, self.epsilon)
 
   @property
   def _statistics_dtype(self) -> str:
@@ -163,32 +177,18 @@ class BaselineLayer(tf_keras.layers.Layer):
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 @documented
-class BatchNormAct(BaselineLayer):
+class BatchNormAct(MovingAverages, BaselineLayer):
   """BN-ReLU or BN-SiLU: y = activation((x − μ_{b,w,h}(x)) / √(s²_{b,w,h}(x) + ε) · γ + β).
 
-  In inference, and where the layer is frozen by `trainable=False`, moving averages of μ and s² replace the batch's own
-  values.
-
-  For inputs of rank 4 and 5, tf_keras uses a fused kernel. Its moving average is of the unbiased variance, n/(n − 1)
-  times the variance by which it normalizes a batch with n values per channel. For rank 2 and 3, and with
-  `synchronized=True`, the moving average is of the biased variance, as in the EvoNorms.
-
-  Args:
-    momentum: decay of the moving averages, in [0, 1] (default 0.9).
-    synchronized: True takes batch statistics over all replicas of a tf.distribute strategy, False (default) over each
-      replica's own part of the batch. With True, tf_keras computes the variance as μ(x²) − μ(x)².
+  The layer keeps moving averages of μ and s². For inputs of rank 4 and 5, tf_keras uses a fused kernel. Its moving
+  average is of the unbiased variance, n/(n − 1) times the variance by which it normalizes a batch with n values per
+  channel. For rank 2 and 3, with `synchronized=True` and with a mask, the moving average is of the biased variance, as
+  in the EvoNorms.
   """
 
   def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', momentum: float = 0.9,
                synchronized: bool = False, **kwargs):
-    super().__init__(activation=activation, **kwargs)
-    if not 0 <= momentum <= 1:
-      raise ArgumentError(f'`momentum` must lie in [0, 1], received {momentum}.')
-    self.momentum = momentum
-    self.synchronized = synchronized
-
-  def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), 'momentum': self.momentum, 'synchronized': self.synchronized}
+    super().__init__(momentum, synchronized, activation=activation, **kwargs)
 
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:
     # This layer's statistics are float32 for every dtype, so its fused kernel may read float16 and bfloat16.
@@ -197,8 +197,39 @@ class BatchNormAct(BaselineLayer):
     norm.build(shape)
     return norm
 
-  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
-    return self.norm(inputs, training=training, mask=None)
+  def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    if mask is None and not self.synchronized and all(inputs.shape[:-1]):  # sizes that are known and not 0
+      return self.norm(inputs, training=training, mask=None)
+    in_training = self._normalize_fused if mask is None and self.norm.fused else self._normalize_by_moments
+    return self._if_training(training, lambda: in_training(inputs, mask), lambda: self._run_norm(inputs, False))
+
+  def _run_norm(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+    """Runs tf_keras's layer, whose kernel for rank 5 loses an axis of an empty tensor and of its gradient."""
+    if inputs.shape.rank < 5:
+      return self.norm(inputs, training=training, mask=None)
+    shape = tf.shape(inputs)
+    return tf.reshape(self.norm(tf.reshape(inputs, shape), training=training, mask=None), shape)
+
+  def _normalize_fused(self, inputs: tf.Tensor, mask: None) -> tf.Tensor:
+    """Normalizes by tf_keras's fused kernel; a batch without positions, which gives NaN, leaves the averages alone."""
+    del mask  # there is none
+    averages = self.norm.moving_mean, self.norm.moving_variance
+    before = [tf.identity(average) for average in averages]
+    y = self._run_norm(inputs, training=True)
+    observed = moments.is_observed(inputs, synchronized=False)
+    for average, old in zip(averages, before):
+      average.assign(tf.where(observed, average, old))
+    return y
+
+  def _normalize_by_moments(self, inputs: tf.Tensor, mask: Mask) -> tf.Tensor:
+    """Normalizes by the moments of the positions that are kept, which tf_keras has not for all ranks and replicas."""
+    x = tf.cast(inputs, self._statistics_dtype)
+    mean, variance = (moment(x, primitives.BATCH, synchronized=self.synchronized, mask=mask)
+                      for moment in (moments.average, moments.variance))
+    observed = moments.is_observed(x, self.synchronized, mask)
+    for average, moment in ((self.norm.moving_mean, mean), (self.norm.moving_variance, variance)):
+      self._update(average, tf.reshape(moment, [-1]), observed)
+    return tf.cast(self._standardize(x, mean, variance), self.compute_dtype)
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
@@ -208,13 +239,14 @@ class GroupNormAct(BaselineLayer):
 
   Args:
     groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
-      used. 1 gives LN; -1 gives IN, which has one channel per group.
+      used: `groups=7` gives 4 groups of 8 channels. 1 gives LN; -1 gives IN, which has one channel per group.
   """
 
   def __init__(self, activation: str | Callable[[tf.Tensor], tf.Tensor] | None = 'relu', groups: int = 32, **kwargs):
     super().__init__(activation=activation, **kwargs)
-    if groups < 1 and groups != -1:
-      raise ArgumentError(f'`groups` must be at least 1, or -1 for one channel a group, received {groups}.')
+    if not isinstance(groups, int) or groups < 1 and groups != -1:
+      raise ArgumentError(
+          f'`groups` must be an integer of at least 1, or -1 for one channel a group, received {groups!r}.')
     self.groups = groups
 
   def get_config(self) -> dict[str, Any]:
@@ -229,9 +261,14 @@ class GroupNormAct(BaselineLayer):
     norm.build(shape)
     return norm
 
-  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
-    # No mask: the layer would broadcast one of [N, T] against [N, T, C].
-    return self.norm(inputs, mask=None)
+  def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    if mask is None and all(inputs.shape[1:-1]):  # sizes that are known and not 0
+      return self.norm(inputs, mask=None)
+    # tf_keras's layer broadcasts a mask of [N, T] against [N, T, C], and without positions its gradient is NaN.
+    x = tf.cast(inputs, self._statistics_dtype)
+    mean, variance = (moment(x, primitives.GROUP, self.norm.groups, mask=mask)
+                      for moment in (moments.average, moments.variance))
+    return self._standardize(x, mean, variance)
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
@@ -239,7 +276,7 @@ class GroupNormAct(BaselineLayer):
 class PixelNormalization(NormActLayer):
   """PixelNorm, y = x / √(μ_c(x²) + ε) · γ + β: divides each pixel by the root mean square of its channels."""
 
-  def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
+  def _normalize_activate(self, x: tf.Tensor, training: Training, mask: Mask = None) -> tf.Tensor:
     return x * tf.math.rsqrt(tf.reduce_mean(tf.square(x), -1, keepdims=True) + self.epsilon)
 
 
@@ -273,13 +310,15 @@ class FRNTLU(BaselineLayer):
     beta_constraint, gamma_constraint: constraints on β and γ; None (default) for none.
     **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
-  Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
+  Input: [N, ..., C] of rank 2 to 5, channels last, C known; of a floating, integer or boolean dtype, which is cast to
+  the layer's compute dtype. A Keras mask has the input's leading axes, [N] to [N, ...]. Statistics are then of the
+  positions that it keeps, and a value that is not finite elsewhere counts as 0.
 
   Output: the input's shape, in the layer's compute dtype. Statistics, γ, β and τ are at least float32.
 
   Raises:
     ValueError: if `epsilon` is not positive or, when the layer is built, if the input's rank is not 2 to 5 or C is not
-      known.
+      known; when it is called, if a mask has other axes, or the input is complex or not of numbers.
     MissingDependencyError: when built, if tensorflow-addons is not installed (an ImportError).
     SetupError: when built, if `tf.keras` is not tf_keras; set TF_USE_LEGACY_KERAS=1 (a RuntimeError).
   """
@@ -298,8 +337,13 @@ class FRNTLU(BaselineLayer):
     del config['activation']
     return config
 
-  def normalize(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
-    return _on_maps(self.norm, inputs)
+  def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    if mask is None:
+      return _on_maps(self.norm, inputs)
+    x = tf.cast(inputs, self._statistics_dtype)
+    mean_square = moments.mean_of_squares(x, primitives.INSTANCE, mask=mask)
+    gamma, beta = (tf.reshape(vector, [-1]) for vector in (self.norm.gamma, self.norm.beta))
+    return x * tf.math.rsqrt(mean_square + self.epsilon) * gamma + beta
 
   def activate(self, y: tf.Tensor) -> tf.Tensor:
     return _on_maps(self.tlu, y) if self.nonlinearity else y

@@ -18,6 +18,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers import fused
 from evonorm_tf.layers import moments
 from evonorm_tf.layers.norm_act_body import check_groups
+from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
@@ -42,7 +43,8 @@ class EvoNorm(NormActBody):
   Args:
     jit_compile: whether XLA compiles the layer's computation, forward and backward, even if the model is not compiled.
       None (default) compiles where that was measured to be faster (benchmarks/layers.py): in training on a CPU, with a
-      single replica. Compiling takes some tenths of a second for every new input shape.
+      single replica. Compiling takes some tenths of a second for every new input shape. Nothing is compiled with a
+      mask, or while a debugger of TensorFlow watches all operations (`tf.debugging.enable_check_numerics`).
 
   Reference:
     Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 2.
@@ -58,7 +60,7 @@ class EvoNorm(NormActBody):
     if self._has_v1:
       self.v1 = self._add_vector('v1', channels)
 
-  def _evaluate(self, inputs: tf.Tensor, training: Training, given_moment: tf.Tensor | None = None
+  def _evaluate(self, inputs: tf.Tensor, training: Training, mask: Mask, given_moment: tf.Tensor | None = None
                 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns y and the equation's moment; `given_moment`, a vector over channels, replaces the inputs' moment."""
     channels = [inputs.shape[-1]]
@@ -66,6 +68,8 @@ class EvoNorm(NormActBody):
                tf.zeros(channels, self._weight_dtype) if self.beta is None else tf.convert_to_tensor(self.beta)]
     if self._has_v1:
       weights.append(tf.convert_to_tensor(self.v1))
+    if mask is not None:
+      return fused.evaluate_masked(self._equation, inputs, weights, mask, given_moment)
     return fused.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
 
   def _compiles(self, training: Training) -> bool:
@@ -100,14 +104,14 @@ class BatchSeries(MovingAverages, EvoNorm):
     self.moving_variance = self._add_moving_average('moving_variance', (channels,), 'ones')
     super()._build_nonlinearity(channels)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
     def in_training():
-      y, variance = self._evaluate(inputs, training)
-      self._update(self.moving_variance, tf.reshape(variance, [-1]), tf.shape(inputs)[0])
+      y, variance = self._evaluate(inputs, training, mask)
+      observed = moments.is_observed(inputs, self.synchronized, mask)
+      self._update(self.moving_variance, tf.reshape(variance, [-1]), observed)
       return y
     return self._if_training(
-        training, in_training,
-        lambda: self._evaluate(inputs, training=False, given_moment=tf.identity(self.moving_variance))[0])
+        training, in_training, lambda: self._evaluate(inputs, False, mask, tf.identity(self.moving_variance))[0])
 
   def _compiles(self, training: Training) -> bool:
     return super()._compiles(training) and not self.synchronized
@@ -169,7 +173,7 @@ class SampleSeries(EvoNorm):
 
   Args:
     groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
-      used.
+      used: `groups=7` gives 4 groups of 8 channels.
   """
 
   _centered = True
@@ -183,8 +187,8 @@ class SampleSeries(EvoNorm):
   def _equation(self) -> fused.SampleEquation:
     return fused.SampleEquation(self.epsilon, self.groups, self._centered, self._has_v1)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
-    return self._evaluate(inputs, training)[0]
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
+    return self._evaluate(inputs, training, mask)[0]
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'groups': self.groups}

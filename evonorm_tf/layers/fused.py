@@ -9,8 +9,9 @@ An EvoNorm y = f(x; statistics of x, weights) is computed in three steps:
 
 The forward pass keeps only x, in its own dtype, and the statistics of step 1 for the gradient. The backward pass sums
 over positions to get the gradients of the coefficients, differentiates step 2 automatically, and computes dx in one
-more elementwise pass. It can itself be differentiated. Index sets, such as b,w,h, are those of `graph.primitives`;
-tensors are [N, positions, C], where a position is one place of the spatial axes.
+more elementwise pass. It can itself be differentiated. With a mask, TensorFlow differentiates the three steps. Index
+sets, such as b,w,h, are those of `graph.primitives`; tensors are [N, positions, C], where a position is one place of
+the spatial axes.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import dataclasses
 import functools
 
 import tensorflow as tf
+from tensorflow.python.framework import op_callbacks
 
 from evonorm_tf.graph import primitives
 from evonorm_tf.layers import moments
@@ -47,8 +49,9 @@ class SampleEquation:
   has_v1: bool = False
   rational: bool = False
 
-  def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+  def moment(self, mean: tf.Tensor, variance: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns the equation's moment, [N, 1, C], from x's mean and variance over positions, [N, 1, C] each."""
+    del mask  # all channels of a sample have the same positions
     if self.centered:
       return moments.total_variance(mean, variance, primitives.GROUP, self.groups)
     return moments.average(variance + tf.square(mean), primitives.GROUP, self.groups)
@@ -106,9 +109,9 @@ class BatchEquation:
   series: str
   synchronized: bool = False
 
-  def moment(self, mean: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
+  def moment(self, mean: tf.Tensor, variance: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns s²_{b,w,h}(x), [1, 1, C], from x's mean and variance over positions, [N, 1, C] each."""
-    return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized)
+    return moments.total_variance(mean, variance, primitives.BATCH, synchronized=self.synchronized, mask=mask)
 
   def coefficients(self, mean: tf.Tensor, variance: tf.Tensor, moment: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
                    v1: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
@@ -168,14 +171,17 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
     given_moment: a constant [C] to use as the equation's moment, such as a moving variance; None (default) computes the
       moment from x.
     jit_compile: whether XLA compiles the forward and the backward pass, each as a whole (default False). It must be
-      False if `equation.synchronized` is true.
+      False if `equation.synchronized` is true. Nothing is compiled while a debugger of TensorFlow watches all
+      operations, such as `tf.debugging.enable_check_numerics`, since XLA takes none of the operations that it adds.
 
   Returns:
     The pair (y, moment). y has x's shape and dtype; the moment is [N or 1, 1, C], and no gradient flows through it.
   """
+  flat = moments.flatten_positions(x)
+  jit_compile = jit_compile and not op_callbacks.should_invoke_op_callbacks()
   forward, backward = (
-      _compiled(function, equation) if jit_compile else functools.partial(function, equation, 1)
-      for function in (_forward, _backward))
+      _compiled(function, equation, tuple(flat.shape), flat.dtype) if jit_compile
+      else functools.partial(function, equation, 1) for function in (_forward, _backward))
 
   @tf.custom_gradient
   def with_gradient(x, *weights):
@@ -186,8 +192,26 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
       return backward(x, dy, *moments.as_position_moments(x, mean, variance), given_moment, *weights)
     return (y, moment), gradient
 
-  y, moment = with_gradient(moments.flatten_positions(x), *weights)
+  y, moment = with_gradient(flat, *weights)
   return tf.reshape(y, tf.shape(x)), tf.stop_gradient(moment)
+
+
+def evaluate_masked(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], mask: tf.Tensor,
+                    given_moment: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+  """Evaluates an EvoNorm whose statistics are of the positions that a mask keeps; TensorFlow differentiates it.
+
+  Args:
+    equation, x, weights, given_moment: as for `evaluate`.
+    mask: boolean, [N, ..., 1] with x's axes: True where a position counts.
+
+  Returns:
+    The pair (y, moment), as from `evaluate`. y has a value everywhere: at a masked position that of its own x.
+  """
+  wide, mask = tf.cast(moments.flatten_positions(x), weights[0].dtype), moments.flatten_positions(mask)
+  mean, variance = (moment(wide, primitives.INSTANCE, mask=mask) for moment in (moments.average, moments.variance))
+  moment = _moment(equation, mean, variance, given_moment, mask)
+  y = equation.output(wide, *equation.coefficients(mean, variance, moment, *weights))
+  return tf.reshape(tf.cast(y, x.dtype), tf.shape(x)), tf.stop_gradient(moment)
 
 
 def _forward(equation: Equation, slices: int, x: tf.Tensor, given_moment: tf.Tensor | None, *weights: tf.Tensor
@@ -217,13 +241,19 @@ def _backward(equation: Equation, slices: int, x: tf.Tensor, dy: tf.Tensor, mean
   return tf.cast(dx, x.dtype), *weight_gradients
 
 
-def _moment(equation: Equation, mean: tf.Tensor, variance: tf.Tensor, given_moment: tf.Tensor | None) -> tf.Tensor:
-  return equation.moment(mean, variance) if given_moment is None else _shared(given_moment)
+def _moment(equation: Equation, mean: tf.Tensor, variance: tf.Tensor, given_moment: tf.Tensor | None,
+            mask: tf.Tensor | None = None) -> tf.Tensor:
+  return equation.moment(mean, variance, mask) if given_moment is None else _shared(given_moment)
 
 
 @functools.cache
-def _compiled(function: Callable, equation: Equation) -> Callable[..., tuple[tf.Tensor, ...]]:
-  """Returns `_forward` or `_backward` compiled by XLA; layers with equal equations share one compiled function."""
+def _compiled(function: Callable, equation: Equation, shape: tuple[int | None, ...], dtype: tf.DType
+              ) -> Callable[..., tuple[tf.Tensor, ...]]:
+  """Returns `_forward` or `_backward` compiled by XLA, which layers with equal equations and inputs share.
+
+  `shape` and `dtype` are x's: TensorFlow would warn of a single function that is traced for five shapes.
+  """
+  del shape, dtype
   if isinstance(equation, SampleEquation) and moments.on_cpu():
     equation = dataclasses.replace(equation, rational=True)
   return tf.function(functools.partial(function, equation, SLICES), jit_compile=True, autograph=False)

@@ -16,6 +16,7 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import moments
 from evonorm_tf.layers.elementwise import ELEMENTWISE
 from evonorm_tf.layers.norm_act_body import check_groups
+from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
@@ -40,7 +41,7 @@ class Graph(MovingAverages, NormActBody):
     graph: a `LayerGraph`, or the dictionary that its `to_dict` returns. Nodes that the output does not depend on are
       left out.
     groups: the number of channel groups (default 32). If it does not divide C, the largest smaller number that does is
-      used.
+      used: `groups=7` gives 4 groups of 8 channels.
 
   Raises:
     LayerGraphError: if `graph` is not valid (a ValueError).
@@ -82,25 +83,25 @@ class Graph(MovingAverages, NormActBody):
         initializer = _MOVING_AVERAGE_INITIALIZERS[node.primitive]
         self._moving_averages[str(index)] = self._add_moving_average(f'moving_average_{index}', (size,), initializer)
 
-  def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
+  def _normalize_activate(self, x: tf.Tensor, training: Training, mask: Mask = None) -> tf.Tensor:
     unit = [1] * (x.shape.rank - 1)
     vectors = [None if v is None else tf.reshape(v, unit + [-1]) for v in (self.v0, self.v1)]
     values = [x, tf.zeros([1] + unit, x.dtype), *vectors]
     for index, node in enumerate(self.graph.nodes, len(INITIAL_NODES)):
       arguments = [values[i] for i in node.inputs]
       if primitives.PRIMITIVES[node.primitive].is_moment:
-        values.append(self._moment(index, arguments[0], training))
+        values.append(self._moment(index, arguments[0], training, x, mask))
       else:
         values.append(ELEMENTWISE[node.primitive](*arguments))
     return tf.broadcast_to(values[-1], tf.shape(x))
 
-  def _moment(self, index: int, x: tf.Tensor, training: Training) -> tf.Tensor:
+  def _moment(self, index: int, x: tf.Tensor, training: Training, inputs: tf.Tensor, mask: Mask) -> tf.Tensor:
     """Returns the value of the moment node `index` for its input x, with √(· + ε) for the second moments."""
     node = self.graph.node(index)
-    average = lambda x: _AVERAGES[node.primitive](x, node.axes, self.groups, self.synchronized)
+    average = lambda x: _AVERAGES[node.primitive](x, node.axes, self.groups, self.synchronized, mask)
     if node.axes == primitives.BATCH:
       moving = self._moving_averages[str(index)]
-      moment = self._batch_or_moving(x, average, moving, training)
+      moment = self._batch_or_moving(x, average, moving, training, inputs, mask)
       moment = tf.reshape(moment, [1] * (x.shape.rank - 1) + moving.shape)
     else:
       moment = average(x)

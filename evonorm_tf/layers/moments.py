@@ -5,6 +5,10 @@ averaged axes with size 1, so that it broadcasts against x of shape [N, ..., C].
 constant of the layer, or another moment): averaging over such an axis leaves the value as it is.
 
 A position is one place of the spatial axes. The functions on positions take tensors of shape [N, positions, C].
+
+A mask is boolean, [N, ..., 1] with all positions of the layer's input, and True where a position counts. With a mask,
+moments are over the positions that it keeps; a tensor that is constant over positions counts once for each of them. The
+mean of nothing is 0.
 """
 
 from collections.abc import Callable
@@ -18,7 +22,8 @@ import tensorflow as tf
 from evonorm_tf.graph import primitives
 
 
-def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
+def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False, mask: tf.Tensor | None = None
+            ) -> tf.Tensor:
   """Returns μ(x), the mean of x over an index set.
 
   Args:
@@ -28,12 +33,19 @@ def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
       smaller number that does is used.
     synchronized: whether to average over the global batch, of all replicas of the tf.distribute strategy, with
       `primitives.BATCH` (default False: each replica's own part).
+    mask: the positions to average over, boolean [N, ..., 1]; None (default) for all.
 
   Returns:
     [N, 1, ..., 1, C] over `INSTANCE` and `GROUP` (each channel holds its group's value), [N, 1, ..., 1] over `LAYER`,
     [1, ..., 1, C] over `BATCH`.
   """
-  spatial_mean = mean_over_positions(x)
+  if mask is None:
+    spatial_mean = mean_over_positions(x)
+  else:
+    sums, counts = _kept_sums(x, mask)
+    if axes == primitives.BATCH:
+      return _ratio_over_samples(sums, counts, synchronized)
+    spatial_mean = tf.math.divide_no_nan(sums, counts)
   if axes == primitives.INSTANCE:
     return spatial_mean
   if axes == primitives.LAYER:
@@ -43,7 +55,8 @@ def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
   return mean_over_samples(spatial_mean, synchronized)
 
 
-def variance(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
+def variance(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False, mask: tf.Tensor | None = None
+             ) -> tf.Tensor:
   """Returns s²(x), the biased variance of x over an index set; its gradient keeps only x and statistics.
 
   Args:
@@ -51,15 +64,19 @@ def variance(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = Fals
     axes: the index set, one of `primitives.INDEX_SETS`.
     groups: the number of channel groups, used with `primitives.GROUP` (default 1).
     synchronized: whether the batch is the global one, over all replicas, with `primitives.BATCH` (default False).
+    mask: the positions to average over, boolean [N, ..., 1]; None (default) for all.
 
   Returns:
     A tensor of the shape that `average` returns for this index set.
   """
-  return total_variance(*_spatial_moments(x), axes, groups, synchronized)
+  if mask is None:
+    return total_variance(*_spatial_moments(x), axes, groups, synchronized)
+  kept = tf.where(mask, x, 0.)
+  return average(tf.square(kept - average(kept, axes, groups, synchronized, mask)), axes, groups, synchronized, mask)
 
 
-def total_variance(mean: tf.Tensor, variance: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
-                   ) -> tf.Tensor:
+def total_variance(mean: tf.Tensor, variance: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False,
+                   mask: tf.Tensor | None = None) -> tf.Tensor:
   """Returns s² over an index set, from the mean and the biased variance over positions.
 
   It is the mean of the variances plus the variance of the means (law of total variance).
@@ -69,15 +86,18 @@ def total_variance(mean: tf.Tensor, variance: tf.Tensor, axes: str, groups: int 
     axes: the index set, one of `primitives.INDEX_SETS`.
     groups: the number of channel groups, used with `primitives.GROUP` (default 1).
     synchronized: whether the batch is the global one, over all replicas, with `primitives.BATCH` (default False).
+    mask: the positions to average over, boolean [N, ..., 1]; it weights each sample by the positions that it keeps.
+      None (default) for all.
 
   Returns:
     A tensor of the shape that `average` returns for this index set.
   """
-  total_mean = average(mean, axes, groups, synchronized)
-  return average(variance + tf.square(mean - total_mean), axes, groups, synchronized)
+  total_mean = average(mean, axes, groups, synchronized, mask)
+  return average(variance + tf.square(mean - total_mean), axes, groups, synchronized, mask)
 
 
-def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False) -> tf.Tensor:
+def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False, mask: tf.Tensor | None = None
+                    ) -> tf.Tensor:
   """Returns μ(x²), the mean of x² over an index set.
 
   Args:
@@ -85,16 +105,23 @@ def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool
     axes: the index set, one of `primitives.INDEX_SETS`.
     groups: the number of channel groups, used with `primitives.GROUP` (default 1).
     synchronized: whether the batch is the global one, over all replicas, with `primitives.BATCH` (default False).
+    mask: the positions to average over, boolean [N, ..., 1]; None (default) for all.
 
   Returns:
     A tensor of the shape that `average` returns for this index set.
   """
-  return average(tf.square(x), axes, groups, synchronized)
+  x = x if mask is None else tf.where(mask, x, 0.)
+  return average(tf.square(x), axes, groups, synchronized, mask)
 
 
 def mean_over_positions(x: tf.Tensor) -> tf.Tensor:
-  """Returns the mean over the spatial axes: [N, ..., C] -> [N, 1, ..., 1, C]."""
-  return x if x.shape.rank == 2 else tf.reduce_mean(x, range(1, x.shape.rank - 1), keepdims=True)
+  """Returns the mean over the spatial axes, 0 if there are no positions: [N, ..., C] -> [N, 1, ..., 1, C]."""
+  if x.shape.rank == 2:
+    return x
+  mean = tf.reduce_mean(x, range(1, x.shape.rank - 1), keepdims=True)
+  if all(x.shape[1:-1]):  # sizes that are known and not 0
+    return mean
+  return tf.where(tf.reduce_prod(tf.shape(x)[1:-1]) > 0, mean, 0.)
 
 
 def mean_over_samples(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
@@ -107,10 +134,27 @@ def mean_over_samples(spatial_mean: tf.Tensor, synchronized: bool) -> tf.Tensor:
   # Sums and counts, not means: the replicas' shares of the last batch can differ, and some can be empty.
   total = tf.reduce_sum(spatial_mean, 0, keepdims=True)
   count = tf.cast(tf.shape(spatial_mean)[0], total.dtype)
-  replica_context = tf.distribute.get_replica_context()
-  if synchronized and replica_context is not None and replica_context.num_replicas_in_sync > 1:
-    total, count = replica_context.all_reduce(tf.distribute.ReduceOp.SUM, [total, count])
-  return tf.math.divide_no_nan(total, count)
+  return tf.math.divide_no_nan(*sum_over_replicas([total, count], synchronized))
+
+
+def is_observed(x: tf.Tensor, synchronized: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
+  """Returns whether a batch holds any position, a boolean scalar; if not, no moving average may move.
+
+  Args:
+    x: the batch, [N, ..., C].
+    synchronized: whether the batch is that of all replicas of the tf.distribute strategy, or this replica's alone.
+    mask: the positions that count, boolean [N, ..., 1]; None (default) for all.
+  """
+  observed = tf.reduce_prod(tf.shape(x)[:-1]) > 0 if mask is None else tf.reduce_any(mask)
+  return sum_over_replicas([tf.cast(observed, tf.float32)], synchronized)[0] > 0.
+
+
+def sum_over_replicas(tensors: list[tf.Tensor], synchronized: bool) -> list[tf.Tensor]:
+  """Returns the sum of each tensor over all replicas of the tf.distribute strategy; the tensors if not synchronized."""
+  context = tf.distribute.get_replica_context()
+  if not synchronized or context is None or context.num_replicas_in_sync == 1:
+    return tensors
+  return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
 def flatten_positions(x: tf.Tensor) -> tf.Tensor:
@@ -141,7 +185,7 @@ def position_sums(terms: Callable[..., list[tf.Tensor]], tensors: Sequence[tf.Te
     One tensor of [N, 1, C] for each term.
   """
   count, channels = tensors[0].shape[1:]
-  slices = 1 if count is None else primitives.largest_divisor(count, slices)
+  slices = primitives.largest_divisor(count, slices) if count else 1  # the count can be unknown, or 0
   if slices == 1:
     return [_sum_rows(term) for term in terms(*tensors)]
   sliced = (tf.unstack(tf.reshape(t, [-1, slices, count // slices, channels]), axis=1) for t in tensors)
@@ -157,8 +201,8 @@ def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.T
     x: a tensor [N, positions, C].
     slices: the number of slices into which the positions are cut (default 1); see `position_sums`.
   """
-  count = tf.cast(tf.shape(x)[1], x.dtype)
-  slices = 1 if x.shape[1] is None else primitives.largest_divisor(x.shape[1], slices)
+  count = tf.cast(tf.maximum(tf.shape(x)[1], 1), x.dtype)  # the moments of no positions are 0, not NaN
+  slices = primitives.largest_divisor(x.shape[1], slices) if x.shape[1] else 1
   if slices == 1:
     # In two passes: E[x²] − E[x]² loses all digits where the mean is large against the deviation.
     mean = _sum_rows(x) / count
@@ -198,7 +242,7 @@ def position_moments_gradient(x: tf.Tensor, mean: tf.Tensor, mean_gradient: tf.T
     mean_gradient, variance_gradient: the gradients with respect to the mean and the biased variance, of the mean's
       shape.
   """
-  count = tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)
+  count = tf.cast(tf.maximum(tf.reduce_prod(tf.shape(x)[1:-1]), 1), x.dtype)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
 
 
@@ -225,6 +269,19 @@ def _spatial_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   # The gradient computes the mean again, as a function of x, so that it can be differentiated in turn.
   return (mean, mean_over_positions(tf.math.squared_difference(x, mean))), lambda *gradients: position_moments_gradient(
       x, mean_over_positions(x), *gradients)
+
+
+def _kept_sums(x: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the sum of x over the positions that are kept, [N, 1, ..., 1, C], and their number, [N, 1, ..., 1]."""
+  spatial = range(1, mask.shape.rank - 1)
+  return (tf.reduce_sum(tf.where(mask, x, 0.), spatial, keepdims=True),
+          tf.reduce_sum(tf.cast(mask, x.dtype), spatial, keepdims=True))
+
+
+def _ratio_over_samples(sums: tf.Tensor, counts: tf.Tensor, synchronized: bool) -> tf.Tensor:
+  """Returns the mean over all samples from the sums and counts of each, 0 if all counts are 0: [1, ..., 1, C]."""
+  totals = [tf.reduce_sum(t, 0, keepdims=True) for t in (sums, counts)]
+  return tf.math.divide_no_nan(*sum_over_replicas(totals, synchronized))
 
 
 def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:

@@ -12,11 +12,13 @@ from typing import Any
 import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.moments import is_observed
 
 RANKS = (2, 5)  # the least and the greatest rank of an input
 Identifier = str | dict | Callable | None  # an initializer, regularizer or constraint for Keras's `get` functions
 Shape = tf.TensorShape | Sequence[int | None]
 Training = bool | tf.Tensor | None  # a layer's argument `training`
+Mask = tf.Tensor | None  # a layer's argument `mask`, as Keras passes it; None keeps all positions
 
 
 class NormActBody:
@@ -36,13 +38,16 @@ class NormActBody:
     gamma_constraint, beta_constraint, v1_constraint: constraints on γ, β and v1; None (default) for none.
     **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
-  Input: [N, ..., C] of rank 2 to 5, channels last, C known; float32, float16, bfloat16 or float64.
+  Input: [N, ..., C] of rank 2 to 5, channels last, C known; of a floating, integer or boolean dtype, which is cast to
+  the layer's compute dtype. A Keras mask has the input's leading axes, [N] to [N, ...]. Statistics are then of the
+  positions that it keeps, and a value that is not finite elsewhere counts as 0. A batch without positions, or with all
+  of them masked, changes no weight.
 
   Output: the input's shape, in the layer's compute dtype. Weights, statistics and the computation are at least float32.
 
   Raises:
     ValueError: if an argument is out of range or, when the layer is built, if the input's rank is not 2 to 5 or C is
-      not known.
+      not known; when it is called, if a mask has other axes, or the input is complex or not of numbers.
   """
 
   def __init__(self, nonlinearity: bool = True, epsilon: float = 1e-5, center: bool = True, scale: bool = True,
@@ -76,15 +81,17 @@ class NormActBody:
     super().build(input_shape)
 
   @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace a layer
-  def call(self, inputs: tf.Tensor, training: Training = None) -> tf.Tensor:
+  def call(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    inputs, mask = prepare_inputs(inputs, mask, self.compute_dtype)
     if self.nonlinearity:
-      return self._call_nonlinear(inputs, training)
+      return self._call_nonlinear(inputs, training, mask)
     return tf.cast(self._affine(tf.cast(inputs, self._weight_dtype)), self.compute_dtype)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training) -> tf.Tensor:
+  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
     """Returns f(x)·γ + β."""
     # Statistics in float16 or bfloat16 would lose most of their digits, so f is computed in float32 and cast back.
-    y = self._normalize_activate(tf.cast(inputs, self._weight_dtype), training)
+    # A layer whose f knows no mask, such as one of version 0.1, is called without one.
+    y = self._normalize_activate(tf.cast(inputs, self._weight_dtype), training, *([] if mask is None else [mask]))
     return tf.cast(self._affine(y), self.compute_dtype)
 
   def _affine(self, y: tf.Tensor) -> tf.Tensor:
@@ -107,8 +114,8 @@ class NormActBody:
   def _build_nonlinearity(self, channels: int) -> None:
     """Creates the weights of f, such as v1; called by `build` unless `nonlinearity=False`."""
 
-  def _normalize_activate(self, x: tf.Tensor, training: Training) -> tf.Tensor:
-    """Returns f(x) for x of float32 or float64."""
+  def _normalize_activate(self, x: tf.Tensor, training: Training, mask: Mask = None) -> tf.Tensor:
+    """Returns f(x) for x of float32 or float64; a mask is boolean, [N, ..., 1], True where a position counts."""
     raise NotImplementedError(f'{type(self).__name__} must define `_normalize_activate`.')
 
   @property
@@ -141,6 +148,41 @@ def check_input_shape(input_shape: Shape | None) -> tf.TensorShape:
   if shape[-1] is None:
     raise ArgumentError(f'The channel axis of the input must be known, received shape {shape}.')
   return shape
+
+
+def prepare_inputs(inputs: tf.Tensor, mask: Mask, dtype: str) -> tuple[tf.Tensor, Mask]:
+  """Returns a layer's input and mask in the form in which all layers compute.
+
+  Args:
+    inputs: a tensor [N, ..., C]. Keras casts it to `dtype` if it is floating, and leaves integers and booleans.
+    mask: the mask that Keras passes, which has the first axes of the input, or None.
+    dtype: the layer's compute dtype.
+
+  Returns:
+    The input in `dtype`, in which masked values that are not finite are 0 (0·NaN would get into gradients); and the
+    mask, boolean [N, ..., 1] with all positions, or None.
+
+  Raises:
+    ValueError: if the input is not of real numbers, or the mask has other axes.
+  """
+  given = tf.as_dtype(inputs.dtype)
+  if not (given.is_floating or given.is_integer or given.is_bool):
+    raise ArgumentError(f'The input must be of floating, integer or boolean dtype, received {given.name}.')
+  x = tf.cast(inputs, dtype)
+  if mask is None:
+    return x, None
+  mask = _with_all_positions(tf.cast(mask, tf.bool), x)
+  return tf.where(mask | tf.math.is_finite(x), x, tf.zeros([], x.dtype)), mask
+
+
+def _with_all_positions(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+  """Returns a mask of the first axes of x, [N, ..., C], as [N, ..., 1]; raises ValueError if it has others."""
+  rank = mask.shape.rank
+  if rank is None or not 1 <= rank < x.shape.rank or not mask.shape.is_compatible_with(x.shape[:rank]):
+    raise ArgumentError(f'`mask` must have the first axes of the input, but not its channels; for an input {x.shape} '
+                        f'expected {x.shape[:1]} to {x.shape[:-1]}, received shape {mask.shape}.')
+  mask = mask[(..., *[tf.newaxis] * (x.shape.rank - rank))]
+  return tf.broadcast_to(mask, tf.concat([tf.shape(x)[:-1], [1]], 0))
 
 
 def check_groups(groups: int) -> None:
@@ -188,11 +230,14 @@ class MovingAverages:
     return self._add_variable(name, shape, initializer, per_replica=True, trainable=False)
 
   def _batch_or_moving(self, x: tf.Tensor, batch_moment: Callable[[tf.Tensor], tf.Tensor], moving: tf.Variable,
-                       training: Training) -> tf.Tensor:
-    """Returns `batch_moment(x)` in training and updates `moving`; otherwise returns `moving`. Both have that shape."""
+                       training: Training, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """Returns `batch_moment(x)` in training and updates `moving`; otherwise returns `moving`. Both have that shape.
+
+    x is computed from the layer's `inputs`, [N, ..., C], and can lack its axes; `mask` is theirs.
+    """
     def update():
       moment = tf.reshape(batch_moment(x), moving.shape)
-      self._update(moving, moment, tf.shape(x)[0])
+      self._update(moving, moment, is_observed(inputs, self.synchronized, mask))
       return moment
     return self._if_training(training, update, lambda: tf.identity(moving))
 
@@ -203,10 +248,8 @@ class MovingAverages:
       return tf.cond(tf.cast(training, tf.bool), in_training, in_inference)
     return in_training() if training else in_inference()
 
-  def _update(self, moving: tf.Variable, moment: tf.Tensor, samples: tf.Tensor) -> None:
-    """Moves the moving average towards the moment of a batch that holds `samples` samples."""
+  def _update(self, moving: tf.Variable, moment: tf.Tensor, observed: tf.Tensor) -> None:
+    """Moves the moving average towards the moment of a batch, if anything was observed; see `is_observed`."""
+    # tf.distribute gives some replicas no sample of a short last batch.
     change = (1. - self.momentum) * (moving - tf.stop_gradient(moment))
-    if not self.synchronized:
-      # tf.distribute gives some replicas no sample of a short last batch.
-      change = tf.where(samples > 0, change, 0.)
-    moving.assign_sub(change)
+    moving.assign_sub(tf.where(observed, change, 0.))

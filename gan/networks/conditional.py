@@ -12,6 +12,7 @@ equal to zero, the layer is the unconditional one with γ = 1 and β = 0.
 """
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
 from typing import Any
 
@@ -21,6 +22,8 @@ import tf_keras
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.baselines import BaselineLayer
 from evonorm_tf.layers.norm_act import NormActFactory
+from evonorm_tf.layers.norm_act_body import Mask
+from evonorm_tf.layers.norm_act_body import prepare_inputs
 from gan.networks.weight_layers import WeightLayers
 
 
@@ -41,7 +44,7 @@ class ConditionalNormAct(tf_keras.layers.Layer):
     **kwargs: `name`, `dtype` and `trainable` of the Keras layer.
 
   Input: a pair (x, condition). x is [N, ..., C] of rank 2 to 5, channels last. The condition is float [N, D] or, with
-  `num_classes`, integers [N].
+  `num_classes`, integers [N]. A Keras mask of x reaches the norm-activation layer; one of the condition is ignored.
 
   Output: x's shape, in the layer's compute dtype. γ, β and the affine transformation are computed in at least float32.
 
@@ -54,6 +57,7 @@ class ConditionalNormAct(tf_keras.layers.Layer):
                initializer: str = 'orthogonal', **kwargs):
     super().__init__(autocast=False, **kwargs)  # the condition stays in float32
     self.norm_act = norm_act(center=False, scale=False, name='norm_act', dtype=self.dtype_policy)
+    self.supports_masking = True
     self.num_classes = num_classes
     self.spectral_norm = spectral_norm
     self.initializer = initializer
@@ -68,18 +72,23 @@ class ConditionalNormAct(tf_keras.layers.Layer):
     self.bias = self._make_weights(x_shape[-1], 'bias')
     super().build(input_shape)
 
-  def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+  def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool | None = None,
+           mask: Sequence[Mask] | None = None) -> tf.Tensor:
     x, condition = inputs
-    x = tf.cast(x, self.compute_dtype)
+    x, kept = prepare_inputs(x, self.compute_mask(inputs, mask), self.compute_dtype)
     per_sample = [-1] + [1] * (x.shape.rank - 2) + [x.shape[-1]]
     gamma = 1. + tf.reshape(self.gain(condition), per_sample)
     beta = tf.reshape(self.bias(condition), per_sample)
     if isinstance(self.norm_act, BaselineLayer):
-      y = self.norm_act.normalize(x, training)
+      y = self.norm_act.normalize(x, training, kept)
       y = self.norm_act.activate(tf.cast(y, gamma.dtype) * gamma + beta)
     else:
-      y = tf.cast(self.norm_act(x, training=training), gamma.dtype) * gamma + beta
+      masked = {} if kept is None else {'mask': kept[..., 0]}
+      y = tf.cast(self.norm_act(x, training=training, **masked), gamma.dtype) * gamma + beta
     return tf.cast(y, self.compute_dtype)
+
+  def compute_mask(self, inputs: tuple[tf.Tensor, tf.Tensor], mask: Sequence[Mask] | None = None) -> Mask:
+    return None if mask is None else mask[0]
 
   def compute_output_shape(self, input_shape: tuple[tf.TensorShape, tf.TensorShape]) -> tf.TensorShape:
     return tf.TensorShape(input_shape[0])

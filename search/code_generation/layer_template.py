@@ -12,8 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.graph.primitives import largest_divisor
+from evonorm_tf.layers.moments import is_observed  # noqa: F401  a method of MovingAverages calls it
 from evonorm_tf.layers.moments import mean_over_positions
 from evonorm_tf.layers.moments import mean_over_samples
+from evonorm_tf.layers.moments import sum_over_replicas  # noqa: F401  the functions above call it
 from evonorm_tf.layers.norm_act_body import MovingAverages
 
 GUARD = 1e-5  # the least magnitude of divisors and of arguments of logarithms and roots
@@ -41,14 +43,14 @@ def _variance(t: tf.Tensor, mean) -> tf.Tensor:
 
 def _layer_mean(t: tf.Tensor) -> tf.Tensor:
   """Returns the mean over all positions and channels of a sample: [N, ..., C] -> [N, 1, ..., 1]."""
-  return tf.reduce_mean(t, range(1, t.shape.rank), keepdims=True)
+  return tf.reduce_mean(mean_over_positions(t), -1, keepdims=True)
 
 
 class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
   """The template of a compiled layer, itself a layer that computes y = x·γ + β.
 
   Args:
-    groups: the number of channel groups; if it does not divide C, the largest smaller number that does (default 32).
+    groups: the number of channel groups (default 32); if it does not divide C, the largest smaller number (7 of 8: 4).
     momentum: the decay of the moving averages, in [0, 1] (default 0.9).
     synchronized: whether batch averages are over all replicas of a tf.distribute strategy (default False).
     epsilon: ε, the constant inside the root of second moments, at least 1e-10 (default 1e-5).
@@ -56,7 +58,7 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     scale: whether to multiply by γ (default True).
     **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
-  Input: [N, ..., C] of rank 2 to 5, channels last, C known.
+  Input: [N, ..., C] of rank 2 to 5, channels last, C known. A Keras mask is passed on; statistics do not heed it.
   Output: the input's shape, in the layer's compute dtype.
   Raises: ValueError for an invalid argument and, when the layer is built, for an invalid input shape.
   """
@@ -98,10 +100,13 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: channels})
     super().build(input_shape)
 
-  def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
-    """Returns the layer's output for `inputs`, [N, ..., C]; `training` matters only to averages over the batch."""
-    # Statistics in float16 or bfloat16 would lose most of their digits.
-    x = tf.cast(inputs, self._weight_dtype)
+  def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None, mask=None) -> tf.Tensor:
+    """Returns the layer's output for `inputs`, [N, ..., C]; `training` matters only to averages over the batch.
+
+    Statistics are of all positions, whatever the Keras `mask`.
+    """
+    # Keras casts floats only. Statistics in float16 or bfloat16 would lose most of their digits.
+    x = tf.cast(tf.cast(inputs, self.compute_dtype), self._weight_dtype)
     y = x  # GENERATED: statements
     if self.scale:
       y *= self.gamma
@@ -150,14 +155,14 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     """Returns the mean over the batch and all positions: [N, ..., C] -> [1, ..., 1, C]; 0 for an empty batch."""
     return mean_over_samples(mean_over_positions(t), self.synchronized)
 
-  def _tracked_mean(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
+  def _tracked_mean(self, t: tf.Tensor, moving: tf.Variable, training, inputs: tf.Tensor) -> tf.Tensor:
     """Returns the batch mean of t in training and updates `moving`; otherwise returns `moving`."""
-    return self._batch_or_moving(t, self._mean_over_batch, moving, training)
+    return self._batch_or_moving(t, self._mean_over_batch, moving, training, inputs)
 
-  def _tracked_mean_square(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
+  def _tracked_mean_square(self, t: tf.Tensor, moving: tf.Variable, training, inputs: tf.Tensor) -> tf.Tensor:
     """Returns the batch mean of t² in training and updates `moving`; otherwise returns `moving`."""
-    return self._batch_or_moving(t, lambda t: self._mean_over_batch(tf.square(t)), moving, training)
+    return self._batch_or_moving(t, lambda t: self._mean_over_batch(tf.square(t)), moving, training, inputs)
 
-  def _tracked_variance(self, t: tf.Tensor, moving: tf.Variable, training) -> tf.Tensor:
+  def _tracked_variance(self, t: tf.Tensor, moving: tf.Variable, training, inputs: tf.Tensor) -> tf.Tensor:
     """Returns the batch variance of t in training and updates `moving`; otherwise returns `moving`."""
-    return self._batch_or_moving(t, lambda t: _variance(t, self._mean_over_batch), moving, training)
+    return self._batch_or_moving(t, lambda t: _variance(t, self._mean_over_batch), moving, training, inputs)

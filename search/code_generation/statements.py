@@ -1,7 +1,7 @@
 """The statements of a simplified layer graph: Python code for the `call` of a Keras layer, with descriptive names.
 
 The names say what is computed, such as `batch_deviation`, `gate` and `quotient`. The statements use the tensor `x` of
-shape [N, ..., C], the layer `self`, and the functions and methods of `layer_template`.
+shape [N, ..., C], the layer's `inputs`, the layer `self`, and the functions and methods of `layer_template`.
 """
 
 import collections
@@ -246,7 +246,7 @@ def _average(axes: str, average: str, argument: str) -> str:
 
 def _batch_average(average: str, argument: str, moving: str) -> str:
   """Returns the code of an average over the batch in training and its moving average in inference."""
-  return f'self._tracked_{average}({argument}, self.{moving}, training)'
+  return f'self._tracked_{average}({argument}, self.{moving}, training, inputs)'
 
 
 def _name_of(value: sympy.Expr) -> str:

@@ -13,6 +13,7 @@ import tf_keras
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import graph_layer
 from evonorm_tf.layers.keras2 import GraphLayer
+from evonorm_tf.layers.moments import is_observed
 
 FORWARD, BACKWARD, INFERENCE = 'forward', 'backward', 'inference'
 
@@ -40,7 +41,7 @@ class _Arithmetic(graph_layer.Graph):
   def _add_variable(self, name, shape, initializer, **_):
     return self._make(name, shape, initializer)
 
-  def _batch_or_moving(self, x, batch_moment, moving, training):
+  def _batch_or_moving(self, x, batch_moment, moving, training, *_):
     if not training:
       return moving
     self._moments.append(tf.reshape(batch_moment(x), moving.shape))
@@ -147,7 +148,7 @@ class ExchangeableLayer(GraphLayer):
       return self._call(INFERENCE, x, [x, *vectors, *averages], [x])[0]
     y, *moments = self._differentiable(x, vectors, averages)
     for average, moment in zip(averages, moments):
-      self._update(average, moment, tf.shape(x)[0])
+      self._update(average, moment, is_observed(x, self.synchronized))
     return y
 
   def _differentiable(self, x, vectors, averages):

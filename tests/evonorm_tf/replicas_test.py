@@ -106,6 +106,44 @@ def test_both_derivatives_equal_those_of_one_device(module, spec, options, synch
     np.testing.assert_allclose(tf.cast(a, tf.float64), e, rtol=0, atol=tolerance * np.abs(e).max())
 
 
+TRACKING = [(evonorm_tf, spec) for spec in ('evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'bn_relu', BN_SILU)] + [
+    (keras3, 'evonorm_b0'), (keras3, BN_SILU)]
+
+
+def run_on_two_replicas(module, spec, shape, parts, **options):
+  """A layer for inputs of this shape after one call in training, of part i of the batch on replica i; the outputs."""
+  strategy = get_strategy('mirrored')
+  with strategy.scope():
+    layer = make_layer(module, spec, **options)
+  values = strategy.experimental_distribute_values_from_function(lambda c: parts[c.replica_id_in_sync_group])
+  step = tf.function(lambda x: strategy.run(lambda x: layer(tf.ensure_shape(x, shape), training=True), (x,)),
+                     autograph=False)
+  return layer, strategy.experimental_local_results(step(values))
+
+
+@pytest.mark.parametrize('module, spec', TRACKING)
+def test_a_replica_without_samples_follows_the_others_if_synchronized(module, spec):
+  x, single = random_batch()[0], make_layer(module, spec)
+  expected = single(x, training=True)
+  for parts in ((x, x[:0]), (x[:0], x)):
+    layer, outputs = run_on_two_replicas(
+        module, spec, (None, *SHAPE[1:]), parts, dtype='float64', synchronized=True)
+    np.testing.assert_allclose(tf.concat(outputs, 0), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(np.concatenate(layer.get_weights()), np.concatenate(single.get_weights()), rtol=1e-8)
+
+
+@pytest.mark.parametrize('synchronized', [True, False])
+@pytest.mark.parametrize('module, spec', TRACKING)
+def test_replicas_that_observe_nothing_move_nothing(module, spec, synchronized):
+  before = make_layer(module, spec, 'float32').get_weights()
+  for shape in ((0, *SHAPE[1:]), (2, 0, *SHAPE[2:])):
+    layer, outputs = run_on_two_replicas(module, spec, (None, None, *SHAPE[2:]), (tf.zeros(shape),) * 2,
+                                         dtype='float32', synchronized=synchronized)
+    assert [y.shape for y in outputs] == [shape, shape]
+    for weight, old in zip(layer.get_weights(), before, strict=True):
+      np.testing.assert_array_equal(weight, old)
+
+
 def make_keras3_model(**options):
   """EvoNorm-B0 on the images, a graph with two moments over the batch behind a convolution."""
   keras.utils.set_random_seed(0)

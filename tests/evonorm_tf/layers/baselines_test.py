@@ -203,6 +203,6 @@ def test_option_of_another_layer_is_refused(name, options):
 def test_values_out_of_range_are_refused():
   for match, name, options in (('`epsilon` must be positive, received 0', 'bn_relu', {'epsilon': 0}),
                                ('`momentum` must lie in .*received 1.5', 'bn_relu', {'momentum': 1.5}),
-                               ('`groups` must be at least 1.*received 0', 'gn_relu', {'groups': 0})):
+                               ('`groups` must be an integer of at least 1.*received 0', 'gn_relu', {'groups': 0})):
     with pytest.raises(ValueError, match=match):
       make(name, **options)

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager.polymorphic_function import polymorphic_function
 
 from benchmarks import layers
 from evonorm_tf import get_norm_act
@@ -173,6 +174,60 @@ def test_position_sums(slices):
   assert product.shape == total.shape == (3, 1, 4)
   np.testing.assert_allclose(product, (x * y).sum(1, keepdims=True), rtol=1e-12)
   np.testing.assert_allclose(total, (x + y).sum(1, keepdims=True), rtol=1e-12)
+
+
+def test_no_warning_of_new_shapes(monkeypatch):
+  """TensorFlow warns of a function that is traced for a fifth shape."""
+  warnings = []
+  monkeypatch.setattr(polymorphic_function.logging, 'warning', lambda *args: warnings.append(args))
+  layer = keras2.EvoNormS2(jit_compile=True)
+  for positions in range(1, 7):
+    x = tf.zeros([1, positions, 2])
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = layer(x, training=True)
+    assert tape.gradient(y, x).shape == x.shape
+  assert not warnings
+
+
+TOOLS = {
+    'check_numerics': (lambda _: tf.debugging.enable_check_numerics(), tf.debugging.disable_check_numerics),
+    'dump_debug_info': (lambda folder: tf.debugging.experimental.enable_dump_debug_info(folder, 'FULL_HEALTH'),
+                        tf.debugging.experimental.disable_dump_debug_info),
+    'run_functions_eagerly': (lambda _: tf.config.run_functions_eagerly(True),
+                              lambda: tf.config.run_functions_eagerly(False)),
+    'profiler': (tf.profiler.experimental.start, tf.profiler.experimental.stop),
+}
+
+
+@pytest.mark.parametrize('layer_class', FIRST_OF_SERIES)
+@pytest.mark.parametrize('tool', TOOLS)
+def test_debugging_tools_work_with_a_compiled_layer(layer_class, tool, tmp_path):
+  layer, expected = (make_layer(layer_class, dtype='float32', jit_compile=jit_compile) for jit_compile in (True, False))
+  x, (start, stop) = random_input('float32'), TOOLS[tool]
+  start(str(tmp_path))
+  try:
+    actual = tf.function(lambda x: values_and_gradients(layer, x))(x)
+    if tool == 'check_numerics':
+      with pytest.raises(tf.errors.InvalidArgumentError, match='(?i)nan'):
+        layer(x * np.nan, training=True)
+  finally:
+    stop()
+  for a, e in zip(actual, values_and_gradients(expected, x), strict=True):
+    np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('layer_class', FIRST_OF_SERIES)
+def test_an_empty_batch_compiled(layer_class):
+  for shape in ((2, 0, 4, 6), (0, 4, 4, 6)):
+    layer, x = make_layer(layer_class, jit_compile=True), tf.zeros(shape)
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = layer(x, training=True)
+    by_x, *by_weights = tape.gradient(y, [x] + layer.trainable_weights)
+    assert y.shape == by_x.shape == shape and not np.concatenate(by_weights).any()
+    for moving in layer.non_trainable_weights:
+      np.testing.assert_array_equal(moving, 1.)
 
 
 def test_synchronized_layers_are_not_compiled():

@@ -8,13 +8,16 @@ import dataclasses
 import inspect
 import types
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 
 CHANNELS = 6
+EMPTY_SHAPES = ((0, 6), (2, 0, 6), (0, 3, 6), (2, 0, 4, 6), (0, 3, 3, 6), (2, 1, 0, 2, 6))
 SHAPES = ((3, 6), (2, 3, 6), (2, 3, 3, 6), (2, 2, 2, 2, 6))
 POLICIES = ('mixed_float16', 'mixed_bfloat16', 'float16', 'bfloat16', 'float64')
 # A value other than the default for every argument that is not an initializer, a regularizer or a constraint.
@@ -61,6 +64,16 @@ def as_array(y):
 def randomize(layer, seed=0):
   rng = np.random.default_rng(seed)
   layer.set_weights([rng.uniform(.5, 1.5, w.shape) for w in layer.get_weights()])
+
+
+def values_and_gradients(layer, x):
+  """y in training, and the gradients of Σ sin(i)·y_i by x and the weights."""
+  weights = [w.value if isinstance(w, keras.Variable) else w for w in layer.trainable_weights]
+  with tf.GradientTape() as tape:
+    tape.watch(x)
+    y = layer(x, training=True)
+    loss = tf.reduce_sum(y * tf.reshape(tf.sin(tf.range(tf.cast(tf.size(y), y.dtype))), tf.shape(y)))
+  return [y, *tape.gradient(loss, [x, *weights], unconnected_gradients='zero')]
 
 
 class LayerContract:
@@ -155,6 +168,55 @@ class LayerContract:
     for weight, old in zip(layer.non_trainable_weights, moving, strict=True):
       assert np.abs(np.array(weight) - old).min() > 1e-6
     assert (np.abs(training - inference).max() > 1e-3) == bool(moving)
+
+  @pytest.mark.parametrize('sizes', ['known', 'unknown'])
+  def test_nothing_observed_changes_nothing(self, subject, sizes):
+    for rank in (2, 3, 4, 5) if sizes == 'known' else (3, 4):
+      layer, unknown = subject.make(), (None,) * (rank - 1) + (CHANNELS,)
+      layer.build(unknown)
+      randomize(layer)
+      before = layer.get_weights()
+      function = lambda x, layer=layer: [*values_and_gradients(layer, x), layer(x, training=False)]
+      if sizes == 'unknown':
+        function = tf.function(function, autograph=False, input_signature=[tf.TensorSpec(unknown)])
+      for shape in (shape for shape in EMPTY_SHAPES if len(shape) == rank):
+        y, by_x, *by_weights, inferred = (as_array(t) for t in function(tf.zeros(shape)))
+        assert y.shape == by_x.shape == inferred.shape == shape
+        assert len(by_weights) == len(layer.trainable_weights)
+        for gradient in by_weights:
+          np.testing.assert_array_equal(gradient, 0.)
+        for weight, old in zip(layer.get_weights(), before, strict=True):
+          np.testing.assert_array_equal(weight, old)
+
+  @pytest.mark.parametrize('policy, dtype', [
+      ('float32', 'uint8'), ('float32', 'int32'), ('mixed_float16', 'int64'), ('mixed_bfloat16', 'bool')])
+  def test_integers_and_booleans_are_numbers(self, subject, policy, dtype):
+    x = np.random.default_rng(0).integers(0, 2 if dtype == 'bool' else 9, SHAPES[2]).astype(dtype)
+    layer, expected = subject.make(dtype=policy), subject.make(dtype=policy)
+    y = layer(x, training=True)
+    assert getattr(y.dtype, 'name', y.dtype) == policy.removeprefix('mixed_')
+    np.testing.assert_array_equal(as_array(y), as_array(expected(x.astype(np.float32), training=True)))
+    for a, e in zip(layer.get_weights(), expected.get_weights(), strict=True):
+      np.testing.assert_array_equal(a, e)
+    affine = subject.make(dtype=policy, nonlinearity=False)
+    affine(images())
+    np.testing.assert_array_equal(as_array(affine(x)), as_array(affine(x.astype(np.float32))))
+
+  def test_groups_that_do_not_divide_are_told(self, subject):
+    if 'groups' not in subject.arguments() or subject.spec in ('in_relu', 'ln_relu'):
+      return
+    described = ' '.join(inspect.getdoc(subject.get_norm_act(subject.spec).layer_class).split())
+    told = ('If it does not divide C, the largest smaller number that does is used: `groups=7` gives 4 groups of 8 '
+            'channels.')
+    assert f'groups: the number of channel groups (default 32). {told}' in described
+    y, expected = (as_array(subject.make(groups=groups)(images((2, 3, 8)))) for groups in (7, 4))
+    np.testing.assert_array_equal(y, expected)
+
+  def test_an_input_that_is_not_of_real_numbers_is_refused(self, subject):
+    layer = subject.make()
+    layer.build(SHAPES[2])
+    with pytest.raises(ValueError, match='must be of floating, integer or boolean dtype, received complex64'):
+      layer(tf.zeros(SHAPES[2], tf.complex64))
 
   def test_errors(self, subject):
     unknown = (None,) if subject.keras is tf_keras else ()  # Keras 3 does not pass it on

@@ -46,6 +46,19 @@ def randomize(weights, seed=2):
     weight.assign(rng.uniform(.3, 1.2, weight.shape))
 
 
+@pytest.mark.parametrize('name', ['evonorm_b0', 'bn_relu', 'gn_silu', 'frn_tlu'])
+def test_a_mask_of_x_reaches_the_norm_activation_layer(name):
+  x, condition = random_input(), random_condition()
+  mask = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE[:2]) % 5 != 3
+  layer = make_layer(get_norm_act(name), x, condition, spectral_norm=False)
+  y, garbled = (np.asarray(layer((np.where(mask[..., None, None], x, value), condition), training=True,
+                                 mask=[tf.constant(mask), None])) for value in (0., np.nan))
+  np.testing.assert_array_equal(garbled[mask], y[mask])
+  unmasked = np.asarray(layer((np.where(mask[..., None, None], x, 0.), condition), training=True))
+  assert np.abs(y - unmasked)[mask].max() > 1e-3
+  assert layer.compute_mask((x, condition), [mask, None]) is mask
+
+
 def sigmoid(x):
   return 1. / (1. + np.exp(-x))
 

@@ -321,11 +321,35 @@ def test_the_template_has_nothing_that_no_layer_needs():
   assert len(names) > 15 and not [name for name in names if f'def {name}(' not in sources]
 
 
+@pytest.mark.parametrize('graph', [known_graph('evonorm_b0'), known_graph('bn_silu'), known_graph('gn_relu'), graph_of(
+    ('first_moment', (X,), INSTANCE), ('second_moment', (4,), BATCH), ('first_moment', (X,), LAYER), ('add', (5, 6)),
+    ('mul', (X, 7)))], ids=['evonorm_b0', 'bn_silu', 'gn_relu', 'narrow moments'])
+def test_nothing_observed_changes_nothing(graph):
+  layer, _ = pair_of_layers(graph)
+  before = [w.numpy() for w in layer.weights]
+  for shape in ((0, 3, 2, 6), (2, 0, 2, 6)):
+    assert not any(g.any() for g in step(layer, 0, True, shape).values())
+    assert layer(tf.zeros(shape), training=True).shape == shape
+  for weight, old in zip(layer.weights, before, strict=True):
+    np.testing.assert_array_equal(weight, old)
+
+
+def test_integers_are_numbers_and_a_mask_passes():
+  layer = compiled(known_graph('evonorm_s0'))(dtype='mixed_float16')
+  x = np.random.default_rng(0).integers(0, 4000, (2, 3, 6))
+  y = layer(x, mask=np.ones((2, 3), bool))
+  assert y.dtype == tf.float16
+  np.testing.assert_array_equal(y, layer(x.astype(np.float32)))
+  inputs = tf_keras.Input((None, 6))
+  model = tf_keras.Model(inputs, layer(tf_keras.layers.Masking()(inputs)))
+  np.testing.assert_array_equal(model(x.astype(np.float32)), y)
+
+
 def test_evonorm_b0_reads_as_the_paper():
   source = write_layer(known_graph('evonorm_b0'), 'FoundB0')
   assert '      y = x / max(s[b,w,h](x), v1·x + s[w,h](x)) · γ + β\n' in source
   assert """
-    batch_variance = self._tracked_variance(x, self.moving_variance, training)
+    batch_variance = self._tracked_variance(x, self.moving_variance, training, inputs)
     batch_deviation = tf.sqrt(batch_variance + self.epsilon)
     instance_deviation = tf.sqrt(_variance(x, mean_over_positions) + self.epsilon)
     y = x / tf.maximum(batch_deviation, instance_deviation + self.v1 * x)

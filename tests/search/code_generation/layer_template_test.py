@@ -66,10 +66,10 @@ def test_means_and_variances(groups):
     ('_tracked_mean_square', np.mean(np.square(X), (0, 1, 2)))])
 def test_tracked_averages(layer, name, expected):
   tracked = getattr(layer, name)
-  np.testing.assert_allclose(tracked(X, layer.moving, training=True), expected)
+  np.testing.assert_allclose(tracked(X, layer.moving, training=True, inputs=X), expected)
   moved = .75 + .25 * expected
   np.testing.assert_allclose(layer.moving, moved)
-  np.testing.assert_allclose(tracked(X, layer.moving, training=False), moved)
+  np.testing.assert_allclose(tracked(X, layer.moving, training=False, inputs=X), moved)
   np.testing.assert_allclose(layer.moving, moved)
 
 
