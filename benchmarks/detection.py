@@ -75,7 +75,7 @@ def make_task(model: str, num_classes: int) -> MaskRCNNTask:
 
   Args:
     model: the model's name, a key of `MODELS`.
-    num_classes: the greatest category id plus 1, because class 0 is the background.
+    num_classes: the number of categories plus 1, because class 0 is the background.
   """
   family, size = MODELS[model]
   return MaskRCNNTask(maskrcnn.MaskRCNNTask(

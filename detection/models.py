@@ -99,8 +99,7 @@ class _Family:
     """Returns Model Garden's configuration of the network with these settings.
 
     Args:
-      num_classes: the greatest category id plus 1, because class 0 is the background: 91 for COCO, whose 80 categories
-        have ids up to 90. At least 2.
+      num_classes: the number of categories plus 1, because class 0 is the background: 81 for COCO. At least 2.
       image_size: the height and width of the images in pixels, a multiple of the last level's stride.
 
     Raises:
@@ -288,7 +287,7 @@ def build_mask_rcnn(config: MaskRCNN, norm_act: str | os.PathLike, norm_act_opti
     of its image, including padding, but with EvoNorm-S0 not on other images.
 
   Args:
-    config: the configuration of the network, such as `ResNetFpn().config(91, 1024)`; it is not changed.
+    config: the configuration of the network, such as `ResNetFpn().config(81, 1024)`; it is not changed.
     norm_act: the layer: a name known to `get_norm_act`, or the path of a layer graph's JSON file.
     norm_act_options: the constructor arguments of that layer; None (default) for none.
     l2_weight_decay: λ in the loss terms λ/2·‖kernel‖² of the model's `losses` (default 0). They exclude biases, the

@@ -142,11 +142,16 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
       metrics: ignored; `Evaluator` computes the metrics.
 
     Returns:
-      Model Garden's outputs for `Evaluator` and, under 'images', the images as float32, for the pictures.
+      Model Garden's outputs for `Evaluator`, with the ids of the categories as `detection_classes`, and, under
+      'images', the images as float32, for the pictures.
     """
     logs = super().validation_step(inputs, model, metrics)
     del logs[self.loss]  # Model Garden sets it to 0
-    return {**logs, 'images': tf.cast(inputs[0], tf.float32)}
+    truth, found = logs[self.coco_metric.name]
+    ids = _category_ids(self._validation)
+    labels = tf.clip_by_value(tf.cast(found['detection_classes'], tf.int32), 0, len(ids) - 1)  # padding may be anything
+    found = {**found, 'detection_classes': tf.gather(ids, labels)}
+    return {**logs, self.coco_metric.name: (truth, found), 'images': tf.cast(inputs[0], tf.float32)}
 
   def aggregate_logs(self, state: Any = None, step_outputs: dict[str, Any] | None = None) -> Any:
     """Adds a batch to the evaluation, and writes pictures of the first `PICTURES` images of the evaluation.
@@ -174,3 +179,8 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     predictions = {name: value[list(new.values())] for name, value in outputs.items()}
     write_comparisons(predictions.pop('images'), predictions, self.coco_metric.coco,
                       tf.summary.experimental.get_step())
+
+
+def _category_ids(info: DataInfo) -> np.ndarray:
+  """Returns the id of each class's category, int64 `[num_classes]`; 0 for the background and unused classes."""
+  return np.array([info.category_ids.get(label, 0) for label in range(info.num_classes)], np.int64)

@@ -45,7 +45,7 @@ class DetectorFamily(Protocol):
     """Returns Model Garden's configuration of the network.
 
     Args:
-      num_classes: the greatest category id plus 1, because class 0 is the background.
+      num_classes: the number of categories plus 1, because class 0 is the background.
       image_size: the height and width of the images in pixels.
 
     Raises:
@@ -182,8 +182,11 @@ class _Detection(experiment.Experiment):
         self._train.num_examples, self.shared.steps_per_loop, self.shared.checkpoints_to_keep, best_metric='mask/AP')
 
   def model_settings(self, config: config_definitions.ExperimentConfig) -> dict[str, Any]:
-    network, backbone = config.task.model.as_dict(), config.task.model.backbone
+    network, backbone, ids = config.task.model.as_dict(), config.task.model.backbone, self._train.category_ids
+    # Where classes are not the ids themselves, as they were in release 0.1, they depend on all ids.
+    classes = {} if all(label == number for label, number in ids.items()) else {'category_ids': list(ids.values())}
     return {
+        **classes,
         **{name: network[name] for name in _NETWORK}, 'backbone': {backbone.type: backbone.get().as_dict()},
         'norm_act': training_config.norm_act_settings(self.shared.norm_act), 'norm_act_options': self.shared.options,
         **training_config.optimizer_settings(self.schedule.optimization, config.runtime)}
@@ -195,12 +198,12 @@ class _Detection(experiment.Experiment):
                         shared.jit_compile, results_folder=shared.model_dir if writes_results else None)
 
   def infer(self, config: config_definitions.ExperimentConfig, task: MaskRCNNTask) -> tuple[str, str]:
-    names, model_dir = self._validation.category_names, self.shared.model_dir
-    detector = Detector(trained_model(task, config, model_dir), config, names)
+    data, model_dir = self._validation, self.shared.model_dir
+    detector = Detector(trained_model(task, config, model_dir), config, data.class_names, data.category_ids)
     if self.shared.mode == 'export':
       return 'SavedModel', export(detector, os.path.join(model_dir, 'export'))
     folder = os.path.join(model_dir, 'predictions')
-    predict(detector.from_images, self._image_files, folder, names)
+    predict(detector.from_images, self._image_files, folder, data.category_names, category_ids=data.category_ids)
     return 'Predictions', folder
 
   def evaluation_figures(self) -> Mapping[str, str]:

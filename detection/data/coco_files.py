@@ -74,7 +74,7 @@ def write_coco(folder: str | os.PathLike, name: str, settings: dict[str, Any], c
     name: the name of the data set, such as 'shapes'.
     settings: everything on which the images depend, as JSON data; it is written to NAME.json, and later calls must
       have the same settings.
-    classes: the name of each category by its id; ids are at least 1.
+    classes: the name of each category by its id.
     train: the training images.
     validation: the validation images.
     console: the rich Console that shows the progress; None (default) for standard output.

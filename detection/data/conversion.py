@@ -12,7 +12,6 @@ contains:
     settings.json                        the settings of the conversion, which must be the same when it is resumed
 """
 
-from collections.abc import Callable
 from collections.abc import Iterator
 import functools
 import importlib
@@ -20,8 +19,9 @@ import json
 import math
 import os
 import pathlib
-from typing import Any
+import types
 
+from official.vision.data import tfrecord_lib
 from rich.console import Console
 from rich.text import Text
 import tensorflow as tf
@@ -35,6 +35,7 @@ from detection.data.conversion_report import BROKEN_IMAGE
 from detection.data.conversion_report import ConversionProgress
 from detection.data.conversion_report import make_report
 from detection.data.conversion_report import MISSING_IMAGE
+from detection.data.conversion_report import printable
 from detection.data.conversion_report import Problem
 from detection.data.conversion_report import report_text
 from detection.data.conversion_report import WRONG_SIZE
@@ -51,6 +52,7 @@ from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.model_dir import write_json
 
 _ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.json'
+_VERSION = 2  # in version 1, that of release 0.1, the labels in the records are the ids of the categories
 
 
 def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, output: str | os.PathLike,
@@ -81,7 +83,7 @@ def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, outp
   output.mkdir(parents=True, exist_ok=True)
   with open(output / LOCK, 'w', encoding='utf-8') as file:
     lock(file, 'conversion', argument='output')
-    settings = {'version': 1, 'annotations_sha256': coco.sha256, 'images_per_shard': images_per_shard}
+    settings = {'version': _version(output), 'annotations_sha256': coco.sha256, 'images_per_shard': images_per_shard}
     claim(output, _SETTINGS, settings, 'conversion', argument='output')
     if not is_prepared(output):
       number = math.ceil(len(coco.images) / images_per_shard)
@@ -92,12 +94,25 @@ def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, outp
   return read_data_info(output)
 
 
+def _version(output: pathlib.Path) -> int:
+  """Returns the version of a conversion that is complete, and else the present one: no folder has records of both."""
+  path = output / _SETTINGS
+  return json.loads(path.read_text()).get('version') if is_prepared(output) and path.exists() else _VERSION
+
+
 def _check_images(images: pathlib.Path, coco: CocoFile) -> None:
   if not images.is_dir():
     raise ArgumentError(f"`images` must be a folder, received '{images}'.")
-  if not any((images / image['file_name']).is_file() for image in coco.images):
+  if not any(_is_file(images, image) for image in coco.images):
     raise ArgumentError(f"`images` must be the folder of the images that `annotations` lists, received '{images}': of "
-                        f"{len(coco.images)} it has none, such as '{coco.images[0]['file_name']}'.")
+                        f"{len(coco.images)} it has none, such as '{printable(coco.images[0]['file_name'])}'.")
+
+
+def _is_file(images: pathlib.Path, image: dict) -> bool:
+  try:
+    return (images / image['file_name']).is_file()
+  except (OSError, ValueError):  # no name that the file system could have
+    return False
 
 
 class _Shard:
@@ -130,7 +145,7 @@ class _Shard:
                                           self._coco.category_names)
           problems += found
           converted.append((image, kept))
-          writer.write(_record(images, image, kept, self._coco.category_names))
+          writer.write(_record((images / image['file_name']).read_bytes(), image, kept, self._coco))
         progress.advance()
     write_json(self.outcome, {'converted': converted, 'problems': problems})
 
@@ -151,7 +166,7 @@ def _convert_shards(shards: list[_Shard], images: pathlib.Path, console: Console
 def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
   """Decodes an image as Model Garden will, and returns the problem that this shows, or None."""
   name = image['file_name']
-  if not (images / name).is_file():
+  if not _is_file(images, image):
     return Problem(MISSING_IMAGE, name)
   try:
     shape = tf.io.decode_image((images / name).read_bytes(), channels=3).shape
@@ -165,26 +180,31 @@ def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
 
 
 @functools.cache
-def _create_tf_example() -> Callable[..., tuple[Any, int]]:
-  """Returns Model Garden's converter of one image.
+def _model_garden() -> types.ModuleType:
+  """Returns the module of Model Garden's converter.
 
-  Its module defines flags and sets the level of TensorFlow's logger, so it is imported only when images are converted,
-  and the level is restored.
+  It defines flags and sets the level of TensorFlow's logger, so it is imported only when images are converted, and the
+  level is restored.
   """
   level = tf.get_logger().level
-  converter = importlib.import_module('official.vision.data.create_coco_tf_record').create_tf_example
+  module = importlib.import_module('official.vision.data.create_coco_tf_record')
   tf.get_logger().setLevel(level)
-  return converter
+  return module
 
 
-def _record(images: pathlib.Path, image: dict, annotations: list[dict], category_names: dict[int, str]) -> bytes:
-  """Returns the serialized tf.Example of an image."""
-  readable = [annotation | {'segmentation': _for_model_garden(annotation, image)} for annotation in annotations]
-  example, skipped = _create_tf_example()(
-      image, [str(images)], bbox_annotations=readable, id_to_name_map=category_names, include_masks=True)
-  if skipped:
-    raise RuntimeError(f"Model Garden's converter refuses {skipped} annotations of {image['file_name']}.")
-  return example.SerializeToString(deterministic=True)
+def _record(encoded: bytes, image: dict, annotations: list[dict], coco: CocoFile) -> bytes:
+  """Returns the serialized tf.Example of an image, whose classes are labels."""
+  height, width, name = image['height'], image['width'], printable(image['file_name'])
+  features = tfrecord_lib.image_info_to_feature_dict(height, width, name, image['id'], encoded, 'jpg')
+  if annotations:
+    readable = [annotation | {'category_id': coco.labels[annotation['category_id']],
+                              'segmentation': _for_model_garden(annotation, image)} for annotation in annotations]
+    names = {coco.labels[number]: name for number, name in coco.category_names.items()}
+    objects, skipped = _model_garden().bbox_annotations_to_feature_dict(readable, height, width, names, True)
+    if skipped:
+      raise RuntimeError(f"Model Garden's converter refuses {skipped} annotations of {name}.")
+    features |= objects
+  return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
 def _for_model_garden(annotation: dict, image: dict) -> list | dict:
@@ -204,7 +224,7 @@ def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
   outcomes = [shard.read_outcome() for shard in shards]
   converted = [entry for entries, _ in outcomes for entry in entries]
   problems = [*coco.problems, *(problem for _, found in outcomes for problem in found)]
-  report = make_report(len(coco.images), coco.num_annotations, [kept for _, kept in converted], problems)
+  report = make_report(coco.num_images, coco.num_annotations, [kept for _, kept in converted], problems)
   write_json(output / _REPORT, report, end='\n')
   if not converted:
     raise ArgumentError(f'No image could be converted. Mend the data and remove {output}.\n{report_text(report)}')

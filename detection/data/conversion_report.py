@@ -13,10 +13,14 @@ from rich.console import Console
 import rich.progress
 from rich.text import Text
 
+MALFORMED_IMAGE, MALFORMED_ANNOTATION = 'malformed_image', 'malformed_annotation'
 MISSING_IMAGE, BROKEN_IMAGE, WRONG_SIZE = 'missing_image', 'broken_image', 'wrong_size'
 UNKNOWN_IMAGE, UNKNOWN_CATEGORY = 'unknown_image', 'unknown_category'
 EMPTY_BOX, OUTSIDE_BOX, CLIPPED_BOX, EMPTY_MASK = 'empty_box', 'outside_box', 'clipped_box', 'empty_mask'
+DERIVED_BOX = 'derived_box'
 PROBLEMS = {
+    MALFORMED_IMAGE: 'images with a missing or ill-typed field, left out',
+    MALFORMED_ANNOTATION: 'annotations with a missing or ill-typed field, left out',
     MISSING_IMAGE: 'images missing, left out',
     BROKEN_IMAGE: 'images that cannot be decoded, left out',
     WRONG_SIZE: 'images of another size than the annotations say, left out',
@@ -25,8 +29,10 @@ PROBLEMS = {
     EMPTY_BOX: 'annotations with an empty or malformed box, left out',
     OUTSIDE_BOX: 'annotations with a box outside the image, left out',
     CLIPPED_BOX: 'annotations with a box partly outside the image, clipped',
+    DERIVED_BOX: 'annotations without a box, which becomes that of the mask',
     EMPTY_MASK: 'annotations with an empty or unreadable mask, left out'}
 _NAMES = 5  # the number of examples that a report gives for each kind of problem
+_LONGEST = 120  # characters of a name that are printed
 
 
 class Problem(NamedTuple):
@@ -34,7 +40,8 @@ class Problem(NamedTuple):
 
   Attributes:
     kind: a key of `PROBLEMS`, such as 'missing_image'.
-    name: the image's file name, or a text that names the annotation and its image.
+    name: the image's file name, or a text that names the annotation and its image, or that says what is wrong with an
+      entry of the annotation file.
   """
   kind: str
   name: str
@@ -77,8 +84,22 @@ def report_text(report: dict[str, Any]) -> str:
            .format(**report)]
   for kind, found in report['problems'].items():
     more = ', ...' if found['count'] > len(found['first']) else ''
-    lines.append(f"  {PROBLEMS[kind]}: {found['count']} ({', '.join(found['first'])}{more})")
+    lines.append(f"  {PROBLEMS[kind]}: {found['count']} ({', '.join(map(printable, found['first']))}{more})")
   return '\n'.join(lines)
+
+
+def printable(name: str) -> str:
+  """Returns a name from a file as it can be printed on one line of a terminal.
+
+  Args:
+    name: any string, even one with lone surrogates, which no encoding can write, or with control characters.
+
+  Returns:
+    The name with such characters escaped, and in the middle of a long one `...`.
+  """
+  text = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in name)
+  half = _LONGEST // 2
+  return text if len(text) <= _LONGEST else f'{text[:half]}...{text[-half:]}'
 
 
 class ConversionProgress:

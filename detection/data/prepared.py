@@ -33,17 +33,41 @@ class DataInfo:
     annotation_file: the path of a JSON file with the annotations of exactly these images in COCO's format; Model
       Garden's setting `annotation_file`.
     num_examples: the number of images.
-    category_names: the name of each category by its id; ids are at least 1.
+    category_names: the name of each category by its id, any 64-bit integer.
+    category_ids: the id of the category that each label stands for. Labels are the classes in the records and of the
+      network: integers from 1 on, because 0 is the background. None (default) for records of version 0.1, whose labels
+      are the ids.
   """
   records: str
   annotation_file: str
   num_examples: int
   category_names: dict[int, str]
+  category_ids: dict[int, int] | None = None
+
+  def __post_init__(self):
+    if self.category_ids is None:
+      object.__setattr__(self, 'category_ids', {number: number for number in self.category_names})
 
   @property
   def num_classes(self) -> int:
-    """The greatest category id plus 1, because class 0 is the background; 91 for COCO, whose ids have gaps."""
-    return max(self.category_names) + 1
+    """The greatest label plus 1, because class 0 is the background; 81 for COCO."""
+    return max(self.category_ids) + 1
+
+  @property
+  def class_names(self) -> dict[int, str]:
+    """The name of each class by its label."""
+    return {label: self.category_names[number] for label, number in self.category_ids.items()}
+
+
+def category_ids(category_names: Mapping[int, str]) -> dict[int, int]:
+  """Returns the id of each label: labels count the ids in ascending order, from 1 on.
+
+  Ids may be large or have gaps, and a network would get a class for each integer below the greatest.
+
+  Args:
+    category_names: the name of each category by its id.
+  """
+  return dict(enumerate(sorted(category_names), start=1))
 
 
 def has_settings(folder: str | os.PathLike, name: str, settings: Mapping[str, Any], work: str, argument: str) -> bool:
@@ -107,10 +131,10 @@ def write_data_info(folder: str | os.PathLike, records: Sequence[str], pattern: 
     pattern: a glob that matches these names.
     annotation_file: the name of the annotation file in the folder.
     num_examples: the number of images.
-    category_names: the name of each category by its id; ids are at least 1.
+    category_names: the name of each category by its id; the labels in the records are those of `category_ids`.
   """
-  data = {'num_examples': num_examples, 'category_names': category_names, 'annotation_file': annotation_file,
-          'pattern': pattern, 'records': records}
+  data = {'num_examples': num_examples, 'category_names': category_names, 'category_ids': category_ids(category_names),
+          'annotation_file': annotation_file, 'pattern': pattern, 'records': records}
   write_json(pathlib.Path(folder) / _FILE, data, indent=2, end='\n')
 
 
@@ -138,8 +162,11 @@ def read_data_info(folder: str | os.PathLike) -> DataInfo:
     data = json.loads((folder / _FILE).read_text())
     files = [folder / name for name in (*data['records'], data['annotation_file'])]
     names = {int(number): name for number, name in data['category_names'].items()}
+    ids = {int(label): int(number) for label, number in data.get('category_ids', dict(zip(names, names))).items()}
+    if min(ids, default=0) < 1 or sorted(ids.values()) != sorted(names):
+      raise ValueError('`category_ids` must give each category a label from 1 on')
     records = os.path.join(glob.escape(str(folder)), data['pattern'])
-    info = DataInfo(records, str(files[-1]), data['num_examples'], names)
+    info = DataInfo(records, str(files[-1]), data['num_examples'], names, ids)
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
     raise ArgumentError(f"'{folder}' must be a folder that `python -m detection.prepare` has prepared to the end: "
                         f'{type(e).__name__}: {e}') from e

@@ -32,13 +32,17 @@ class CocoData:
       console: ignored, because nothing here takes time.
 
     Raises:
-      ArgumentError: if a folder is missing or incomplete, or if the categories of the two folders differ.
+      ArgumentError: if a folder is missing or incomplete, or if the categories of the two folders differ, or their
+        labels.
     """
     del console  # nothing here takes time
     train, validation = read_data_info(self.train), read_data_info(self.validation)
     if train.category_names != validation.category_names:
       raise ArgumentError(f"`validation` must have the categories of `train`, '{self.train}', received "
                           f"'{self.validation}' with {_difference(train.category_names, validation.category_names)}.")
+    if train.category_ids != validation.category_ids:
+      raise ArgumentError(f"`validation` must have been prepared by the same release as `train`, '{self.train}', "
+                          f"received '{self.validation}' with other labels. Prepare the older one again.")
     return train, validation
 
 

@@ -26,7 +26,7 @@ class Detector(tf.Module):
     detection_boxes: float32 `[batch, K, 4]`, `[ymin, xmin, ymax, xmax]` in pixels of the original image. A box may
       exceed the right and the lower border, because the network saw padding there.
     detection_outer_boxes: larger boxes in the same form, for models whose masks refer to them; otherwise missing.
-    detection_classes: int32 `[batch, K]`, indices into `class_names`; 0 is the background.
+    detection_classes: int32 `[batch, K]`, indices into `class_names` and `category_ids`; 0 is the background.
     detection_scores: float32 `[batch, K]`.
     detection_masks: float32 `[batch, K, mask height, mask width]`, the probability of the object in each cell of a grid
       over its box; `instances.detected` pastes it into the image. Missing for models without masks.
@@ -37,17 +37,21 @@ class Detector(tf.Module):
     config: Model Garden's configuration of an experiment with a MaskRCNNTask. It determines the size to which images
       are scaled, the anchors and the padding.
     class_names: the names of the classes by index; some may be missing.
+    category_ids: the ids of the classes in the annotations, by index; some may be missing. None (default) if they are
+      the indices.
 
   Attributes:
     class_names: a variable of the SavedModel with the name of every class, strings `[classes]`, empty where there is
       none.
+    category_ids: a variable of the SavedModel with the id of every class in the annotations, int64 `[classes]`.
 
   Raises:
     ArgumentError: if the version of the configuration's non-maximum suppression is neither 'v2' nor 'batched',
       which accept batches of any size.
   """
 
-  def __init__(self, model: tf_keras.Model, config: ExperimentConfig, class_names: Mapping[int, str]):
+  def __init__(self, model: tf_keras.Model, config: ExperimentConfig, class_names: Mapping[int, str],
+               category_ids: Mapping[int, int] | None = None):
     super().__init__()
     version = config.task.model.detection_generator.nms_version
     if version not in ('v2', 'batched'):
@@ -55,6 +59,8 @@ class Detector(tf.Module):
                           f'batches of any size; received {version}.')
     names = [class_names.get(i, '') for i in range(config.task.model.num_classes)]
     self.class_names = tf.Variable(tf.constant(names, tf.string), trainable=False)
+    ids = [i if category_ids is None else category_ids.get(i, 0) for i in range(len(names))]
+    self.category_ids = tf.Variable(tf.constant(ids, tf.int64), trainable=False)
     # The SavedModel contains the variables and the functions of this class. The model and Model Garden's module are
     # hidden from it, because Keras would also trace them for training, which fails without a ground truth.
     self.weights = model.variables

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+import dataclasses
 import itertools
 import os
 import pathlib
 from typing import Any
 
 from absl import logging
+import numpy as np
 from PIL import Image
 import tensorflow as tf
 
@@ -22,7 +24,8 @@ from evonorm_tf.output.model_dir import write_json
 
 
 def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Iterable[str | os.PathLike],
-            folder: str | os.PathLike, names: Mapping[int, str], min_score: float = MIN_SCORE) -> dict[str, Any]:
+            folder: str | os.PathLike, names: Mapping[int, str], min_score: float = MIN_SCORE,
+            category_ids: Mapping[int, int] | None = None) -> dict[str, Any]:
   """Detects objects in image files and writes an annotated PNG for each, and predictions.json for all.
 
   Files that cannot be read are skipped, with a warning in the log and an entry in predictions.json.
@@ -34,6 +37,8 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
     folder: the path of the folder that receives the files; it is created if it does not exist.
     names: the name of each category by its id.
     min_score: the least score; detections with a lower one are neither drawn nor written (default `MIN_SCORE`, 0.5).
+    category_ids: the id of the category that each of the detector's classes stands for; None (default) if they are the
+      same.
 
   Returns:
     The content of predictions.json, a dict of two lists. `images` contains a dict for each image: `image` (its path),
@@ -60,6 +65,9 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
     height, width = image.shape[:2]
     instances = detected({name: value[0].numpy() for name, value in detect(image[None]).items()},
                          height, width, min_score)
+    if category_ids is not None:
+      classes = np.array([category_ids[label] for label in instances.classes.tolist()], np.int64)
+      instances = dataclasses.replace(instances, classes=classes)
     Image.fromarray(draw(image.numpy(), instances, names)).save(folder / picture)
     result['images'].append({'image': str(path), 'picture': picture, 'height': height, 'width': width,
                              'detections': _records(instances, names)})

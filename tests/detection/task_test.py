@@ -1,7 +1,10 @@
 """The images of a task: their order, which a resumed training takes up, and an evaluation that sees each of them."""
 
+import dataclasses
+
 import numpy as np
 from official.vision.configs import maskrcnn
+from official.vision.tasks import maskrcnn as maskrcnn_task
 import pytest
 import tensorflow as tf
 
@@ -17,6 +20,7 @@ def infos(tmp_path_factory):
 
 
 def make_task(infos, seed=0):
+  """Returns a task on the prepared (training, validation) images."""
   def data(is_training):
     parser = maskrcnn.Parser(aug_rand_hflip=is_training)
     return maskrcnn.DataConfig(is_training=is_training, global_batch_size=2, dtype='float32', parser=parser,
@@ -76,6 +80,21 @@ def test_an_evaluation_has_full_batches_of_all_images(infos, pipelines, replicas
     batches = task.build_inputs(task.task_config.validation_data, context)
     ids = [labels['groundtruths']['source_id'].numpy().tolist() for _, labels in batches]
     assert ids == expected
+
+
+def test_detections_are_given_the_ids_of_their_categories(infos, monkeypatch):
+  """Labels count the categories; 0 and what is out of range is padding."""
+  most = 2**63 - 1
+  names = {-4: 'circle', 90: 'square', most: 'star'}
+  info = dataclasses.replace(infos[1], category_names=names, category_ids={1: -4, 2: 90, 3: most})
+  task = make_task((infos[0], info))
+  task.build_metrics(training=False)
+  found = {'detection_classes': tf.constant([[3, 1, 2, 0, -1]], tf.int32), 'detection_scores': tf.ones([1, 5])}
+  logs = {task.loss: 0, task.coco_metric.name: ('truth', found)}
+  monkeypatch.setattr(maskrcnn_task.MaskRCNNTask, 'validation_step', lambda *_: dict(logs))
+  truth, found = task.validation_step((tf.zeros([1, 8, 8, 3]), {}), None)[task.coco_metric.name]
+  assert truth == 'truth' and found.keys() == {'detection_classes', 'detection_scores'}
+  assert found['detection_classes'].numpy().tolist() == [[most, -4, 90, 0, 0]]
 
 
 def test_metrics_are_ours(infos):

@@ -21,8 +21,13 @@ def _annotation(number, image_id, box, segmentation=None, **changes):
           'segmentation': corners if segmentation is None else segmentation} | changes
 
 
-def write_tiny_coco(folder):
-  """Writes images and annotations.json; returns both paths. Images 1 to 4, 8, 9 and annotations 1 to 9 are good."""
+def write_tiny_coco(folder, cat=1, dog=4):
+  """Writes images and annotations.json; returns both paths. Images 1 to 4, 8, 9 and annotations 1 to 9 are good.
+
+  Args:
+    folder: receives them.
+    cat, dog: the ids of the categories; all annotations but the second and the twelfth are of cats.
+  """
   images = folder / 'images'
   images.mkdir(parents=True)
   rng = np.random.default_rng(0)
@@ -40,8 +45,10 @@ def write_tiny_coco(folder):
       _annotation(9, 9, [0, 0, 4, 40], iscrowd=1), _annotation(10, 6, [1, 1, 9, 9]), _annotation(11, 77, [1, 1, 9, 9]),
       _annotation(12, 1, [1, 1, 9, 9], category_id=2), _annotation(13, 1, [1, 1, 0, 9]),
       _annotation(14, 2, [70, 1, 9, 9]), _annotation(15, 3, [1, 1, 9, 9], [])]
+  for annotation in annotations:
+    annotation['category_id'] = {1: cat, 4: dog}.get(annotation['category_id'], 2)
   data = {'images': [{'id': n, 'file_name': name, 'height': HEIGHT, 'width': WIDTH} for n, name in names.items()],
-          'annotations': annotations, 'categories': [{'id': 1, 'name': 'cat'}, {'id': 4, 'name': 'dog'}]}
+          'annotations': annotations, 'categories': [{'id': cat, 'name': 'cat'}, {'id': dog, 'name': 'dog'}]}
   path = folder / 'annotations.json'
   path.write_text(json.dumps(data))
   return images, path

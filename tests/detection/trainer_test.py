@@ -152,6 +152,18 @@ def test_checkpoints_of_another_model_are_refused(trained, data, options, messag
   assert sorted(trained[0].iterdir()) == before
 
 
+def test_classes_of_other_categories_are_refused(trained, data):
+  """Five classes, too, but of other ids."""
+  class Other:
+    def read(self, console):
+      ids = {1: 3, 2: 5, 3: 7, 4: 9, 5: 2**40}
+      names = {number: str(number) for number in ids.values()}
+      return tuple(dataclasses.replace(info, category_names=names, category_ids=ids) for info in data.read(console))
+
+  with pytest.raises(ValueError, match=r'`category_ids` is \[3, 5, 7, 9, 1099511627776\] here and None there'):
+    run(trained[0], Other())
+
+
 class NoData:
   """Must not be read."""
 

@@ -48,3 +48,23 @@ def test_is_polygon():
   for other in ([0, 0, 1, 1], [0, 0, 1, 0, 1, 1, 1], [0, 0, 1, 0, 1, float('nan')], [0, 0, 1, 0, 1, None],
                 [0, 0, 1e9, 0, 1e9, 1e9], [], None, 'polygon', {'counts': []}):
     assert not coco_masks.is_polygon(other)
+
+
+def test_numbers():
+  assert all(map(coco_masks.is_number, (0, -3.5, 10**300)))
+  assert not any(map(coco_masks.is_number, (10**400, float('nan'), float('inf'), True, '3', None, [])))
+
+
+def test_a_hundred_thousand_corners_and_many_polygons():
+  angle = np.linspace(0, 2 * np.pi, 100_000)
+  circle = np.stack([30 + 20 * np.cos(angle), 25 + 20 * np.sin(angle)], axis=1).ravel().tolist()
+  assert coco_masks.decode_mask([circle], 50, 60).sum() == pytest.approx(np.pi * 20**2, rel=.02)
+  squares = [[x, y, x + 1, y, x + 1, y + 1, x, y + 1] for x in range(0, 60, 2) for y in range(0, 50, 2)]
+  expected = np.zeros([50, 60])
+  expected[::2, ::2] = 1
+  np.testing.assert_array_equal(coco_masks.decode_mask(squares, 50, 60), expected)
+
+
+def test_outlines_of_kilometres():
+  with pytest.raises(ValueError, match='`segmentation` must have outlines of at most 3000000 pixels, received 1'):
+    coco_masks.decode_mask([[0, 0, 1e5, 0, 0, 1e5] * 40_000], 50, 60)

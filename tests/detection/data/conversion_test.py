@@ -3,10 +3,13 @@
 import contextlib
 import io
 import json
+import os
+import shutil
 
 import numpy as np
 from official.vision.dataloaders.maskrcnn_input import Parser
 from official.vision.evaluation.coco_evaluator import COCOEvaluator
+from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 import pytest
 from rich.console import Console
@@ -16,8 +19,10 @@ from detection.data import conversion
 from detection.data.conversion_report import ConversionProgress
 from evonorm_tf.output.model_dir import lock
 from tests.detection.tiny_coco import decode_records
+from tests.detection.tiny_coco import HEIGHT
 from tests.detection.tiny_coco import PROBLEMS
 from tests.detection.tiny_coco import TINY_COCO
+from tests.detection.tiny_coco import WIDTH
 from tests.detection.tiny_coco import write_tiny_coco
 
 
@@ -55,8 +60,9 @@ def assert_records_hold(info, coco):
     assert record['image'].shape == (height, width, 3) and (record['height'], record['width']) == (height, width)
     boxes = np.array([[y, x, y + h, x + w] for x, y, w, h in (a['bbox'] for a in annotations)]).reshape(-1, 4)
     np.testing.assert_allclose(record['groundtruth_boxes'] * [height, width, height, width], boxes, atol=1e-3)
-    for key, name in (('classes', 'category_id'), ('is_crowd', 'iscrowd')):
-      np.testing.assert_array_equal(record[f'groundtruth_{key}'], [a[name] for a in annotations])
+    classes = [info.category_ids[label] for label in record['groundtruth_classes'].tolist()]
+    assert classes == [a['category_id'] for a in annotations]
+    np.testing.assert_array_equal(record['groundtruth_is_crowd'], [a['iscrowd'] for a in annotations])
     np.testing.assert_allclose(record['groundtruth_area'], [a['area'] for a in annotations], rtol=1e-6)
     assert len(record['groundtruth_instance_masks']) == len(annotations)
     for mask, annotation in zip(record['groundtruth_instance_masks'], annotations):
@@ -70,7 +76,8 @@ def test_report(tiny):
   assert report == {
       'images': 9, 'images_converted': 6, 'images_without_objects': 1, 'annotations': 15, 'annotations_converted': 9,
       'annotations_of_crowds': 2, 'problems': {k: {'count': 1, 'first': first} for k, first in PROBLEMS.items()}}
-  assert info.num_examples == 6 and info.category_names == {1: 'cat', 4: 'dog'} and info.num_classes == 5
+  assert info.num_examples == 6 and info.category_names == {1: 'cat', 4: 'dog'} and info.num_classes == 3
+  assert info.category_ids == {1: 1, 2: 4} and info.class_names == {1: 'cat', 2: 'dog'}
   assert 'images 9/9, time left 0:00:00\n6 of 9 images converted' in printed
   assert '  images missing, left out: 1 (005.png)\n' in printed
 
@@ -90,6 +97,32 @@ def test_annotation_file_holds_the_good_annotations(tiny):
   assert sorted(found, key=key) == sorted([a | {'id': 0} for a in expected], key=key)
   assert sorted(after.anns) == list(range(1, 10))  # pycocotools takes an id of 0 for no match
   assert sorted(after.imgs) == [1, 2, 3, 4, 8, 9] and after.dataset['categories'] == before['categories']
+
+
+@pytest.mark.parametrize('cat, dog, ids', [
+    (74673216, 200000, {1: 200000, 2: 74673216}), (2**63 - 1, 0, {1: 0, 2: 2**63 - 1}),
+    (-2**63, -7, {1: -2**63, 2: -7})])
+def test_category_ids_are_labels_and_no_sizes(tmp_path, cat, dog, ids):
+  info, _ = convert(*write_tiny_coco(tmp_path, cat, dog), tmp_path / 'out')
+  assert info.category_ids == ids and info.num_classes == 3
+  assert info.category_names == {cat: 'cat', dog: 'dog'} and info.class_names[1] == {cat: 'cat', dog: 'dog'}[ids[1]]
+  assert_records_hold(info, read_coco(info.annotation_file))
+  labels = np.concatenate([record['groundtruth_classes'] for record in decode_records(info)])
+  assert sorted(set(labels.tolist())) == [1, 2] and (labels == {i: label for label, i in ids.items()}[cat]).sum() == 8
+
+
+def test_a_complete_conversion_of_the_first_release_stays_as_it_is(tiny, tmp_path):
+  images, annotations, info, _, finished = tiny
+  output = shutil.copytree(finished, tmp_path / 'out')
+  for name, change in (('settings.json', {'version': 1}), ('data_info.json', {'category_ids': None})):
+    data = json.loads((output / name).read_text()) | change
+    (output / name).write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
+  before = contents(output)
+  again, _ = convert(images, annotations, output, images_per_shard=4)
+  assert contents(output) == before and again.category_ids == {1: 1, 4: 4} and again.num_classes == 5
+  (output / 'data_info.json').unlink()
+  with pytest.raises(ValueError, match='`version` is 2 here and 1 there. Give this conversion an `output` of its own'):
+    convert(images, annotations, output, images_per_shard=4)
 
 
 def test_parser_of_model_garden(tiny):
@@ -117,7 +150,8 @@ def test_evaluator_of_model_garden(tiny):
       evaluator.update_state(None, tf.nest.map_structure(tf.constant, {
           'source_id': np.array([int(record['source_id'])]), 'num_detections': np.array([number]),
           'detection_boxes': pad(record['groundtruth_boxes'] * [*shape, *shape]),
-          'detection_classes': pad(record['groundtruth_classes']), 'detection_scores': pad(np.ones(number)),
+          'detection_classes': pad(np.array([info.category_ids[c] for c in record['groundtruth_classes']], int)),
+          'detection_scores': pad(np.ones(number)),
           'image_info': np.array([[shape, shape, [1, 1], [0, 0]]], np.float32)}))
     assert evaluator.result()['AP'] == pytest.approx(1)
 
@@ -175,6 +209,34 @@ def test_wrong_arguments_fail_before_any_work(tiny, tmp_path, change, message):
   assert not (tmp_path / 'out').exists()
 
 
+def test_odd_names_and_entries_do_not_end_a_conversion(tmp_path):
+  images, path = write_tiny_coco(tmp_path)
+  data = json.loads(path.read_text())
+  name = os.fsdecode(b'not \xff UTF-8.png')
+  (images / data['images'][0]['file_name']).rename(images / name)
+  data['images'][0]['file_name'] = name  # image 1 with annotations 1 and 2
+  extra = [{'id': 20 + i, 'file_name': odd, 'height': HEIGHT, 'width': WIDTH}
+           for i, odd in enumerate(('x' * 5000, '\ud800', 'a\0b', '.', ''))]
+  data['images'] += [*extra, {'id': 30}]
+  del data['annotations'][0]['bbox']
+  data['annotations'] += [{'image_id': 1}, None]
+  data['categories'][0]['name'] = 'c\ud800t'
+  path.write_text(json.dumps(data))
+  info, printed = convert(images, path, tmp_path / 'out')
+  report = json.loads((tmp_path / 'out' / 'report.json').read_text())
+  found = {kind: problem['count'] for kind, problem in report['problems'].items()}
+  assert found == {**dict.fromkeys(PROBLEMS, 1), 'missing_image': 6, 'malformed_image': 1, 'malformed_annotation': 2,
+                   'derived_box': 1}
+  assert (report['images'], report['images_converted'], report['annotations_converted']) == (15, 6, 9)
+  assert '  annotations without a box, which becomes that of the mask: 1 (annotation 1 of not ' in printed
+  coco = read_coco(info.annotation_file)
+  assert_records_hold(info, coco)
+  assert info.category_names == {1: 'c\ufffdt', 4: 'dog'} and coco.imgs[1]['file_name'] == name
+  box, = (a['bbox'] for a in coco.anns.values() if a['image_id'] == 1 and a['category_id'] == 1)
+  assert box == mask_api.toBbox(coco.annToRLE({'image_id': 1, 'segmentation': data['annotations'][0]['segmentation']})
+                                ).tolist()
+
+
 def test_nothing_to_convert(tmp_path):
   images, annotations = write_tiny_coco(tmp_path)
   for path in images.iterdir():
@@ -191,5 +253,6 @@ def test_real_coco(tmp_path, split, images, annotations, crowds):
   report = json.loads((tmp_path / 'report.json').read_text())
   assert not report['problems'] and report['annotations_of_crowds'] == crowds
   assert (report['images_converted'], report['annotations_converted']) == (images, annotations)
-  assert len(info.category_names) == 80 and info.num_classes == 91
+  assert len(info.category_names) == 80 and info.num_classes == 81
+  assert (info.category_ids[12], info.category_ids[80]) == (13, 90)  # COCO has no 12
   assert_records_hold(info, read_coco(path))  # nothing has changed, by COCO's own file

@@ -31,8 +31,26 @@ def test_round_trip_and_the_folder_may_move(tmp_path):
   folder = folder.rename(tmp_path / 'b')
   info = prepared.read_data_info(folder)
   assert info == prepared.DataInfo(str(folder / 'records-*-of-00002.tfrecord'), str(folder / 'annotations.json'), 12,
-                                    NAMES)
-  assert info.num_classes == 91
+                                    NAMES, {1: 1, 2: 90})
+  assert info.num_classes == 3 and info.class_names == {1: 'person', 2: 'toothbrush'}
+
+
+def test_folders_of_the_first_release_have_the_ids_as_labels(tmp_path):
+  write(tmp_path)
+  data = json.loads((tmp_path / 'data_info.json').read_text())
+  assert data.pop('category_ids') == {'1': 1, '2': 90}
+  (tmp_path / 'data_info.json').write_text(json.dumps(data))
+  info = prepared.read_data_info(tmp_path)
+  assert info.category_ids == {1: 1, 90: 90} and info.num_classes == 91 and info.class_names == NAMES
+
+
+@pytest.mark.parametrize('ids', [{'0': 1, '1': 90}, {'1': 1}, {'1': 1, '2': 91}, {}])
+def test_labels_that_do_not_fit_the_categories(tmp_path, ids):
+  write(tmp_path)
+  data = json.loads((tmp_path / 'data_info.json').read_text())
+  (tmp_path / 'data_info.json').write_text(json.dumps(data | {'category_ids': ids}))
+  with pytest.raises(ValueError, match='`category_ids` must give each category a label from 1 on'):
+    prepared.read_data_info(tmp_path)
 
 
 @pytest.mark.parametrize('name', ['[1]', 'a*', 'b?', 'é {c} d', '\\x'])

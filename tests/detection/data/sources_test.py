@@ -22,12 +22,22 @@ def test_two_prepared_folders(tmp_path):
   data = CocoData(prepared(tmp_path / 'a', {1: 'cat', 4: 'dog'}), prepared(tmp_path / 'b', {1: 'cat', 4: 'dog'}))
   train, validation = data.read()
   assert train.records == str(tmp_path / 'a' / 'records*')
-  assert validation.annotation_file == str(tmp_path / 'b' / 'annotations.json') and validation.num_classes == 5
+  assert validation.annotation_file == str(tmp_path / 'b' / 'annotations.json') and validation.num_classes == 3
 
 
 def test_categories_must_be_the_same(tmp_path):
   data = CocoData(prepared(tmp_path / 'a', {1: 'cat', 4: 'dog'}), prepared(tmp_path / 'b', {1: 'cat', 4: 'horse'}))
   with pytest.raises(ValueError, match="`validation` must have the categories of `train`, .*/b' with 4: 'horse' for "):
+    data.read()
+
+
+def test_labels_must_be_the_same(tmp_path):
+  """The older folder is one of the first release, where labels were the ids of the categories."""
+  data = CocoData(prepared(tmp_path / 'a', {1: 'cat', 4: 'dog'}), prepared(tmp_path / 'b', {1: 'cat', 4: 'dog'}))
+  path = tmp_path / 'b' / 'data_info.json'
+  info = json.loads(path.read_text())
+  path.write_text(json.dumps({name: value for name, value in info.items() if name != 'category_ids'}))
+  with pytest.raises(ValueError, match="`validation` must .* by the same release as `train`, .*/b' with other labels"):
     data.read()
 
 

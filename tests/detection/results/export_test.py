@@ -117,8 +117,11 @@ def test_files_of_different_sizes_and_kinds(loaded, expected):
   assert np.max(alone['detection_boxes']) > 150  # in pixels of the larger image
 
 
-def test_class_names(loaded):
+def test_class_names_and_ids(loaded, model):
   assert [name.decode() for name in loaded.class_names.numpy()] == ['', 'cat', '', 'dog', '']
+  assert loaded.category_ids.numpy().tolist() == [0, 1, 2, 3, 4]
+  detector = Detector(model, experiment(), {1: 'cat', 2: 'dog'}, {1: -3, 2: 2**63 - 1})
+  assert detector.category_ids.numpy().tolist() == [0, -3, 2**63 - 1, 0, 0]
 
 
 def test_a_loaded_detector_predicts(loaded, expected, tmp_path):

@@ -72,6 +72,14 @@ def test_the_score_that_is_needed(files, tmp_path):
   assert image['detections'] == []
 
 
+def test_categories_are_named_by_their_ids(files, tmp_path):
+  ids = {1: -2**63, 2: 5, 3: 2**63 - 1}
+  names = {2**63 - 1: 'dog', -2**63: 'cat', 5: 'bird', 3: 'none'}
+  image, = predict(detect, files[:1], tmp_path / 'out', names, min_score=.2, category_ids=ids)['images']
+  assert [(found['category_id'], found['category']) for found in image['detections']] == [
+      (2**63 - 1, 'dog'), (-2**63, 'cat')]
+
+
 def test_a_detector_without_masks(files, tmp_path):
   boxes_only = lambda images: {n: value for n, value in detect(images).items() if n != 'detection_masks'}
   image, = predict(boxes_only, files[:1], tmp_path / 'out', {})['images']
