@@ -8,7 +8,7 @@ import tf_keras
 from evonorm_tf.conversion import keras_internals
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
-from evonorm_tf.layers.baselines import BaselineLayer
+from evonorm_tf.layers.baseline_layer import BaselineLayer
 from evonorm_tf.layers.keras2 import NormActLayer
 
 _NORMALIZATIONS = (
