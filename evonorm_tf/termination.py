@@ -1,12 +1,14 @@
-"""A request to end within seconds, which a command passes on to the work that it runs.
+"""A request to end within seconds, which a command passes on to the work that it runs, and what is done before an end.
 
 Clusters send SIGTERM before they take a machine away. `evonorm_tf.cli.interrupt_watch` makes a request of it, and a
 training loop, which cannot be interrupted between two steps of a compiled loop, looks at it where it can save.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 
+_last_actions: list[Callable[[], object]] = []
 _is_heeded = False
 _is_requested = False
 
@@ -32,3 +34,23 @@ def request() -> bool:
 def requested() -> bool:
   """Returns whether the current context `heeded` has received a request."""
   return _is_requested
+
+
+@contextlib.contextmanager
+def before_end(action: Callable[[], object]) -> Iterator[None]:
+  """A context in which a command that is ended without clean-up calls a function first.
+
+  Args:
+    action: the function. It is called in another thread than the work, whatever that is doing, and has a second.
+  """
+  _last_actions.append(action)
+  try:
+    yield
+  finally:
+    _last_actions.remove(action)
+
+
+def do_last_actions() -> None:
+  """Calls the functions of all contexts `before_end`, the innermost first."""
+  for action in reversed(_last_actions):
+    action()

@@ -16,6 +16,7 @@ import time
 from rich.console import Console
 from rich.text import Text
 
+from evonorm_tf import termination
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.layers.norm_act import NORM_ACTS
@@ -131,6 +132,7 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
   with interrupts_noted():
     with contextlib.ExitStack() as stack:
       journal = stack.enter_context(Journal(pathlib.Path(model_dir) / JOURNAL, identity))
+      stack.enter_context(termination.before_end(journal.close))  # or a candidate in this process would have crashed it
       evaluation.check()
       reranking.evaluation.check()
       summaries = stack.enter_context(contextlib.closing(

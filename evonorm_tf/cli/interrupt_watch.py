@@ -20,12 +20,15 @@ from evonorm_tf import termination
 INTERRUPTED = 'Interrupted. The same command goes on where it stopped.'  # the message of commands that can resume
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}  # with which shells report a command that the signal has ended
 SECONDS_TO_CLEAN_UP = 8  # after SIGTERM; clusters that wait 10 seconds before they send SIGKILL are common
+_SECONDS_FOR_LAST_ACTIONS = 1
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 _SHOW_CURSOR = '\x1b[?25h'  # a progress bar may have hidden it
 
 
 class InterruptWatch(contextlib.AbstractContextManager):
   """A context in which Ctrl-C or SIGTERM prints a message and ends the process, without any clean-up.
+
+  Only what stands in a context `evonorm_tf.termination.before_end` is done first.
 
   The exit code is 130 for Ctrl-C and 143 for SIGTERM. It is meant for programs that may be killed at any time; a
   program that must clean up sets `first_raises`. Work in the context `evonorm_tf.termination.heeded` is told of the
@@ -103,6 +106,9 @@ class InterruptWatch(contextlib.AbstractContextManager):
     return self._raises or self._received[0] == signal.SIGTERM and termination.request()
 
   def _end(self) -> None:
+    last = threading.Thread(target=termination.do_last_actions, daemon=True)
+    last.start()
+    last.join(_SECONDS_FOR_LAST_ACTIONS)
     text = f'{_SHOW_CURSOR}\n{self._message}\n' if os.isatty(2) else f'{self._message}\n'
     os.write(2, text.encode())  # not sys.stderr, which the main thread may be using
     os._exit(self.exit_code)

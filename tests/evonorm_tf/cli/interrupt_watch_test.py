@@ -130,6 +130,22 @@ def test_one_that_is_ignored_stays_so():
   assert interrupt(start('time.sleep(.5); print("done")', before=ignore)) == ('done\n', '', 0)
 
 
+LAST = """with termination.before_end({}):
+      {}"""
+
+
+@by_signal
+def test_what_is_done_before_the_end(number, code):
+  process = start(LAST.format("lambda: print('last', flush=True)", IN_C))
+  assert interrupt(process, number) == ('last\n', 'Ended.\n', code)
+
+
+def test_what_is_done_before_the_end_cannot_prevent_it():
+  assert interrupt(start(LAST.format('lambda: time.sleep(60)', 'time.sleep(60)'))) == ('', 'Ended.\n', 130)
+  code = interrupt(start(LAST.format('lambda: 1 / 0', 'time.sleep(60)')))[2]
+  assert code == 130
+
+
 def test_other_signals_end_nothing():
   assert interrupt(start(
       'signal.raise_signal(signal.SIGUSR1); time.sleep(60)',

@@ -1,5 +1,6 @@
 """Ctrl-C: a search hears the first one, a second one is raised at once, none is lost; handlers are left as found."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import weakref
 
 import pytest
 
+from evonorm_tf import termination
 from search.evaluation.evaluation import Outcome
 from search.execution.deferred_interrupts import interrupted_at_once
 from search.execution.deferred_interrupts import interrupts_noted
@@ -170,6 +172,21 @@ def test_a_search_ends_before_it_records_what_was_interrupted(bare, whole, tmp_p
       search(tmp_path)
   assert read(tmp_path) == untimed(whole[1])[:number - 1]
   assert untimed(search(tmp_path)) == untimed(whole[1])
+
+
+def test_a_forced_end_is_not_laid_to_a_candidates_charge(bare, tmp_path, monkeypatch):
+  """The journal notes that the search has left the candidate, which has not crashed it."""
+  last_lines = []
+
+  def end():
+    termination.do_last_actions()
+    last_lines.extend((tmp_path / 'journal.jsonl').read_text().splitlines()[-2:])
+    raise KeyboardInterrupt
+
+  interrupt_evaluation(monkeypatch, 5, end)
+  with pytest.raises(KeyboardInterrupt):
+    search(tmp_path)
+  assert [json.loads(line) for line in last_lines] == [{'begun': 'evolution 2'}, {'left': 'evolution 2'}]
 
 
 def test_a_search_begins_nothing_after_one_between_two_evaluations(bare, tmp_path, monkeypatch):
