@@ -3,6 +3,8 @@
 import pytest
 import tensorflow as tf
 
+from tests.graphs_as_traced import graphs_run_as_traced  # noqa: F401  # a fixture
+
 _TRACED = []  # one function for all modules of a process
 
 
@@ -20,11 +22,3 @@ def suppression_traced_once():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(nms, 'sorted_non_max_suppression_padded', suppress)
     yield
-
-
-@pytest.fixture(scope='module')
-def graphs_run_as_traced():
-  """For modules whose large graphs run a few times each: TensorFlow's optimization of them costs more than it saves."""
-  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
-  yield
-  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': False})
