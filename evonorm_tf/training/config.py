@@ -74,7 +74,7 @@ class SharedArguments:
     return dict(self.norm_act_options or {})
 
   def check(self, modes: tuple[str, ...]) -> None:
-    """Checks the arguments; `model_dir` and the accelerators are checked later, when they are used.
+    """Checks the arguments; what `model_dir` contains and the accelerators are checked later, when they are used.
 
     Args:
       modes: the values that the trainer accepts for `mode`.
@@ -84,6 +84,7 @@ class SharedArguments:
     """
     checks.check_choices(
         mode=(self.mode, modes), precision=(self.precision, PRECISIONS), strategy=(self.strategy, STRATEGIES))
+    checks.check_plain_paths(model_dir=self.model_dir)
     checks.check_integers(1, steps_per_loop=self.steps_per_loop, checkpoints_to_keep=self.checkpoints_to_keep)
     if self.eval_batch_size is not None:
       checks.check_integers(1, eval_batch_size=self.eval_batch_size)
