@@ -9,12 +9,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.checks import check_plain_paths
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.baseline_layer import BaselineLayer
 from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.training import model_settings
+from evonorm_tf.training.checkpoint_files import newest_readable
 
 # The constructor arguments that make two layers of one class different functions of input and weights.
 _FUNCTION_OPTIONS = ('activation', 'groups', 'epsilon', 'graph')
@@ -23,7 +25,7 @@ _HEAD_LAYERS = 2
 
 
 def initialize_backbone(model: tf_keras.Model, checkpoint_folder: str | os.PathLike) -> str:
-  """Restores every variable of `model.backbone` from the newest checkpoint of a classifier.
+  """Restores every variable of `model.backbone` from the newest checkpoint of a classifier that can be read.
 
   The checkpoint must contain the classifier's backbone under the name `backbone`. Those of `evonorm_tf.train` and of
   Model Garden's classification task do. If the backbone is one of Model Garden's, both models must have been converted
@@ -41,11 +43,12 @@ def initialize_backbone(model: tf_keras.Model, checkpoint_folder: str | os.PathL
     The path of the checkpoint.
 
   Raises:
-    ArgumentError: if there is no checkpoint, or if its backbone or its norm-activation layer is another one. The layer
-      is identified by the settings that `evonorm_tf.train` records beside its checkpoints or, if there are none, by the
-      number of its variables.
+    ArgumentError: if there is no checkpoint that can be read, or if its backbone or its norm-activation layer is
+      another one. The layer is identified by the settings that `evonorm_tf.train` records beside its checkpoints or, if
+      there are none, by the number of its variables.
   """
-  path = tf.train.latest_checkpoint(str(checkpoint_folder))
+  check_plain_paths(checkpoint_folder=str(checkpoint_folder))
+  path = newest_readable(str(checkpoint_folder))
   if not path:
     raise ArgumentError(
         f"`checkpoint_folder` must hold a classifier's checkpoint, found none in '{checkpoint_folder}'.")

@@ -13,6 +13,7 @@ import os
 from typing import Any
 from typing import Protocol
 
+from absl import logging
 from official.core import config_definitions
 from official.vision.configs import maskrcnn
 from rich.console import Console
@@ -28,6 +29,7 @@ from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import experiment
+from evonorm_tf.training.checkpoint_files import newest_readable
 from evonorm_tf.training.checkpoints import trained_model
 from evonorm_tf.training.config import Schedule
 from evonorm_tf.training.config import SharedArguments
@@ -163,9 +165,10 @@ class _Detection(experiment.Experiment):
         shared.jit_compile, {'synchronized': network.norm_activation.use_sync_bn, **shared.options}, shared.strategy)
     _check_scale_jitter(self.scale_jitter)
     self._image_files = _find_images(shared.mode, self.images)
-    if 'train' in shared.mode and self.init_checkpoint is not None and not os.path.exists(
-        os.path.join(self.init_checkpoint, 'checkpoint')):
-      raise ArgumentError(f"`init_checkpoint` must be a folder of checkpoints, received '{self.init_checkpoint}'.")
+    if 'train' in shared.mode and self.init_checkpoint is not None:
+      checks.check_plain_paths(init_checkpoint=self.init_checkpoint)
+      if not newest_readable(self.init_checkpoint, logging.debug):
+        raise ArgumentError(f"`init_checkpoint` must be a folder of checkpoints, received '{self.init_checkpoint}'.")
 
   def read_data(self, console: Console) -> None:
     self._train, self._validation = self.data.read(console)
@@ -225,6 +228,8 @@ def _find_images(mode: str, images: str | None) -> list[str]:
     raise ArgumentError(
         f"`images` must be given for mode 'predict' and for no other, received {images!r} for {mode!r}.")
   files = sorted(glob.glob(images, recursive=True)) if images else []
+  if images and not files and os.path.isfile(images):
+    files = [images]  # the name of one file, with brackets in it
   if images and not files:
     raise ArgumentError(f"`images` must match image files, received '{images}', which matches none.")
   return files

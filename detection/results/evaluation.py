@@ -109,9 +109,16 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     results = {}
     for kind, records in self._records.items():
       if self._folder:
-        write_json(os.path.join(self._folder, f'results_{_IOU_TYPES[kind]}.json'), records)
+        self._write(os.path.join(self._folder, f'results_{_IOU_TYPES[kind]}.json'), records)
       results.update(self._results(kind, records))
     return results
+
+  def _write(self, path: str, records: list[dict]) -> None:
+    """Writes a result file; warns if it cannot be written, so that the metrics are not lost with it."""
+    try:
+      write_json(path, records)
+    except OSError as e:
+      logging.warning('The results are not stored: %s', e)
 
   def _results(self, kind: str, records: list[dict]) -> dict[str, float]:
     with _silence():

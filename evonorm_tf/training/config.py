@@ -85,6 +85,7 @@ class SharedArguments:
     """
     checks.check_choices(
         mode=(self.mode, modes), precision=(self.precision, PRECISIONS), strategy=(self.strategy, STRATEGIES))
+    checks.check_plain_paths(model_dir=self.model_dir)
     checks.check_integers(1, steps_per_loop=self.steps_per_loop, checkpoints_to_keep=self.checkpoints_to_keep)
     if self.eval_batch_size is not None:
       checks.check_integers(1, eval_batch_size=self.eval_batch_size)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
+import functools
 import inspect
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 from typing import ClassVar
 from typing import TypeVar
 
+from absl import logging
 from official.core import config_definitions
 from rich.console import Console
 from rich.text import Text
@@ -28,9 +30,11 @@ import tf_keras
 
 from evonorm_tf.devices import graph_memory
 from evonorm_tf.errors import wrap_system_errors
+from evonorm_tf.output.model_dir import check_is_there
 from evonorm_tf.output.model_dir import lock
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import model_settings
+from evonorm_tf.training.checkpoint_files import newest_readable
 from evonorm_tf.training.checkpoints import latest_checkpoint
 from evonorm_tf.training.config import SharedArguments
 from evonorm_tf.training.resumable import ResumableTask
@@ -169,22 +173,29 @@ def run_experiment(experiment: Experiment) -> Results | str:
   with wrap_system_errors():
     shared.check(experiment.modes)
     experiment.check()
-    if 'train' not in shared.mode:
-      latest_checkpoint(experiment.checkpoint_folder())
+    _check_checkpoints(experiment)
     strategy = training_config.make_strategy(shared.strategy, shared.tpu, experiment.batch_size, shared.mode)
     console = shared.console or Console(stderr=True)
     experiment.read_data(console)
     config = _config(experiment, strategy)
     infers = shared.mode not in training_config.LOOP_MODES
-    with (reserved(shared.model_dir, shared.mode, experiment.model_settings(config), strategy),
+    with (reserved(shared.model_dir, shared.mode, experiment.model_settings(config), strategy) as before_saving,
           process_state('float32' if infers else shared.precision)):
       task = experiment.make_task(config, strategy)
       if infers:
         made, folder = experiment.infer(config, task)
         console.print(Text(f'{made}: {folder}'), soft_wrap=True)
         return folder
-      results = _train_or_evaluate(experiment, config, task, strategy, console)
+      results = _train_or_evaluate(experiment, config, task, strategy, console, before_saving)
   return {**results, **experiment.notes(), 'seconds': time.monotonic() - started} if results else {}
+
+
+def _check_checkpoints(experiment: Experiment) -> None:
+  """Raises ArgumentError if the mode needs a checkpoint and there is none, or if there are only damaged ones."""
+  if 'train' in experiment.shared.mode:
+    newest_readable(experiment.shared.model_dir, logging.debug)  # whoever restores a checkpoint warns of damage
+  else:
+    latest_checkpoint(experiment.checkpoint_folder(), logging.debug)
 
 
 def _config(experiment: Experiment, strategy: tf.distribute.Strategy) -> config_definitions.ExperimentConfig:
@@ -197,22 +208,28 @@ def _config(experiment: Experiment, strategy: tf.distribute.Strategy) -> config_
 
 
 def _train_or_evaluate(experiment: Experiment, config: config_definitions.ExperimentConfig, task: ResumableTask,
-                       strategy: tf.distribute.Strategy, console: Console) -> Results:
+                       strategy: tf.distribute.Strategy, console: Console, before_saving: Callable[[], None]
+                       ) -> Results:
   shared = experiment.shared
   runner = ExperimentRunner(
       strategy, task, shared.mode, config, shared.model_dir, console, experiment.training_figures,
-      experiment.evaluation_figures(), shared.histograms, experiment.notes(), experiment.evaluation_checks())
+      experiment.evaluation_figures(), shared.histograms, experiment.notes(), experiment.evaluation_checks(),
+      before_saving)
   if 'train' in shared.mode:
     runner.describe(shared.operative_config, experiment.write_images)
   return runner.run()
 
 
 @contextlib.contextmanager
-def reserved(model_dir: str, mode: str, settings: dict[str, Any], strategy: tf.distribute.Strategy) -> Iterator[None]:
+def reserved(model_dir: str, mode: str, settings: dict[str, Any], strategy: tf.distribute.Strategy
+             ) -> Iterator[Callable[[], None]]:
   """A context that reserves a model directory for one training run and checks which model it contains.
 
   In modes that train, the host that writes (the chief) makes the folder, locks it, and records the model's settings
   unless there is a record. Otherwise the settings are compared with the recorded ones.
+
+  It yields a function to call before a checkpoint is saved, which raises ModelDirError if the directory that this host
+  has locked was removed, moved or replaced.
 
   Args:
     model_dir: the path of the folder.
@@ -226,11 +243,14 @@ def reserved(model_dir: str, mode: str, settings: dict[str, Any], strategy: tf.d
   with contextlib.ExitStack() as stack:
     if 'train' in mode and strategy.extended.should_checkpoint:
       os.makedirs(model_dir, exist_ok=True)
-      lock(stack.enter_context(open(os.path.join(model_dir, 'training.lock'), 'a', encoding='utf-8')), 'training')
+      file = stack.enter_context(open(os.path.join(model_dir, 'training.lock'), 'a', encoding='utf-8'))
+      lock(file, 'training')
       model_settings.check_or_record(model_dir, settings)
-    elif 'train' not in mode or os.path.exists(os.path.join(model_dir, model_settings.FILE)):
+      yield functools.partial(check_is_there, file, 'training')
+      return
+    if 'train' not in mode or os.path.exists(os.path.join(model_dir, model_settings.FILE)):
       model_settings.check(model_dir, settings)
-    yield
+    yield lambda: None
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.errors import NotFiniteError
+from evonorm_tf.training.checkpoint_files import newest_readable
 
 
 class LossWatch:
@@ -80,6 +81,6 @@ class FiniteGuard:
     return tf.stack([tf.reduce_all(tf.math.is_finite(v)) for v in self._variables]).numpy()
 
   def _stop(self, what: str) -> None:
-    kept = tf.train.latest_checkpoint(self._model_dir)
+    kept = newest_readable(self._model_dir)
     raise NotFiniteError(f'Training stopped, for {what}. The last good checkpoint is {kept or "none"}. A smaller '
                          'learning rate, a longer warm-up or another seed may help.')

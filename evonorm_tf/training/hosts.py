@@ -11,6 +11,8 @@ import os
 import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.training.checkpoint_files import DamagedCheckpointsError
+from evonorm_tf.training.checkpoint_files import newest_readable
 
 _IN_MEMORY = 'ram://evonorm_tf'  # in TensorFlow's in-memory file system, which ends with the process
 
@@ -18,8 +20,8 @@ _IN_MEMORY = 'ram://evonorm_tf'  # in TensorFlow's in-memory file system, which 
 def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
   """Returns the folder for this host's checkpoints: `model_dir` for the chief, a folder in memory for the others.
 
-  The newest checkpoint and the best results so far are copied into the folder in memory. They determine where training
-  resumes and when checkpoints are saved, which must be the same on all hosts.
+  The newest checkpoint that can be read and the best results so far are copied into the folder in memory. They
+  determine where training resumes and when checkpoints are saved, which must be the same on all hosts.
 
   Args:
     model_dir: the path of the model directory.
@@ -30,12 +32,20 @@ def own_folder(model_dir: str, strategy: tf.distribute.Strategy) -> str:
   if tf.io.gfile.exists(_IN_MEMORY):
     tf.io.gfile.rmtree(_IN_MEMORY)
   tf.io.gfile.makedirs(os.path.join(_IN_MEMORY, 'best'))
-  newest = tf.train.latest_checkpoint(model_dir)
+  newest = newest_readable(model_dir)
   files = ['checkpoint', *(os.path.basename(path) for path in tf.io.gfile.glob(f'{newest}.*'))] if newest else []
-  for name in [*files, 'best/info.json']:
+  for name in [*files, *_best_results(model_dir)]:
     if tf.io.gfile.exists(os.path.join(model_dir, name)):
       tf.io.gfile.copy(os.path.join(model_dir, name), os.path.join(_IN_MEMORY, name))
   return _IN_MEMORY
+
+
+def _best_results(model_dir: str) -> list[str]:
+  """Returns the names of the files with the best results, which do not count if their checkpoint cannot be read."""
+  try:
+    return ['best/info.json'] if newest_readable(os.path.join(model_dir, 'best')) else []
+  except DamagedCheckpointsError:
+    return []
 
 
 def check_same_step(strategy: tf.distribute.Strategy, global_step: tf.Variable) -> None:

@@ -5,11 +5,10 @@ import os
 import pathlib
 from typing import Any
 
-import tensorflow as tf
-
 from evonorm_tf.output.model_dir import check_settings
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import write_json
+from evonorm_tf.training.checkpoint_files import find_checkpoints
 
 FILE = 'model_settings.json'
 
@@ -47,7 +46,7 @@ def check_or_record(model_dir: str | os.PathLike, settings: dict[str, Any]) -> N
     ModelDirError: if an existing directory has other settings or no readable record.
   """
   path = pathlib.Path(model_dir) / FILE
-  if path.exists() or tf.train.latest_checkpoint(model_dir):
+  if path.exists() or find_checkpoints(str(model_dir)):
     check(model_dir, settings)
   else:
     os.makedirs(model_dir, exist_ok=True)

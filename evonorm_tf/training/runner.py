@@ -21,6 +21,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import termination
+from evonorm_tf.errors import unwritable_file
 from evonorm_tf.training import hosts
 from evonorm_tf.training import log as training_log
 from evonorm_tf.training.checkpoints import BestCheckpoint
@@ -50,6 +51,7 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     notes: texts by name to write beside the results in best/info.json; None, the default, for none.
     checks: functions (model, results) to call after each evaluation during training, by default none. If one raises an
       exception, training ends with it.
+    before_saving: is called before each checkpoint, likewise; None, the default, for nothing.
 
   Raises:
     ArgumentError: if the newest checkpoint belongs to another model or optimizer, or the hosts restore checkpoints of
@@ -60,12 +62,14 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
                config: config_definitions.ExperimentConfig, model_dir: str, console: Console,
                training_figures: Mapping[str, str], evaluation_figures: Mapping[str, str], histograms: bool = False,
                notes: Mapping[str, str] | None = None,
-               checks: Sequence[Callable[[tf_keras.Model, dict[str, float]], None]] = ()):
+               checks: Sequence[Callable[[tf_keras.Model, dict[str, float]], None]] = (),
+               before_saving: Callable[[], None] | None = None):
     self._is_chief = strategy.extended.should_checkpoint
     self._save_dir = hosts.own_folder(model_dir, strategy)
     self._histograms = histograms
     self._notes = notes
     self._checks = checks
+    self._before_saving = before_saving
     self._figures = training_figures, evaluation_figures
     self._console = console if self._is_chief else Console(quiet=True)
     self._results: dict[str, float] = {}
@@ -150,19 +154,18 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     trainer = self.params.trainer
     return BestCheckpoint(
         os.path.join(self._save_dir, trainer.best_checkpoint_export_subdir), trainer.best_checkpoint_eval_metric,
-        trainer.best_checkpoint_metric_comp, self._is_chief, self._notes)
+        trainer.best_checkpoint_metric_comp, self._is_chief, self._notes, self._before_saving)
 
   def _maybe_build_checkpoint_manager(self):
     return CheckpointManager(
-        self.trainer.checkpoint, self._save_dir, self.params.trainer.max_to_keep, step_counter=self.trainer.global_step,
-        checkpoint_interval=self.params.trainer.checkpoint_interval, init_fn=self.trainer.initialize)
+        self.trainer.checkpoint, self._save_dir, self.params.trainer.max_to_keep, self._before_saving,
+        step_counter=self.trainer.global_step, checkpoint_interval=self.params.trainer.checkpoint_interval,
+        init_fn=self.trainer.initialize)
 
   def _build_controller(self, trainer, evaluator, **kwargs):
     step = self.trainer.global_step
     self._summary_manager, self._eval_summary_manager = (
-        orbit.utils.SummaryManager(
-            os.path.join(self.model_dir, folder) if self._is_chief and folder_mode in self._mode else None,
-            tf.summary.scalar, step)
+        self._summaries(folder if self._is_chief and folder_mode in self._mode else None)
         for folder, folder_mode in (('train', 'train'), ('validation', 'eval')))
     self._log = training_log.TrainingLog(
         self.params.trainer.train_steps, self.trainer.model, step,
@@ -173,6 +176,26 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     # Model Garden's own actions are dropped, since the checkpoints already contain the moving average.
     controller.eval_actions = (self._log.evaluated,)
     return controller
+
+
+  def _summaries(self, folder: str | None) -> orbit.utils.SummaryManager:
+    """Returns the writer of TensorBoard summaries to a folder of the model directory, which writes nothing for None.
+
+    An evaluation alone also does without the summaries, after a message, if the folder cannot be written.
+    """
+    step = self.trainer.global_step
+    manager = orbit.utils.SummaryManager(
+        os.path.join(self.model_dir, folder) if folder else None, tf.summary.scalar, step)
+    if self._mode == 'eval':
+      try:
+        manager.summary_writer()
+      except tf.errors.OpError as e:
+        reason = unwritable_file(e)
+        if reason is None:
+          raise
+        self._console.print(f'The results are not stored: {reason}', highlight=False, markup=False, soft_wrap=True)
+        return orbit.utils.SummaryManager(None, tf.summary.scalar, step)
+    return manager
 
 
 class QuietController(orbit.Controller):

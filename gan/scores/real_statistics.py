@@ -83,7 +83,10 @@ def real_statistics(protocol: Protocol, images: tf.data.Dataset | Batches, data_
   if not statistics:
     statistics = _measure(protocol, batches(), data_name, _checked(network, protocol), first.shape[1:3])
     if path:
-      _save(path, made_of, statistics)
+      try:
+        _save(path, made_of, statistics)
+      except OSError as e:
+        logging.warning('The statistics of the real images are not stored: %s', e)
   least = max(protocol.kid_subset_size, protocol.neighbours + 1)
   if len(statistics.features) < least:
     raise ArgumentError(

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
+from detection import trainer
 from detection.data.conversion import convert_coco
 from detection.data.sources import CocoData
 from detection.results.evaluation import METRICS
@@ -21,6 +23,7 @@ from tests.detection.tiny_coco import TINY_COCO
 from tests.detection.tiny_mask_rcnn import MODEL
 from tests.detection.tiny_mask_rcnn import run
 from tests.detection.tiny_mask_rcnn import tiny_shapes
+from tests.evonorm_tf.damaged_checkpoints import DAMAGES
 from tests.evonorm_tf.tiny_training import TinyData
 from tests.evonorm_tf.tiny_training import weights
 
@@ -125,6 +128,24 @@ def test_export_and_predict(trained, data):
   assert all((folder / 'predictions' / image['picture']).exists() for image in result['images'])
 
 
+def test_a_picture_may_have_any_name(tmp_path):
+  for name in ('[1].png', '1.png'):
+    (tmp_path / name).touch()
+  assert trainer._find_images('predict', str(tmp_path / '[1].png')) == [str(tmp_path / '1.png')]  # a glob
+  (tmp_path / '1.png').unlink()
+  assert trainer._find_images('predict', str(tmp_path / '[1].png')) == [str(tmp_path / '[1].png')]
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_ends_bitwise_like_another_with_data_in_a_folder_of_any_name(trained, tmp_path, caplog):
+  folder = shutil.copytree(trained[0], tmp_path / 'damaged')
+  DAMAGES['bit flipped'](folder, 'ckpt-6')
+  run(folder, tiny_shapes(tmp_path / 'shapes [1] {é}*'), mode='train')
+  assert "ckpt-6.data-00000-of-00001' is damaged" in caplog.text and 'ckpt-3.' in caplog.text
+  for name, value in weights(trained[0]).items():
+    np.testing.assert_array_equal(weights(folder)[name], value, err_msg=name)
+
+
 @pytest.mark.slow
 def test_training_begins_with_the_backbone_of_a_classifier(data, tmp_path):
   classification.run_classification(
@@ -177,6 +198,7 @@ class NoData:
     (dict(strategy='mirrored', batch_size=3), '`batch_size` must be a multiple of the 2 replicas'),
     (dict(scale_jitter=(2., 1.)), '`scale_jitter`'), (dict(shuffle_buffer=0), '`shuffle_buffer`'),
     (dict(init_checkpoint='nowhere'), "`init_checkpoint` must be a folder of checkpoints, received 'nowhere'"),
+    (dict(init_checkpoint='runs/[1]'), r"`init_checkpoint` must be a path without any of"),
     (dict(images='*.png'), "`images` must be given for mode 'predict' and for no other"),
     (dict(mode='predict'), "`images` must be given for mode 'predict'"),
     (dict(mode='predict', images='nowhere/*.png'), "`images` must match image files, received 'nowhere")])

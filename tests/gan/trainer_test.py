@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from rich.console import Console
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 from gan.networks import latents
 from gan.scores import frechet
 from gan.training import losses
 from gan.training.collapse import Collapse
 from gan.training.optimizer import Adams
+from tests.evonorm_tf.damaged_checkpoints import DAMAGES
 from tests.evonorm_tf.tiny_training import weights
 from tests.gan import tiny_gan
 from tests.gan.tiny_gan import run
@@ -43,6 +46,21 @@ def test_an_interrupted_training_ends_bitwise_like_another(trained, tmp_path):
       np.testing.assert_array_equal(actual[name], value, err_msg=name)
   assert {name.split('/')[1] for name in expected if name.startswith('model/')} >= {'generator', 'average',
                                                                                    'discriminator'}
+
+
+def test_a_damaged_checkpoint_ends_bitwise_like_another(trained, tmp_path, caplog):
+  folder = shutil.copytree(trained[0], tmp_path / 'damaged')
+  DAMAGES['shard missing'](folder, 'ckpt-8')
+  DAMAGES['index cut'](folder, 'ckpt-6')
+  DAMAGES['data cut'](folder / 'best', pathlib.Path(tf.train.latest_checkpoint(folder / 'best')).name)
+  with pytest.raises(ArgumentError, match='No checkpoint in .*best_ckpt-.*is damaged'):
+    run(folder, mode='sample', from_best=True)
+  assert run(folder, mode='eval')['step'] == 4
+  run(folder, standing_batches=2)
+  assert "ckpt-8.data-00000-of-00001' is missing" in caplog.text and "ckpt-6.index' is damaged" in caplog.text
+  for name, value in weights(trained[0]).items():
+    np.testing.assert_array_equal(weights(folder)[name], value, err_msg=name)
+  run(folder, mode='sample', from_best=True)  # written anew
 
 
 def test_the_average_starts_as_a_copy_and_follows_then(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf.devices.strategy import get_strategy
+from evonorm_tf.training import checkpoint_files
 from evonorm_tf.training import hosts
 
 CHIEF, OTHER = (types.SimpleNamespace(extended=types.SimpleNamespace(should_checkpoint=is_chief))
@@ -38,7 +39,7 @@ def test_the_chief_has_the_model_directory_itself(tmp_path):
 
 def test_others_have_the_newest_checkpoint_and_the_best_results_in_memory(tmp_path):
   save(tmp_path, 9., 10., 11.)
-  (tmp_path / 'best').mkdir()
+  save(tmp_path / 'best', 10.)
   (tmp_path / 'best' / 'info.json').write_text('{"accuracy": 0.5}')
   before = contents(tmp_path)
   folder = hosts.own_folder(str(tmp_path), OTHER)
@@ -48,6 +49,17 @@ def test_others_have_the_newest_checkpoint_and_the_best_results_in_memory(tmp_pa
     assert json.load(file) == {'accuracy': .5}
   save(folder, 12.)
   assert restored(folder) == 12. and restored(str(tmp_path)) == 11. and contents(tmp_path) == before
+
+
+def test_others_take_what_the_chief_takes_where_files_are_damaged(tmp_path, caplog):
+  save(tmp_path, 9., 10., 11.)
+  save(tmp_path / 'best', 10.)
+  (tmp_path / 'best' / 'info.json').write_text('{"accuracy": 0.5}')
+  (tmp_path / 'ckpt-3.index').write_bytes(b'garbage')
+  (tmp_path / 'best' / 'ckpt-1.index').unlink()
+  folder = hosts.own_folder(str(tmp_path), OTHER)
+  assert checkpoint_files.newest_readable(folder) == f'{folder}/ckpt-2' and 'ckpt-3' in caplog.text
+  assert not tf.io.gfile.exists(f'{folder}/best/info.json')  # the results of a checkpoint that is lost
 
 
 def test_nothing_is_left_of_an_earlier_training(tmp_path):
