@@ -274,6 +274,8 @@ def _decode(segmentation: Any, height: int, width: int) -> tuple[list | dict | N
     return None, None
   if not mask.any():
     return None, None
+  if isinstance(segmentation, dict):
+    segmentation['size'] = [height, width]  # it may have been floats
   return compress_mask(mask) if len(segmentation) > _POLYGONS else segmentation, mask
 
 

@@ -77,7 +77,8 @@ DAMAGES = {
     'another height': ('image/height', lambda values: [SIZE + 1]),
     'a GIF': ('image/encoded', lambda values: [
         b'GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;']),
-    'an id that is no number': ('image/source_id', lambda values: [b'\xff7'])}
+    'an id that is no number': ('image/source_id', lambda values: [b'\xff7']),
+    'an id beyond 64 bits': ('image/source_id', lambda values: [b'9223372036854775808'])}
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
