@@ -27,23 +27,27 @@ _DATA = flags.DEFINE_enum('data', 'coco', ['coco', 'nuclei'], "Files in COCO's f
 _IMAGES = flags.DEFINE_string('images', None, 'The folder of the images.')
 _ANNOTATIONS = flags.DEFINE_string('annotations', None, "COCO's annotation file, JSON with masks.")
 _IMAGES_PER_SHARD = flags.DEFINE_integer('images_per_shard', None, 'Images in a TFRecord file, at most. Default: 500.')
+_ORIENTATION = flags.DEFINE_enum(
+    'orientation', None, ['turned', 'stored'], 'What the annotations mean of photographs with an EXIF orientation that '
+    'have the stated size both ways: what a viewer shows, or the stored pixels. Default: turned.')
 _CROP = flags.DEFINE_integer('crop', None, 'Height and width of a crop of the nuclei in pixels. Default: 105.')
 _OUTPUT = flags.DEFINE_string('output', None, 'The folder for the results.', required=True)
 
 
 @flags.multi_flags_validator(
-    ['data', 'images', 'annotations', 'images_per_shard', 'crop'],
-    '--data=coco takes --images and --annotations and perhaps --images_per_shard, --data=nuclei perhaps --crop.')
+    ['data', 'images', 'annotations', 'images_per_shard', 'orientation', 'crop'],
+    '--data=coco takes --images and --annotations and perhaps --images_per_shard and --orientation, --data=nuclei '
+    'perhaps --crop.')
 def _belong_to_the_data(values) -> bool:
   given = {name for name, value in values.items() if value is not None} - {'data'}
   if values['data'] == 'nuclei':
     return given <= {'crop'}
-  return {'images', 'annotations'} <= given <= {'images', 'annotations', 'images_per_shard'}
+  return {'images', 'annotations'} <= given <= {'images', 'annotations', 'images_per_shard', 'orientation'}
 
 
 def _prepare() -> None:
   """Calls the function that makes the data; it is imported here, since that loads TensorFlow and defines flags."""
-  options = {flag.name: flag.value for flag in (_IMAGES_PER_SHARD, _CROP) if flag.value is not None}
+  options = {flag.name: flag.value for flag in (_IMAGES_PER_SHARD, _ORIENTATION, _CROP) if flag.value is not None}
   if _DATA.value == 'nuclei':
     importlib.import_module('detection.data.nuclei').write_nuclei(_OUTPUT.value, **options)
   else:

@@ -2,7 +2,8 @@
 
 A task supplies a trainer with the model, the data, the training step and the evaluation. Here Model Garden decodes and
 augments the images, makes the anchors, computes the losses and takes the training step. This module builds the network,
-orders the images, evaluates with `Evaluator` and writes pictures of the evaluation.
+orders the images, skips damaged ones (see `detection.data.record_batches`), evaluates with `Evaluator` and writes
+pictures of the evaluation.
 
 A resumed training run continues with exactly the weights, the optimizer's variables, the learning rate and the images
 of an uninterrupted one; the images in a batch are a function of (seed, step). The random flips, scales, anchors and
@@ -24,6 +25,7 @@ from official.vision.tasks import maskrcnn
 import tensorflow as tf
 import tf_keras
 
+from detection.data import record_batches
 from detection.data.prepared import DataInfo
 from detection.data.prepared import record_files
 from detection.models import build_mask_rcnn
@@ -63,6 +65,7 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     self._norm_act_options = norm_act_options
     self._results_folder = results_folder
     self._shown = set()  # the ids of images whose pictures an evaluation has written
+    self._skipped_before = record_streams.skipped_records()
 
   def build_model(self) -> maskrcnn_model.MaskRCNNModel:
     """Returns the network, with initial weights that depend only on the seed.
@@ -98,17 +101,26 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
 
     Returns:
       A dataset of (images, labels): images `[batch, height, width, 3]`, normalized, and a dict of tensors. For training
-      it is infinite. For validation it contains every image and, to fill the last batch, some images again.
+      it is infinite. For validation it contains every image and, to fill the last batch, some images again. Records
+      that cannot be read are replaced in training and left out in validation.
+
+    Raises:
+      ArgumentError: if no record can be read.
     """
+    context = input_context or tf.distribute.InputContext()
     if params.is_training:
       records = self._training_records(params, first_step)
+      if context.num_input_pipelines > 1:
+        records = records.filter(
+            lambda position, *_: position % context.num_input_pipelines == context.input_pipeline_id)
+      decoded = record_batches.examples(records, self._train, 'training').map(lambda _, image: image)
     else:
-      records = self._evaluation_records(params, input_context or tf.distribute.InputContext())
-    # Model Garden would read several files in an order of its own. For a single file it uses the dataset that
-    # `dataset_fn` returns.
-    params = params.replace(input_path=record_files(self._train if params.is_training else self._validation)[0],
-                            shuffle_buffer_size=1, sharding=params.is_training)
-    return super().build_inputs(params, input_context, dataset_fn=lambda _: records.map(lambda _, record: record))
+      decoded = self._evaluation_images(params, context)
+    return record_batches.batches(decoded, self.task_config.model, params, context)
+
+  def skipped_records(self) -> int:
+    """Returns the number of unreadable records that this process has skipped since the task was made."""
+    return record_streams.skipped_records() - self._skipped_before
 
   def _training_records(self, params: config_definitions.DataConfig, first_step: int) -> tf.data.Dataset:
     # This seeds all random operations that are traced from now on, in the input pipeline and in the network.
@@ -117,9 +129,9 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
         record_files(self._train), self._train.num_examples, self.seed, first_step * params.global_batch_size,
         params.shuffle_buffer_size)
 
-  def _evaluation_records(self, params: config_definitions.DataConfig, context: tf.distribute.InputContext
-                          ) -> tf.data.Dataset:
-    """Returns the records of all validation images, on every host, because `Evaluator` sees only its own host's.
+  def _evaluation_images(self, params: config_definitions.DataConfig, context: tf.distribute.InputContext
+                         ) -> tf.data.Dataset:
+    """Returns all validation images that can be read, on every host, because `Evaluator` sees only its own host's.
 
     TPUs need full batches, so the last batch is filled up with earlier images. `Evaluator` counts each image once.
     """
@@ -127,7 +139,8 @@ class MaskRCNNTask(ResumableTask, maskrcnn.MaskRCNNTask):
     batch *= context.num_replicas_in_sync // context.num_input_pipelines
     images = math.ceil(self._validation.num_examples / batch) * batch
     records = record_streams.ordered_records(record_files(self._validation), self._validation.num_examples)
-    return records.repeat().take(images)
+    examples = record_batches.examples(records, self._validation, 'validation')
+    return examples.filter(lambda own, _: own).map(lambda _, image: image).repeat().take(images)
 
   def _build_coco_metrics(self) -> None:
     self.coco_metric = Evaluator(self._validation.annotation_file, folder=self._results_folder)

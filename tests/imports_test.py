@@ -119,7 +119,7 @@ def test_folders_import_each_other_one_way():
 
 def test_no_folder_is_a_hall():
   for folder in FOLDERS:
-    assert len(list((ROOT / folder.replace('.', '/')).glob('*.py'))) <= 14, folder
+    assert len(list((ROOT / folder.replace('.', '/')).glob('*.py'))) <= 15, folder
 
 
 @pytest.mark.parametrize('module', SOURCES)

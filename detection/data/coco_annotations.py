@@ -22,12 +22,12 @@ from detection.data.conversion_report import EMPTY_MASK
 from detection.data.conversion_report import MALFORMED_ANNOTATION
 from detection.data.conversion_report import MALFORMED_IMAGE
 from detection.data.conversion_report import OUTSIDE_BOX
-from detection.data.conversion_report import printable
 from detection.data.conversion_report import Problem
 from detection.data.conversion_report import UNKNOWN_CATEGORY
 from detection.data.conversion_report import UNKNOWN_IMAGE
 from detection.data.prepared import category_ids
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.output.printable import printable
 
 _TOLERANCE = .02  # pixels. COCO's numbers have two decimals, so a smaller excess is due to rounding and not reported
 _LEAST = 1e-3  # pixels, the least side of a box; in float32, as a fraction of the image, less might be nothing
@@ -274,6 +274,8 @@ def _decode(segmentation: Any, height: int, width: int) -> tuple[list | dict | N
     return None, None
   if not mask.any():
     return None, None
+  if isinstance(segmentation, dict):
+    segmentation['size'] = [height, width]  # it may have been floats
   return compress_mask(mask) if len(segmentation) > _POLYGONS else segmentation, mask
 
 

@@ -98,13 +98,16 @@ def _decompress(text: bytes) -> list[int]:
   length two positions before.
 
   Raises:
-    ArgumentError: if a run length has more characters than one can have; to add up a million would take minutes.
+    ArgumentError: if a character is none of the format, a run length has more characters than one can have (to add up a
+      million would take minutes), or the last one has no end, behind which pycocotools would read on.
   """
   counts, value, shift = [], 0, 0
   for character in text:
     if shift >= 5 * _CHARACTERS:
       raise ArgumentError(f'`segmentation` must have run lengths of at most {_CHARACTERS} characters.')
     bits = character - ord('0')
+    if not 0 <= bits < 64:
+      raise ArgumentError(f'`segmentation` must have run lengths of characters from 0 to o, received {character}.')
     value |= (bits & 31) << shift
     shift += 5
     if not bits & 32:
@@ -112,6 +115,8 @@ def _decompress(text: bytes) -> list[int]:
         value -= 1 << shift
       counts.append(value + (counts[-2] if len(counts) > 2 else 0))
       value = shift = 0
+  if shift:
+    raise ArgumentError('`segmentation` must have run lengths that are complete.')
   return counts
 
 

@@ -1,7 +1,14 @@
 """Conversion of images and annotations in COCO's format to TFRecords for detectors.
 
 The records are made by the converter of the TensorFlow Model Garden, for its Mask R-CNN. Images and annotations with
-problems are left out or repaired, and reported. The images are divided into shards. Each becomes one TFRecord file,
+problems are left out or repaired, and reported.
+
+A photograph may have an orientation in its EXIF data (see `orientation`). According to the tool that made them,
+annotations then mean the stored pixels, or what a viewer shows. Where the size in the annotations is that of one of the
+two only, it is this one; where it is that of both, the user's choice decides. A turned image is written as a PNG of the
+turned pixels.
+
+The images are divided into shards. Each becomes one TFRecord file,
 which is written atomically, so that an interrupted conversion continues with the first missing shard. The output folder
 contains:
 
@@ -26,6 +33,7 @@ from rich.console import Console
 from rich.text import Text
 import tensorflow as tf
 
+from detection.data import orientation as exif_orientation
 from detection.data.coco_annotations import clean_annotations
 from detection.data.coco_annotations import CocoFile
 from detection.data.coco_annotations import read_coco
@@ -35,9 +43,12 @@ from detection.data.conversion_report import BROKEN_IMAGE
 from detection.data.conversion_report import ConversionProgress
 from detection.data.conversion_report import make_report
 from detection.data.conversion_report import MISSING_IMAGE
-from detection.data.conversion_report import printable
 from detection.data.conversion_report import Problem
 from detection.data.conversion_report import report_text
+from detection.data.conversion_report import STORED_BY_CHOICE
+from detection.data.conversion_report import STORED_BY_SIZE
+from detection.data.conversion_report import TURNED_BY_CHOICE
+from detection.data.conversion_report import TURNED_BY_SIZE
 from detection.data.conversion_report import WRONG_SIZE
 from detection.data.prepared import claim
 from detection.data.prepared import DataInfo
@@ -45,18 +56,22 @@ from detection.data.prepared import is_prepared
 from detection.data.prepared import LOCK
 from detection.data.prepared import read_data_info
 from detection.data.prepared import write_data_info
+from evonorm_tf import checks
+from evonorm_tf.data.image_files import silent_jpeg_library
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.model_dir import write_json
+from evonorm_tf.output.printable import printable
 
 _ANNOTATIONS, _REPORT, _SETTINGS = 'annotations.json', 'report.json', 'settings.json'
+ORIENTATIONS = ('turned', 'stored')
 _VERSION = 2  # in version 1, that of release 0.1, the labels in the records are the ids of the categories
 
 
 def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, output: str | os.PathLike,
-                 images_per_shard: int = 500, console: Console | None = None) -> DataInfo:
+                 images_per_shard: int = 500, console: Console | None = None, orientation: str = 'turned') -> DataInfo:
   """Converts a data set, or continues an interrupted conversion. If it is already complete, only prints its report.
 
   Args:
@@ -65,6 +80,8 @@ def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, outp
     output: the path of the folder for the results. It may be moved when the conversion is complete.
     images_per_shard: the greatest number of images per TFRecord file (default 500).
     console: the rich Console that shows the progress and the report; None (default) for standard output.
+    orientation: what the annotations mean of an image that has the stated size as stored and as its EXIF data turn it:
+      'turned' (default), what a viewer shows, or 'stored', the stored pixels.
 
   Returns:
     The description of the converted data.
@@ -77,6 +94,7 @@ def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, outp
   if not isinstance(images_per_shard, int) or images_per_shard < 1:
     raise ArgumentError(f'`images_per_shard` must be an integer from 1 on, received {images_per_shard!r}.')
   check_folder(output, 'output')
+  checks.check_choices(orientation=(orientation, ORIENTATIONS))
   coco = read_coco(annotations)
   _check_images(images, coco)
   console = console or Console()
@@ -84,10 +102,12 @@ def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, outp
   with open(output / LOCK, 'w', encoding='utf-8') as file:
     lock(file, 'conversion', argument='output')
     settings = {'version': _version(output), 'annotations_sha256': coco.sha256, 'images_per_shard': images_per_shard}
+    if settings['version'] == _VERSION:
+      settings['orientation'] = orientation
     claim(output, _SETTINGS, settings, 'conversion', argument='output')
     if not is_prepared(output):
       number = math.ceil(len(coco.images) / images_per_shard)
-      shards = [_Shard(output, i, number, coco) for i in range(number)]
+      shards = [_Shard(output, i, number, coco, orientation) for i in range(number)]
       _convert_shards(shards, images, console)
       _finish(shards, coco, output)
   console.print(Text(report_text(json.loads((output / _REPORT).read_text()))), soft_wrap=True)
@@ -118,8 +138,8 @@ def _is_file(images: pathlib.Path, image: dict) -> bool:
 class _Shard:
   """One of `shards` shards: every `shards`-th image of a data set, beginning with image `number`, and its two files."""
 
-  def __init__(self, output: pathlib.Path, number: int, shards: int, coco: CocoFile):
-    self.images, self._coco = coco.images[number::shards], coco
+  def __init__(self, output: pathlib.Path, number: int, shards: int, coco: CocoFile, orientation: str):
+    self.images, self._coco, self._orientation = coco.images[number::shards], coco, orientation
     self.records = output / f'records-{number:05d}-of-{shards:05d}.tfrecord'
     self.outcome = output / f'.{self.records.stem}.json'  # lists what was converted; written after the records
 
@@ -137,15 +157,15 @@ class _Shard:
     converted, problems = [], []
     with replacing(self.records) as path, tf.io.TFRecordWriter(str(path)) as writer:
       for image in self.images:
-        problem = _image_problem(images, image)
+        encoded, problem = _read_image(images, image, self._orientation)
         if problem:
           problems.append(problem)
-        else:
+        if encoded is not None:
           kept, found = clean_annotations(image, self._coco.annotations_by_image[image['id']],
                                           self._coco.category_names)
           problems += found
           converted.append((image, kept))
-          writer.write(_record((images / image['file_name']).read_bytes(), image, kept, self._coco))
+          writer.write(_record(encoded, image, kept, self._coco))
         progress.advance()
     write_json(self.outcome, {'converted': converted, 'problems': problems})
 
@@ -163,20 +183,39 @@ def _convert_shards(shards: list[_Shard], images: pathlib.Path, console: Console
         shard.convert(images, progress)
 
 
-def _image_problem(images: pathlib.Path, image: dict) -> Problem | None:
-  """Decodes an image as Model Garden will, and returns the problem that this shows, or None."""
+def _read_image(images: pathlib.Path, image: dict, choice: str) -> tuple[bytes | None, Problem | None]:
+  """Decodes an image as Model Garden will, and turns it if the annotations mean it turned.
+
+  Args:
+    images: the folder that contains the images.
+    image: the image's entry in the annotation file.
+    choice: one of `ORIENTATIONS`, for images that have the stated size both ways.
+
+  Returns:
+    (the content of an image file, or None if the image cannot be used; the problem or what is to be reported, or None).
+  """
   name = image['file_name']
   if not _is_file(images, image):
-    return Problem(MISSING_IMAGE, name)
+    return None, Problem(MISSING_IMAGE, name)
   try:
-    shape = tf.io.decode_image((images / name).read_bytes(), channels=3).shape
+    encoded = (images / name).read_bytes()
+    with silent_jpeg_library():
+      pixels = tf.io.decode_image(encoded, channels=3)
   except (tf.errors.OpError, OSError):
-    return Problem(BROKEN_IMAGE, name)
-  if len(shape) != 3:  # TensorFlow decodes a GIF as a sequence of frames
-    return Problem(BROKEN_IMAGE, name)
-  if shape[:2] != (image['height'], image['width']):
-    return Problem(WRONG_SIZE, name)
-  return None
+    return None, Problem(BROKEN_IMAGE, name)
+  if len(pixels.shape) != 3:  # TensorFlow decodes a GIF as a sequence of frames
+    return None, Problem(BROKEN_IMAGE, name)
+  size, stated, orientation = tuple(pixels.shape[:2]), (image['height'], image['width']), exif_orientation.read(encoded)
+  fits_stored = size == stated
+  fits_turned = (size[::-1] if exif_orientation.swaps_sides(orientation) else size) == stated
+  if not (fits_stored or fits_turned):
+    return None, Problem(WRONG_SIZE, name)
+  if orientation == 1:
+    return encoded, None
+  if fits_turned and (choice == 'turned' or not fits_stored):
+    turned = tf.io.encode_png(exif_orientation.turn(pixels, orientation)).numpy()
+    return turned, Problem(TURNED_BY_CHOICE if fits_stored else TURNED_BY_SIZE, name)
+  return encoded, Problem(STORED_BY_CHOICE if fits_turned else STORED_BY_SIZE, name)
 
 
 @functools.cache

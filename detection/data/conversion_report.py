@@ -13,17 +13,27 @@ from rich.console import Console
 import rich.progress
 from rich.text import Text
 
+from evonorm_tf.output.printable import printable
+
 MALFORMED_IMAGE, MALFORMED_ANNOTATION = 'malformed_image', 'malformed_annotation'
 MISSING_IMAGE, BROKEN_IMAGE, WRONG_SIZE = 'missing_image', 'broken_image', 'wrong_size'
 UNKNOWN_IMAGE, UNKNOWN_CATEGORY = 'unknown_image', 'unknown_category'
 EMPTY_BOX, OUTSIDE_BOX, CLIPPED_BOX, EMPTY_MASK = 'empty_box', 'outside_box', 'clipped_box', 'empty_mask'
 DERIVED_BOX = 'derived_box'
+# Images with an orientation in their EXIF data: turned or left as stored; for only so they have the size that the
+# annotations state, or by the user's choice, where both have.
+TURNED_BY_SIZE, STORED_BY_SIZE = 'turned_by_size', 'stored_by_size'
+TURNED_BY_CHOICE, STORED_BY_CHOICE = 'turned_by_choice', 'stored_by_choice'
 PROBLEMS = {
     MALFORMED_IMAGE: 'images with a missing or ill-typed field, left out',
     MALFORMED_ANNOTATION: 'annotations with a missing or ill-typed field, left out',
     MISSING_IMAGE: 'images missing, left out',
     BROKEN_IMAGE: 'images that cannot be decoded, left out',
     WRONG_SIZE: 'images of another size than the annotations say, left out',
+    TURNED_BY_SIZE: 'images turned as their EXIF orientation says, for only so they have the size in the annotations',
+    STORED_BY_SIZE: 'images whose EXIF orientation is ignored, for only so they have the size in the annotations',
+    TURNED_BY_CHOICE: 'images turned as their EXIF orientation says, though stored they have that size (`orientation`)',
+    STORED_BY_CHOICE: 'images whose EXIF orientation is ignored, though turned they have that size (`orientation`)',
     UNKNOWN_IMAGE: 'annotations of images that are not listed, left out',
     UNKNOWN_CATEGORY: 'annotations of unknown categories, left out',
     EMPTY_BOX: 'annotations with an empty or malformed box, left out',
@@ -32,11 +42,10 @@ PROBLEMS = {
     DERIVED_BOX: 'annotations without a box, which becomes that of the mask',
     EMPTY_MASK: 'annotations with an empty or unreadable mask, left out'}
 _NAMES = 5  # the number of examples that a report gives for each kind of problem
-_LONGEST = 120  # characters of a name that are printed
 
 
 class Problem(NamedTuple):
-  """A problem that a conversion found in an image or an annotation.
+  """A problem that a conversion found in an image or an annotation, or something that the user should know of it.
 
   Attributes:
     kind: a key of `PROBLEMS`, such as 'missing_image'.
@@ -86,20 +95,6 @@ def report_text(report: dict[str, Any]) -> str:
     more = ', ...' if found['count'] > len(found['first']) else ''
     lines.append(f"  {PROBLEMS[kind]}: {found['count']} ({', '.join(map(printable, found['first']))}{more})")
   return '\n'.join(lines)
-
-
-def printable(name: str) -> str:
-  """Returns a name from a file as it can be printed on one line of a terminal.
-
-  Args:
-    name: any string, even one with lone surrogates, which no encoding can write, or with control characters.
-
-  Returns:
-    The name with such characters escaped, and in the middle of a long one `...`.
-  """
-  text = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in name)
-  half = _LONGEST // 2
-  return text if len(text) <= _LONGEST else f'{text[:half]}...{text[-half:]}'
 
 
 class ConversionProgress:

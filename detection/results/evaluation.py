@@ -45,11 +45,18 @@ class Evaluator(coco_evaluator.COCOEvaluator):
     folder: the path of the folder in which each evaluation writes the result files results_bbox.json and, for masks,
       results_segm.json, in COCO's format; None (default) for no files. Boxes in them are `[x, y, width, height]` in
       pixels of the original image, and may exceed its border as the detector's do.
+
+  Raises:
+    ArgumentError: if the annotation file is damaged.
   """
 
   def __init__(self, annotation_file: str, include_mask: bool = True, folder: str | None = None):
-    with _silence():
-      super().__init__(annotation_file, include_mask)
+    try:
+      with _silence():
+        super().__init__(annotation_file, include_mask)
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as e:
+      raise ArgumentError(f"`annotation_file` must be a JSON file in COCO's format, received '{annotation_file}': "
+                          f'{type(e).__name__}: {e}') from e
     self._folder = folder
 
   @property

@@ -8,6 +8,7 @@ from official.vision.serving import detection
 import tensorflow as tf
 import tf_keras
 
+from detection.data import orientation
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.training import saved_models
 
@@ -19,7 +20,8 @@ class Detector(tf.Module):
   the signatures of the SavedModel:
     serving_default: `from_images`, with the argument `images`: uint8 `[batch, height, width, 3]`, of any size.
     image_bytes: `from_image_bytes`, with the argument `image_bytes`: strings `[batch]`, each the content of an image
-      file. The images may have different sizes.
+      file. The images may have different sizes. A JPEG is turned as the orientation in its EXIF data says, and the
+      boxes are in pixels of the turned image, which viewers show.
 
   Both return the following tensors by name. K is the greatest number of detections per image; detections are ordered by
   decreasing score, and those after the first `num_detections` are padding.
@@ -99,11 +101,12 @@ class Detector(tf.Module):
 
 
 class _Preprocessing(detection.DetectionModule):
-  """Model Garden's preprocessing, with a decoding of image files that allows for different sizes in a batch."""
+  """Model Garden's preprocessing, but the files in a batch may have different sizes, and photographs are turned."""
 
   def _build_inputs(self, image: tf.Tensor):
     if image.dtype == tf.string:
-      image = tf.io.decode_image(image, channels=3, expand_animations=False)
+      image = orientation.turn(tf.io.decode_image(image, channels=3, expand_animations=False),
+                               orientation.of_jpeg(image))
     return super()._build_inputs(image)
 
 

@@ -14,11 +14,13 @@ import numpy as np
 from PIL import Image
 import tensorflow as tf
 
+from detection.data import orientation
 from detection.data.coco_masks import compress_mask
 from detection.results.instances import detected
 from detection.results.instances import Instances
 from detection.results.visualize import draw
 from detection.results.visualize import MIN_SCORE
+from evonorm_tf.data.image_files import silent_jpeg_library
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import write_json
 
@@ -28,7 +30,9 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
             category_ids: Mapping[int, int] | None = None) -> dict[str, Any]:
   """Detects objects in image files and writes an annotated PNG for each, and predictions.json for all.
 
-  Files that cannot be read are skipped, with a warning in the log and an entry in predictions.json.
+  Photographs are turned as the orientation in their EXIF data says, so that pictures, sizes, boxes and masks are of
+  what a viewer shows. Files that cannot be read are skipped, with a warning in the log and an entry in
+  predictions.json.
 
   Args:
     detect: a function from an image, uint8 `[1, height, width, 3]`, to detections by name: the method `from_images` of
@@ -57,7 +61,10 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
   result = {'images': [], 'unreadable': []}
   for path, picture in zip(paths, _pictures(paths)):
     try:
-      image = tf.io.decode_image(path.read_bytes(), channels=3, expand_animations=False)
+      encoded = path.read_bytes()
+      with silent_jpeg_library():
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+      image = orientation.turn(image, orientation.read(encoded))
     except (OSError, tf.errors.InvalidArgumentError) as e:
       logging.warning('%s cannot be read: %s', path, e)
       result['unreadable'].append({'image': str(path), 'error': str(e)})

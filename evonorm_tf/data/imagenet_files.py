@@ -5,13 +5,16 @@ TFDS is TensorFlow Datasets. If files are missing, the error message says how to
 
 import dataclasses
 import pathlib
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from evonorm_tf.data.record_streams import FRAME
 from evonorm_tf.data.tfds import import_tfds
 from evonorm_tf.errors import ArgumentError
 
 _ARCHIVES = {'train': 'ILSVRC2012_img_train.tar', 'validation': 'ILSVRC2012_img_val.tar'}
+_PROBED = 10  # files
 _SHARDS = {'train': 'train-00000-of-01024', 'validation': 'validation-00000-of-00128'}
 
 
@@ -111,13 +114,14 @@ def find_files(field: str, pattern: str, split: str, first_label: int, images_fi
     first_label: the label of the first class in the files.
     images_field: the name of the user's setting that gives `images`, such as 'train_images', for error messages.
     images: the expected number of images. An exact check would have to read all files. Instead, the number of records
-      in the first file times the number of files must lie between half and twice the expected number.
+      in the first file that is not damaged times the number of files must lie between half and twice the expected
+      number. If the first ten files are damaged, there is no such check.
 
   Returns:
     The split's `RecordFiles`, sorted by path, with Model Garden's feature names.
 
   Raises:
-    ArgumentError: if no file matches, the first file cannot be read, or the number of images is implausible.
+    ArgumentError: if no file matches, nothing can be read of the first ten, or the number of images is implausible.
   """
   # A path that exists is no pattern, whatever characters it has.
   paths = (pattern,) if tf.io.gfile.exists(pattern) else tuple(sorted(tf.io.gfile.glob(pattern)))
@@ -127,13 +131,35 @@ def find_files(field: str, pattern: str, split: str, first_label: int, images_fi
         f'They are usually called {_SHARDS[split]} and so on; each record is a tf.Example with the features '
         f'image/encoded (a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare '
         'imagenet2012 with TFDS and give `data_dir`. In a pattern, a bracket that is part of a name is written [[].')
-  try:
-    in_first = sum(1 for _ in tf.data.TFRecordDataset(paths[0]))
-  except tf.errors.OpError as e:
+  counts = []
+  for path in paths[:_PROBED]:
+    counts.append(_count(path))
+    if counts[-1].records and not counts[-1].error:
+      estimate = counts[-1].records * len(paths)
+      if not estimate / 2 <= images <= estimate * 2:
+        which = 'first' if len(counts) == 1 else f'{len(counts)}th'
+        raise ArgumentError(
+            f"`{images_field}` must be the number of records in '{pattern}', received {images}: {len(paths)} files, of "
+            f'which the {which} has {counts[-1].records} records, hold about {estimate}.')
+      break
+  if not any(count.records for count in counts):
     raise ArgumentError(f"`{field}` must match TFRecord files, received '{pattern}'; reading '{paths[0]}' failed with "
-                        f'{type(e).__name__}: {e}') from e
-  estimate = in_first * len(paths)
-  if not estimate / 2 <= images <= estimate * 2:
-    raise ArgumentError(f"`{images_field}` must be the number of records in '{pattern}', received {images}: "
-                        f'{len(paths)} files, of which the first has {in_first} records, hold about {estimate}.')
+                        f'{counts[0].error or "no record at all"}')
   return RecordFiles(paths, 'image/encoded', 'image/class/label', first_label)
+
+
+class _Count(NamedTuple):
+  """The number of records that can be read from a file, and what keeps the rest from being read, or None."""
+  records: int
+  error: str | None
+
+
+def _count(path: str) -> _Count:
+  number, length = 0, 0
+  try:
+    for record in tf.data.TFRecordDataset(path):
+      number, length = number + 1, length + FRAME + len(record.numpy())
+    size = tf.io.gfile.stat(path).length
+  except tf.errors.OpError as e:
+    return _Count(number, f'{type(e).__name__}: {e}')
+  return _Count(number, None if length == size else f'{length} of its {size} bytes')  # TensorFlow ignores a short rest

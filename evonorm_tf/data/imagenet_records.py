@@ -113,7 +113,7 @@ class ImageNetRecords:
     replicas = context.num_replicas_in_sync
     local_replicas = replicas // context.num_input_pipelines
 
-    def is_own(position, _):
+    def is_own(position, *_):
       return position // local_size % replicas // local_replicas == context.input_pipeline_id
 
     def seeds(position):
@@ -157,7 +157,7 @@ class ImageNetRecords:
     files, spares = self._files(split)
     context, local_size = _pipeline(batch_size, input_context)
 
-    def is_own(position, _):
+    def is_own(position, *_):
       return position % context.num_input_pipelines == context.input_pipeline_id
 
     def decode(_, record):

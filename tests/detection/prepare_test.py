@@ -22,8 +22,8 @@ import time
 from detection import prepare
 from detection.data import conversion
 from absl import app
-problem = conversion._image_problem
-conversion._image_problem = lambda *image: (time.sleep(.2), problem(*image))[1]
+read = conversion._read_image
+conversion._read_image = lambda *image: (time.sleep(.2), read(*image))[1]
 app.run(prepare.main)
 """
 
@@ -74,7 +74,7 @@ def test_errors(tmp_path):
 
 def test_flags_belong_to_the_data(tmp_path):
   process = command('--images=images', '--annotations=annotations.json', '--crop=64', '--output=out')
-  assert '--data=nuclei perhaps --crop' in ''.join(process.communicate()) and process.returncode == 1
+  assert '--data=nuclei perhaps --crop' in ' '.join(''.join(process.communicate()).split()) and process.returncode == 1
   process = command('--data=nuclei', '--crop=1', f'--output={tmp_path / "out"}')
   assert process.communicate() == ('', 'error: `crop` must be an integer from 64 to 210, received 1.\n')
   assert process.returncode == 1 and not (tmp_path / 'out').exists()

@@ -39,6 +39,8 @@ def clean(**changes):
 def test_a_good_annotation_stays_as_it_is():
   assert clean() == (annotation(), None)
   crowd = {'counts': [0, 600], 'size': [20, 30]}
+  kept, _ = clean(iscrowd=1, segmentation={'counts': [0, 600], 'size': [20.0, 30.0], 'more': [[[]]]})
+  assert json.dumps(kept['segmentation']) == json.dumps(crowd)
   assert clean(iscrowd=1, segmentation=crowd) == (annotation(iscrowd=1, segmentation=crowd), None)
 
 

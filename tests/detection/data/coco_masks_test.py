@@ -43,6 +43,15 @@ def test_malformed_run_lengths(runs):
     coco_masks.decode_mask(runs, 4, 5)
 
 
+@pytest.mark.parametrize('change', [lambda counts: counts + 'P', lambda counts: counts + '\0', lambda c: 'p' + c[1:]])
+def test_malformed_compressed_run_lengths(change):
+  """The first is without an end, the others are not of the format."""
+  runs = coco_masks.compress_mask(np.eye(4, 5))
+  np.testing.assert_array_equal(coco_masks.decode_mask(runs, 4, 5), np.eye(4, 5))
+  with pytest.raises(ValueError, match='`segmentation` must have run lengths'):
+    coco_masks.decode_mask(runs | {'counts': change(runs['counts'])}, 4, 5)
+
+
 def test_is_polygon():
   assert coco_masks.is_polygon([0, 0, 1, 0, 1, 1]) and coco_masks.is_polygon([-3.5, 0, 1e4, 0, 1, 1, 0, 9])
   for other in ([0, 0, 1, 1], [0, 0, 1, 0, 1, 1, 1], [0, 0, 1, 0, 1, float('nan')], [0, 0, 1, 0, 1, None],

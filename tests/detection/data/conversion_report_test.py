@@ -51,9 +51,6 @@ def test_bar():
 
 
 def test_names_are_printed_on_one_line():
-  assert conversion_report.printable('ä b.jpg') == 'ä b.jpg'
-  assert conversion_report.printable('a\n\x1b[31m\ud800') == r'a\n\x1b[31m\ud800'
-  assert conversion_report.printable('a' * 60 + 'x' * 5000 + 'b' * 60) == 'a' * 60 + '...' + 'b' * 60
   report = conversion_report.make_report(1, 0, [], [Problem(BROKEN_IMAGE, '\udc80' * 5000)])
   text = conversion_report.report_text(report)
   text.encode()

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 from official.vision.dataloaders.maskrcnn_input import Parser
 from official.vision.evaluation.coco_evaluator import COCOEvaluator
+from PIL import Image
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 import pytest
@@ -114,7 +115,8 @@ def test_category_ids_are_labels_and_no_sizes(tmp_path, cat, dog, ids):
 def test_a_complete_conversion_of_the_first_release_stays_as_it_is(tiny, tmp_path):
   images, annotations, info, _, finished = tiny
   output = shutil.copytree(finished, tmp_path / 'out')
-  for name, change in (('settings.json', {'version': 1}), ('data_info.json', {'category_ids': None})):
+  for name, change in (('settings.json', {'version': 1, 'orientation': None}),
+                       ('data_info.json', {'category_ids': None})):
     data = json.loads((output / name).read_text()) | change
     (output / name).write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
   before = contents(output)
@@ -235,6 +237,79 @@ def test_odd_names_and_entries_do_not_end_a_conversion(tmp_path):
   box, = (a['bbox'] for a in coco.anns.values() if a['image_id'] == 1 and a['category_id'] == 1)
   assert box == mask_api.toBbox(coco.annToRLE({'image_id': 1, 'segmentation': data['annotations'][0]['segmentation']})
                                 ).tolist()
+
+
+def write_photographs(folder):
+  """Writes pairs (stored picture, orientation), whose object is the bright quarter of the picture, and annotations.
+
+  The annotations of a.jpg to c.jpg fit both ways, those of d.jpg mean the stored pixels, those of e.jpg the turned
+  ones; f.jpg has no orientation, and g.jpg fits neither way.
+  """
+  images = folder / 'images'
+  images.mkdir()
+  stored_box, data = [0, 0, WIDTH // 2, HEIGHT // 2], {'images': [], 'annotations': []}
+  for number, (name, orientation, size) in enumerate([
+      ('a', 2, (HEIGHT, WIDTH)), ('b', 3, (HEIGHT, WIDTH)), ('c', 4, (HEIGHT, WIDTH)), ('d', 6, (HEIGHT, WIDTH)),
+      ('e', 8, (WIDTH, HEIGHT)), ('f', 1, (HEIGHT, WIDTH)), ('g', 6, (HEIGHT, HEIGHT))], start=1):
+    pixels = np.full([HEIGHT, WIDTH, 3], 20, np.uint8)
+    pixels[:HEIGHT // 2, :WIDTH // 2] = 220
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(images / f'{name}.jpg', exif=exif, quality=100)
+    data['images'].append({'id': number, 'file_name': f'{name}.jpg', 'height': size[0], 'width': size[1]})
+    box = [0, WIDTH // 2, HEIGHT // 2, WIDTH // 2] if name == 'e' else stored_box  # turned, e is bright at the bottom
+    x, y, w, h = box
+    data['annotations'].append({'id': number, 'image_id': number, 'category_id': 1, 'bbox': box, 'segmentation': [
+        [x, y, x + w, y, x + w, y + h, x, y + h]]})
+  path = folder / 'annotations.json'
+  path.write_text(json.dumps(data | {'categories': [{'id': 1, 'name': 'bright'}]}))
+  return images, path
+
+
+@pytest.mark.parametrize('orientation, corners', [
+    ('turned', {1: (0, 1), 2: (1, 1), 3: (1, 0), 4: (0, 0), 5: (1, 0), 6: (0, 0)}),
+    ('stored', {1: (0, 0), 2: (0, 0), 3: (0, 0), 4: (0, 0), 5: (1, 0), 6: (0, 0)})])
+def test_photographs_are_turned_where_the_annotations_mean_that(tmp_path, orientation, corners):
+  """`corners`: in which half, by row and by column, each picture is bright."""
+  info, printed = convert(*write_photographs(tmp_path), tmp_path / 'out', orientation=orientation)
+  report = json.loads((tmp_path / 'out' / 'report.json').read_text())
+  found = {kind: problem['first'] for kind, problem in report['problems'].items()}
+  assert found == {
+      'wrong_size': ['g.jpg'], 'stored_by_size': ['d.jpg'], 'turned_by_size': ['e.jpg'],
+      f'{orientation}_by_choice': ['a.jpg', 'b.jpg', 'c.jpg']}
+  assert '  images turned as their EXIF orientation says, for only so they have the size in the annotations: 1' in (
+      printed)
+  assert_records_hold(info, read_coco(info.annotation_file))
+  for record in decode_records(info):
+    image = record['image'].astype(int)
+    row, column = corners[int(record['source_id'])]
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    halves = image[:2 * height, :2 * width].reshape(2, height, 2, width, 3).mean(axis=(1, 3, 4))
+    assert np.argwhere(halves > 150).tolist() == [[row, column]]
+    if int(record['source_id']) > 3 or orientation == 'stored':  # the box lies where the picture is bright
+      top, left = record['groundtruth_boxes'][0, :2]
+      assert (top > .4, left > .4) == (row == 1, column == 1)
+
+
+def test_the_choice_is_a_setting_of_the_conversion(tmp_path):
+  images, annotations = write_photographs(tmp_path)
+  convert(images, annotations, tmp_path / 'out')
+  with pytest.raises(ValueError, match="`orientation` is 'stored' here and 'turned' there"):
+    convert(images, annotations, tmp_path / 'out', orientation='stored')
+  with pytest.raises(ValueError, match="`orientation` must be one of .*'turned', 'stored'.*, received 'upright'"):
+    convert(images, annotations, tmp_path / 'new', orientation='upright')
+  assert not (tmp_path / 'new').exists()
+
+
+def test_the_jpeg_library_prints_nothing(tmp_path, capfd):
+  images, annotations = write_tiny_coco(tmp_path)
+  data = (images / '002.jpg').read_bytes()
+  start = data.index(b'\xff\xc0') + 5  # height and width
+  (images / '002.jpg').write_bytes(data[:start] + b'\xff' * 4 + data[start + 4:])
+  convert(images, annotations, tmp_path / 'out')
+  report = json.loads((tmp_path / 'out' / 'report.json').read_text())
+  assert report['problems']['broken_image']['first'] == ['002.jpg', '006.jpg']
+  assert 'image dimension' not in capfd.readouterr().err
 
 
 def test_nothing_to_convert(tmp_path):

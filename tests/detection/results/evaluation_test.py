@@ -177,3 +177,11 @@ def test_an_image_without_annotations_is_refused(annotations):
   predictions = {**tiny_detections.batch({5: []}), 'source_id': tf.constant([6])}
   with pytest.raises(ValueError, match='`predictions` must be of images of .*instances.json; received image id 6'):
     Evaluator(annotations).update_state(None, predictions)
+
+
+@pytest.mark.parametrize('damage', [lambda text: text[:len(text) // 2], lambda _: '[]', lambda _: '[' * 10**5])
+def test_a_damaged_annotation_file_is_named(tmp_path, damage):
+  path = pathlib.Path(tiny_detections.annotation_file(tmp_path))
+  path.write_text(damage(path.read_text()))
+  with pytest.raises(ValueError, match=f"`annotation_file` must be a JSON file in COCO's format, received '{path}'"):
+    Evaluator(str(path))

@@ -117,6 +117,21 @@ def test_files_of_different_sizes_and_kinds(loaded, expected):
   assert np.max(alone['detection_boxes']) > 150  # in pixels of the larger image
 
 
+def test_photographs_are_turned(loaded):
+  """The detections are those of the picture that a viewer shows, in its pixels."""
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  file = io.BytesIO()
+  Image.fromarray(IMAGES[0]).save(file, 'JPEG', exif=exif, quality=95)
+  received = loaded.signatures['image_bytes'](image_bytes=tf.constant([file.getvalue(), encoded(IMAGES[0], 'PNG')]))
+  seen = np.rot90(tf.io.decode_jpeg(file.getvalue()).numpy(), -1)
+  assert seen.shape == (150, 100, 3)
+  wanted = loaded.signatures['serving_default'](images=tf.constant(seen[None]))
+  assert_equal({name: value[:1] for name, value in received.items()}, wanted)
+  lying = loaded.signatures['serving_default'](images=tf.constant(IMAGES[:1]))
+  assert np.abs(wanted['detection_boxes'] - lying['detection_boxes']).max() > 1
+
+
 def test_class_names_and_ids(loaded, model):
   assert [name.decode() for name in loaded.class_names.numpy()] == ['', 'cat', '', 'dog', '']
   assert loaded.category_ids.numpy().tolist() == [0, 1, 2, 3, 4]

@@ -80,6 +80,24 @@ def test_categories_are_named_by_their_ids(files, tmp_path):
       (2**63 - 1, 'dog'), (-2**63, 'cat')]
 
 
+def test_photographs_are_turned(tmp_path):
+  """Stored lying on its side, and bright at what is the bottom when it is held upright."""
+  pixels = np.full([40, 60, 3], 20, np.uint8)
+  pixels[:, 40:] = 220
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  Image.fromarray(pixels).save(tmp_path / 'a.jpg', exif=exif, quality=100)
+  seen = []
+  image, = predict(lambda images: seen.append(images) or detect(images), [tmp_path / 'a.jpg'], tmp_path / 'out', NAMES)[
+      'images']
+  assert seen[0].shape == (1, 60, 40, 3) and (image['height'], image['width']) == (60, 40)
+  assert (seen[0][0, 44:].numpy() > 150).all() and (seen[0][0, :36].numpy() < 100).all()
+  assert [found['bbox'] for found in image['detections']] == [[0, 30, 40, 30]]  # the lower half of what is seen
+  assert image['detections'][0]['segmentation']['size'] == [60, 40]
+  width, height = Image.open(tmp_path / 'out' / image['picture']).size
+  assert (height, width) == (7 * 60, 7 * 40)
+
+
 def test_a_detector_without_masks(files, tmp_path):
   boxes_only = lambda images: {n: value for n, value in detect(images).items() if n != 'detection_masks'}
   image, = predict(boxes_only, files[:1], tmp_path / 'out', {})['images']

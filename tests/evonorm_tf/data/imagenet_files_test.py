@@ -116,6 +116,18 @@ def test_files_that_are_no_tfrecords(tmp_path):
     find_files(str(tmp_path / '*.jpg'), 6)
 
 
+@pytest.mark.parametrize('damaged', [(0,), (0, 1)])
+@pytest.mark.parametrize('kept', [0, 20, 60])
+def test_the_number_of_images_is_told_by_the_first_file_that_is_not_damaged(tmp_path, damaged, kept):
+  pattern = tiny_imagenet.write_records(tmp_path, 'train', [b''] * 30, files=3)  # 10 records of 16 bytes in each
+  for number in damaged:
+    path = tmp_path / f'train-{number:05}-of-00003'
+    path.write_bytes(path.read_bytes()[:kept])
+  assert len(find_files(pattern, 30).paths) == 3
+  with pytest.raises(ValueError, match=f'of which the {len(damaged) + 1}th has 10 records, hold about 30'):
+    find_files(pattern, 61)
+
+
 @pytest.mark.parametrize('record, message', [
     (tiny_imagenet.example(JPEG, 0), 'image/class/label must be from 1 to 9, received'),
     (tiny_imagenet.example(JPEG, 10), 'image/class/label must be from 1 to 9, received'),

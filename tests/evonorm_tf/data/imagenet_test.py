@@ -182,6 +182,21 @@ def test_unreadable_images_are_skipped_counted_and_replaced(damaged, caplog):
   assert any('validation records cannot be read' in message and 'JPEG' in message for message in messages)
 
 
+def test_a_damaged_first_file_and_garbage_are_no_reason_to_stop(tmp_path):
+  data = make(tmp_path)
+  path = tmp_path / 'train-00000-of-00002'
+  contents = path.read_bytes()
+  path.write_bytes(contents[:len(contents) // 2])
+  with tf.io.TFRecordWriter(str(tmp_path / 'validation-00000-of-00002')) as writer:
+    for record in [b'\xff' * 500, *records(VALIDATION, 100)[2::2]]:
+      writer.write(record)
+  data.check()
+  labels, = [labels for _, labels in take(data.training_batches(20, seed=0), 1)]
+  assert set(range(1, TRAIN, 2)) < set(labels) < set(range(TRAIN)) and len(labels) == TRAIN
+  evaluated = np.concatenate([labels for _, labels in take(data.evaluation_batches(4), 9)])
+  assert sorted(evaluated) == list(range(1, VALIDATION))
+
+
 def test_pipelines_share_the_evaluation_images(data):
   shares = [take(data.evaluation_batches(4, context(p, 2, 2)), 9) for p in (0, 1)]
   assert [[len(labels) for _, labels in share] for share in shares] == [[2, 2, 2], [2, 2, 1]]
@@ -236,7 +251,7 @@ def test_arguments_out_of_range(options, message):
     ({'data_dir': 'x'}, "needs either `data_dir`.*received 'x' and '.*train"),
     ({'validation_files': '/nowhere/*'}, "`validation_files` must match TFRecord files.*received '/nowhere/"),
     ({'train_images': 100}, '`train_images` must be the number of records.*received 100.*about 20'),
-    ({'first_label': 30}, 'train images in .* cannot be used. None of the first 64.*label must be from 30 to 79'),
+    ({'first_label': 30}, 'train images in .* cannot be used. None of the first 20 .*label must be from 30 to 79'),
     ({'num_classes': 5, 'first_label': -9}, 'label must be from -9 to -5')])
 def test_check_errors(tmp_path, options, message):
   data = make(tmp_path, **options)

@@ -31,7 +31,7 @@ def prepare(position, image):
 
 
 def read(records):
-  return [int(record) for _, record in records.as_numpy_iterator()]
+  return [int(record) for _, record, _ in records.as_numpy_iterator()]
 
 
 def make(records, spares=(b'100',), split='training'):
@@ -56,13 +56,15 @@ def test_every_record_comes_once_an_epoch_in_changing_order(tmp_path):
 
 def test_order_depends_on_the_seed_alone_and_goes_on_at_any_position(tmp_path):
   names = write(tmp_path, [7, 6, 7])
-  whole = [(int(position), record) for position, record in shuffled(names, 20, seed=3).take(70).as_numpy_iterator()]
-  assert [position for position, _ in whole] == list(range(70))
+  whole = list(shuffled(names, 20, seed=3).take(70).as_numpy_iterator())
+  assert [position for position, *_ in whole] == list(range(70))
   tf.random.set_seed(1)
   for first in (0, 1, 19, 20, 47):
     rest = list(shuffled(names, 20, 3, first).take(70 - first).as_numpy_iterator())
     assert rest == whole[first:]
-  assert read(shuffled(names, 20, seed=4).take(20)) != [int(record) for _, record in whole[:20]]
+  assert read(shuffled(names, 20, seed=4).take(20)) != [int(record) for _, record, _ in whole[:20]]
+  starts = {name.encode(): first for name, first in zip(names, (0, 7, 13))}
+  assert all(int(record) == starts[file] + number for _, record, (file, number) in whole)
 
 
 def test_permanence_of_the_order(tmp_path):
@@ -78,7 +80,8 @@ def test_ordered_records_are_all_records_in_one_order(tmp_path):
 
 
 def test_spares_take_the_places_of_unreadable_records(tmp_path, caplog):
-  records = record_streams.ordered_records(write(tmp_path, [12], broken=(0, 4, 11)), 12)
+  name, = names = write(tmp_path, [12], broken=(0, 4, 11))
+  records = record_streams.ordered_records(names, 12)
   before = record_streams.skipped_records()
   with caplog.at_level(logging.WARNING, 'absl'):
     examples = make(records, (b'100', b'101', b'102'), 'validation')
@@ -87,8 +90,9 @@ def test_spares_take_the_places_of_unreadable_records(tmp_path, caplog):
   assert all(image.shape == (1, 1, 3) and image.ravel().tolist() == [label] * 3 for _, image, label in examples)
   assert record_streams.skipped_records() == before + 3
   message, = [record.getMessage() for record in caplog.records]
-  assert message.startswith('1 of the first 1 validation records cannot be read. The latest: InvalidArgumentError')
-  assert 'could not correctly convert string: x' in message
+  assert message.startswith(f"1 of the first 1 validation records cannot be read. The latest: record 0 of '{name}': "
+                            'InvalidArgumentError: ')
+  assert 'could not correctly convert string: x' in message and '{{' not in message
 
 
 def test_spares_do_not_depend_on_where_the_records_begin(tmp_path):
@@ -104,8 +108,37 @@ def test_spares_do_not_depend_on_where_the_records_begin(tmp_path):
 def test_readable_records_are_the_first_that_can_be_read(tmp_path):
   records = record_streams.ordered_records(write(tmp_path, [12], broken=(0, 2)), 12)
   assert record_streams.readable_records(records, 5, decode) == [b'1', b'3', b'4']
-  with pytest.raises(ValueError, match='None of the first 1 records can be read.*could not correctly convert'):
-    record_streams.readable_records(records, 1, decode)
+  assert record_streams.readable_records(records, 1, decode) == [b'1']  # there is none among so many
+
+
+def test_nothing_that_can_be_read(tmp_path):
+  name, = names = write(tmp_path, [3], broken=range(3))
+  with pytest.raises(ValueError, match='None of the first 3 records can be read. The latest: record 2 of '
+                     f"'{name}': InvalidArgumentError: .*could not correctly convert"):
+    record_streams.readable_records(record_streams.ordered_records(names, 5), 2, decode)
+  (tmp_path / 'none').write_bytes(b'no TFRecord')
+  with pytest.raises(ValueError, match="There is no record that can be read. Found damaged: .*'.*/none'"):
+    record_streams.readable_records(record_streams.ordered_records([str(tmp_path / 'none')], 5), 2, decode)
+
+
+def test_garbage_is_skipped_whatever_its_bytes(tmp_path, caplog):
+  """TensorFlow repeats a record that it cannot parse in its message, which Python cannot read if it is not UTF-8."""
+  def parse(_, record):
+    number = tf.io.parse_single_example(record, {'n': tf.io.FixedLenFeature((), tf.int64)})['n']
+    return tf.zeros([2, 1, 3], tf.uint8), number
+
+  good = tf.train.Example(features=tf.train.Features(feature={
+      'n': tf.train.Feature(int64_list=tf.train.Int64List(value=[7]))})).SerializeToString()
+  name = str(tmp_path / 'records')
+  with tf.io.TFRecordWriter(name) as writer:
+    for record in (b'\xff' * 300, b'', good, b'garbage'):
+      writer.write(record)
+  records = record_streams.ordered_records([name], 4)
+  assert record_streams.readable_records(records, 4, parse) == [good]
+  with caplog.at_level(logging.WARNING, 'absl'):
+    examples = list(record_streams.examples(records, [good], parse, prepare, 'training').as_numpy_iterator())
+  assert [bool(own) for own, _ in examples] == [False, False, True, False]
+  assert f"record 0 of '{name}': it is no tf.train.Example." in caplog.text
 
 
 def test_a_damaged_file_loses_its_rest_alone(tmp_path, caplog):
@@ -117,7 +150,26 @@ def test_a_damaged_file_loses_its_rest_alone(tmp_path, caplog):
     examples = make(shuffled(names, 30).take(60))
   for epoch in (examples[:30], examples[30:]):
     assert sorted(label for own, _, label in epoch if own) == [*range(15), *range(20, 30)]
-  assert any('a damaged file ends early' in record.getMessage() for record in caplog.records)
+  messages = [record.getMessage() for record in caplog.records]
+  assert messages[0] == f"'{names[1]}' is damaged: only its first 5 records, 90 of 180 bytes, can be read."
+  assert sum('is damaged' in message for message in messages) == 1  # not in each epoch
+  assert any('fewer records than they should. Found damaged: ' in message for message in messages)
+
+
+@pytest.mark.parametrize('damage, kept', [
+    (lambda data: data[:len(data) // 2 + 3], 5), (lambda data: data[:-1], 9), (lambda data: b'', 0),
+    (lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:], 2), (lambda data: b'garbage' * 9, 0)])
+@pytest.mark.parametrize('file', [0, 1])
+def test_files_that_are_cut_or_have_a_flipped_bit(tmp_path, caplog, damage, kept, file):
+  names = write(tmp_path, [10, 10])
+  path = tmp_path / f'{file:02}'
+  path.write_bytes(damage(path.read_bytes()))
+  records = record_streams.ordered_records(names, 20)
+  with caplog.at_level(logging.WARNING, 'absl'):
+    found = [label for own, _, label in make(records) if own]
+  assert sorted(found) == sorted([*range(10 * file, 10 * file + kept), *range(10 - 10 * file, 20 - 10 * file)])
+  assert (f"'{path}' is damaged: only its first {kept} records, " in caplog.text) == bool(path.read_bytes())
+  assert len(record_streams.readable_records(records, 20, decode)) == 10 + kept
 
 
 def test_files_that_are_gone_are_an_error(tmp_path):
