@@ -92,6 +92,8 @@ def total_variance(mean: tf.Tensor, variance: tf.Tensor, axes: str, groups: int 
   Returns:
     A tensor of the shape that `average` returns for this index set.
   """
+  if axes == primitives.INSTANCE or axes == primitives.GROUP and groups >= mean.shape[-1]:
+    return variance  # the means differ from themselves by 0, for which TFLite's int8 kernels have no scale: they abort
   total_mean = average(mean, axes, groups, synchronized, mask)
   return average(variance + tf.square(mean - total_mean), axes, groups, synchronized, mask)
 
@@ -201,6 +203,8 @@ def sum_position_moments(x: tf.Tensor, slices: int = 1) -> tuple[tf.Tensor, tf.T
     x: a tensor [N, positions, C].
     slices: the number of slices into which the positions are cut (default 1); see `position_sums`.
   """
+  if x.shape[1] == 1:
+    return x, tf.zeros_like(x)
   count = tf.cast(tf.maximum(tf.shape(x)[1], 1), x.dtype)  # the moments of no positions are 0, not NaN
   slices = primitives.largest_divisor(x.shape[1], slices) if x.shape[1] else 1
   if slices == 1:

@@ -322,27 +322,20 @@ def test_the_template_has_nothing_that_no_layer_needs():
 
 
 @pytest.mark.parametrize('graph', [known_graph('evonorm_b0'), known_graph('bn_silu'), known_graph('gn_relu'), graph_of(
-    ('first_moment', (X,), INSTANCE), ('second_moment', (4,), BATCH), ('first_moment', (X,), LAYER), ('add', (5, 6)),
-    ('mul', (X, 7)))], ids=['evonorm_b0', 'bn_silu', 'gn_relu', 'narrow moments'])
+    ('first_moment', (X,), INSTANCE), ('second_moment', (4,), BATCH), ('first_moment', (X,), LAYER), ('mul', (5, 6)))])
 def test_nothing_observed_changes_nothing(graph):
   layer, _ = pair_of_layers(graph)
-  before = [w.numpy() for w in layer.weights]
+  before = layer.get_weights()
   for shape in ((0, 3, 2, 6), (2, 0, 2, 6)):
     assert not any(g.any() for g in step(layer, 0, True, shape).values())
-    assert layer(tf.zeros(shape), training=True).shape == shape
-  for weight, old in zip(layer.weights, before, strict=True):
-    np.testing.assert_array_equal(weight, old)
+  np.testing.assert_array_equal(np.concatenate(layer.get_weights()), np.concatenate(before))
 
 
 def test_integers_are_numbers_and_a_mask_passes():
-  layer = compiled(known_graph('evonorm_s0'))(dtype='mixed_float16')
-  x = np.random.default_rng(0).integers(0, 4000, (2, 3, 6))
+  layer, x = compiled(known_graph('evonorm_s0'))(dtype='mixed_float16'), np.arange(36).reshape(2, 3, 6) * 111
   y = layer(x, mask=np.ones((2, 3), bool))
   assert y.dtype == tf.float16
-  np.testing.assert_array_equal(y, layer(x.astype(np.float32)))
-  inputs = tf_keras.Input((None, 6))
-  model = tf_keras.Model(inputs, layer(tf_keras.layers.Masking()(inputs)))
-  np.testing.assert_array_equal(model(x.astype(np.float32)), y)
+  np.testing.assert_array_equal(y, layer(tf_keras.layers.Masking()(x.astype(np.float32))))
 
 
 def test_evonorm_b0_reads_as_the_paper():
