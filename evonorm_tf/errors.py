@@ -89,13 +89,15 @@ def reason_with_space(number: int, path: str | os.PathLike) -> str:
 
   Args:
     number: the error number of the system, such as `errno.ENOSPC`.
-    path: the file that was not written; it need not exist.
+    path: the file that was not written; it need not exist. Of 'gs://bucket/file' and the like no space is known.
   """
   reason = os.strerror(number)
+  if number not in _NO_SPACE or '://' in os.fspath(path):
+    return reason
   folder = os.path.abspath(path)
   while not os.path.isdir(folder):
     folder = os.path.dirname(folder)
-  return f'{reason}, {shutil.disk_usage(folder).free / 2**20:,.1f} MiB are free' if number in _NO_SPACE else reason
+  return f'{reason}, {shutil.disk_usage(folder).free / 2**20:,.1f} MiB are free'
 
 
 @contextlib.contextmanager

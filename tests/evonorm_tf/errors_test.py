@@ -67,6 +67,8 @@ def test_a_full_disk_is_told_for_files_of_the_system(tmp_path):
   with pytest.raises(errors.MachineError, match=r"No space left on device, [\d,.]+ MiB are free: '.*new/file'"):
     with wrap_system_errors():
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / 'new' / 'file'))
+  remote = errors.unwritable_file(tf.errors.ResourceExhaustedError(None, None, 'gs://a/b; No space left on device'))
+  assert str(remote) == f"[Errno {errno.ENOSPC}] No space left on device: 'gs://a/b'"
   assert errors.unwritable_file(tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating; of shape')) is None
 
 
