@@ -18,6 +18,7 @@ from evonorm_tf.errors import ArgumentError
 
 _MACRO, _CONSTANT = 'gin.macro', 'gin.constant'
 _WORDS = {int: 'an integer', float: 'a number', bool: 'True or False', str: 'a string', type(None): 'None'}
+_MAX_MACROS = 100  # that read each other in a row; a macro that reads itself does so without end
 _ANYTHING = (object, Any)  # `Any` is a class from Python 3.11 on
 _LITERALS = (str, bytes, numbers.Number, tuple, list, dict, type(None))  # what gin reads without calling anything
 
@@ -51,7 +52,9 @@ def _hints(function: Callable) -> dict[str, Any]:
 
 def _without_macro(value: Any) -> Any:
   """Returns the value of a macro instead of the reference to it, and any other value as it is."""
-  while isinstance(value, gin.config.ConfigurableReference) and value.selector == _MACRO:
+  for _ in range(_MAX_MACROS):
+    if not isinstance(value, gin.config.ConfigurableReference) or value.selector != _MACRO:
+      break
     bound = gin.config._CONFIG.get(('/'.join(value.scopes), _MACRO), {})  # noqa: SLF001
     if 'value' not in bound:
       return value

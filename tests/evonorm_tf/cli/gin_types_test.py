@@ -58,7 +58,8 @@ def complaint(*bindings):
     "options = {'a': (1, 'b')}", 'options = None', "counts = {'a': 3}", 'function = @gin_types_test.part',
     'function = @gin_types_test.Other', 'thing = @gin_types_test.Part()', 'thing = @gin_types_test.part()',
     'thing = None', 'named = @gin_types_test.Other()', "mode = 'b'", "anything = {'a': @gin_types_test.part}",
-    "unknown = 'a'", 'kind = @gin_types_test.Part', 'integer = @gin_types_test.part()', "integer = %A\nA = 3"])
+    "unknown = 'a'", 'kind = @gin_types_test.Part', 'integer = @gin_types_test.part()', "integer = %A\nA = 3",
+    'integer = %A\nA = %A'])
 def test_values_that_fit(binding):
   assert complaint(binding) is None
 
