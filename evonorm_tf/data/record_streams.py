@@ -98,15 +98,17 @@ def _read(files: tf.Tensor, records: int) -> tf.data.Dataset:
   def refuse() -> NoReturn:
     raise ArgumentError(f'the TFRecord files hold more than the {records} records that they should')
 
-  def count(total, it):
-    total += tf.size(it[0], tf.int64)
-    fits = tf.cond(total <= records, lambda: True, lambda: tf.numpy_function(refuse, [], tf.bool))
+  def count(total, block):
+    record, (file, number) = block
+    kept = tf.clip_by_value(records - total, 0, tf.size(number, tf.int64))
+    fits = tf.cond(
+        tf.reduce_all(number[kept:] < 0), lambda: True, lambda: tf.numpy_function(refuse, [], tf.bool))
     with tf.control_dependencies([fits]):
-      return tf.identity(total), it
+      return total + kept, (record[:kept], (file[:kept], number[:kept]))
 
-  found = found.batch(_BLOCK).scan(tf.constant(0, tf.int64), count).unbatch()
-  missing = tf.data.Dataset.from_tensors((b'', (_MISSING[0], tf.constant(_MISSING[1], tf.int64)))).repeat(records)
-  return found.concatenate(missing).take(records)
+  missing = tf.data.Dataset.from_tensors((b'', (_MISSING[0], tf.constant(_MISSING[1], tf.int64)))).repeat()
+  blocks = found.concatenate(missing).batch(_BLOCK).scan(tf.constant(0, tf.int64), count)
+  return blocks.take_while(lambda record, _: tf.size(record) > 0).unbatch()
 
 
 def _read_file(file: tf.Tensor) -> tf.data.Dataset:

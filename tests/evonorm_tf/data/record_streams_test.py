@@ -185,6 +185,12 @@ def test_more_records_than_expected_are_an_error(tmp_path):
     read(shuffled(names, 19).take(40))
   with pytest.raises(tf.errors.InvalidArgumentError, match='hold more than the 19 records'):
     read(record_streams.ordered_records(names, 19))
+  for expected in (15, 16, 31, 32):  # in all places of the blocks that are counted at once
+    more, = write(tmp_path, [expected + 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f'hold more than the {expected} records'):
+      read(record_streams.ordered_records([more], expected))
+    assert read(record_streams.ordered_records([more], expected + 1)) == list(range(expected + 1))
+    assert read(record_streams.ordered_records([more], expected + 3).take(expected + 1)) == list(range(expected + 1))
 
 
 def test_more_than_half_unreadable_is_an_error_from_a_number_of_records_on(tmp_path, monkeypatch):
