@@ -52,10 +52,14 @@ class BatchNormAct(MovingAverages, BaselineLayer):
     return norm
 
   def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
-    if mask is None and not self.synchronized and all(inputs.shape[:-1]):  # sizes that are known and not 0
+    if mask is None and not self._spans_replicas and all(inputs.shape[:-1]):  # sizes that are known and not 0
       return self.norm(inputs, training=training, mask=None)
     in_training = self._normalize_fused if mask is None and self.norm.fused else self._normalize_by_moments
     return self._if_training(training, lambda: in_training(inputs, mask), lambda: self._run_norm(inputs, False))
+
+  @property
+  def _spans_replicas(self) -> bool:
+    return self.synchronized and tf.distribute.get_strategy().num_replicas_in_sync > 1
 
   def _run_norm(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
     """Runs tf_keras's layer, whose kernel for rank 5 loses an axis of an empty tensor and of its gradient."""

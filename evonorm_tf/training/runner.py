@@ -17,6 +17,7 @@ from official.core import train_lib
 from official.core import train_utils
 import orbit
 from rich.console import Console
+from rich.text import Text
 import tensorflow as tf
 import tf_keras
 
@@ -193,7 +194,7 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
         reason = unwritable_file(e)
         if reason is None:
           raise
-        self._console.print(f'The results are not stored: {reason}', highlight=False, markup=False, soft_wrap=True)
+        self._console.print(Text(f'The results are not stored: {reason}'), soft_wrap=True)
         return orbit.utils.SummaryManager(None, tf.summary.scalar, step)
     return manager
 

@@ -26,7 +26,7 @@ def main(call_binary):
 @pytest.mark.parametrize('options, message', [
     (dict(bindings=['run_gan.step_count = 3']), "doesn't have a parameter named 'step_count'"),
     (dict(bindings=["NORM_ACT = 'evonorm_s9'"]), '`spec` must be one of '),
-    (dict(bindings=["StepSettings.loss = 'hinge'"]), '`loss` must have'),
+    (dict(bindings=["StepSettings.loss = 'hinge'"]), '`StepSettings.loss` must be an object of GanLoss'),
     (dict(bindings=['BigGAN.hierarchical = True']), 'needs a `shared_size`'),
     (dict(bindings=['Protocol.samples = 1']), '`samples`'),
     (dict(mode='export'), "`mode` must be one of ('train', 'eval', 'train_and_eval', 'sample'), received 'export'."),

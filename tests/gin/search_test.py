@@ -148,6 +148,7 @@ def test_the_heads_say_what_is_not_the_papers(name):
   header = file.read_text().partition('\nfrom __gin__')[0]
   assert "equivalents = 'redraw'" in header and 'static filter' in header and "The paper's search" not in header
   assert parse(file)['equivalents'] == 'redraw'
+  gin.clear_config()
   assert parse(file, ["evolution.run_search.equivalents = 'evaluate'"])['equivalents'] == 'evaluate'
 
 
