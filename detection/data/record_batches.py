@@ -61,6 +61,7 @@ def decode(record: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
     tf.errors.InvalidArgumentError: if the record, its image or a mask cannot be decoded, there are not as many boxes,
       classes and masks, a mask has another size than the image, a class is none of 1 to `num_classes - 1`, a box or an
       area is not finite or out of range, or the image's id is no integer.
+    ValueError: for some of these, where it does not run in a graph.
   """
   decoded = TfExampleDecoder(include_mask=True).decode(record)
   boxes, classes = decoded['groundtruth_boxes'], decoded['groundtruth_classes']

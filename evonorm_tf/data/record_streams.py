@@ -270,7 +270,7 @@ def readable_records(records: tf.data.Dataset, count: int, decode: Callable) -> 
       with silent_jpeg_library():
         decode(position, record)
       readable.append(record.numpy())
-    except (tf.errors.OpError, UnicodeDecodeError) as e:
+    except (tf.errors.OpError, ValueError) as e:  # ValueError: a wrong shape, or a message that is not UTF-8
       cause = f'The latest: {_of(file.numpy().decode(), int(number), e)}'
   if not readable:
     raise ArgumentError(f'None of the first {tried} records can be read. {cause} {_damaged_files()}' if tried else
