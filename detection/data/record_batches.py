@@ -78,8 +78,9 @@ def decode(record: tf.Tensor, num_classes: int) -> dict[str, tf.Tensor]:
           (boxes >= -_MARGIN) & (boxes <= 1 + _MARGIN) & (tf.tile(boxes[:, :2], [1, 2]) <= boxes)),
       'finite areas': tf.reduce_all(tf.math.is_finite(area) & (area >= 0))}
   asserted = [tf.debugging.Assert(passed, [f'the record must have {what}']) for what, passed in checks.items()]
-  number = tf.strings.to_number(decoded['source_id'], tf.int64)  # as the parser will do, which nothing would catch
-  with tf.control_dependencies([number, *(it for it in asserted if it is not None)]):  # None: it was run at once
+  # The parser makes a number of the id, where nothing would catch the error. A number that nobody uses is not computed.
+  decoded['source_id'] = tf.strings.as_string(tf.strings.to_number(decoded['source_id'], tf.int64))
+  with tf.control_dependencies([it for it in asserted if it is not None]):  # None: it was run at once
     return {name: tf.identity(value) for name, value in decoded.items()}
 
 
