@@ -100,7 +100,8 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: channels})
     super().build(input_shape)
 
-  def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None, mask=None) -> tf.Tensor:
+  def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None,
+           mask: tf.Tensor | None = None) -> tf.Tensor:
     """Returns the layer's output for `inputs`, [N, ..., C]; `training` matters only to averages over the batch.
 
     Statistics are of all positions, whatever the Keras `mask`.

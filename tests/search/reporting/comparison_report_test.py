@@ -134,7 +134,7 @@ def test_refusals_write_nothing(searches, tmp_path):
     compare_searches([])
   assert not (tmp_path / 'out').exists()
   (tmp_path / 'file').write_text('')
-  with pytest.raises(ValueError, match='`output` .*file.* cannot be written'):
+  with pytest.raises(ValueError, match='`output` must be a folder, received .*file is a file'):
     compare_searches(searches, str(tmp_path / 'file'))
 
 
