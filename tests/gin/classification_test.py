@@ -194,9 +194,10 @@ def tiny(name, records):
     bindings.append(f'{type(backbone).__name__}.head_channels = 16')
   if not name.startswith('imagenet'):
     return [*bindings, 'run_classification.epochs = 0.0016', 'cifar10.Cifar10.data_dir = None']  # of 5,000 images
-  return [*bindings, 'run_classification.epochs = 1', 'ImageNet.data_dir = None', f"ImageNet.train_files = '{records}'",
-          f"ImageNet.validation_files = '{records}'", 'ImageNet.num_classes = 8', 'ImageNet.train_images = 8',
-          'ImageNet.validation_images = 8', 'ImageNet.image_size = 32', 'ImageNet.shuffle_buffer = 4']
+  # With the module, for the GAN's data have a class of the same name.
+  images = {'data_dir': None, 'train_files': records, 'validation_files': records, 'num_classes': 8, 'train_images': 8,
+            'validation_images': 8, 'image_size': 32, 'shuffle_buffer': 4}
+  return [*bindings, 'run_classification.epochs = 1', *(f'imagenet.ImageNet.{k} = {v!r}' for k, v in images.items())]
 
 
 def take_two_steps(name, records, model_dir, bindings=()):
