@@ -48,6 +48,14 @@ def graphs_of_one_module():
     yield
 
 
+@pytest.fixture(scope='module')
+def graphs_run_as_traced():
+  """For modules whose large graphs run a few times each: TensorFlow's optimization of them costs more than it saves."""
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+  yield
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': False})
+
+
 @pytest.fixture
 def ctrl_c_raises():
   """Python's own handler of SIGINT, also where it is not set since the tests run as a script's background job."""

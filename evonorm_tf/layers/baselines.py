@@ -54,8 +54,10 @@ class BatchNormAct(MovingAverages, BaselineLayer):
   def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
     if mask is None and not self._spans_replicas and all(inputs.shape[:-1]):  # sizes that are known and not 0
       return self.norm(inputs, training=training, mask=None)
-    in_training = self._normalize_fused if mask is None and self.norm.fused else self._normalize_by_moments
-    return self._if_training(training, lambda: in_training(inputs, mask), lambda: self._run_norm(inputs, False))
+    is_fused = mask is None and self.norm.fused
+    return self._if_training(
+        training, lambda: self._normalize_fused(inputs) if is_fused else self._normalize_by_moments(inputs, mask),
+        lambda: self._run_norm(inputs, training=False))
 
   @property
   def _spans_replicas(self) -> bool:
@@ -68,9 +70,8 @@ class BatchNormAct(MovingAverages, BaselineLayer):
     shape = tf.shape(inputs)
     return tf.reshape(self.norm(tf.reshape(inputs, shape), training=training, mask=None), shape)
 
-  def _normalize_fused(self, inputs: tf.Tensor, mask: None) -> tf.Tensor:
+  def _normalize_fused(self, inputs: tf.Tensor) -> tf.Tensor:
     """Normalizes by tf_keras's fused kernel; a batch without positions, which gives NaN, leaves the averages alone."""
-    del mask  # there is none
     averages = self.norm.moving_mean, self.norm.moving_variance
     before = [tf.identity(average) for average in averages]
     y = self._run_norm(inputs, training=True)

@@ -3,8 +3,6 @@
 import pytest
 import tensorflow as tf
 
-from tests.graphs_as_traced import graphs_run_as_traced  # noqa: F401  # a fixture
-
 _TRACED = []  # one function for all modules of a process
 
 
