@@ -7,9 +7,10 @@ import signal
 # The baselines of tensorflow-addons need Keras 2, chosen before TensorFlow is imported.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-# Half of what a test with a compiled layer costs is LLVM's optimization, which changes no equation. `make test-slow`
-# compiles as users do.
-os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true')
+# Half of what a test with a compiled layer costs is LLVM's optimization, which changes no equation. `make test-slow`,
+# which sets this variable, compiles and runs as users do.
+QUICK_COMPILATION = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
+AS_USERS_DO = os.environ.setdefault('XLA_FLAGS', QUICK_COMPILATION) != QUICK_COMPILATION
 
 from absl import flags
 from absl import logging
@@ -48,10 +49,13 @@ def graphs_of_one_module():
     yield
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='module', autouse=True)
 def graphs_run_as_traced():
-  """For modules whose large graphs run a few times each: TensorFlow's optimization of them costs more than it saves."""
-  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+  """TensorFlow does not optimize graphs, most of which run a few times: a fifth of what tests with networks cost.
+
+  The layers' own tests replace this fixture, so that their equations are seen as users' graphs compute them.
+  """
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': not AS_USERS_DO})
   yield
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': False})
 

@@ -27,7 +27,7 @@ from tests.evonorm_tf.damaged_checkpoints import DAMAGES
 from tests.evonorm_tf.tiny_training import TinyData
 from tests.evonorm_tf.tiny_training import weights
 
-pytestmark = pytest.mark.usefixtures('suppression_traced_once', 'graphs_run_as_traced')
+pytestmark = pytest.mark.usefixtures('suppression_traced_once')
 LOSSES = {'training_loss', 'total_loss', 'rpn_score_loss', 'rpn_box_loss', 'frcnn_cls_loss', 'frcnn_box_loss',
           'mask_loss', 'model_loss'}
 AP = {f'{kind}/{name}' for kind in ('box', 'mask') for name in METRICS}

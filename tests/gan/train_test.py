@@ -10,8 +10,6 @@ import tensorflow as tf
 from evonorm_tf.data import cifar10
 from gan import train
 
-pytestmark = pytest.mark.usefixtures('graphs_run_as_traced')
-
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / 'gin' / 'gan' / 'cifar10_32_tiny.gin'
 TINY = ('BigGAN.channels = 1', 'BigGAN.z_size = 8', 'StepSettings.batch_size = 4', 'run_gan.steps = 2',

@@ -25,8 +25,6 @@ from tests.gan.tiny_gan import run
 from tests.gan.tiny_gan import settings
 from tests.gan.tiny_gan import TinyData
 
-pytestmark = pytest.mark.usefixtures('graphs_run_as_traced')
-
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):

@@ -18,7 +18,7 @@ from detection.results.export import export
 from detection.results.predict import predict
 import evonorm_tf
 
-pytestmark = pytest.mark.usefixtures('suppression_traced_once', 'graphs_run_as_traced')
+pytestmark = pytest.mark.usefixtures('suppression_traced_once')
 SIZE = 128
 NAMES = {1: 'cat', 3: 'dog'}
 IMAGES = np.random.default_rng(0).integers(0, 256, [2, 10, 15, 3], np.uint8).repeat(10, axis=1).repeat(10, axis=2)

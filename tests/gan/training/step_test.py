@@ -19,8 +19,6 @@ from gan.training.step import StepSettings
 from tests.gan.tiny_gan import SIZE
 from tests.gan.tiny_gan import TinyNetworks
 
-pytestmark = pytest.mark.usefixtures('graphs_run_as_traced')
-
 # Without it the first steps are all of one size, whatever the gradient, and rounding decides on the sign of some.
 EPSILON = 1e-3
 

@@ -24,9 +24,11 @@ from tests.search import fake_search
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-@pytest.fixture(autouse=True)
-def few_chance_graphs(monkeypatch):
-  monkeypatch.setattr(comparison_report.comparison.chance_graphs, '__defaults__', (20,))
+@pytest.fixture(scope='module', autouse=True)
+def few_chance_graphs():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(comparison_report.comparison.chance_graphs, '__defaults__', (20,))
+    yield
 
 
 @pytest.fixture(scope='module')
@@ -38,8 +40,16 @@ def searches(tmp_path_factory):
   return [str(folder / name) for name in ('evolved', 'random')]
 
 
-def test_files(searches, tmp_path):
-  path = compare_searches(searches, str(tmp_path / 'out'))
+@pytest.fixture(scope='module')
+def compared(searches, tmp_path_factory):
+  """The report's path, and its text before a second comparison replaced it."""
+  folder = str(tmp_path_factory.mktemp('compared'))
+  first = compare_searches(searches, folder).read_text()
+  return compare_searches(searches, folder), first
+
+
+def test_files(compared):
+  path, first = compared
   text = path.read_text()
   assert '| selection | Pareto | random |' in text and '| candidates evaluated | 20 | 12 |' in text
   assert '| core-seconds |' in text and '`strategy.class` | TournamentEvolution | RandomSearch |' in text
@@ -48,13 +58,12 @@ def test_files(searches, tmp_path):
   assert pictures == {f'{n}.png' for n in (
       'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'ancestry_2')}
   assert all(f']({name})' in text for name in pictures)
-  assert compare_searches(searches, str(tmp_path / 'out')).read_text() == text
+  assert text == first
 
 
-def test_tensorboard(searches, tmp_path):
-  for _ in range(2):  # a second run replaces the first
-    compare_searches(searches, str(tmp_path))
-  read = lambda run: EventAccumulator(str(tmp_path / 'tensorboard' / run), size_guidance={'tensors': 0}).Reload()
+def test_tensorboard(searches, compared):
+  folder = compared[0].parent / 'tensorboard'
+  read = lambda run: EventAccumulator(str(folder / run), size_guidance={'tensors': 0}).Reload()
   events = read('comparison')
   assert {'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'report/ancestry',
           'report/searches'} <= set(events.Tags()['tensors'])
