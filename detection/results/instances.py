@@ -7,6 +7,7 @@ pasting them back: for objects under 32² pixels, the mean intersection over uni
 the first version and .96 with the second.
 """
 
+import collections
 from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
@@ -121,9 +122,13 @@ def annotated(coco: COCO, image_id: int) -> Instances:
 
 
 def category_names(coco: COCO) -> dict[int, str]:
-  """Returns the name of each category by its id; if a category has no name, this is the id as a string.
+  """Returns a name of its own for each category, by its id.
+
+  A category without a name is called by its id. Where several have one name, each is followed by its id: 'cat (3)'.
 
   Args:
     coco: the annotations of a data set.
   """
-  return {category['id']: category.get('name', str(category['id'])) for category in coco.dataset['categories']}
+  names = {category['id']: category.get('name', str(category['id'])) for category in coco.dataset['categories']}
+  occurrences = collections.Counter(names.values())
+  return {number: f'{name} ({number})' if occurrences[name] > 1 else name for number, name in names.items()}

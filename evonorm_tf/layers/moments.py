@@ -44,7 +44,8 @@ def average(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool = False
   else:
     sums, counts = _kept_sums(x, mask)
     if axes == primitives.BATCH:
-      return _ratio_over_samples(sums, counts, synchronized)
+      totals = [tf.reduce_sum(t, 0, keepdims=True) for t in (sums, counts)]
+      return tf.math.divide_no_nan(*sum_over_replicas(totals, synchronized))
     spatial_mean = tf.math.divide_no_nan(sums, counts)
   if axes == primitives.INSTANCE:
     return spatial_mean
@@ -280,12 +281,6 @@ def _kept_sums(x: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   spatial = range(1, mask.shape.rank - 1)
   return (tf.reduce_sum(tf.where(mask, x, 0.), spatial, keepdims=True),
           tf.reduce_sum(tf.cast(mask, x.dtype), spatial, keepdims=True))
-
-
-def _ratio_over_samples(sums: tf.Tensor, counts: tf.Tensor, synchronized: bool) -> tf.Tensor:
-  """Returns the mean over all samples from the sums and counts of each, 0 if all counts are 0: [1, ..., 1, C]."""
-  totals = [tf.reduce_sum(t, 0, keepdims=True) for t in (sums, counts)]
-  return tf.math.divide_no_nan(*sum_over_replicas(totals, synchronized))
 
 
 def _group_mean(spatial_mean: tf.Tensor, groups: int) -> tf.Tensor:

@@ -72,9 +72,10 @@ class CheckpointManager(tf.train.CheckpointManager):
 
   def __init__(self, checkpoint: tf.train.Checkpoint, directory: str, max_to_keep: int,
                before_saving: Callable[[], None] | None = None, **options):
+    state_is_damaged = tf.io.gfile.exists(os.path.join(directory, 'checkpoint')) and read_state(directory) is None
     # TensorFlow's constructor fails at a damaged file `checkpoint`, and is then given a folder without one.
-    readable = directory if read_state(directory) else os.path.join(directory, 'nothing')
-    super().__init__(checkpoint, readable, max_to_keep, **options)
+    super().__init__(
+        checkpoint, os.path.join(directory, 'nothing') if state_is_damaged else directory, max_to_keep, **options)
     self._checkpoint_prefix = os.path.join(directory, os.path.basename(self._checkpoint_prefix))
     self._directory = directory
     self._before_saving = before_saving or (lambda: None)

@@ -54,6 +54,7 @@ _GUARD_NOTE = ('Divisors and the arguments of logarithms and roots keep their si
                'where they could be smaller.')
 _BATCH_NOTE = ('Averages over the batch are those of the batch in training; in inference, and if the layer is frozen '
                'by `trainable=False`, moving averages take their place.')
+_MASK_NOTE = 'Averages are over all positions: a Keras mask is refused with a ValueError.'
 
 
 def write_layer(graph: LayerGraph, class_name: str) -> str:
@@ -72,6 +73,8 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
   methods = dict(_methods())
   methods['build'] = _fill(methods['build'], 'weights', _weights(symbols, statements))
   methods['call'] = _fill(methods['call'], 'statements', statements.lines)
+  if not statements.averages:
+    methods['call'] = _without_options(methods['call'], ['mask'])  # Keras passes it on
   used = _names_used_by(methods['build'] + methods['call'])
   for name in ('__init__', 'get_config'):
     methods[name] = _without_options(methods[name], _OPTIONS - _options(used))
@@ -80,7 +83,7 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
   code = '\n'.join([
       _HEADER, *definitions,
       f"\n@tf_keras.utils.register_keras_serializable(package='found')\nclass {class_name}(tf_keras.layers.Layer):\n"
-      f'{_docstring(equation_text(graph), symbols, used)}\n', *members])
+      f'{_docstring(equation_text(graph), symbols, used, bool(statements.averages))}\n', *members])
   if class_name in _names(ast.parse(code)) or hasattr(builtins, class_name):
     raise ArgumentError('`class_name` must differ from the names that the file uses otherwise and from those of '
                         f'Python itself, received {class_name!r}.')
@@ -177,14 +180,14 @@ def _weights(symbols: Collection[sympy.Symbol], statements: Statements) -> list[
               f"'{m.initializer}')" for m in statements.moving_averages]
 
 
-def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str]) -> str:
+def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str], averages: bool) -> str:
   """Returns the class's docstring: the equation, its symbols, notes, and parts of the template's docstring.
 
   The template's docstring has three paragraphs: a summary, the arguments with one line for each, and the shapes. The
   second and third are used, without the arguments that the layer lacks.
   """
   meanings = [f'- {meaning}' for meaning in _meanings(text, symbols)]
-  notes = [_GUARD_NOTE] * ('GUARD' in used) + [_BATCH_NOTE] * ('self.momentum' in used)
+  notes = [_GUARD_NOTE] * ('GUARD' in used) + [_BATCH_NOTE] * ('self.momentum' in used) + [_MASK_NOTE] * averages
   _, arguments, shapes = inspect.getdoc(LayerTemplate).split('\n\n')
   title, *described = arguments.split('\n')
   described = [line for line in described if line.split(':')[0].strip() in {'**kwargs', *_options(used)}]

@@ -58,7 +58,7 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     scale: whether to multiply by γ (default True).
     **kwargs: the Keras layer's `name`, `dtype` and `trainable`.
 
-  Input: [N, ..., C] of rank 2 to 5, channels last, C known. A Keras mask is passed on; statistics do not heed it.
+  Input: [N, ..., C] of rank 2 to 5, channels last, C known.
   Output: the input's shape, in the layer's compute dtype.
   Raises: ValueError for an invalid argument and, when the layer is built, for an invalid input shape.
   """
@@ -100,12 +100,15 @@ class LayerTemplate(MovingAverages, tf_keras.layers.Layer):
     self.input_spec = tf_keras.layers.InputSpec(ndim=shape.rank, axes={-1: channels})
     super().build(input_shape)
 
-  def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None,
-           mask: tf.Tensor | None = None) -> tf.Tensor:
-    """Returns the layer's output for `inputs`, [N, ..., C]; `training` matters only to averages over the batch.
-
-    Statistics are of all positions, whatever the Keras `mask`.
-    """
+  def call(
+      self,
+      inputs: tf.Tensor,
+      training: bool | tf.Tensor | None = None,
+      mask: tf.Tensor | None = None,
+  ) -> tf.Tensor:
+    """Returns the layer's output for `inputs`, [N, ..., C]; `training` matters only to averages over the batch."""
+    if mask is not None:
+      raise ValueError('This layer averages over all positions, and takes no `mask`; `evonorm_tf.GraphLayer` does.')
     # Keras casts floats only. Statistics in float16 or bfloat16 would lose most of their digits.
     x = tf.cast(tf.cast(inputs, self.compute_dtype), self._weight_dtype)
     y = x  # GENERATED: statements

@@ -91,6 +91,21 @@ def test_perfect_predictions(annotations):
   assert results['box/AR1'] == pytest.approx(np.mean([2 / 3, 1, 1]))  # the cats: two in an image, of three
 
 
+def test_categories_of_one_name_keep_their_numbers(annotations, tmp_path):
+  annotation = json.loads(pathlib.Path(annotations).read_text())
+  for category in annotation['categories']:
+    category['name'] = 'bird' if category['id'] == 7 else 'pet'
+  path = tmp_path / 'twins.json'
+  path.write_text(json.dumps(annotation))
+  found = tiny_detections.batch(tiny_detections.noisy(), 1.28)
+  apart, twins = evaluate(annotations, found), evaluate(str(path), found)
+  assert len(twins) == len(apart)
+  for kind in KINDS:
+    assert twins[f'{kind}_AP_by_class/pet (1)'] == apart[f'{kind}_AP_by_class/cat']
+    assert twins[f'{kind}_AP_by_class/pet (3)'] == apart[f'{kind}_AP_by_class/dog']
+    assert twins[f'{kind}_AP_by_class/bird'] == apart[f'{kind}_AP_by_class/bird']
+
+
 def test_no_predictions(annotations, tmp_path):
   nothing = tiny_detections.batch({image: [] for image in tiny_detections.SIZES})
   results = evaluate(annotations, nothing, folder=tmp_path)
