@@ -18,6 +18,7 @@ from absl.testing import flagsaver
 import gin
 import pytest
 import tensorflow as tf
+from tensorflow.python.data.ops import dataset_ops
 from tensorflow.python.util import tf_stack
 import tf_keras
 
@@ -30,6 +31,17 @@ tf.config.set_logical_device_configuration(
 # no test needs it: all of them remember this one.
 _STACK = tf_stack.extract_stack()
 tf_stack.extract_stack = lambda stacklevel=1: _STACK
+
+
+def _without_autotuning(dataset):
+  """The end of an iterator waits for tf.data's tuning of its parallelism, at times for a minute: no test needs it."""
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  return dataset_ops._OptionsDataset(dataset, options)
+
+
+if not AS_USERS_DO:
+  dataset_ops.DatasetV2._apply_debug_options = _without_autotuning  # which makes no other change when an iterator is made
 
 
 def pytest_collection_finish():
