@@ -41,7 +41,7 @@ def _without_autotuning(dataset):
 
 
 if not AS_USERS_DO:
-  dataset_ops.DatasetV2._apply_debug_options = _without_autotuning  # which makes no other change when an iterator is made
+  dataset_ops.DatasetV2._apply_debug_options = _without_autotuning  # called where an iterator is made
 
 
 def pytest_collection_finish():
