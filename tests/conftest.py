@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 
 # The baselines of tensorflow-addons need Keras 2, chosen before TensorFlow is imported.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
@@ -100,9 +101,11 @@ def no_configuration():
 
 
 @pytest.fixture
-def call_binary(tmp_path, no_configuration):
+def call_binary(tmp_path, no_configuration, monkeypatch):
   """A function that calls a binary's `main` in this process; it returns what that exits with, None if it does not."""
+  from evonorm_tf.cli import gin_binary  # which defines flags
   flags.FLAGS.mark_as_parsed()
+  monkeypatch.setattr(gin_binary, 'end_at_once', sys.exit)
   handler, verbosity = signal.getsignal(signal.SIGINT), logging.get_verbosity()
 
   def call(main, *bindings, file, model_dir=tmp_path / 'model', **options):

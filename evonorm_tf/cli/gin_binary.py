@@ -93,10 +93,23 @@ def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
         return _configure(root, arguments)(**arguments)
     except KeyboardInterrupt:
       print(INTERRUPTED, file=sys.stderr)
+      if not cleans_up:  # it may be killed at any time
+        end_at_once(watch.exit_code)
   # Python shuts down from here on. With the operating system's defaults, a further signal ends the process.
   signal.signal(signal.SIGINT, signal.SIG_DFL)
   signal.signal(signal.SIGTERM, signal.SIG_DFL)
   sys.exit(watch.exit_code)
+
+
+def end_at_once(exit_code: int) -> None:
+  """Ends the process without waiting for TensorFlow's threads: that which tunes an iterator may sleep for a minute.
+
+  Args:
+    exit_code: the exit code of the process.
+  """
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(exit_code)
 
 
 def _configure(root: str, arguments: dict[str, Any]) -> Callable:

@@ -1,6 +1,9 @@
 """What the binaries share, with a root function that does nothing."""
 
+import pathlib
 import signal
+import subprocess
+import sys
 
 from absl import flags
 from absl import logging
@@ -21,16 +24,34 @@ fake_experiment.run.part = @fake_experiment.Part()
 fake_experiment.Part.size = %SIZE
 SIZE = 3
 """
+ENDED = """
+import time
+from absl import app
+from evonorm_tf.cli import gin_binary
+
+class Iterator:
+  def __del__(self):
+    time.sleep(60)
+
+def interrupt():
+  iterator = Iterator()
+  print('begun')
+  raise KeyboardInterrupt
+
+app.run(lambda _: gin_binary.run('tests.evonorm_tf.fake_experiment.run', action=interrupt))
+"""
+ROOT = pathlib.Path(__file__).parents[3]
 AGAIN = 'Interrupted. The same command goes on where it stopped.'
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
   """Runs the root with a configuration; returns what it returns, or what it exits with."""
   path = tmp_path / 'some.gin'
   path.write_text(GIN)
   fake_experiment.calls.clear()
   flags.FLAGS.mark_as_parsed()
+  monkeypatch.setattr(gin_binary, 'end_at_once', sys.exit)
   handler, verbosity = signal.getsignal(signal.SIGINT), logging.get_verbosity()
 
   def run_root(*bindings, file=path, root='run', model_dir='there', **arguments):
@@ -170,7 +191,15 @@ def test_a_keyboard_interrupt(run, capsys, cleans_up):
 
   assert run(action=interrupt, cleans_up=cleans_up) == 130
   assert capsys.readouterr().err == f'{AGAIN}\n'
-  assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # for the rest of the process
+  assert not cleans_up or signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # for the rest of the process
+
+
+def test_the_end_waits_for_no_destructor(tmp_path):
+  """tf.data's iterators, which the interrupted frames hold, may wait for a minute in theirs."""
+  (tmp_path / 'some.gin').write_text(GIN)
+  command = [sys.executable, '-c', ENDED, f'--gin_file={tmp_path / "some.gin"}', f'--model_dir={tmp_path / "there"}']
+  ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+  assert (ended.returncode, ended.stdout, ended.stderr.splitlines()[-1]) == (130, 'begun\n', AGAIN)
 
 
 def test_who_cleans_up_gets_the_ctrl_c(run):
