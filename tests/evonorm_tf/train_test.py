@@ -192,8 +192,8 @@ def test_two_hosts_train_as_one_and_go_on_after_being_killed(tmp_path, arguments
   expected, actual = weights(single), weights(double)
   assert expected.keys() == actual.keys() and len(expected) > 40
   assert max(np.abs(value).max() for name, value in expected.items() if 'momentum' in name) > 1e-3  # it was trained
-  for name, value in expected.items():
-    np.testing.assert_allclose(actual[name], value, rtol=0, atol=1e-5, err_msg=name)
+  for name, value in expected.items():  # roundings of 80 steps: 2.1e-5 was seen in a variance of 1.5
+    np.testing.assert_allclose(actual[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
   assert best(double)['accuracy'] == best(single)['accuracy']
   # Behind the last step TensorFlow may complain that the other host has ended first.
   last = [line for line in hosts[0].said().splitlines() if line.startswith('step ')][-1]
