@@ -83,7 +83,7 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
   code = '\n'.join([
       _HEADER, *definitions,
       f"\n@tf_keras.utils.register_keras_serializable(package='found')\nclass {class_name}(tf_keras.layers.Layer):\n"
-      f'{_docstring(equation_text(graph), symbols, used, bool(statements.averages))}\n', *members])
+      f'{_docstring(equation_text(graph), symbols, used)}\n', *members])
   if class_name in _names(ast.parse(code)) or hasattr(builtins, class_name):
     raise ArgumentError('`class_name` must differ from the names that the file uses otherwise and from those of '
                         f'Python itself, received {class_name!r}.')
@@ -180,14 +180,15 @@ def _weights(symbols: Collection[sympy.Symbol], statements: Statements) -> list[
               f"'{m.initializer}')" for m in statements.moving_averages]
 
 
-def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str], averages: bool) -> str:
+def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str]) -> str:
   """Returns the class's docstring: the equation, its symbols, notes, and parts of the template's docstring.
 
   The template's docstring has three paragraphs: a summary, the arguments with one line for each, and the shapes. The
   second and third are used, without the arguments that the layer lacks.
   """
   meanings = [f'- {meaning}' for meaning in _meanings(text, symbols)]
-  notes = [_GUARD_NOTE] * ('GUARD' in used) + [_BATCH_NOTE] * ('self.momentum' in used) + [_MASK_NOTE] * averages
+  notes = [note for name, note in (('GUARD', _GUARD_NOTE), ('self.momentum', _BATCH_NOTE), ('mask', _MASK_NOTE))
+           if name in used]
   _, arguments, shapes = inspect.getdoc(LayerTemplate).split('\n\n')
   title, *described = arguments.split('\n')
   described = [line for line in described if line.split(':')[0].strip() in {'**kwargs', *_options(used)}]
