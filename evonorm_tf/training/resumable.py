@@ -9,7 +9,6 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-import functools
 import time
 from typing import Any
 
@@ -29,8 +28,8 @@ class ResumableTask(base_task.Task):
   """A mixin that makes a Model Garden task resumable; a subclass names it before that task among its base classes.
 
   It makes the initial weights a function of the seed, and supports a moving average of the weights in any precision.
-  The subclass's `build_inputs` takes a further argument, `first_step`: for training data, `ResumableTrainer` passes the
-  step at which training starts or resumes.
+  The subclass's `build_inputs` takes a third argument, `first_step`: for training data, `ResumableTrainer` passes the
+  step at which training starts or resumes. Training data never end.
 
   Args:
     params: Model Garden's configuration of the task.
@@ -162,7 +161,14 @@ class ResumableTrainer(base_trainer.Trainer):
 
   def _training_batches(self) -> tf.distribute.DistributedDataset:
     """Returns the distributed training batches from the current step on."""
-    make = functools.partial(self.task.build_inputs, first_step=int(self.global_step.numpy()))
+    first_step = int(self.global_step.numpy())
+
+    def make(params, input_context):
+      # TensorFlow does not see that a filtered dataset is infinite. On several hosts it would look out for the last
+      # batches then, and lose the batch size, which Model Garden's Mask R-CNN needs.
+      return self.task.build_inputs(params, input_context, first_step).apply(
+          tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
     return self.distribute_dataset(make, self.config.task.train_data)
 
   def train_loop_begin(self) -> None:

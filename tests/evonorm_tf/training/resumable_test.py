@@ -79,3 +79,13 @@ def test_images_a_second_and_the_first_bad_step(plain, trainer, monkeypatch):
   logs = trainer.train(tf.constant(2))
   assert logs['images_per_second'] == 2 * 10 / 4.
   assert trainer.loss_watch.first_bad_step() == 3
+
+
+def test_training_data_that_end_are_an_error_that_says_so(plain, trainer, monkeypatch):
+  del plain  # as above
+  build, params = trainer.task.build_inputs, trainer.config.task.train_data
+  monkeypatch.setattr(trainer.task, 'build_inputs', lambda *args: build(*args).take(2))
+  batches = iter(trainer.train_dataset)
+  assert [next(batches)[0].shape[0] for _ in range(2)] == 2 * [params.global_batch_size]
+  with pytest.raises(tf.errors.FailedPreconditionError, match='infinite number of elements but contained only 2'):
+    next(batches)
