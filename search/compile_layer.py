@@ -6,6 +6,7 @@ prints the layer's equation as text and as LaTeX.
 """
 
 from collections.abc import Sequence
+import os
 
 from absl import app
 from absl import flags
@@ -25,6 +26,7 @@ def main(argv: Sequence[str]) -> None:
   """Runs the command. After flag parsing, `argv` must hold the program's name only; otherwise UsageError is raised."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   from search.code_generation.compilation import compile_layer
   from search.graphs.equation import equation_latex
   from search.graphs.equation import equation_text
