@@ -5,7 +5,9 @@ replace the moments over the batch. The class here subclasses no Keras layer: `k
 it with the layer class of tf_keras or Keras 3.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -92,7 +94,7 @@ class Graph(MovingAverages, NormActBody):
       if primitives.PRIMITIVES[node.primitive].is_moment:
         values.append(self._moment(index, arguments[0], training, x, mask))
       else:
-        values.append(ELEMENTWISE[node.primitive](*arguments))
+        values.append(_apply(ELEMENTWISE[node.primitive], arguments, mask))
     return tf.broadcast_to(values[-1], tf.shape(x))
 
   def _moment(self, index: int, x: tf.Tensor, training: Training, inputs: tf.Tensor, mask: Mask) -> tf.Tensor:
@@ -109,3 +111,15 @@ class Graph(MovingAverages, NormActBody):
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'graph': self.graph.to_dict(), 'groups': self.groups}
+
+
+def _apply(function: Callable[..., tf.Tensor], arguments: Sequence[tf.Tensor], mask: Mask) -> tf.Tensor:
+  """Returns function(*arguments); where that of a masked position is not finite, as exp(100), the arguments count as 1.
+
+  Its gradient, 0·∞ if the loss leaves the position out, would get into those of the weights.
+  """
+  value = function(*arguments)
+  if mask is None:
+    return value
+  usable = mask | tf.math.is_finite(value)
+  return function(*(tf.where(usable, x, tf.ones([], x.dtype)) for x in arguments))

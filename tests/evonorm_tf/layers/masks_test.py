@@ -26,8 +26,12 @@ NARROW = LayerGraph((
     Node('first_moment', (X,), INSTANCE), Node('second_moment', (4,), BATCH), Node('first_moment', (V1,), BATCH),
     Node('centered_second_moment', (X,), LAYER), Node('first_moment', (7,), BATCH), Node('mul', (X, 6)),
     Node('div', (9, 5)), Node('add', (10, 8))))
+OVERFLOWING = LayerGraph((  # (x·v1)·exp(x·v1) / s(exp(x·v1))
+    Node('mul', (X, V1)), Node('exp', (4,)), Node('centered_second_moment', (5,), INSTANCE), Node('mul', (4, 5)),
+    Node('div', (7, 6))))
 GRAPHS = {'graph of evonorm_b0': known_graph('evonorm_b0'), 'graph of gn_silu': known_graph('gn_silu'),
-          'narrow graph': NARROW}
+          'narrow graph': NARROW,
+          'overflowing graph': OVERFLOWING}
 CASES = [(evonorm_tf, name) for name in (*NORM_ACTS, *GRAPHS)] + [
     (keras3, name) for name in (*keras3.NORM_ACTS, *GRAPHS)]
 MASKS = {  # of x: the mask that Keras passes
@@ -89,6 +93,9 @@ def formula(name, x, mask, w):
     full = np.broadcast_to
     of_mean = np.sqrt(mean('batch', full(mean('instance'), x.shape)**2) + EPSILON)
     return affine(x * v1 / of_mean + mean('batch', full(deviation('layer'), x.shape)))
+  if name == 'overflowing graph':
+    grown = np.exp(x * v1)
+    return affine(x * v1 * grown / np.sqrt(mean('instance', (grown - mean('instance', grown))**2) + EPSILON))
   if name == 'graph of gn_silu':
     return affine(silu(standardized('group') * v1 + w['v0']))
   axes = {'bn': 'batch', 'gn': 'group', 'ln': 'layer', 'in': 'instance'}.get(name[:2])
