@@ -10,11 +10,11 @@ from tests.evonorm_tf.tiny_training import weights
 DATA = TinyData(padding=0, train_images=24, validation_images=21)  # the replicas get different numbers of the latter
 
 
-def run(model_dir, strategy, norm_act, options):
-  """Trains four steps; returns the results."""
+def run(model_dir, strategy, norm_act, options, epochs=2):
+  """Trains epochs of two steps; returns the results."""
   return tiny_training.run(
       model_dir, norm_act=norm_act, learning_rate=1., decay='cosine', data=DATA, strategy=strategy, batch_size=12,
-      eval_batch_size=4, weight_decay=1e-3, dropout=0., steps_per_loop=2,
+      eval_batch_size=4, weight_decay=1e-3, dropout=0., steps_per_loop=2, epochs=epochs,
       norm_act_options=options)
 
 
@@ -33,3 +33,14 @@ def test_two_replicas_train_as_one_device(tmp_path, norm_act, options):
   assert greatest_difference(weights(tmp_path / 'double'), weights(tmp_path / 'single')) < 1e-5
   assert double['accuracy'] == single['accuracy']
   np.testing.assert_allclose(double['validation_loss'], single['validation_loss'], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('norm_act, options, difference', [  # the differences that the README states
+    ('evonorm_b0', {'synchronized': True}, 8e-5), ('evonorm_s0', {'jit_compile': False}, 2e-7),
+    ('bn_relu', {'synchronized': True}, 7e-7)], ids=['B0', 'S0', 'BN-ReLU'])
+def test_weights_after_twenty_steps(tmp_path, norm_act, options, difference):
+  for strategy in ('one_device', 'mirrored'):
+    assert run(tmp_path / strategy, strategy, norm_act, options, epochs=10)['step'] == 20
+  actual = greatest_difference(weights(tmp_path / 'mirrored'), weights(tmp_path / 'one_device'))
+  assert actual < 3 * difference  # another CPU rounds otherwise
