@@ -20,6 +20,7 @@ from evonorm_tf import termination
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.layers.norm_act import NORM_ACTS
+from evonorm_tf.output.model_dir import replacing
 from search.equivalence.equivalents import REDRAW
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.evaluation import Outcome
@@ -206,7 +207,8 @@ class _Recorder:
 
 def _write_config(config: str, model_dir: str, summaries: Summaries) -> None:
   """Writes the configuration's text to `model_dir`/operative_config.gin and to TensorBoard."""
-  (pathlib.Path(model_dir) / 'operative_config.gin').write_text(config)
+  with replacing(pathlib.Path(model_dir) / 'operative_config.gin') as file:
+    file.write_text(config, encoding='utf-8')
   summaries.write_text('operative_config', textwrap.indent(config, '    '))  # Markdown leaves indented text as it is
 
 

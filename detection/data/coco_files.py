@@ -30,6 +30,7 @@ from detection.data.prepared import LOCK
 from detection.data.prepared import read_data_info
 from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import lock
+from evonorm_tf.output.model_dir import naming
 from evonorm_tf.output.model_dir import write_json
 
 TRAIN, VALIDATION = 'train', 'val'
@@ -109,7 +110,8 @@ def _write_split(folder: pathlib.Path, name: str, split: Split, classes: dict[in
       for image_id in range(1, split.number + 1):
         image, objects = split.draw(image_id - 1)
         file_name = f'{image_id:06d}.png'
-        Image.fromarray(image).save(images / file_name, compress_level=1)  # twice as fast
+        with naming(images / file_name):
+          Image.fromarray(image).save(images / file_name, compress_level=1)  # twice as fast
         height, width, _ = image.shape
         data['images'].append({'id': image_id, 'file_name': file_name, 'height': height, 'width': width})
         first = len(data['annotations']) + 1

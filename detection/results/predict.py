@@ -22,6 +22,7 @@ from detection.results.visualize import draw
 from detection.results.visualize import MIN_SCORE
 from evonorm_tf.data.image_files import silent_jpeg_library
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.output.model_dir import naming
 from evonorm_tf.output.model_dir import write_json
 
 
@@ -75,7 +76,8 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
     if category_ids is not None:
       classes = np.array([category_ids[label] for label in instances.classes.tolist()], np.int64)
       instances = dataclasses.replace(instances, classes=classes)
-    Image.fromarray(draw(image.numpy(), instances, names)).save(folder / picture)
+    with naming(folder / picture):
+      Image.fromarray(draw(image.numpy(), instances, names)).save(folder / picture)
     result['images'].append({'image': str(path), 'picture': picture, 'height': height, 'width': width,
                              'detections': _records(instances, names)})
   write_json(folder / 'predictions.json', result, indent=1)

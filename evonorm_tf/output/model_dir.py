@@ -115,15 +115,26 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
   """
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.tmp')
-  try:
+  with naming(path):
     yield temporary
     sync(temporary)
     os.replace(temporary, path)
     sync(path.parent)  # the names in a folder are separate data
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+  """A context in which an OSError that names no file, as from writing to an open one, is raised with a file's path.
+
+  Args:
+    path: the path of the file that is written in the context.
+  """
+  try:
+    yield
   except OSError as e:
     if e.errno is None or e.filename is not None:
       raise
-    raise OSError(e.errno, e.strerror, str(path)) from e  # writing to an open file does not name it
+    raise OSError(e.errno, e.strerror, str(path)) from e
 
 
 def write_json(path: str | os.PathLike, data: Any, indent: int | None = None, end: str = '') -> None:

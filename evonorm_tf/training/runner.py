@@ -23,6 +23,7 @@ import tf_keras
 
 from evonorm_tf import termination
 from evonorm_tf.errors import unwritable_file
+from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.training import hosts
 from evonorm_tf.training import log as training_log
 from evonorm_tf.training.checkpoints import BestCheckpoint
@@ -95,8 +96,8 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
       if operative_config:
         text = operative_config()
         tf.summary.text('configuration', f'```\n{text}\n```', step=0)
-        with open(os.path.join(self.model_dir, 'operative_config.gin'), 'w', encoding='utf-8') as file:
-          file.write(text)
+        with replacing(os.path.join(self.model_dir, 'operative_config.gin')) as file:
+          file.write_text(text, encoding='utf-8')
 
   def run(self) -> dict[str, float]:
     """Trains and evaluates as the mode says.

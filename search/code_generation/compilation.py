@@ -1,9 +1,11 @@
 """Compilation of a layer graph, such as one that a search has found, into a Python file with one Keras layer."""
 
+import errno
 import keyword
 import pathlib
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import reason_with_space
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
@@ -75,5 +77,6 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
     with replacing(path) as temporary:
       temporary.write_text(code, encoding='utf-8')
   except OSError as e:
-    raise ArgumentError(f'`output` {output!r} cannot be written: {e.strerror}.') from e
+    reason = reason_with_space(e.errno or errno.EIO, path)
+    raise ArgumentError(f'`output` {output!r} cannot be written: {reason}.') from e
   return graph

@@ -129,17 +129,17 @@ class Journal:
     if torn and not lines and torn[:len(_BEGINNING)] != _BEGINNING[:len(torn)]:
       raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}. The file is '
                           'left as it is; move it away, or give this search a `model_dir` of its own.')
-    if torn:
+    parsed = _parse(self._path, lines) if lines else []
+    recorded = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
+    if recorded:
+      model_dir.check_settings(self._path, parsed[0]['config'], header['config'], 'search')
+    if torn:  # only now: a file that was refused above is left as it is
       logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(torn))
       self._file.truncate(sum(len(line) + 1 for line in lines))
     if not lines:
       self._write(header)
       return []
-    parsed = _parse(self._path, lines)
-    recorded = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
-    if recorded:
-      model_dir.check_settings(self._path, parsed[0]['config'], header['config'], 'search')
-    elif parsed[0] != json.loads(json.dumps(header)):  # nothing is recorded, so that it may still be corrected
+    if not recorded and parsed[0] != json.loads(json.dumps(header)):  # it may still be corrected
       self._file.truncate(0)
       self._deaths.clear()
       self._write(header)

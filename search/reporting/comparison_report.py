@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import errno
 import pathlib
 import shutil
 from typing import Any
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import reason_with_space
 from evonorm_tf.output import markdown
 from evonorm_tf.output.figures import figure_to_png
 from evonorm_tf.output.markdown import NO_VALUE
@@ -66,7 +68,8 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
       path.write_text('\n\n'.join(part for parts in sections.values() for part in parts) + '\n', encoding='utf-8')
     _write_tensorboard(folder / 'tensorboard', searches, figures, sections)
   except OSError as e:
-    raise ArgumentError(f'`output` {str(folder)!r} cannot be written: {e.strerror}.') from e
+    reason = reason_with_space(e.errno or errno.EIO, folder)
+    raise ArgumentError(f'`output` {str(folder)!r} cannot be written: {reason}.') from e
   return folder / PAGE
 
 

@@ -208,6 +208,23 @@ def test_a_foreign_file_of_one_line_without_an_end_is_left_as_it_is(tmp_path, co
   assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize('content', [b'notes\nmore', b'{\n  "some": "other file"\n}', b'{"some": "other file"}\n{}'])
+def test_a_foreign_file_of_lines_without_an_end_is_left_as_it_is(tmp_path, content):
+  path = tmp_path / 'journal.jsonl'
+  path.write_bytes(content)
+  with pytest.raises(ModelDirError, match=r'journal\.jsonl, line 1: '):
+    replay(path)
+  assert path.read_bytes() == content
+
+
+def test_the_torn_line_of_a_refused_journal_stays(path):
+  path.write_bytes(path.read_bytes() + b'{"torn')
+  before = path.read_bytes()
+  with pytest.raises(ModelDirError, match='seed'):
+    replay(path, {'seed': 1})
+  assert path.read_bytes() == before
+
+
 def test_one_process_at_a_time(path):
   with Journal(path, CONFIG) as journal:
     with pytest.raises(ModelDirError, match='another process is running this search'):
