@@ -33,7 +33,6 @@ from rich.console import Console
 from rich.text import Text
 import tensorflow as tf
 
-from detection.data import orientation as exif_orientation
 from detection.data.coco_annotations import clean_annotations
 from detection.data.coco_annotations import CocoFile
 from detection.data.coco_annotations import read_coco
@@ -57,6 +56,7 @@ from detection.data.prepared import LOCK
 from detection.data.prepared import read_data_info
 from detection.data.prepared import write_data_info
 from evonorm_tf import checks
+from evonorm_tf.data import orientation as exif_orientation
 from evonorm_tf.data.image_files import silent_jpeg_library
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import check_folder

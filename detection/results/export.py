@@ -8,7 +8,7 @@ from official.vision.serving import detection
 import tensorflow as tf
 import tf_keras
 
-from detection.data import orientation
+from evonorm_tf.data import orientation
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.training import saved_models
 

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 import tensorflow as tf
 
-from detection.data import orientation
 from detection.data.coco_masks import compress_mask
 from detection.results.instances import detected
 from detection.results.instances import Instances
 from detection.results.visualize import draw
 from detection.results.visualize import MIN_SCORE
+from evonorm_tf.data import orientation
 from evonorm_tf.data.image_files import silent_jpeg_library
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import naming

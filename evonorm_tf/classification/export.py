@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.classification.task import ClassificationTask
+from evonorm_tf.data import orientation
 from evonorm_tf.data.data_objects import ClassificationData
 from evonorm_tf.training import saved_models
 from evonorm_tf.training.checkpoints import trained_model
@@ -61,13 +62,15 @@ class Classifier(tf.Module):
     """Classifies images given as the contents of files; this is the signature image_bytes.
 
     Args:
-      image_bytes: strings `[batch]`, the contents of PNG, JPEG, GIF or BMP files of any size.
+      image_bytes: strings `[batch]`, the contents of PNG, JPEG, GIF or BMP files of any size. A JPEG photograph with an
+        EXIF orientation is turned as viewers turn it.
 
     Returns:
       `logits`, `probabilities` and `classes` by name; see the class.
     """
     def decode(content):
-      return self._preprocess(tf.io.decode_image(content, channels=3, expand_animations=False))
+      image = tf.io.decode_image(content, channels=3, expand_animations=False)
+      return self._preprocess(orientation.turn(image, orientation.of_jpeg(content)))
     return self._classify(tf.map_fn(decode, image_bytes, fn_output_signature=self._spec))
 
   def _classify(self, images):

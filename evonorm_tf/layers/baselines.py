@@ -201,7 +201,8 @@ class FRNTLU(BaselineLayer):
       return _on_maps(self.norm, inputs)
     x = tf.cast(inputs, self._statistics_dtype)
     mean_square = moments.mean_of_squares(x, primitives.INSTANCE, mask=mask)
-    gamma, beta = (tf.reshape(vector, [-1]) for vector in (self.norm.gamma, self.norm.beta))
+    # A constant replaces the vector that `center=False` or `scale=False` leaves out.
+    gamma, beta = (tf.reshape(tf.cast(vector, x.dtype), [-1]) for vector in (self.norm.gamma, self.norm.beta))
     return x * tf.math.rsqrt(mean_square + self.epsilon) * gamma + beta
 
   def activate(self, y: tf.Tensor) -> tf.Tensor:

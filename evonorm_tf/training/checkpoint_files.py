@@ -65,13 +65,22 @@ def damage(path: str) -> str | None:
     names = list(reader.get_variable_to_shape_map())
   except _READ_ERRORS as e:
     return f"'{path}.index' is damaged ({_one_line(e)})"
-  shards = tf.io.gfile.glob(f'{path}.data-*')
   try:
     for name in names:
       reader.get_tensor(name)
   except _READ_ERRORS as e:
-    return f"'{shards[0]}' is damaged ({_one_line(e)})" if shards else f"'{path}.data-00000-of-00001' is missing"
+    return _damaged_shard(path, _one_line(e))
   return None
+
+
+def _damaged_shard(path: str, reason: str) -> str:
+  """Says which of a checkpoint's data files is missing or else, with the reason, damaged."""
+  shards = sorted(tf.io.gfile.glob(f'{path}.data-*')) or [f'{path}.data-00000-of-00001']
+  number = int(shards[0].rpartition('-')[2])
+  for shard in (f'{path}.data-{i:05}-of-{number:05}' for i in range(number)):
+    if not tf.io.gfile.exists(shard):
+      return f"'{shard}' is missing"
+  return f"'{shards[0]}' is damaged ({reason})" if number == 1 else f"one of '{path}.data-*' is damaged ({reason})"
 
 
 def newest_readable(folder: str, report: Callable[[str], None] | None = None) -> str | None:

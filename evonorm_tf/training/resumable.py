@@ -63,8 +63,10 @@ class ResumableTask(base_task.Task):
       optimizer: the optimizer that `create_optimizer` returned.
       model: the model that will be trained.
     """
-    create = getattr(optimizer, '_create_all_weights', None) or optimizer.build
-    create(model.trainable_variables)
+    if hasattr(optimizer, '_create_all_weights'):  # a legacy optimizer, which has no public method for it
+      optimizer._create_all_weights(model.trainable_variables)  # noqa: SLF001
+    else:
+      optimizer.build(model.trainable_variables)
 
   def loop_logs(self, model: tf_keras.Model, optimizer: tf_keras.optimizers.Optimizer) -> dict[str, Any]:
     """Returns further scalars to add to the results of a training loop, by name; by default none.
@@ -158,6 +160,7 @@ class ResumableTrainer(base_trainer.Trainer):
     if train:
       bind_dropout(model, task.seed, self.global_step)
     self._loop_begin: tuple[int, float] | None = None
+    self._skipped_before = 0
 
   def _training_batches(self) -> tf.distribute.DistributedDataset:
     """Returns the distributed training batches from the current step on."""
@@ -210,7 +213,22 @@ class ResumableTrainer(base_trainer.Trainer):
   def eval_begin(self) -> Any:
     """Starts an evaluation after the task's `begin_evaluation`."""
     self.task.begin_evaluation(self.model)
+    self._skipped_before = self.task.skipped_records()
     return super().eval_begin()
+
+  def eval_end(self, aggregated_logs: Any = None) -> dict[str, Any]:
+    """Ends an evaluation.
+
+    Args:
+      aggregated_logs: what the task has aggregated over the batches; None, the default, if it aggregates nothing.
+
+    Returns:
+      Model Garden's results by name and, if the process could not read all images, the number of those that this
+      evaluation left out as `skipped_records`.
+    """
+    logs = super().eval_end(aggregated_logs)
+    skipped = self.task.skipped_records() - self._skipped_before
+    return {**logs, 'skipped_records': skipped} if skipped else logs
 
 
 class _StartingLate:

@@ -101,6 +101,6 @@ def make_config_and_task(
   return config, ClassificationTask(task, data, seed, jit_compile)
 
 
-def make_trainer(**options):
+def make_trainer(evaluate=False, **options):
   config, task = make_config_and_task(**options)
-  return train_utils.create_trainer(config, task, train=True, evaluate=False, trainer_cls=ResumableTrainer)
+  return train_utils.create_trainer(config, task, train=True, evaluate=evaluate, trainer_cls=ResumableTrainer)

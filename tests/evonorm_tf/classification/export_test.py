@@ -114,3 +114,13 @@ def test_of_a_moving_gif_the_first_image_is_read(from_pixels, from_files):
 def test_what_is_no_image_is_refused(from_files):
   with pytest.raises(tf.errors.InvalidArgumentError, match='(?i)unknown image file format'):
     from_files([b'no image'])
+
+
+def test_a_photograph_is_turned_by_its_orientation(from_pixels, from_files):
+  exif = Image.Exif()
+  exif[0x0112] = 6  # the stored picture lies on its side
+  stored = np.ascontiguousarray(np.rot90(IMAGES[0]))
+  file = encoded(stored, 'JPEG', exif=exif, quality=100, subsampling=0)
+  shown = np.rot90(tf.io.decode_jpeg(file).numpy(), -1)
+  np.testing.assert_allclose(from_files([file])['logits'], from_pixels(shown[None])['logits'], rtol=1e-4, atol=1e-4)
+  assert np.abs(from_files([file])['logits'] - from_pixels(stored[None])['logits']).max() > 1e-2

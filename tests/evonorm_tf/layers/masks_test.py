@@ -182,6 +182,16 @@ def test_what_stands_at_a_masked_position_changes_nothing_else(module, name, dty
         np.testing.assert_array_equal(a, e)
 
 
+@pytest.mark.parametrize('name', NORM_ACTS)
+def test_without_vectors(name):
+  shape = (3, 5, CHANNELS)
+  x, mask = random_input(shape), np.array(MASKS[shape])
+  layer = make(evonorm_tf, name, shape, center=False, scale=False)
+  weights = {'gamma': 1., 'beta': 0.} | weights_of(layer)
+  y = layer(tf.constant(x), training=True, mask=tf.constant(mask))
+  np.testing.assert_allclose(y, formula(name, x, mask, weights), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize('module, name', CASES)
 def test_all_masked_moves_nothing(module, name):
   shape = (3, 5, CHANNELS)

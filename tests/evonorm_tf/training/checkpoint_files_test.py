@@ -87,3 +87,20 @@ def test_a_warning_says_so_by_default(folder, caplog):
   DAMAGES['shard missing'](folder, 'ckpt-10')
   checkpoint_files.newest_readable(str(folder))
   assert "ckpt-10.data-00000-of-00001' is missing. Using the newest" in caplog.text
+
+
+@pytest.mark.parametrize('damaged', [0, 1])
+def test_of_several_data_files_the_missing_one_is_named(tmp_path, damaged):
+  """TensorFlow writes several when several hosts save their variables."""
+  for number in range(2):
+    tf.raw_ops.SaveV2(prefix=str(tmp_path / f'part-{number}'), tensor_names=[f'v{number}'], shape_and_slices=[''],
+                      tensors=[tf.ones(9)])
+  prefix = str(tmp_path / 'ckpt-1')
+  tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=[str(tmp_path / f'part-{n}') for n in range(2)],
+                                destination_prefix=prefix, delete_old_dirs=False)
+  assert damage(prefix) is None
+  shard = tmp_path / f'ckpt-1.data-0000{damaged}-of-00002'
+  shard.write_bytes(b'')
+  assert damage(prefix).startswith(f"one of '{prefix}.data-*' is damaged (")
+  shard.unlink()
+  assert damage(prefix) == f"'{shard}' is missing"

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures('restored_policy')
 @pytest.fixture(scope='module')
 def trainer():
   """One in float32, which `plain` trains; a test that trains it further asks for `plain` first."""
-  return make_trainer()
+  return make_trainer(evaluate=True)
 
 
 @pytest.fixture(scope='module')
@@ -89,3 +89,14 @@ def test_training_data_that_end_are_an_error_that_says_so(plain, trainer, monkey
   assert [next(batches)[0].shape[0] for _ in range(2)] == 2 * [params.global_batch_size]
   with pytest.raises(tf.errors.FailedPreconditionError, match='infinite number of elements but contained only 2'):
     next(batches)
+
+
+def test_images_that_could_not_be_read_are_counted(plain, trainer, monkeypatch):
+  del plain  # as above
+  counts = iter([0, 2, 5, 8, 8, 8])
+  monkeypatch.setattr(trainer.task, 'skipped_records', lambda: next(counts))
+  assert 'skipped_records' not in trainer.train(tf.constant(1))
+  assert trainer.train(tf.constant(1))['skipped_records'] == 2  # in all
+  for expected in (3, None):
+    trainer.eval_begin()
+    assert trainer.eval_end().get('skipped_records') == expected  # in this evaluation

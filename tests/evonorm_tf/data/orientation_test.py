@@ -8,7 +8,7 @@ from PIL import ImageOps
 import pytest
 import tensorflow as tf
 
-from detection.data import orientation
+from evonorm_tf.data import orientation
 
 PIXELS = np.random.default_rng(0).integers(0, 256, [4, 6, 3], np.uint8)
 IN_GRAPH = tf.function(orientation.of_jpeg, input_signature=[tf.TensorSpec([], tf.string)])
