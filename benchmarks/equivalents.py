@@ -17,6 +17,7 @@ from absl import flags
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from search.equivalence.equivalents import Equivalents
 from search.graphs.random_graph import SearchSpace
@@ -147,7 +148,7 @@ def main(_):
   for column in ('search', 'candidates', 'graphs', 'functions', 'saved', 'redrawn', 'ms a proposal'):
     table.add_column(column, justify='left' if column == 'search' else 'right')
   for model_dir in _JOURNALS.value:
-    table.add_row(model_dir, *recorded(model_dir))
+    table.add_row(Text(model_dir), *recorded(model_dir))
   evolution = TournamentEvolution(_WINDOW.value, _FRACTION.value)
   for name, strategy in () if _JOURNALS.value else (('evolution', evolution), ('random', RandomSearch())):
     for redrawn, equivalents in (('nothing', None), ('identical graphs', Graphs()), ('equivalents', Equivalents())):

@@ -78,6 +78,16 @@ _FORMER = {
 # Former dotted name of a module -> its present one.
 FORMER_MODULES = {f'{package}.{former}': f'{package}.{present}'
                   for package, modules in _FORMER.items() for former, present in modules.items()}
+# Names that were in a former module and are in another one than its present form: by former module, names and their
+# present module.
+_MOVED = {
+    'evonorm_tf.scaling': ('check_positive check_rate', 'evonorm_tf.checks'),
+    'evonorm_tf.arguments': ('check_choices check_integers', 'evonorm_tf.checks'),
+    'evonorm_tf.replacement': ('FUSIBLE_FUNCTIONS function_name', 'evonorm_tf.conversion.activations'),
+    'evonorm_tf.model_graph': ('is_graph graph_nodes', 'evonorm_tf.conversion.keras_internals'),
+    'search.records': ('REFERENCE EVOLUTION RERANKING STAGES ELSEWHERE ACCEPTED POOR UNSTABLE FAILED OUTCOMES',
+                       'search.journal.outcomes'),
+}
 # The same for the short names (last parts) that gin bindings use, where these have changed.
 _FORMER_PREFIXES = {former.rpartition('.')[2]: present.rpartition('.')[2] for former, present in FORMER_MODULES.items()
                     if former.rpartition('.')[2] != present.rpartition('.')[2]}
@@ -107,7 +117,10 @@ class _FormerNameFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoade
   def exec_module(self, module: types.ModuleType) -> None:
     """Replaces the module with the former name by the present one, and warns."""
     _warn(module.__name__, FORMER_MODULES[module.__name__])
-    sys.modules[module.__name__] = importlib.import_module(FORMER_MODULES[module.__name__])
+    present = sys.modules[module.__name__] = importlib.import_module(FORMER_MODULES[module.__name__])
+    names, elsewhere = _MOVED.get(module.__name__, ('', ''))
+    for name in names.split():
+      setattr(present, name, getattr(importlib.import_module(elsewhere), name))
 
   def get_code(self, fullname: str) -> types.CodeType | None:
     """Returns the present module's code, for `python -m` with a former name, and warns."""

@@ -14,6 +14,7 @@ import os
 import pathlib
 import signal
 import sys
+import traceback
 from typing import Any
 
 from absl import flags
@@ -123,10 +124,9 @@ def _configure(root: str, arguments: dict[str, Any]) -> Callable:
     _check_statements(statements, module, name)
     gin.parse_config_files_and_bindings(files, bindings_given)
     gin_types.check()
-  except EvoNormError:
+  except Exception as e:
+    _raise_if_of_the_configuration(e)
     raise
-  except Exception as e:  # SyntaxError, ImportError, AttributeError, ...: gin has no error class for all of them
-    raise ConfigurationError(str(e)) from e
   with gin.unlock_config(), wrap_system_errors():  # unlocked, since Model Garden's modules add to the configuration
     function = getattr(importlib.import_module(module), name)
   importlib.import_module('tensorflow').get_logger().setLevel('ERROR')  # it would warn of retracing for many networks
@@ -181,5 +181,21 @@ def _bound(function: Callable) -> dict[str, Any]:
   """Returns the values bound to a function's arguments; raises ConfigurationError if gin cannot build one of them."""
   try:
     return gin.get_bindings(function)
-  except Exception as e:  # of any type, as in `_configure`
-    raise ConfigurationError(str(e)) from e
+  except Exception as e:
+    _raise_if_of_the_configuration(e)
+    raise
+
+
+def _raise_if_of_the_configuration(error: Exception) -> None:
+  """Raises a ConfigurationError for an error that means a mistake in the configuration; returns for any other.
+
+  gin has no error class: what arises in its code, such as a TypeError for a missing argument, is such an error. So are
+  the types with which a class refuses an argument. Any other, such as a TypeError in the constructor of a class that is
+  bound, is a bug there.
+  """
+  if isinstance(error, EvoNormError):
+    return
+  *_, (last, _) = traceback.walk_tb(error.__traceback__)
+  is_of_gin = last.f_globals.get('__name__', '').partition('.')[0] == gin.__name__
+  if is_of_gin or isinstance(error, (SyntaxError, ImportError, ValueError, OSError)):
+    raise ConfigurationError(str(error)) from error

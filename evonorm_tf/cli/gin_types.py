@@ -30,7 +30,8 @@ def check() -> None:
     ArgumentError: for the first value that its argument's type hint excludes, such as a string for an integer, or
       `@Class` for an object, which `@Class()` makes.
   """
-  for (scope, selector), arguments in list(gin.config._CONFIG.items()):  # noqa: SLF001  there is no public access
+  # gin has no public access to the values that are bound, here and below.
+  for (scope, selector), arguments in list(gin.config._CONFIG.items()):  # noqa: SLF001
     if selector in (_MACRO, _CONSTANT):
       continue
     hints = _hints(gin.config._REGISTRY[selector].wrapped)  # noqa: SLF001

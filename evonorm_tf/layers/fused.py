@@ -20,11 +20,15 @@ import dataclasses
 import functools
 
 import tensorflow as tf
-from tensorflow.python.framework import op_callbacks
 
 from evonorm_tf.graph import primitives
 from evonorm_tf.layers import moments
 from evonorm_tf.layers.rational_sigmoid import rational_sigmoid
+
+try:
+  from tensorflow.python.framework import op_callbacks
+except ImportError:  # it is private; without it the core is compiled while a debugger watches, too
+  op_callbacks = None
 
 SLICES = 16  # the number of slices of the positions in compiled sums; see `moments.position_sums`
 
@@ -178,7 +182,7 @@ def evaluate(equation: Equation, x: tf.Tensor, weights: Sequence[tf.Tensor], giv
     The pair (y, moment). y has x's shape and dtype; the moment is [N or 1, 1, C], and no gradient flows through it.
   """
   flat = moments.flatten_positions(x)
-  jit_compile = jit_compile and not op_callbacks.should_invoke_op_callbacks()
+  jit_compile = jit_compile and not (op_callbacks and op_callbacks.should_invoke_op_callbacks())
   forward, backward = (
       _compiled(function, equation, tuple(flat.shape), flat.dtype) if jit_compile
       else functools.partial(function, equation, 1) for function in (_forward, _backward))

@@ -17,6 +17,7 @@ import tf_keras
 from evonorm_tf.data import cifar10
 from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import EvoNormError
 from search.evaluation.architecture import Architecture
 from search.execution.deferred_interrupts import raise_if_interrupted
 
@@ -24,7 +25,7 @@ NUM_CLASSES = len(cifar10.LABEL_NAMES)
 STEPS_PER_CALL = 25  # training steps from one check of the loss to the next
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLoss(EvoNormError, ArithmeticError):
   """The error raised when the training loss becomes infinite or NaN."""
 
 

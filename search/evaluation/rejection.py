@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import EvoNormError
 from search.evaluation.proxy_task import kernels
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import STEPS_PER_CALL
@@ -17,7 +18,7 @@ from search.journal.outcomes import POOR
 from search.journal.outcomes import UNSTABLE
 
 
-class Rejected(Exception):
+class Rejected(EvoNormError):
   """The base class of the errors raised when a candidate fails a test; the message gives the value and the limit.
 
   Attributes:

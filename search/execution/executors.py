@@ -21,10 +21,11 @@ from typing import Protocol
 from absl import logging
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import EvoNormError
 from search.execution.deferred_interrupts import interrupted_at_once
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(EvoNormError, RuntimeError):
   """The error for a worker process that ended during a task: it was killed, ran out of memory, or crashed.
 
   Args:

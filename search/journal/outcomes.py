@@ -1,6 +1,6 @@
 """The stages of a search, the outcomes of an evaluation, and the rungs of successive halving, as journals name them.
 
-Worker processes need nothing else of the journal, so this module imports nothing from `search`.
+It imports nothing from `search`, so that every other module can use it.
 """
 
 from typing import TypedDict

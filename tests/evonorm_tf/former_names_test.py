@@ -63,6 +63,18 @@ def test_each_former_module_is_the_present_one_and_warns_once():
 
 
 @pytest.mark.filterwarnings('ignore::FutureWarning')
+@pytest.mark.parametrize('name, present', [
+    ('evonorm_tf.scaling.check_rate', 'evonorm_tf.checks'), ('evonorm_tf.arguments.check_choices', 'evonorm_tf.checks'),
+    ('evonorm_tf.replacement.function_name', 'evonorm_tf.conversion.activations'),
+    ('evonorm_tf.model_graph.is_graph', 'evonorm_tf.conversion.keras_internals'),
+    ('search.records.STAGES', 'search.journal.outcomes')])
+def test_names_that_left_their_module_are_there(monkeypatch, name, present):
+  module, _, attribute = name.rpartition('.')
+  monkeypatch.delitem(sys.modules, module, raising=False)
+  assert getattr(importlib.import_module(module), attribute) is getattr(importlib.import_module(present), attribute)
+
+
+@pytest.mark.filterwarnings('ignore::FutureWarning')
 @pytest.mark.parametrize('name', [f'{package}.{name}' for package, names in NAMES.items() for name in names.split()])
 def test_what_the_documents_named_is_there(name):
   module, _, attribute = name.rpartition('.')

@@ -88,6 +88,13 @@ def test_wrong_configurations_do_not_reach_the_root(run, binding, message):
   assert code.startswith('error: ') and message in code and not fake_experiment.calls
 
 
+def test_a_bug_in_a_class_that_is_bound_keeps_its_traceback(run, monkeypatch):
+  monkeypatch.setattr(fake_experiment.Part, '__post_init__', lambda part: part.size.missing)
+  with pytest.raises(AttributeError, match="no attribute 'missing'") as raised:
+    run('SIZE = 4')
+  assert raised.traceback[-1].name == '<lambda>'
+
+
 @pytest.mark.parametrize('text, message', [
     ('from tests.evonorm_tf import fake_experimet', "No module named 'tests.evonorm_tf.fake_experimet'"),
     ('fake_experiment.rnu.rate = 1', 'fake_experiment'),
