@@ -34,10 +34,13 @@ class Statements(config_parser.ParserDelegate):
     bindings: the bindings, macros included (without an argument's name), each with the file and line it is from.
     macros: the names of the macros that some statement reads, as `%NAME`.
     scopes: the names of the scopes that some reference enters, as `@scope/name`.
+    in_effect: the macros that a setting reads, for each setting that no later one replaces, by its name.
   """
   bindings: list[config_parser.BindingStatement] = dataclasses.field(default_factory=list)
   macros: set[str] = dataclasses.field(default_factory=set)
   scopes: set[str] = dataclasses.field(default_factory=set)
+  in_effect: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+  _macros_of_next: set[str] = dataclasses.field(default_factory=set)
 
   def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> None:
     """Notes the scopes of a reference; gin's parser calls this."""
@@ -46,6 +49,12 @@ class Statements(config_parser.ParserDelegate):
   def macro(self, macro_name: str) -> None:
     """Notes that a macro is read; gin's parser calls this."""
     self.macros.add(macro_name)
+    self._macros_of_next.add(macro_name)
+
+  def add(self, binding: config_parser.BindingStatement) -> None:
+    """Adds a binding that the parser has just read."""
+    self.bindings.append(binding)
+    self.in_effect[_setting(binding)], self._macros_of_next = self._macros_of_next, set()
 
   def functions(self) -> dict[str, str]:
     """Returns the names of the functions and classes that have a setting, each with the last place of one."""
@@ -74,7 +83,7 @@ def read(files: Sequence[str], bindings: Sequence[str]) -> Statements:
 def check(statements: Statements, arguments: Mapping[str, Iterable[str]]) -> None:
   """Checks that every macro is read and every scope entered by some statement.
 
-  A macro that is read by a setting which another one replaces counts as read.
+  A file's macro that is read by a setting which another one replaces counts as read; one of the command line does not.
 
   Args:
     statements: the configuration.
@@ -97,6 +106,9 @@ def check(statements: Statements, arguments: Mapping[str, Iterable[str]]) -> Non
       raise ConfigurationError(
           f'{_place(binding)}: `{macro}` sets nothing: it is read nowhere, as %{macro} would.'
           f'{meant or " A setting of a function is written FUNCTION.ARGUMENT = VALUE."}')
+    elif binding.location.filename is None and not any(macro in read for read in statements.in_effect.values()):
+      raise ConfigurationError(
+          f'{_place(binding)}: `{macro}` sets nothing: what reads it, as %{macro}, is replaced by another setting.')
 
 
 def _read(text_or_file, where: str, statements: Statements) -> None:
@@ -104,7 +116,7 @@ def _read(text_or_file, where: str, statements: Statements) -> None:
   try:
     for statement in config_parser.ConfigParser(text_or_file, statements):
       if isinstance(statement, config_parser.BindingStatement):
-        statements.bindings.append(statement)
+        statements.add(statement)
   except SyntaxError as e:
     unquoted = _UNQUOTED.search(str(e))
     line = (e.text or '').strip()
@@ -124,6 +136,12 @@ def _macro_name(binding: config_parser.BindingStatement) -> str | None:
   if binding.selector in _MACRO_FUNCTIONS and binding.scope:
     return binding.scope
   return None if binding.arg_name else '/'.join(filter(None, (binding.scope, binding.selector)))
+
+
+def _setting(binding: config_parser.BindingStatement) -> str:
+  """Returns what a binding sets, without the modules, which may be left out: 'scope/function.argument' or a macro."""
+  name = binding.selector.rpartition('.')[2]
+  return _macro_name(binding) or f'{binding.scope}/{name}.{binding.arg_name}'
 
 
 def _key(binding: config_parser.BindingStatement) -> str:

@@ -41,6 +41,12 @@ def test_settings_that_are_read(tmp_path, bindings):
   assert check(tmp_path, *bindings) is None
 
 
+def test_a_macro_given_beside_what_replaces_its_reader(tmp_path):
+  expected = '--gin_bindings, line 2: `NORM_ACT` sets nothing: what reads it, as %NORM_ACT, is replaced by another'
+  assert check(tmp_path, "run.norm_act = 'gn_relu'", "NORM_ACT = 'bn_relu'").startswith(expected)
+  assert check(tmp_path, "run.norm_act = 'gn_relu'", "NORM_ACT = 'bn_relu'", 'train.run.norm_act = %NORM_ACT') is None
+
+
 @pytest.mark.parametrize('binding, macro, meant', [
     ("NORMACT = 'bn_relu'", 'NORMACT', 'Did you mean `NORM_ACT` or `train.run.norm_act`?'),
     ("norm_act = 'bn_relu'", 'norm_act', 'Did you mean `NORM_ACT` or `train.run.norm_act`?'),
