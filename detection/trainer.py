@@ -102,13 +102,13 @@ def run_mask_rcnn(
     scale_jitter: the least and the greatest random factor of a training image's size, relative to the size that fits
       into the square; the result is cropped or padded to the square. Default: (1., 1.), for no random scaling.
     shuffle_buffer: the size of the shuffle buffer in training images; default 4096.
-    seed: the seed of the initial weights and the order of the images, an integer of at least 0.
+    seed: the seed of the initial weights and the order of the images, an integer of at least 0; default 0.
     strategy: the accelerators, one of `devices.strategy.STRATEGIES`; see `devices.strategy.get_strategy`. If there are
-      several hosts, each evaluates all images.
-    epochs_between_evaluations: the approximate interval between evaluations. It is adjusted so that they are evenly
-      spaced and the last one is at the end of training.
-    epochs_between_checkpoints: the least interval between checkpoints, which are saved only at the end of a loop of
-      `steps_per_loop` steps.
+      several hosts, each evaluates all images. Default: 'one_device'.
+    epochs_between_evaluations: the approximate interval between evaluations, in epochs; default 1. It is adjusted so
+      that they are evenly spaced and the last one is at the end of training.
+    epochs_between_checkpoints: the least interval between checkpoints, in epochs; default 1. They are saved only at the
+      end of a loop of `steps_per_loop` steps.
     images: a glob of image files, for mode 'predict' only; otherwise None (default).
     The arguments of every trainer: see `training.config.SharedArguments`.
 

@@ -1,7 +1,7 @@
-"""A request to end within seconds, which a command passes on to the work that it runs, and what is done before an end.
+"""Requests to end within seconds, which a command passes on to its work, and functions to call before it ends.
 
-Clusters send SIGTERM before they take a machine away. `evonorm_tf.cli.interrupt_watch` makes a request of it, and a
-training loop, which cannot be interrupted between two steps of a compiled loop, looks at it where it can save.
+Clusters send SIGTERM before they take a machine away. `evonorm_tf.cli.interrupt_watch` turns it into a request. A
+training loop cannot stop between the steps of a compiled loop, so it checks for a request where it can save.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _is_requested = False
 
 @contextlib.contextmanager
 def heeded() -> Iterator[None]:
-  """A context in which the main thread looks at `requested` often, and then saves and raises KeyboardInterrupt."""
+  """A context whose work calls `requested` often and, after a request, saves and raises KeyboardInterrupt."""
   global _is_heeded, _is_requested
   _is_heeded, _is_requested = True, False
   try:

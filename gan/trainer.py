@@ -112,11 +112,12 @@ def run_gan(
     classes: the labels of the pictures' rows, for mode 'sample' only; None (default) for at most ten, evenly spread
       over all classes.
     from_best: whether to take the best checkpoint instead of the newest, for mode 'sample' only; default False.
-    seed: the seed of initial weights, order of the images, z and labels, an integer of at least 0.
+    seed: the seed of initial weights, order of the images, z and labels, an integer of at least 0; default 0.
     steps_between_evaluations: the number of steps between evaluations, default 1000; the last one is at the end.
     steps_between_checkpoints: the least number of steps between checkpoints, default 1000. They are saved only at the
       end of a loop of `steps_per_loop` steps.
     histograms: whether to write histograms of v1 and of γ to TensorBoard; a γ that depends on the class has none.
+      Default: False.
     The arguments of every trainer: see `training.config.SharedArguments`.
 
   Returns:

@@ -35,7 +35,7 @@ the environments and this page; the numbers are those of the tests that were run
 With TensorFlow 2.20 the other packages are those of `constraints.txt`; with another TensorFlow they are the newest that
 go with it. "Cannot be installed" means that an extra of the package finds no releases that fit: tensorflow-addons has
 no wheel for Python 3.12 and later, and the Model Garden, on which the trainers stand, wants the TensorFlow of its own
-release.
+release. Of the trainers only that of classifiers is tried; those of detectors and GANs need the same Model Garden.
 """
 SMOKE = ('evonorm-search', '--gin_file=search/smoke.gin', '--model_dir=search_run',
          '--gin_bindings=run_search.references = ()', '--gin_bindings=run_search.candidates = 2',
@@ -67,7 +67,7 @@ CHECKS = (
     Check('models', ('models_test.py',)),
     Check('conversion', ('conversion/convert_test.py',)),
     Check('a search', command=SMOKE),
-    Check('a training', command=TRAINING, extras=('train',)),
+    Check('training a classifier', command=TRAINING, extras=('train',)),
     Check('tensorflow-addons', ('layers/addons_test.py',), extras=('search', 'test', 'addons')),
 )
 

@@ -99,7 +99,7 @@ def _decompress(text: bytes) -> list[int]:
 
   Raises:
     ArgumentError: if a character is none of the format, a run length has more characters than one can have (to add up a
-      million would take minutes), or the last one has no end, behind which pycocotools would read on.
+      million would take minutes), or the last one is not terminated; pycocotools would read past the end of the string.
   """
   counts, value, shift = [], 0, 0
   for character in text:

@@ -144,7 +144,7 @@ def record_files(info: DataInfo) -> list[str]:
   Args:
     info: the description of the set.
   """
-  return sorted(glob.glob(info.records))  # TensorFlow's own glob has no way to escape a bracket
+  return sorted(glob.glob(info.records))  # TensorFlow's glob takes a backslash for an escape
 
 
 def read_data_info(folder: str | os.PathLike) -> DataInfo:

@@ -1,4 +1,4 @@
-"""Batches for a Mask R-CNN from records of images: Model Garden's decoder and parser, behind checks of every record.
+"""Batches for a Mask R-CNN from records of images: Model Garden's decoder and parser, after a check of every record.
 
 Model Garden's input reader ends with TensorFlow's text at the first damaged record, and lets boxes that are not finite
 and labels that no class has into the loss. Here a record is checked when it is decoded. One that cannot be used is

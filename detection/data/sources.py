@@ -16,7 +16,7 @@ from evonorm_tf.errors import ArgumentError
 
 @dataclasses.dataclass(frozen=True)
 class CocoData:
-  """Two folders of TFRecords that `python -m detection.prepare` has written.
+  """A source of prepared images: two folders of TFRecords that `python -m detection.prepare` has written.
 
   Attributes:
     train: the path of the folder with the training images.

@@ -26,27 +26,24 @@ _SHOW_CURSOR = '\x1b[?25h'  # a progress bar may have hidden it
 
 
 class InterruptWatch(contextlib.AbstractContextManager):
-  """A context in which Ctrl-C or SIGTERM prints a message and ends the process, without any clean-up.
+  """A context in which Ctrl-C or SIGTERM prints a message and ends the process without cleaning up.
 
-  Only what stands in a context `evonorm_tf.termination.before_end` is done first.
+  Only the functions given to `evonorm_tf.termination.before_end` are called first. The exit code is 130 for Ctrl-C and
+  143 for SIGTERM.
 
-  The exit code is 130 for Ctrl-C and 143 for SIGTERM. It is meant for programs that may be killed at any time; a
-  program that must clean up sets `first_raises`. Work in the context `evonorm_tf.termination.heeded` is told of the
-  first SIGTERM. Where the program cleans up or the work is told, SIGTERM ends the process after `seconds` at the
-  latest. A second signal ends it at once.
+  The context suits programs that may be killed at any time. A program that must clean up sets `first_raises`. Work
+  inside the context `evonorm_tf.termination.heeded` receives the first SIGTERM as a request to end. In both cases the
+  process ends at the latest `seconds` after SIGTERM, and at once on a second signal.
 
-  A signal that is ignored stays ignored, as SIGINT is in background jobs of a script; the other one is not affected. A
-  SIGTERM for which the program has a handler of its own is left to that. The context must be entered in the main
-  thread, since only that can set signal handlers.
+  A signal that the process already ignores stays ignored, as SIGINT does in a script's background jobs; the other one
+  still works. SIGTERM goes to the program's own handler if it has one. The context must be entered in the main thread,
+  because only that thread can set signal handlers.
 
   Args:
     message: the message for standard error.
     first_raises: whether the first signal raises KeyboardInterrupt in the main thread; for Ctrl-C, whether it is left
       to the previous handler, usually Python's, which does so. Default: False.
-    seconds: the seconds from SIGTERM to the end, for programs that clean up. Default: 8.
-
-  Attributes:
-    exit_code: the exit code for the signal that came last, 130 if none came; to be read after the context.
+    seconds: the most seconds from the first SIGTERM to the end, for programs that clean up. Default: 8.
   """
 
   def __init__(self, message: str, first_raises: bool = False, seconds: float = SECONDS_TO_CLEAN_UP):
@@ -57,7 +54,7 @@ class InterruptWatch(contextlib.AbstractContextManager):
 
   @property
   def exit_code(self) -> int:
-    """The exit code for the signal that came last; 130 if none came. It is to be read after the context."""
+    """The exit code for the last signal, or 130 if there was none; read it after leaving the context."""
     return EXIT_CODES[self._received[-1]] if self._received else EXIT_CODES[signal.SIGINT]
 
   def __enter__(self) -> Self:
@@ -100,7 +97,7 @@ class InterruptWatch(contextlib.AbstractContextManager):
           end = time.monotonic() + self._seconds
 
   def _is_left_to_the_program(self) -> bool:
-    """Returns whether the program ends by itself after the signal that came last; tells its work of a SIGTERM."""
+    """Returns whether the program is left to end by itself after the last signal; passes SIGTERM on as a request."""
     if len(self._received) > 1:
       return False
     return self._raises or self._received[0] == signal.SIGTERM and termination.request()

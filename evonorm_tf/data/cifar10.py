@@ -297,8 +297,7 @@ class Cifar10:
   """CIFAR-10 as a data object of the classification trainer (`data_objects.ClassificationData`).
 
   Attributes:
-    data_dir: the TFDS folder of the whole of CIFAR-10 (50,000 training and 10,000 test images), or None, the default,
-      for the bundled subset (5,000 and 1,000).
+    data_dir: the TFDS folder of all 50,000 + 10,000 images; None, the default, for the bundled subset (5,000 + 1,000).
     padding: pixels of the mean colour added on each side of a training image, by default 4; training then crops a
       random 32×32 window.
   """
@@ -332,17 +331,19 @@ class Cifar10:
 
   def training_batches(self, batch_size: int, seed: int, first_step: int = 0,
                        input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns an infinite dataset of normalized training batches; see `ClassificationData.training_batches`."""
+    """Returns an infinite dataset of normalized batches of `batch_size` images over all replicas, from `first_step` on.
+
+    Each is a function of (`seed`, step); `input_context` selects one pipeline's share, see `ClassificationData`.
+    """
     images, labels = load_split('train', self.data_dir)
     return training_batches(
         pad(images, self.padding), labels, batch_size, self.image_size, seed, first_step, input_context)
 
   def evaluation_batches(self, batch_size: int,
                          input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-    """Returns a dataset of the test images, each once; see `ClassificationData.evaluation_batches`."""
+    """Returns a dataset of all test images, `batch_size` at a time, or of the share that `input_context` selects."""
     return evaluation_batches(*load_split('test', self.data_dir), batch_size, input_context)
 
   def preprocess(self, image: tf.Tensor) -> tf.Tensor:
     """Prepares an image as for evaluation: resizes uint8 `[h, w, 3]` by area to 32×32, then applies `normalize`."""
-    size = [self.image_size, self.image_size]
-    return normalize(tf.image.resize(image, size, method='area'))
+    return normalize(tf.image.resize(image, [self.image_size] * 2, method='area'))

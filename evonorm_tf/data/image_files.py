@@ -11,9 +11,9 @@ import os
 def silent_jpeg_library() -> Iterator[None]:
   """A context in which C libraries that print to the stream `stderr` print nothing, in all threads.
 
-  TensorFlow's JPEG library tells what is wrong with a file there, whatever the level of TensorFlow's log, beside the
-  error that TensorFlow raises. What Python prints to standard error is printed as ever. Where the C library has no
-  variable of that name, which GNU's has, nothing is silenced.
+  In addition to the error that TensorFlow raises, its JPEG library prints what is wrong with a file to that stream,
+  whatever TensorFlow's log level. What Python prints to standard error is not affected. GNU's C library has a
+  variable `stderr`; with one that does not, nothing is silenced.
   """
   try:
     library, null = _null_stream()

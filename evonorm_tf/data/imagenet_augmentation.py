@@ -17,7 +17,14 @@ _SIGNED = ('Rotate', 'ShearX', 'ShearY', 'TranslateX', 'TranslateY')
 
 
 def decode_image(encoded: tf.Tensor) -> tf.Tensor:
-  """Returns uint8 `[height, width, 3]` from the bytes of an image file: JPEG (also grey or CMYK), PNG, GIF or BMP."""
+  """Decodes an image file.
+
+  Args:
+    encoded: the bytes of a JPEG (also grey or CMYK), PNG, GIF or BMP file, a scalar string tensor.
+
+  Returns:
+    The image, uint8 `[height, width, 3]`; of an animated GIF, the first frame.
+  """
   return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 

@@ -72,7 +72,7 @@ def of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
   data = tf.concat([data, tf.zeros([16], tf.int32)], 0)
 
   def byte(position):
-    return tf.gather(data, tf.clip_by_value(position, 0, tf.size(data) - 1))  # behind the end are zeros
+    return tf.gather(data, tf.clip_by_value(position, 0, tf.size(data) - 1))  # zeros follow the end
 
   def number(position, size, little):
     places = tf.range(size)

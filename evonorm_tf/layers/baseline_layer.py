@@ -72,6 +72,7 @@ class BaselineLayer(tf_keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    """Returns activation(norm(x)·γ + β); see the class for x, and `normalize` for the arguments."""
     inputs, mask = prepare_inputs(inputs, mask, self.compute_dtype)
     return tf.cast(self.activate(self.normalize(inputs, training, mask)), self.compute_dtype)
 

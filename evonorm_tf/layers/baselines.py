@@ -52,6 +52,7 @@ class BatchNormAct(MovingAverages, BaselineLayer):
     return norm
 
   def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    """Returns BN(inputs) with γ and β; in training it also updates the moving averages. See `BaselineLayer`."""
     if mask is None and not self._spans_replicas and all(inputs.shape[:-1]):  # sizes that are known and not 0
       return self.norm(inputs, training=training, mask=None)
     is_fused = mask is None and self.norm.fused
@@ -121,6 +122,7 @@ class GroupNormAct(BaselineLayer):
     return norm
 
   def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    """Returns GN(inputs) with γ and β; `training` has no effect. See `BaselineLayer`."""
     if mask is None and all(inputs.shape[1:-1]):  # sizes that are known and not 0
       return self.norm(inputs, mask=None)
     # tf_keras's layer broadcasts a mask of [N, T] against [N, T, C], and without positions its gradient is NaN.
@@ -197,6 +199,7 @@ class FRNTLU(BaselineLayer):
     return config
 
   def normalize(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    """Returns FRN(inputs) with γ and β; `training` has no effect. See `BaselineLayer`."""
     if mask is None:
       return _on_maps(self.norm, inputs)
     x = tf.cast(inputs, self._statistics_dtype)
@@ -206,6 +209,7 @@ class FRNTLU(BaselineLayer):
     return x * tf.math.rsqrt(mean_square + self.epsilon) * gamma + beta
 
   def activate(self, y: tf.Tensor) -> tf.Tensor:
+    """Returns max(y, τ), or y itself with `nonlinearity=False`; see `BaselineLayer`."""
     return _on_maps(self.tlu, y) if self.nonlinearity else y
 
   def _make_norm(self, shape: tf.TensorShape) -> tf_keras.layers.Layer:

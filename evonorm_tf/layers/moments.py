@@ -118,7 +118,11 @@ def mean_of_squares(x: tf.Tensor, axes: str, groups: int = 1, synchronized: bool
 
 
 def mean_over_positions(x: tf.Tensor) -> tf.Tensor:
-  """Returns the mean over the spatial axes, 0 if there are no positions: [N, ..., C] -> [N, 1, ..., 1, C]."""
+  """Returns the mean over the spatial axes, 0 if there are no positions: [N, ..., C] -> [N, 1, ..., 1, C].
+
+  Args:
+    x: a floating tensor [N, ..., C] of rank 2 or more; at rank 2, which has no spatial axes, it is returned as it is.
+  """
   if x.shape.rank == 2:
     return x
   mean = tf.reduce_mean(x, range(1, x.shape.rank - 1), keepdims=True)

@@ -82,6 +82,14 @@ class NormActBody:
 
   @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace a layer
   def call(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+    """Returns f(x)·γ + β, or x·γ + β with `nonlinearity=False`; see the class for x.
+
+    Args:
+      inputs: x, a tensor [N, ..., C].
+      training: whether to use the batch's statistics instead of moving averages, in layers that have both; None
+        (default) lets Keras decide.
+      mask: a Keras mask, boolean with x's leading axes, [N] to [N, ...]; None (default) for all positions.
+    """
     inputs, mask = prepare_inputs(inputs, mask, self.compute_dtype)
     if self.nonlinearity:
       return self._call_nonlinear(inputs, training, mask)

@@ -36,22 +36,24 @@ class SharedArguments:
     mode: what to do: 'train', 'eval', 'train_and_eval' or one of the trainer's own modes.
     norm_act: the layer in every norm-act place of the network: a name such as 'evonorm_s0', or the path of a layer
       graph's JSON file; see `layers.norm_act.get_norm_act`.
-    norm_act_options: the arguments of that layer, such as {'groups': 16} or {'synchronized': True}; None for none.
+    norm_act_options: the arguments of that layer, such as {'groups': 16} or {'synchronized': True}; None (default) for
+      none.
     eval_batch_size: the number of images per evaluation batch, over all replicas, rounded up to a multiple of their
-      number; None for the batch size of training.
-    seed: the seed of the initial weights and of the training data, an integer of at least 0.
-    strategy: the accelerators, one of `devices.strategy.STRATEGIES`; see `devices.strategy.get_strategy`.
-    tpu: the address of the TPU, for strategy='tpu' only; None or 'local' for the local one.
-    precision: the Keras precision policy, one of `training.config.PRECISIONS`.
+      number; None (default) for the batch size of training.
+    seed: the seed of the initial weights and of the training data, an integer of at least 0; default 0.
+    strategy: the accelerators, one of `devices.strategy.STRATEGIES`; see `devices.strategy.get_strategy`. Default:
+      'one_device'.
+    tpu: the address of the TPU, for strategy='tpu' only; None (default) or 'local' for the local one.
+    precision: the Keras precision policy, one of `training.config.PRECISIONS`; default 'float32'.
     jit_compile: whether XLA compiles the training step; this needs strategy='one_device' and statistics that are not
-      synchronized between replicas.
+      synchronized between replicas. Default: False.
     steps_per_loop: the number of training steps after which progress and scalars are written and the loss and weights
-      are checked to be finite; checkpoints and evaluations come after such a loop.
-    checkpoints_to_keep: the number of the newest checkpoints to keep.
-    histograms: whether to write histograms of every layer's γ and v1 to TensorBoard.
+      are checked to be finite; checkpoints and evaluations come after such a loop. Default: 20.
+    checkpoints_to_keep: the number of the newest checkpoints to keep; default 3.
+    histograms: whether to write histograms of every layer's γ and v1 to TensorBoard; default False.
     operative_config: a function that returns the configuration as text, which is written to TensorBoard and
-      `model_dir`; None to write none.
-    console: the rich Console that shows the progress; None for standard error.
+      `model_dir`; None (default) to write none.
+    console: the rich Console that shows the progress; None (default) for standard error.
   """
   model_dir: str
   mode: str

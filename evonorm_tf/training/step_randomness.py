@@ -55,6 +55,6 @@ def bind_dropout(model: tf_keras.Model, seed: int, step: tf.Variable) -> None:
   # Keras lists nested layers nowhere else. Their order must not change, or resumed trainings would draw other masks.
   layers = model._flatten_layers()  # noqa: SLF001
   dropouts = [layer for layer in layers if isinstance(layer, tf_keras.layers.Dropout)]
-  # Layers are told apart by number, since tf_keras numbers unnamed layers consecutively through the whole process.
+  # Numbers identify the layers, not names: tf_keras counts unnamed layers through the whole process.
   for index, layer in enumerate(dropouts):
     layer._random_generator = StepGenerator(seed, index, step)  # noqa: SLF001 Keras has no argument for it

@@ -162,6 +162,16 @@ class Generator(tf_keras.Model):
 
   @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace
   def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+    """Returns images, float32 [N, resolution, resolution, 3] in [-1, 1].
+
+    Args:
+      inputs: the pair (z, labels) that the class describes.
+      training: whether norm-act layers use the batch's statistics and update moving averages, and spectral norm its u;
+        None (default) lets Keras decide.
+
+    Raises:
+      ArgumentError: if z has another size than `z_size`.
+    """
     del training  # the layers find it in Keras's context
     z, labels = inputs
     if z.shape[-1] != self.z_size:
@@ -237,6 +247,15 @@ class Discriminator(tf_keras.Model):
 
   @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace
   def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+    """Returns logits, float32 [N].
+
+    Args:
+      inputs: the pair (images, labels) that the class describes.
+      training: whether spectral norm updates its u; None (default) lets Keras decide.
+
+    Raises:
+      ArgumentError: if the images have another size than `resolution`.
+    """
     del training  # the layers find it in Keras's context
     x, labels = inputs
     if x.shape[1:3] != (self.resolution, self.resolution):

@@ -38,6 +38,7 @@ class GeneratorBlock(tf_keras.layers.Layer):
     self.shortcut = layers.convolution(channels, 1, 'shortcut')
 
   def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    """Returns [N, 2·H, 2·W, channels] from a pair (x, condition) with x [N, H, W, C]."""
     x, condition = inputs
     y = self.convolution1(_double(self.norm_act1((x, condition))))
     y = self.convolution2(self.norm_act2((y, condition)))
@@ -78,6 +79,7 @@ class DiscriminatorBlock(tf_keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    """Returns [N, H/2, W/2, channels], or [N, H, W, channels] without pooling, from a feature map [N, H, W, C]."""
     y = self.convolution1(tf.nn.relu(inputs) if self.activates_first else inputs)
     y = self._pool(self.convolution2(tf.nn.relu(y)))
     x = self._pool(inputs)

@@ -74,6 +74,13 @@ class ConditionalNormAct(tf_keras.layers.Layer):
 
   def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool | None = None,
            mask: Sequence[Mask] | None = None) -> tf.Tensor:
+    """Returns the layer's output, in x's shape.
+
+    Args:
+      inputs: the pair (x, condition) that the class describes.
+      training: whether to use the batch's statistics instead of moving averages; None (default) lets Keras decide.
+      mask: the Keras masks of x and of the condition, of which the second is ignored; None (default) for no masks.
+    """
     x, condition = inputs
     x, kept = prepare_inputs(x, self.compute_mask(inputs, mask), self.compute_dtype)
     per_sample = [-1] + [1] * (x.shape.rank - 2) + [x.shape[-1]]

@@ -42,6 +42,7 @@ class SelfAttention(tf_keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    """Returns x + γ·W_o(softmax(θ·φᵀ)·g) for a feature map x [N, H, W, C] with H and W even."""
     # The feature map is not normalized, so products of its values can exceed the range of float16.
     wide = tf.float64 if inputs.dtype == tf.float64 else tf.float32
     theta = tf.cast(_flatten(self.theta(inputs)), wide)

@@ -96,6 +96,7 @@ class SpectralConv2D(SpectralNorm, tf_keras.layers.Conv2D):
   """
 
   def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
+    """Returns the convolution by W/σ(W), plus the bias, activated; in training it also updates u."""
     return self._add_bias_and_activate(self.convolution_op(inputs, self.normalized_weight(training)))
 
 
@@ -106,6 +107,7 @@ class SpectralDense(SpectralNorm, tf_keras.layers.Dense):
   """
 
   def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
+    """Returns inputs·W/σ(W), plus the bias, activated; in training it also updates u."""
     return self._add_bias_and_activate(tf.matmul(inputs, self.normalized_weight(training)))
 
 
@@ -118,6 +120,7 @@ class SpectralEmbedding(SpectralNorm, tf_keras.layers.Embedding):
   _weight_name = 'embeddings'
 
   def call(self, inputs: tf.Tensor, training: bool | tf.Tensor | None = None) -> tf.Tensor:
+    """Returns the rows of W/σ(W) that integers [N, ...] name; in training it also updates u."""
     return tf.gather(self.normalized_weight(training), inputs)
 
 

@@ -131,6 +131,9 @@ def kernels(model: tf_keras.Model) -> list[tf.Variable]:
   """Returns the kernels of a network's convolutions and dense layers: all trainable variables of rank 2 and more.
 
   Weight decay and the stability test apply to these variables only.
+
+  Args:
+    model: the network, built.
   """
   return [v for v in model.trainable_variables if v.shape.rank > 1]
 

@@ -93,32 +93,32 @@ class Positive(Opaque):
 
 
 class Sigmoid(Positive):
-  """σ(x)."""
+  """The SymPy function of the primitive 'sigmoid': σ(x), of an expression x."""
   text, latex, values = 'σ{}', r'\sigma{}', {0: sympy.S.Half}
 
 
 class Exponential(Positive):
-  """exp(x)."""
+  """The SymPy function of the primitive 'exp': exp(x), of an expression x."""
   text, latex, values = 'exp{}', r'\exp{}', {0: sympy.S.One}
 
 
 class Tangent(Opaque):
-  """tanh(x)."""
+  """The SymPy function of the primitive 'tanh': tanh(x), of an expression x."""
   text, latex, values, parity = 'tanh{}', r'\tanh{}', {0: sympy.S.Zero}, -1
 
 
 class SignedLog(Opaque):
-  """sign(x)·ln|x|, written ln±(x)."""
+  """The SymPy function of the primitive 'log': sign(x)·ln|x|, of an expression x; written ln±(x)."""
   text, latex, values, parity = 'ln±{}', r'\ln_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.Zero}, -1
 
 
 class SignedRoot(Opaque):
-  """sign(x)·√|x|, written √±(x)."""
+  """The SymPy function of the primitive 'sqrt': sign(x)·√|x|, of an expression x; written √±(x)."""
   text, latex, values, parity = '√±{}', r'\mathrm{{sqrt}}_{{\pm}}{}', {0: sympy.S.Zero, 1: sympy.S.One}, -1
 
 
 class Magnitude(Opaque):
-  """|x|."""
+  """The SymPy function of the primitive 'abs': |x|, of an expression x."""
   text, latex, brackets, parity = '{}', '{}', '||', 1
 
   @classmethod

@@ -54,7 +54,9 @@ def ranking(records: Sequence[Record]) -> list[Record]:
 
 
 def found_layers(records: Sequence[Record], found: int = FOUND) -> list[Record]:
-  """Returns the records of the best candidates in the ranking, the best first, without those that failed in it.
+  """Returns the records of the best candidates in the ranking, the best first.
+
+  Candidates that failed in the re-ranking are left out.
 
   Args:
     records: the search's records of all stages.

@@ -110,6 +110,15 @@ def test_number_of_images_may_be_from_half_to_twice_the_estimate(tmp_path, image
     assert len(find_files(pattern, images).paths) == 2
 
 
+def test_a_bracket_in_a_name_is_escaped_as_the_advice_says(tmp_path):
+  folder = tmp_path / 'a[1]'
+  folder.mkdir()
+  tiny_imagenet.write_records(folder, 'train', [b''] * 6)
+  assert len(find_files(f'{tmp_path}/a[[]1]/train-*', 6).paths) == 2
+  with pytest.raises(ValueError, match=r'which matches none.*a bracket that is part of a name is written \[\[\]'):
+    find_files(f'{tmp_path}/a[1]/train-*', 6)
+
+
 def test_files_that_are_no_tfrecords(tmp_path):
   (tmp_path / 'train.jpg').write_bytes(JPEG)
   with pytest.raises(ValueError, match="`train_files` must match TFRecord files.*train.jpg' failed with DataLossError"):

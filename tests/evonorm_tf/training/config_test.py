@@ -1,4 +1,4 @@
-"""Epochs become steps; what a checkpoint depends on."""
+"""Epochs become steps; what a checkpoint depends on; which layers, and what XLA, can be asked for."""
 
 import pytest
 
@@ -52,3 +52,18 @@ def test_settings_hold_the_graph_and_not_its_path(tmp_path):
   graph.save(path)
   assert training_config.norm_act_settings(path) == LayerGraph.load(path).to_dict()
   assert training_config.norm_act_settings('evonorm_b0') == 'evonorm_b0'
+
+
+def test_layers_and_their_options():
+  training_config.check_norm_act('evonorm_s0', {'groups': 8})
+  with pytest.raises(ValueError, match="`norm_act_options` must be arguments of 'evonorm_s0', received {'group': 8}"):
+    training_config.check_norm_act('evonorm_s0', {'group': 8})
+
+
+def test_xla_is_for_one_replica():
+  training_config.check_jit_compile(True, {'synchronized': False}, 'one_device')
+  training_config.check_jit_compile(False, {'synchronized': True}, 'mirrored')
+  with pytest.raises(ValueError, match="`jit_compile=True` needs strategy='one_device', received 'tpu'"):
+    training_config.check_jit_compile(True, {}, 'tpu')
+  with pytest.raises(ValueError, match="`jit_compile=True` needs statistics that are not synchronized"):
+    training_config.check_jit_compile(True, {'synchronized': True}, 'one_device')
