@@ -15,6 +15,7 @@ from evonorm_tf.errors import ArgumentError
 
 _ARCHIVES = {'train': 'ILSVRC2012_img_train.tar', 'validation': 'ILSVRC2012_img_val.tar'}
 _PROBED = 10  # files
+_TRIED = 2000  # at most as many, until one can be read: ImageNet has 1,024, a wrong pattern may match millions
 _SHARDS = {'train': 'train-00000-of-01024', 'validation': 'validation-00000-of-00128'}
 
 
@@ -121,7 +122,8 @@ def find_files(field: str, pattern: str, split: str, first_label: int, images_fi
     The split's `RecordFiles`, sorted by path, with Model Garden's feature names.
 
   Raises:
-    ArgumentError: if no file matches, nothing can be read of the first ten, or the number of images is implausible.
+    ArgumentError: if no file matches, nothing can be read of the first 2,000 files, or the number of images is
+      implausible.
   """
   # A path that exists is no pattern, whatever characters it has.
   paths = (pattern,) if tf.io.gfile.exists(pattern) else tuple(sorted(tf.io.gfile.glob(pattern)))
@@ -132,7 +134,9 @@ def find_files(field: str, pattern: str, split: str, first_label: int, images_fi
         f'image/encoded (a JPEG) and image/class/label (an integer, {first_label} for the first class). Or prepare '
         'imagenet2012 with TFDS and give `data_dir`. In a pattern, a bracket that is part of a name is written [[].')
   counts = []
-  for path in paths[:_PROBED]:
+  for path in paths[:_TRIED]:
+    if len(counts) >= _PROBED and any(count.records for count in counts):
+      break
     counts.append(_count(path))
     if counts[-1].records and not counts[-1].error:
       estimate = counts[-1].records * len(paths)

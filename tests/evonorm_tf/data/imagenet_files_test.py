@@ -137,6 +137,13 @@ def test_the_number_of_images_is_told_by_the_first_file_that_is_not_damaged(tmp_
     find_files(pattern, 61)
 
 
+def test_one_file_of_many_that_can_be_read_is_enough(tmp_path):
+  pattern = tiny_imagenet.write_records(tmp_path, 'train', [b''] * 26, files=13)
+  for path in sorted(tmp_path.iterdir())[:12]:
+    path.write_bytes(b'damaged')
+  assert len(find_files(pattern, 26).paths) == 13
+
+
 @pytest.mark.parametrize('record, message', [
     (tiny_imagenet.example(JPEG, 0), 'image/class/label must be from 1 to 9, received'),
     (tiny_imagenet.example(JPEG, 10), 'image/class/label must be from 1 to 9, received'),
