@@ -105,8 +105,7 @@ class _Preprocessing(detection.DetectionModule):
 
   def _build_inputs(self, image: tf.Tensor):
     if image.dtype == tf.string:
-      image = orientation.turn(tf.io.decode_image(image, channels=3, expand_animations=False),
-                               orientation.of_jpeg(image))
+      image = orientation.decode_upright(image)
     return super()._build_inputs(image)
 
 

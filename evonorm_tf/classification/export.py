@@ -69,8 +69,7 @@ class Classifier(tf.Module):
       `logits`, `probabilities` and `classes` by name; see the class.
     """
     def decode(content):
-      image = tf.io.decode_image(content, channels=3, expand_animations=False)
-      return self._preprocess(orientation.turn(image, orientation.of_jpeg(content)))
+      return self._preprocess(orientation.decode_upright(content))
     return self._classify(tf.map_fn(decode, image_bytes, fn_output_signature=self._spec))
 
   def _classify(self, images):

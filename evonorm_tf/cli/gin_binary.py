@@ -7,6 +7,8 @@ imported until `run` is called, so that --help and wrong flags are answered at o
 
 import ast
 from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -118,15 +120,12 @@ def _configure(root: str, arguments: dict[str, Any]) -> Callable:
   check_folder(_MODEL_DIR.value)
   bindings_given = [present_binding(text) for text in _GIN_BINDINGS.value]
   module, _, name = root.rpartition('.')
-  try:
+  with _mistakes_as_configuration_errors():
     files = gin_files.resolve_all(_GIN_FILE.value)
     statements = gin_statements.read(files, bindings_given)
     _check_statements(statements, module, name)
     gin.parse_config_files_and_bindings(files, bindings_given)
     gin_types.check()
-  except Exception as e:
-    _raise_if_of_the_configuration(e)
-    raise
   with gin.unlock_config(), wrap_system_errors():  # unlocked, since Model Garden's modules add to the configuration
     function = getattr(importlib.import_module(module), name)
   importlib.import_module('tensorflow').get_logger().setLevel('ERROR')  # it would warn of retracing for many networks
@@ -179,23 +178,25 @@ def _arguments(module: str, function: str) -> list[str]:
 
 def _bound(function: Callable) -> dict[str, Any]:
   """Returns the values bound to a function's arguments; raises ConfigurationError if gin cannot build one of them."""
-  try:
+  with _mistakes_as_configuration_errors():
     return gin.get_bindings(function)
-  except Exception as e:
-    _raise_if_of_the_configuration(e)
-    raise
 
 
-def _raise_if_of_the_configuration(error: Exception) -> None:
-  """Raises a ConfigurationError for an error that means a mistake in the configuration; returns for any other.
+@contextlib.contextmanager
+def _mistakes_as_configuration_errors() -> Iterator[None]:
+  """A context in which an error that means a mistake in the configuration becomes a ConfigurationError.
 
   gin has no error class: what arises in its code, such as a TypeError for a missing argument, is such an error. So are
   the types with which a class refuses an argument. Any other, such as a TypeError in the constructor of a class that is
   bound, is a bug there.
   """
-  if isinstance(error, EvoNormError):
-    return
-  *_, (last, _) = traceback.walk_tb(error.__traceback__)
-  is_of_gin = last.f_globals.get('__name__', '').partition('.')[0] == gin.__name__
-  if is_of_gin or isinstance(error, (SyntaxError, ImportError, ValueError, OSError)):
-    raise ConfigurationError(str(error)) from error
+  try:
+    yield
+  except EvoNormError:
+    raise
+  except Exception as e:
+    *_, (last, _) = traceback.walk_tb(e.__traceback__)
+    is_of_gin = last.f_globals.get('__name__', '').partition('.')[0] == gin.__name__
+    if is_of_gin or isinstance(e, (SyntaxError, ImportError, ValueError, OSError)):
+      raise ConfigurationError(str(e)) from e
+    raise

@@ -59,6 +59,18 @@ def turn(image: tf.Tensor, orientation: int | tf.Tensor) -> tf.Tensor:
   return tf.ensure_shape(image, [None, None, channels])
 
 
+def decode_upright(encoded: tf.Tensor) -> tf.Tensor:
+  """Decodes an image file in a graph; a JPEG is turned as viewers turn it.
+
+  Args:
+    encoded: the content of a PNG, JPEG, GIF or BMP file, a scalar string tensor.
+
+  Returns:
+    The image, uint8 `[height, width, 3]`.
+  """
+  return turn(tf.io.decode_image(encoded, channels=3, expand_animations=False), of_jpeg(encoded))
+
+
 def of_jpeg(encoded: tf.Tensor) -> tf.Tensor:
   """Returns the orientation of a JPEG file, like `read`, but by operations of TensorFlow, for a graph.
 
