@@ -21,6 +21,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.layers.norm_act import NORM_ACTS
 from evonorm_tf.output.model_dir import replacing
+from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import REDRAW
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.evaluation import Outcome
@@ -65,18 +66,28 @@ class Reranking:
     top: the number of candidates to re-rank, those with the best mean scores in the evolution (default 10, the
       paper's).
     best: the number of candidates in the report (default 3, the paper's).
+    seeds: the number of trainings of each layer, on the same images from other initial weights and in another order
+      (default 3). The layers are ranked by the mean.
+
+  Raises:
+    ArgumentError: if `seeds` is below 1.
   """
   evaluation: Evaluation
   top: int = 10
   best: int = 3
+  seeds: int = 3
+
+  def __post_init__(self):
+    if self.seeds < 1:
+      raise ArgumentError(f'`seeds` must be at least 1, received {self.seeds}.')
 
 
 @wrap_system_errors()
 def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, strategy: Strategy, space: SearchSpace,
                window: int, candidates: int, references: Sequence[str] = (), seed: int = 0, workers: int = 1,
                executor: Callable[[], Executor] | None = None, retries: int = 2, max_minutes: float | None = None,
-               initial: str = RANDOM, equivalents: str = REDRAW, operative_config: Callable[[], str] = str
-               ) -> list[Record]:
+               initial: str = RANDOM, equivalents: str = REDRAW, same_layer: str = AFFINE,
+               operative_config: Callable[[], str] = str) -> list[Record]:
   """Runs a search, or resumes one, and writes its report; gin files configure this function.
 
   Args:
@@ -103,10 +114,13 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
     initial: the source of the first candidates: 'random' for random graphs (default, as in the paper), 'known' for the
       known layers that fit into the search space, or the `model_dir` of an earlier search for its best candidates. See
       `search.selection.warm_start`.
-    equivalents: the treatment of a candidate that computes the same function as an earlier one. 'redraw' (default)
-      draws another graph in its place, so that all candidates differ. 'reuse' copies the earlier candidate's outcome,
-      and the copy joins the population, as in the paper, where training both gives the same score. 'evaluate'
-      evaluates the candidate like any other.
+    equivalents: the treatment of a candidate that is the same layer as an earlier one. 'redraw' (default) draws another
+      graph in its place, so that all candidates differ. 'reuse' copies the earlier candidate's outcome, and the copy
+      joins the population, as in the paper, where training both gives the same score. 'evaluate' evaluates the
+      candidate like any other, as the paper does.
+    same_layer: what counts as one layer. 'affine' (default): layers that training cannot tell apart, since they differ
+      by a factor and a term in each channel, which γ and β take up. 'exact': layers that compute the same function
+      from any v0 and v1. See `search.equivalence.equivalents`.
     operative_config: returns the text of the gin configuration, to be written to `model_dir`/operative_config.gin and
       to TensorBoard (default: an empty text).
 
@@ -124,12 +138,12 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
   """
   begun_with = initial_candidates(initial, space, evaluation, window, seed)
   _check(candidates, references, begun_with)
-  proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed)
+  proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed, same_layer)
   # All arguments that the results depend on. A search may be resumed with more candidates, or with other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
-                         references=tuple(references), seed=seed, equivalents=equivalents,
+                         references=tuple(references), seed=seed, equivalents=equivalents, same_layer=same_layer,
                          initial=identity_of_warm_start(initial, begun_with))
-  phases = {REFERENCE: len(references), EVOLUTION: candidates, RERANKING: reranking.top + len(references)}
+  phases = {REFERENCE: len(references), EVOLUTION: candidates, RERANKING: (reranking.top + len(references)) * reranking.seeds}
   with interrupts_noted():
     with contextlib.ExitStack() as stack:
       journal = stack.enter_context(Journal(pathlib.Path(model_dir) / JOURNAL, identity))
@@ -146,8 +160,9 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
       scheduler.run(FixedLayers(REFERENCE, references, evaluation, journal.records))
       scheduler.run(Candidates(proposer, evaluation, candidates, journal.records, recorder.seconds_left(max_minutes)))
       finalists = records_lib.finalists(journal.records, reranking.top)
-      progress.expect(RERANKING, len(finalists) + len(references))
-      scheduler.run(FixedLayers(RERANKING, [*finalists, *references], reranking.evaluation, journal.records))
+      layers = [*finalists, *references]
+      progress.expect(RERANKING, len(layers) * reranking.seeds)
+      scheduler.run(FixedLayers(RERANKING, layers, reranking.evaluation, journal.records, reranking.seeds))
       journal.check_is_there()
     _report(journal.records, model_dir, reranking)
   return journal.records

@@ -36,6 +36,13 @@ class Evaluator(Protocol):
       records: the search's records of all stages, in the order of the journal.
     """
 
+  def with_seed(self, seed: int) -> 'Evaluator':
+    """Returns an evaluation that trains from other initial weights and in another order.
+
+    Args:
+      seed: the number of the training; 0 is this evaluation itself.
+    """
+
   def evaluate(self, spec: LayerGraph | str) -> EvaluationOutcome:
     """Evaluates a layer and returns the outcome.
 
@@ -57,12 +64,14 @@ class Job:
       of a warm start, a known layer, and every layer in the re-ranking.
     filtered: the number of graphs that were drawn and rejected without an evaluation before this candidate was found,
       by reason, for instance `{'output does not depend on x': 3}`; empty by default.
-    same_as: the index of an earlier candidate that computes the same function; this one copies its outcome. None
+    same_as: the index of an earlier candidate that is the same layer; this one copies its outcome. None
       (default) if there is no such candidate.
     origin: for a candidate that the search begins with (see `search.selection.warm_start`), a known layer's name or
       'candidate 17 of another search'; None (default) for every other layer.
     outcome: the record whose outcome is copied: that of candidate `same_as`, or of an earlier search. None (default)
       if the layer has to be evaluated, or if candidate `same_as` has no record yet.
+    seed: the number of the training, from 0, where the stage trains each layer with several seeds; None (default) where
+      it trains it once.
   """
   stage: str
   layer: LayerGraph | str
@@ -73,11 +82,13 @@ class Job:
   same_as: int | None = None
   origin: str | None = None
   outcome: Record | None = None
+  seed: int | None = None
 
   @property
   def key(self) -> str:
-    """The job's name in the executor and in the journal's notes: 'evolution 17', 'reranking bn_relu'."""
-    return f'{self.stage} {self.index if self.stage == EVOLUTION else self.name}'
+    """The job's name in the executor and in the journal's notes: 'evolution 17', 'reranking bn_relu, seed 1'."""
+    seed = f', seed {self.seed}' if self.seed else ''
+    return f'{self.stage} {self.index if self.stage == EVOLUTION else self.name}{seed}'
 
   @property
   def key_of_original(self) -> str | None:
@@ -95,7 +106,7 @@ class Job:
     return Record.of_outcome(
         outcome, stage=self.stage, graph=self.layer if isinstance(self.layer, LayerGraph) else None, index=self.index,
         name=self.name, parent=self.parent, filtered=self.filtered, same_as=self.same_as, origin=self.origin,
-        seconds=seconds, elapsed=elapsed)
+        seed=self.seed, seconds=seconds, elapsed=elapsed)
 
 
 class JobSource(Protocol):
@@ -117,8 +128,8 @@ class JobSource(Protocol):
   def next_job(self) -> Job:
     """Returns the next job. Call it only if `has_more` returns True."""
 
-  def evaluator(self) -> Evaluator:
-    """Returns the evaluation for the job that begins now."""
+  def evaluator(self, job: Job) -> Evaluator:
+    """Returns the evaluation for a job that begins now."""
 
   def take(self, record: Record) -> None:
     """Receives the record of one of the source's jobs, so that later jobs can build on it."""
@@ -132,14 +143,18 @@ class FixedLayers:
     layers: the layers in the order of evaluation: names of known layers, and records of candidates.
     evaluation: evaluates every layer of the stage.
     records: the journal's records of all stages.
+    seeds: the number of trainings of each layer, with other initial weights and in another order (default 1). All
+      layers are trained with the first seed before any is with the second.
   """
 
-  def __init__(self, stage: str, layers: Sequence[Record | str], evaluation: Evaluator, records: Sequence[Record]):
+  def __init__(self, stage: str, layers: Sequence[Record | str], evaluation: Evaluator, records: Sequence[Record],
+               seeds: int = 1):
     self.stage = stage
     self._evaluation = evaluation
-    jobs = {job.name: job for job in map(self._job, layers)}
-    done = {r.name for r in records_lib.of_stage(records, stage)}
-    self._waiting = collections.deque(job for name, job in jobs.items() if name not in done)
+    distinct = {job.name: job for job in map(self._job, layers)}.values()
+    jobs = distinct if seeds == 1 else [dataclasses.replace(job, seed=seed) for seed in range(seeds) for job in distinct]
+    done = {(r.name, r.seed or 0) for r in records_lib.of_stage(records, stage)}
+    self._waiting = collections.deque(job for job in jobs if (job.name, job.seed or 0) not in done)
 
   def _job(self, layer: Record | str) -> Job:
     if isinstance(layer, str) or layer.graph is None:
@@ -158,9 +173,9 @@ class FixedLayers:
     """Returns the job of the next layer."""
     return self._waiting.popleft()
 
-  def evaluator(self) -> Evaluator:
-    """Returns the stage's evaluation, which is the same for every layer."""
-    return self._evaluation
+  def evaluator(self, job: Job) -> Evaluator:
+    """Returns the stage's evaluation, which is the same for every layer, with the job's seed."""
+    return self._evaluation.with_seed(job.seed or 0)
 
   def take(self, record: Record) -> None:
     """Does nothing: no later job depends on the record."""
@@ -198,7 +213,7 @@ class Candidates:
     outcome = p.earlier if p.same_as is None else self._done.get(p.same_as)
     return Job(EVOLUTION, p.graph, f'candidate {p.index}', p.index, p.parent, p.filtered, p.same_as, p.origin, outcome)
 
-  def evaluator(self) -> Evaluator:
+  def evaluator(self, job: Job) -> Evaluator:
     """Returns the evaluation that compares the next candidate with all records so far."""
     return self._evaluation.informed_by(self._records)
 
@@ -234,7 +249,7 @@ class Scheduler:
   A job is in one of these states:
   - waiting: its source will make it when the executor has room;
   - running: the executor is evaluating it; jobs may finish in any order;
-  - following: it waits for the outcome of a running job that computes the same function;
+  - following: it waits for the outcome of a running job of the same layer;
   - done: its record is in the journal, and its source has received the record.
 
   Args:
@@ -273,7 +288,7 @@ class Scheduler:
       self._finish(job, job.outcome, source)
     else:
       self._running[job.key] = job
-      self._executor.submit(job.key, source.evaluator().evaluate, job.layer)
+      self._executor.submit(job.key, source.evaluator(job).evaluate, job.layer)
 
   def _finish(self, job: Job, result: Result, source: JobSource) -> None:
     record = self._recorder.record(job, result)

@@ -76,11 +76,21 @@ def test_a_search_goes_on(go_on, monkeypatch):
     return evaluate(self, spec)
 
   monkeypatch.setattr(Evaluation, 'evaluate', counted)
-  model_dir = go_on(run_search.main, 'search', folders.LONGER['search'])
+  model_dir = go_on(run_search.main, 'search', folders.LONGER['search'], *folders.SEARCHED_BEFORE)
   assert len(evaluated) == 1
   assert folders.candidate_4(model_dir) == folders.expected_values()['candidate_4']
   old, new = (load_search(folder).records for folder in (folders.FOLDER / 'search', model_dir))
   assert new[:len(old)] == old and len(new) == len(old) + 1
+
+
+def test_a_search_of_other_defaults_is_refused_with_what_differs(call_binary, tmp_path, monkeypatch):
+  monkeypatch.chdir(folders.FOLDER)
+  end = call_binary(run_search.main, folders.LONGER['search'], file=folders.gin_file('search'),
+                    model_dir=folders.copied('search', tmp_path))
+  for difference in ("`same_layer` is 'affine' here and 'exact' there", '`strategy.mutations` is 2 here and 1 there',
+                     '`strategy.random_offspring` is 0.5 here and 0.0 there',
+                     "`space.uniform_over` is 'primitives' here and 'pairs' there"):
+    assert difference in str(end)
 
 
 @pytest.mark.parametrize('main, name', [

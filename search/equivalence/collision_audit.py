@@ -1,7 +1,8 @@
 """The collision audit: checks that layer graphs which the equivalence cache merges really are the same layer.
 
-The cache is `search.equivalence.equivalents`. The audit compares merged graphs on fresh probes, other random inputs
-than those of the cache's fingerprints. A pair that disagrees there is computed again, in extended precision and from
+The cache is `search.equivalence.equivalents`. The audit compares merged graphs on other random inputs than those of
+the cache's fingerprints: those that count as one layer up to factor and term by `affine_comparison`, and those that
+count as one function on fresh probes. A pair that disagrees there is computed again, in extended precision and from
 inputs changed in the thirteenth digit. A value that then moves by a quarter of the difference or more, in either graph,
 consists of rounding errors, such as the standard deviation of values that are all equal, and is left out.
 """
@@ -19,7 +20,10 @@ from rich.table import Table
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.primitives import EPSILON
+from search.equivalence.affine_comparison import are_one_layer
+from search.equivalence.affine_comparison import make_histories
 from search.equivalence.canonical import canonical
+from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import Equivalents
 from search.equivalence.fingerprint import Fingerprint
 from search.equivalence.fingerprint import fingerprint
@@ -46,8 +50,8 @@ class Audit:
     identical: the number of graphs that equal an earlier one except for dead nodes; they form no pairs (default 0).
     same_form: the number of pairs with the same canonical form (default 0).
     same_fingerprint: the number of pairs with different canonical forms, merged by a fingerprint (default 0).
-    rounding: the number of pairs that differ on fresh probes only by rounding errors (default 0).
-    false_merges: the pairs that are not the same function after all, the first of the class first (default: none).
+    rounding: the number of pairs that differ on fresh inputs only by rounding errors (default 0).
+    false_merges: the pairs that are not the same layer after all, the first of the class first (default: none).
     seconds: the time that the cache took in seconds, without drawing, filtering and comparing graphs (default 0).
   """
   draws: int = 0
@@ -61,21 +65,21 @@ class Audit:
 
   @property
   def pairs(self) -> int:
-    """The number of pairs that were compared on fresh probes."""
+    """The number of pairs that were compared on fresh inputs."""
     return self.same_form + self.same_fingerprint
 
   @property
   def classes(self) -> int:
-    """The number of classes: distinct functions, if no merge is false."""
+    """The number of classes: distinct layers, if no merge is false."""
     return self.graphs - self.identical - self.pairs
 
 
 def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is_filtered: bool = True,
-              track: Callable[[Iterable[int]], Iterable[int]] = iter) -> Audit:
+              track: Callable[[Iterable[int]], Iterable[int]] = iter, same_layer: str = AFFINE) -> Audit:
   """Audits the equivalence cache `Equivalents` on random layer graphs.
 
-  A graph that the cache considers equivalent to earlier ones is compared with the first of these on fresh probes, which
-  are random inputs that the cache does not use.
+  A graph that the cache considers equivalent to earlier ones is compared with the first of these on random inputs that
+  the cache does not use.
 
   Args:
     graphs: the number of graphs to test, at least 1.
@@ -84,18 +88,19 @@ def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is
     is_filtered: whether graphs that the static filter rejects are drawn again, as in a search (default True).
     track: a function that iterates over the numbers it is given, such as `rich.progress.track`, which shows the
       progress (default: show none).
+    same_layer: what counts as one layer, 'affine' (default) or 'exact'; see `search.equivalence.equivalents`.
 
   Returns:
     The counts of the audit, and the pairs of graphs that the cache considers equivalent although they are not.
 
   Raises:
-    ArgumentError: if `graphs` is less than 1.
+    ArgumentError: if `graphs` is less than 1, or `same_layer` is neither of the two.
   """
   if graphs < 1:
     raise ArgumentError(f'`graphs` must be at least 1, received {graphs}.')
   rng = np.random.default_rng(seed)
-  fresh = make_probes([seed, 1], _SETTINGS)
-  audit, equivalents, first, members = Audit(graphs=graphs), Equivalents(), {}, set()
+  agree = _affine_agreement(seed) if same_layer == AFFINE else _exact_agreement(seed)
+  audit, equivalents, first, members = Audit(graphs=graphs), Equivalents(same_layer), {}, set()
   for number in track(range(graphs)):
     graph = _draw(space, rng, is_filtered, audit)
     if graph in members:
@@ -109,7 +114,7 @@ def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is
       first[number] = graph
     audit.seconds += time.perf_counter() - start
     if key is not None:
-      _compare(graph, first[key], fresh, audit)
+      _compare(graph, first[key], agree, audit)
   return audit
 
 
@@ -122,22 +127,37 @@ def _draw(space: SearchSpace, rng: np.random.Generator, is_filtered: bool, audit
       return graph.without_dead_nodes()
 
 
-def _compare(graph: LayerGraph, first: LayerGraph, fresh: tuple[Probe, ...], audit: Audit) -> None:
+def _compare(graph: LayerGraph, first: LayerGraph, agree: Callable[[LayerGraph, LayerGraph], bool | None],
+             audit: Audit) -> None:
   """Compares a graph with the first of its class, and counts the pair in `audit`.
 
-  The fresh fingerprints are those of the graphs as drawn, so that the rules of the canonical form are tested too.
+  The graphs are compared as drawn, so that the rules of the canonical form are tested too.
   """
   if canonical(graph) == canonical(first):
     audit.same_form += 1
   else:
     audit.same_fingerprint += 1
-  prints = [_fresh_fingerprint(g, fresh) for g in (first, graph)]
-  if prints[0].agrees(prints[1]):
-    return
-  if differ_beyond_rounding(first, graph, fresh):
-    audit.false_merges.append((first, graph))
-  else:
+  verdict = agree(first, graph)
+  if verdict is None:
     audit.rounding += 1
+  elif not verdict:
+    audit.false_merges.append((first, graph))
+
+
+def _affine_agreement(seed: int) -> Callable[[LayerGraph, LayerGraph], bool | None]:
+  histories = make_histories([seed, 1])
+  return lambda a, b: are_one_layer(a, b, histories)
+
+
+def _exact_agreement(seed: int) -> Callable[[LayerGraph, LayerGraph], bool | None]:
+  fresh = make_probes([seed, 1], _SETTINGS)
+
+  def agree(a: LayerGraph, b: LayerGraph) -> bool | None:
+    if _fresh_fingerprint(a, fresh).agrees(_fresh_fingerprint(b, fresh)):
+      return True
+    return False if differ_beyond_rounding(a, b, fresh) else None
+
+  return agree
 
 
 @functools.lru_cache(maxsize=4096)
@@ -177,10 +197,10 @@ def audit_table(audit: Audit) -> Table:
   table.add_column('graphs')
   table.add_column('', justify='right')
   for title, value in (
-      ('random graphs drawn', audit.draws), ('compared', audit.graphs), ('distinct functions', audit.classes),
+      ('random graphs drawn', audit.draws), ('compared', audit.graphs), ('distinct layers', audit.classes),
       ('identical to an earlier one but for dead nodes', audit.identical),
       ('of the canonical form of an earlier one', audit.same_form),
-      ('of the fingerprint of an earlier one', audit.same_fingerprint), ('pairs on fresh probes', audit.pairs),
+      ('of the fingerprint of an earlier one', audit.same_fingerprint), ('pairs on fresh inputs', audit.pairs),
       ('of which different by rounding', audit.rounding), ('false merges', len(audit.false_merges)),
       ('found or added, a second', round((audit.graphs - audit.identical) / audit.seconds))):
     table.add_row(title, f'{value:,}')

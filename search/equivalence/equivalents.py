@@ -1,84 +1,98 @@
-"""The equivalence cache: recognizes layer graphs that compute the same function, so that each is evaluated only once.
+"""The equivalence cache: recognizes layer graphs that are one layer, so that each layer is evaluated only once.
 
-Two layers are equivalent if they train alike and infer alike from any v0 and v1, up to the rounding of a float32
-training. Layers that agree only at the initial v0 = 0 and v1 = 1, that differ in which moments have moving averages, or
-whose outputs differ by a factor that γ could make up for are not equivalent, because they train differently.
+What counts as one layer is a choice of the search:
+- 'affine': layers that training cannot tell apart. One's output is the other's times a factor plus a term in each
+  channel, which γ and β take up, and both begin alike (see `affine_fingerprint`).
+- 'exact': layers that train alike and infer alike from any v0 and v1, up to the rounding of a float32 training. Layers
+  whose outputs differ by a factor or a term, that agree only at the initial v0 = 0 and v1 = 1, or that differ in which
+  moments have moving averages are different (see `fingerprint`).
 
-Most equivalent graphs have the same canonical form; the others are found by their fingerprints, the values of the layer
-on random inputs. The paper has no such cache.
+Most graphs of one layer that a search draws have the same canonical form, which is exact; the others are found by their
+fingerprints, the values of the layer on random inputs. The paper has no such cache.
 """
 
 import collections
+from collections.abc import Callable
 import functools
 import math
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from search.equivalence.affine_fingerprint import affine_fingerprint
 from search.equivalence.canonical import canonical
-from search.equivalence.fingerprint import Fingerprint
 from search.equivalence.fingerprint import fingerprint
-from search.equivalence.fingerprint import RELATIVE
 
-# A search's treatment of a candidate that is equivalent to an earlier one: evaluate it all the same, copy the earlier
-# candidate's outcome, or draw another graph in its place; see `search.evolution.run_search`.
+# A search's treatment of a candidate that is an earlier layer: evaluate it all the same, copy the earlier candidate's
+# outcome, or draw another graph in its place; see `search.evolution.run_search`.
 EVALUATE, REUSE, REDRAW = MODES = ('evaluate', 'reuse', 'redraw')
+AFFINE, EXACT = SAME_LAYER = ('affine', 'exact')  # what counts as one layer
 
-_CELL = 100 * RELATIVE  # the width of a cell: far more than rounding changes a sum of logarithms
+_FINGERPRINTS: dict[str, Callable] = {AFFINE: affine_fingerprint, EXACT: fingerprint}
+# The width of a cell of magnitudes: far more than rounding changes a sum of logarithms.
+_CELL = {AFFINE: 1e-4, EXACT: 1e-6}
 
 
 class Equivalents:
-  """The equivalence cache of one search: the functions added so far, each with a key.
+  """The equivalence cache of one search: the layers added so far, each with a key.
 
-  The key is an integer of the caller's choice, such as the index of the candidate that first computed the function. A
-  new cache is empty.
+  The key is an integer of the caller's choice, such as the index of the candidate that was the layer first. A new cache
+  is empty.
+
+  With 'affine', layers of one class, which differ by factor and term alone, have keys of their own if they begin too
+  far apart. A layer between two such starts belongs to the one that was added first.
+
+  Args:
+    same_layer: what counts as one layer, 'affine' (default) or 'exact'.
+
+  Raises:
+    ArgumentError: if `same_layer` is neither.
   """
 
-  def __init__(self) -> None:
-    # Canonical form -> key, including forms that were found equivalent to another one by their fingerprints.
+  def __init__(self, same_layer: str = AFFINE) -> None:
+    if same_layer not in SAME_LAYER:
+      raise ArgumentError(f'`same_layer` must be one of {SAME_LAYER}, received {same_layer!r}.')
+    self._cell = _CELL[same_layer]
+    self._fingerprint = functools.lru_cache(maxsize=1)(_FINGERPRINTS[same_layer])  # `add` follows `find`
+    # Canonical form -> key, including forms that were found to be an earlier layer by their fingerprints.
     self._keys: dict[LayerGraph, int] = {}
     # Cell, an interval of magnitudes -> fingerprints and keys.
-    self._cells: dict[int, list[tuple[Fingerprint, int]]] = collections.defaultdict(list)
+    self._cells: dict[int, list[tuple]] = collections.defaultdict(list)
 
   def find(self, graph: LayerGraph) -> int | None:
-    """Returns the key of the function that a layer graph computes.
+    """Returns the key of the layer that a layer graph is.
 
     Args:
       graph: the layer graph.
 
     Returns:
-      The key given to `add` with an equivalent graph; None if there was none.
+      The key given to `add` with a graph of the same layer; None if there was none.
     """
     form = canonical(graph)
     if form not in self._keys:
-      key = self._look_up(_fingerprint(form))
+      key = self._look_up(self._fingerprint(form))
       if key is None:
         return None
       self._keys[form] = key
     return self._keys[form]
 
   def add(self, graph: LayerGraph, key: int) -> None:
-    """Adds the function of a layer graph.
+    """Adds the layer of a layer graph.
 
     Args:
       graph: a layer graph for which `find` returns None.
-      key: the key that `find` returns for equivalent graphs from now on.
+      key: the key that `find` returns for graphs of this layer from now on.
     """
     form = canonical(graph)
     self._keys[form] = key
-    found = _fingerprint(form)
-    self._cells[_cell(found.magnitude)].append((found, key))
+    found = self._fingerprint(form)
+    self._cells[self._cell_of(found.magnitude)].append((found, key))
 
-  def _look_up(self, found: Fingerprint) -> int | None:
+  def _look_up(self, found) -> int | None:
     """Returns the key of a fingerprint that agrees with this one, or None."""
     # Rounding may have moved a magnitude across the border of a cell, but not farther.
-    for cell in {_cell(found.magnitude - _CELL / 4), _cell(found.magnitude + _CELL / 4)}:
-      for other, key in self._cells.get(cell, ()):
-        if other.agrees(found):
-          return key
-    return None
+    cells = {self._cell_of(found.magnitude + shift * self._cell / 4) for shift in (-1, 1)}
+    keys = [key for cell in cells for other, key in self._cells.get(cell, ()) if other.agrees(found)]
+    return min(keys, default=None)
 
-
-_fingerprint = functools.lru_cache(maxsize=1)(fingerprint)  # `add` needs the fingerprint that `find` has just computed
-
-
-def _cell(magnitude: float) -> int:
-  return math.floor(magnitude / _CELL)
+  def _cell_of(self, magnitude: float) -> int:
+    return math.floor(magnitude / self._cell)

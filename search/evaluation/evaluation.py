@@ -118,6 +118,16 @@ class Evaluation:
     """
     return dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
 
+  def with_seed(self, seed: int) -> 'Evaluation':
+    """Returns an evaluation that trains on the same images from other initial weights and in another order.
+
+    Args:
+      seed: the number of the training; 0 is this evaluation itself, k adds k to the seed of the task.
+    """
+    if not seed:
+      return self
+    return dataclasses.replace(self, task=dataclasses.replace(self.task, training_seed=self.task.seed + seed))
+
   def check(self) -> None:
     """Reads the data and builds each network once with BN-ReLU, so that invalid settings fail before a search begins.
 

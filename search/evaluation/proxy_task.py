@@ -50,6 +50,7 @@ class ProxyTask:
       training images need a smaller `validation_images`.
     seed: the seed of the split, the initial weights and the batches (default 0). It is the same for every candidate, so
       that only the layer differs.
+    training_seed: another seed of the initial weights and the batches, on the same split; None (default) for `seed`.
     strategy: a name for `evonorm_tf.devices.strategy.get_strategy`: 'one_device' (default), 'mirrored',
       'multi_worker_mirrored' or 'tpu'.
 
@@ -69,6 +70,7 @@ class ProxyTask:
   validation_images: int = 5000
   data_dir: str | None = None
   seed: int = 0
+  training_seed: int | None = None
   strategy: str = 'one_device'
 
   def __post_init__(self):
@@ -99,10 +101,14 @@ class ProxyTask:
       ArgumentError: as `load`; or if `crop_size` is above `image_size`.
     """
     return _training_batches(self.data_dir, self.image_size, self.validation_images, self.seed, self.batch_size,
-                             self.crop_size)
+                             self.crop_size, self._training_seed)
+
+  @property
+  def _training_seed(self) -> int:
+    return self.seed if self.training_seed is None else self.training_seed
 
   def build(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> tf_keras.Model:
-    """Returns a new network, with initial weights that depend on `seed` and not on earlier networks.
+    """Returns a new network, with initial weights that depend on the seed and not on earlier networks.
 
     Args:
       architecture: one of the task's architectures.
@@ -112,7 +118,7 @@ class ProxyTask:
       KeyboardInterrupt: after Ctrl-C.
     """
     raise_if_interrupted()
-    tf_keras.utils.set_random_seed(self.seed)
+    tf_keras.utils.set_random_seed(self._training_seed)
     return architecture.build(norm_act, NUM_CLASSES)
 
   def loss(self, model: tf_keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -149,9 +155,9 @@ def _load(data_dir, image_size, validation_images, seed):
 
 
 @functools.lru_cache(maxsize=2)
-def _training_batches(data_dir, image_size, validation_images, seed, batch_size, crop_size):
+def _training_batches(data_dir, image_size, validation_images, seed, batch_size, crop_size, training_seed):
   train = _load(data_dir, image_size, validation_images, seed)['train']
-  return cifar10.training_batches(*train, batch_size, crop_size, seed)
+  return cifar10.training_batches(*train, batch_size, crop_size, training_seed)
 
 
 class Network:

@@ -1,7 +1,9 @@
 """The search space, and random layer graphs from it (paper section 3)."""
 
+from collections.abc import Sequence
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,10 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 
 
+_PRIMITIVES = tuple(primitives.PRIMITIVES.values())
+PRIMITIVES, PAIRS = 'primitives', 'pairs'  # what the operation of a random node is uniform over
+
+
 @dataclasses.dataclass(frozen=True)
 class SearchSpace:
   """The search space: the layer graphs that a search can generate.
@@ -19,13 +25,18 @@ class SearchSpace:
   Attributes:
     nodes: the number of intermediate nodes in every graph (default 10, believed to be the paper's number).
     index_sets: the index sets that moments may average over, some of `primitives.INDEX_SETS` (default: all of them).
-      The paper's search for the S series leaves out `primitives.BATCH`.
+      `sample_space` leaves out `primitives.BATCH`.
+    uniform_over: what the operation of a random node is uniform over: 'primitives' (default) draws a primitive first
+      and then, for a moment, its index set; 'pairs' draws one of `operations`, so that with four index sets a moment is
+      drawn four times as often as another primitive, half of all nodes. Which of them the paper does is not known.
 
   Raises:
-    ArgumentError: if `nodes` is less than 1, or if `index_sets` is empty or has an unknown member.
+    ArgumentError: if `nodes` is less than 1, if `index_sets` is empty or has an unknown member, or if `uniform_over` is
+      neither of the two.
   """
   nodes: int = 10
   index_sets: tuple[str, ...] = primitives.INDEX_SETS
+  uniform_over: str = PRIMITIVES
 
   def __post_init__(self):
     if self.nodes < 1:
@@ -33,32 +44,48 @@ class SearchSpace:
     unknown = set(self.index_sets) - set(primitives.INDEX_SETS)
     if unknown or not self.index_sets:
       raise ArgumentError(f'`index_sets` must be some of {primitives.INDEX_SETS}, received {self.index_sets}.')
+    if self.uniform_over not in (PRIMITIVES, PAIRS):
+      raise ArgumentError(f'`uniform_over` must be {PRIMITIVES!r} or {PAIRS!r}, received {self.uniform_over!r}.')
 
   @functools.cached_property
   def operations(self) -> tuple[tuple[primitives.Primitive, str], ...]:
-    """The operations of a node, all equally likely: pairs of a primitive and a moment's index set, otherwise ''."""
+    """The operations that a node can have: pairs of a primitive and, for a moment, its index set, otherwise ''."""
     return tuple((p, axes) for p in primitives.PRIMITIVES.values()
                  for axes in (self.index_sets if p.is_moment else ('',)))
 
 
-def sample_space(nodes: int = 10) -> SearchSpace:
+def sample_space(nodes: int = 10, uniform_over: str = PRIMITIVES) -> SearchSpace:
   """Returns the search space of the S series, which uses the sample alone: no moments over the batch.
+
+  Whether the paper's search for the S series had such a space is doubtful. In the picture of EvoNorm-S0's layer graph
+  in the paper's first version, a node √s²_{b,w,h} stands unused beside the others: that search drew moments over the
+  batch, and found a layer that does not depend on any. A search in the full space with only such layers evaluated
+  would find the same layers; this space has no node that could depend on the batch, dead or alive.
 
   Args:
     nodes: the number of intermediate nodes in every graph (default 10, believed to be the paper's number).
+    uniform_over: what the operation of a random node is uniform over, 'primitives' (default) or 'pairs'; see
+      `SearchSpace`.
+
+  Raises:
+    ArgumentError: as `SearchSpace`.
   """
-  return SearchSpace(nodes, tuple(s for s in primitives.INDEX_SETS if s != primitives.BATCH))
+  return SearchSpace(nodes, tuple(s for s in primitives.INDEX_SETS if s != primitives.BATCH), uniform_over)
 
 
 def random_node(index: int, space: SearchSpace, rng: np.random.Generator) -> Node:
-  """Returns a node with a uniformly random operation and uniformly random predecessors.
+  """Returns a node with a random operation, uniform over `space.uniform_over`, and uniformly random predecessors.
 
   Args:
     index: the node's index in its graph; its predecessors are drawn from 0 to `index` − 1.
     space: the search space, which gives the operations to choose from.
     rng: the source of all randomness.
   """
-  primitive, axes = space.operations[_below(len(space.operations), rng)]
+  if space.uniform_over == PAIRS:
+    primitive, axes = _one_of(space.operations, rng)
+  else:
+    primitive = _one_of(_PRIMITIVES, rng)
+    axes = _one_of(space.index_sets, rng) if primitive.is_moment else ''
   return Node(primitive.name, tuple(_below(index, rng) for _ in range(primitive.arity)), axes)
 
 
@@ -71,6 +98,10 @@ def random_graph(space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
   """
   first = len(INITIAL_NODES)
   return LayerGraph(tuple(random_node(first + i, space, rng) for i in range(space.nodes)))
+
+
+def _one_of(choices: Sequence, rng: np.random.Generator) -> Any:
+  return choices[_below(len(choices), rng)]
 
 
 def _below(bound: int, rng: np.random.Generator) -> int:

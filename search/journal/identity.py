@@ -1,8 +1,20 @@
-"""The identity of a search, as JSON data: the arguments that its results depend on."""
+"""The identity of a search, as JSON data: the arguments that its results depend on.
+
+Arguments that came later than the first journals have a value in these, too: that of what the searches did then.
+"""
 
 import dataclasses
 import math
 from typing import Any
+
+
+# The values of fields, by class, that earlier journals do not have.
+_FIELDS_BEFORE: dict[str, dict[str, Any]] = {
+    'ProxyTask': {'training_seed': None},
+    'Reranking': {'seeds': 1},
+    'SearchSpace': {'uniform_over': 'pairs'},
+    'TournamentEvolution': {'mutations': 1, 'random_offspring': 0.},
+}
 
 
 def identity_of(**arguments: Any) -> dict[str, Any]:
@@ -18,6 +30,26 @@ def identity_of(**arguments: Any) -> dict[str, Any]:
     A dictionary with the same names.
   """
   return {name: _describe(value) for name, value in arguments.items()}
+
+
+def completed(identity: dict[str, Any]) -> dict[str, Any]:
+  """Returns the identity in a journal, perhaps an earlier one, with the values that it does not name.
+
+  Args:
+    identity: the identity as JSON data.
+  """
+  before = {'same_layer': 'exact'} if 'equivalents' in identity else {}
+  return {**before, **_completed(identity)}
+
+
+def _completed(value: Any) -> Any:
+  if isinstance(value, list):
+    return [_completed(v) for v in value]
+  if not isinstance(value, dict):
+    return value
+  name = value.get('class')
+  before = _FIELDS_BEFORE.get(name, {}) if isinstance(name, str) else {}
+  return {**before, **{k: _completed(v) for k, v in value.items()}}
 
 
 def _describe(value: Any) -> Any:

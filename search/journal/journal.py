@@ -21,6 +21,7 @@ from evonorm_tf.errors import reason_with_space
 from evonorm_tf.output import model_dir
 from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import checksums
+from search.journal.identity import completed
 from search.journal.record import Record
 from search.journal.record_checks import parse_records
 
@@ -132,7 +133,7 @@ class Journal:
     parsed = _parse(self._path, lines) if lines else []
     recorded = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
     if recorded:
-      model_dir.check_settings(self._path, parsed[0]['config'], header['config'], 'search')
+      model_dir.check_settings(self._path, completed(parsed[0]['config']), header['config'], 'search')
     if torn:  # only now: a file that was refused above is left as it is
       logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(torn))
       self._file.truncate(sum(len(line) + 1 for line in lines))
@@ -180,7 +181,8 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
     path: the journal's file. A torn last line is left out.
 
   Returns:
-    The configuration, JSON data, and the records in the order in which they were written.
+    The configuration, JSON data, with the values that journals of earlier versions do not name (see
+    `identity.completed`), and the records in the order in which they were written.
 
   Raises:
     ModelDirError: if the file cannot be read, is damaged before its last line, has no valid first line, or holds a
@@ -191,7 +193,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
   except OSError as e:
     raise ModelDirError(f'{path}: cannot be read: {e.strerror}.') from e
   header, *others = _parse(path, lines[:-1] or [b'{}'])
-  return header['config'], parse_records(path, [line for line in others if line.keys() not in _NOTES])
+  return completed(header['config']), parse_records(path, [line for line in others if line.keys() not in _NOTES])
 
 
 def _parse(path: str | os.PathLike, lines: list[bytes]) -> list[dict[str, Any]]:

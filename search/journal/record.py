@@ -86,12 +86,14 @@ class Record:
       a candidate of a warm start, and every layer in the re-ranking.
     filtered: the number of graphs that were drawn for this candidate and rejected without an evaluation, by the static
       filter or as equivalents of earlier candidates, by reason (default: none).
-    same_as: the index of the earlier candidate that computes the same function and whose outcome was copied; None
+    same_as: the index of the earlier candidate that is the same layer and whose outcome was copied; None
       (default) if there is no such candidate.
     origin: for a candidate of a warm start (see `search.selection.warm_start`), a known layer's name or 'candidate 17
       of another search'; None (default) for every other layer.
     test_scores: the accuracies on the test images; empty unless measured, None (default) in journals without them.
     rungs: the rungs of successive halving that the training reached, in order; None (default) in journals without them.
+    seed: the number of the training, from 0, of a layer that the re-ranking trains with several seeds; None (default)
+      where it trains each layer once, and in the other stages.
     extra: the keys of the JSON data that this version does not know, with their values (default: none).
 
   Raises:
@@ -115,6 +117,7 @@ class Record:
   origin: str | None = None
   test_scores: Mapping[str, float] | None = None
   rungs: Sequence[Rung] | None = None
+  seed: int | None = None
   extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
@@ -169,6 +172,7 @@ class Record:
       data |= {'index': self.index, 'parent': self.parent}
     else:
       data |= {'name': self.name, 'index': self.index}
+    data |= _given(seed=self.seed)
     data['graph'] = None if self.graph is None else self.graph.to_dict()
     if self.stage == EVOLUTION:
       data |= {'filtered': self.filtered} | _given(same_as=self.same_as, origin=self.origin)
@@ -188,7 +192,7 @@ class Record:
 
   @property
   def is_copy(self) -> bool:
-    """Whether the outcome was copied from an earlier candidate of this search that computes the same function."""
+    """Whether the outcome was copied from an earlier candidate of this search that is the same layer."""
     return self.same_as is not None
 
   @property

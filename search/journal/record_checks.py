@@ -1,6 +1,6 @@
 """Checks across the records of a journal, which no record shows by itself.
 
-No layer has two records in a stage, a copied outcome equals the original, all scores are of the same architectures, and
+No layer has two records of one seed in a stage, a copied outcome equals the original, all scores are of the same architectures, and
 parents were accepted.
 """
 
@@ -15,7 +15,8 @@ from evonorm_tf.output.model_dir import ModelDirError
 from search.journal.outcomes import EVOLUTION
 from search.journal.record import Record
 
-_Key = tuple[str, int | str | None]  # the stage, and in it the candidate's index (evolution) or the layer's name
+# The stage, in it the candidate's index (evolution) or the layer's name, and the number of the training.
+_Key = tuple[str, int | str | None, int]
 
 
 def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> list[Record]:
@@ -37,11 +38,12 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
   for number, line in enumerate(lines, 1):
     try:
       record = Record.from_json(line)
-      key = record.stage, record.index if record.stage == EVOLUTION else record.name
+      key = record.stage, record.index if record.stage == EVOLUTION else record.name, record.seed or 0
       if key in met:
-        raise ArgumentError(f'{key[0]} {one_line(repr(key[1]))} is there already, as record {met[key][0]}.')
+        seed = f', seed {key[2]},' if key[2] else ''
+        raise ArgumentError(f'{key[0]} {one_line(repr(key[1]))}{seed} is there already, as record {met[key][0]}.')
       if record.same_as is not None:
-        _check_copy(record, met.get((EVOLUTION, record.same_as), (0, None))[1])
+        _check_copy(record, met.get((EVOLUTION, record.same_as, 0), (0, None))[1])
       names = _check_architectures(record, names)
     except (ValueError, RecursionError) as e:
       raise ModelDirError(f'{path}, record {number}: {e}') from e
@@ -85,7 +87,7 @@ def _check_architectures(record: Record, names: set[str]) -> set[str]:
 def _check_parents(path: str | os.PathLike, met: Mapping[_Key, tuple[int, Record]]) -> None:
   """Raises ModelDirError unless all parents that have a record were accepted."""
   for number, record in met.values():
-    _, parent = met.get((EVOLUTION, record.parent), (0, None))
+    _, parent = met.get((EVOLUTION, record.parent, 0), (0, None))
     if parent and not parent.is_accepted:
       raise ModelDirError(f'{path}, record {number}: `parent` must be the index of an accepted candidate, received '
                           f'{parent.index}: {parent.outcome}.')

@@ -78,6 +78,7 @@ _OPTIONAL_OF_EVOLUTION: _Checks = {
     'same_as': _INDEX,
     'origin': (f"a known layer's name or 'candidate … {ELSEWHERE}'", _is_origin),
 }
+_OPTIONAL_OF_RERANKING: _Checks = {'seed': _INDEX}
 
 
 def split_fields(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -95,7 +96,7 @@ def split_fields(data: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
   _check(data, _FIELDS)
   stage = data['stage']
   _check(data, _FIELDS_OF_STAGE[stage])
-  optional = _OPTIONAL | (_OPTIONAL_OF_EVOLUTION if stage == EVOLUTION else {})
+  optional = _OPTIONAL | {EVOLUTION: _OPTIONAL_OF_EVOLUTION, RERANKING: _OPTIONAL_OF_RERANKING}.get(stage, {})
   present = {key: check for key, check in optional.items() if key in data}
   _check(data, present)
   known = _FIELDS.keys() | _FIELDS_OF_STAGE[stage].keys() | present.keys()

@@ -213,7 +213,8 @@ def chance_graphs(config: Mapping[str, Any], count: int = CHANCE_GRAPHS) -> list
 def _space(config: Mapping[str, Any]) -> SearchSpace:
   given = config.get('space', {})
   try:
-    return SearchSpace(int(given.get('nodes', SearchSpace.nodes)), tuple(given.get('index_sets', INDEX_SETS)))
+    return SearchSpace(int(given.get('nodes', SearchSpace.nodes)), tuple(given.get('index_sets', INDEX_SETS)),
+                       given.get('uniform_over', SearchSpace.uniform_over))
   except (AttributeError, TypeError) as e:
     raise ArgumentError(f'`space` must be that of a search, received {given!r}.') from e
 

@@ -1,7 +1,6 @@
 """The choice of the next candidate: population, tournaments, proposals and warm starts, without TensorFlow.
 
-The evolution is that of the paper's section 6, but for the offspring: the winner is mutated once. The paper, as others
-recall it, mutates it twice and replaces half of the offspring by random graphs; see docs/departures.md.
+The evolution is that of the paper's section 6, with what others recall of its offspring.
 """
 
 from typing import TYPE_CHECKING

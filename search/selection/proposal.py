@@ -84,6 +84,8 @@ class RandomSearch:
 class TournamentEvolution:
   """The evolution: random graphs at first, then mutations of tournament winners (paper section 6).
 
+  That a winner is mutated twice, and that half of the offspring are random graphs, others recall of the paper.
+
   Attributes:
     initial_candidates: the number of candidates at the start of the search that are random graphs; candidates of a warm
       start count towards it. Later candidates are random graphs, too, as long as the population is empty.
@@ -91,17 +93,27 @@ class TournamentEvolution:
       paper's value).
     winner: a function that takes the tournament's candidates, at least one, and a random generator, and returns the
       candidate to mutate: `tournament.pareto_winner` (default) or `tournament.average_winner`, for instance.
+    mutations: the number of mutations of the winner, one after the other, at least 1 (default 2). Each draws a node,
+      which may be the same one again.
+    random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place (default 0.5).
 
   Raises:
-    ArgumentError: if `fraction` does not lie in (0, 1].
+    ArgumentError: if `fraction` does not lie in (0, 1], `mutations` is below 1, or `random_offspring` does not lie in
+      [0, 1].
   """
   initial_candidates: int
   fraction: float = 0.05
   winner: Callable[[list[Candidate], np.random.Generator], Candidate] = pareto_winner
+  mutations: int = 2
+  random_offspring: float = 0.5
 
   def __post_init__(self):
     if not 0 < self.fraction <= 1:
       raise ArgumentError(f'`fraction` must lie in (0, 1], received {self.fraction}.')
+    if self.mutations < 1:
+      raise ArgumentError(f'`mutations` must be at least 1, received {self.mutations}.')
+    if not 0 <= self.random_offspring <= 1:
+      raise ArgumentError(f'`random_offspring` must lie in [0, 1], received {self.random_offspring}.')
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
@@ -116,10 +128,16 @@ class TournamentEvolution:
     Returns:
       The layer graph, and the index of the candidate that it was mutated from; None for a random graph.
     """
-    if candidates < self.initial_candidates or not population:
+    if candidates < self.initial_candidates or not population or self._is_random(rng):
       return random_graph(space, rng), None
     parent = self.winner(draw_tournament(population, self.fraction, rng), rng)
-    return mutate(parent.graph, space, rng), parent.index
+    graph = parent.graph
+    for _ in range(self.mutations):
+      graph = mutate(graph, space, rng)
+    return graph, parent.index
+
+  def _is_random(self, rng: np.random.Generator) -> bool:
+    return bool(self.random_offspring) and rng.random() < self.random_offspring
 
 
 @dataclasses.dataclass(frozen=True)

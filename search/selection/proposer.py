@@ -1,9 +1,10 @@
-"""The proposer of a search, which keeps its first candidates, its population and the functions proposed so far."""
+"""The proposer of a search, which keeps its first candidates, its population and the layers proposed so far."""
 
 from collections.abc import Iterable
 from collections.abc import Sequence
 
 from evonorm_tf.errors import ArgumentError
+from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import Equivalents
 from search.equivalence.equivalents import EVALUATE
 from search.equivalence.equivalents import MODES
@@ -26,22 +27,24 @@ class Proposer:
     space: the search space.
     population: an empty population, to which the proposer adds the accepted candidates.
     initial: the candidates of a warm start, which are proposed first; may be empty.
-    equivalents: the treatment of a candidate that computes the same function as an earlier one: 'redraw' draws another
-      graph instead, 'reuse' copies the earlier outcome, 'evaluate' evaluates it like any other. With 'redraw', a
-      candidate in `initial` copies the outcome, since it cannot be drawn again.
+    equivalents: the treatment of a candidate that is the same layer as an earlier one: 'redraw' draws another graph
+      instead, 'reuse' copies the earlier outcome, 'evaluate' evaluates it like any other. With 'redraw', a candidate in
+      `initial` copies the outcome, since it cannot be drawn again.
     seed: the search's seed.
+    same_layer: what counts as one layer, 'affine' (default) or 'exact'; see `search.equivalence.equivalents`.
 
   Raises:
-    ArgumentError: if `equivalents` is none of these.
+    ArgumentError: if `equivalents` or `same_layer` is none of these.
   """
 
   def __init__(self, strategy: Strategy, space: SearchSpace, population: Population,
-               initial: Sequence[InitialCandidate], equivalents: str, seed: int):
+               initial: Sequence[InitialCandidate], equivalents: str, seed: int, same_layer: str = AFFINE):
     if equivalents not in MODES:
       raise ArgumentError(f'`equivalents` must be one of {MODES}, received {equivalents!r}.')
     self._strategy, self._space, self._population, self._seed = strategy, space, population, seed
     self._initial = initial
-    self._equivalents = None if equivalents == EVALUATE else Equivalents()
+    cache = Equivalents(same_layer)
+    self._equivalents = None if equivalents == EVALUATE else cache
     self._redraws = equivalents == REDRAW
 
   def replay(self, records: Iterable[Record]) -> None:

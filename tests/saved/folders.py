@@ -14,6 +14,10 @@ MODELS = FOLDER / 'models'
 LONGER = {
     'classifier': 'run_classification.epochs = 0.0048', 'gan': 'run_gan.steps = 3',
     'detector': 'run_mask_rcnn.epochs = 1.5', 'search': 'run_search.candidates = 5'}
+# What searches did before these settings came; with other values, a search begun then is refused.
+SEARCHED_BEFORE = (
+    "evolution.run_search.same_layer = 'exact'", "random_graph.SearchSpace.uniform_over = 'pairs'",
+    'proposal.TournamentEvolution.mutations = 1', 'proposal.TournamentEvolution.random_offspring = 0.0')
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 
 

@@ -101,7 +101,8 @@ def test_a_folder_may_have_any_name(whole, tmp_path):
 
 
 @pytest.mark.parametrize('strategy, mutates', [
-    (TournamentEvolution(4, .5), True), (TournamentEvolution(4, .5, average_winner), True), (RandomSearch(), False)],
+    (TournamentEvolution(4, .5, random_offspring=0.), True),
+    (TournamentEvolution(4, .5, average_winner, random_offspring=0.), True), (RandomSearch(), False)],
                          ids=['Pareto', 'average', 'random'])
 def test_strategies(bare, tmp_path, strategy, mutates):
   records = stage(search(tmp_path, 40, strategy=strategy), 'evolution')

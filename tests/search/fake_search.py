@@ -82,7 +82,7 @@ def search(model_dir, candidates=12, **options):
   evaluation = options.pop('evaluation', FakeEvaluation())
   arguments = dict(
       model_dir=str(model_dir), evaluation=evaluation, reranking=Reranking(evaluation, top=FINALISTS, best=2),
-      strategy=TournamentEvolution(4, .5), space=SearchSpace(6), window=4, candidates=candidates,
+      strategy=TournamentEvolution(4, .5, random_offspring=0.), space=SearchSpace(6), window=4, candidates=candidates,
       references=REFERENCES, seed=1)
   return [record.to_json() for record in run_search(**{**arguments, **options})]
 

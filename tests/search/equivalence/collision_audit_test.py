@@ -11,7 +11,9 @@ from search.equivalence import collision_audit
 from search.equivalence.collision_audit import audit_table
 from search.equivalence.collision_audit import differ_beyond_rounding
 from search.equivalence.collision_audit import run_audit
+from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import Equivalents
+from search.equivalence.equivalents import EXACT
 from search.equivalence.fingerprint import make_probes
 from search.graphs.random_graph import SearchSpace
 
@@ -20,20 +22,21 @@ def graph(*nodes):
   return LayerGraph(tuple(Node(*node) for node in nodes))
 
 
-@pytest.mark.parametrize('is_filtered', (True, False))
-def test_no_merge_is_false(is_filtered):
-  audit = run_audit(300, SearchSpace(), seed=3, is_filtered=is_filtered)
+@pytest.mark.parametrize('is_filtered, same_layer', [(True, AFFINE), (True, EXACT), (False, EXACT)])
+def test_no_merge_is_false(is_filtered, same_layer):
+  audit = run_audit(300, SearchSpace(), seed=3, is_filtered=is_filtered, same_layer=same_layer)
   assert not audit.false_merges and audit.graphs == 300
   assert audit.identical and audit.same_form and audit.same_fingerprint
   assert 30 < audit.classes == 300 - audit.identical - audit.same_form - audit.same_fingerprint
   assert audit.draws == 300 if not is_filtered else audit.draws > 1000
-  assert dataclasses.replace(run_audit(300, SearchSpace(), seed=3, is_filtered=is_filtered), seconds=0) == (
-      dataclasses.replace(audit, seconds=0))
+  again = run_audit(300, SearchSpace(), seed=3, is_filtered=is_filtered, same_layer=same_layer)
+  assert dataclasses.replace(again, seconds=0) == dataclasses.replace(audit, seconds=0)
 
 
-def test_false_merges_are_found(monkeypatch):
+@pytest.mark.parametrize('same_layer', (AFFINE, EXACT))
+def test_false_merges_are_found(monkeypatch, same_layer):
   monkeypatch.setattr(Equivalents, '_look_up', lambda self, found: next(iter(self._keys.values()), None))
-  audit = run_audit(60, SearchSpace(4), seed=0)
+  audit = run_audit(60, SearchSpace(4), seed=0, same_layer=same_layer)
   assert audit.classes == 1 and len(audit.false_merges) == audit.same_fingerprint - audit.rounding > 5
   assert all(a != b for a, b in audit.false_merges)
 
@@ -55,8 +58,8 @@ def test_rounding_is_no_difference():
 def test_the_table_names_the_figures(monkeypatch):
   audit = collision_audit.Audit(draws=12345, graphs=100, identical=40, same_form=7, same_fingerprint=8, seconds=.5)
   cells = dict(zip(*(column.cells for column in audit_table(audit).columns)))
-  assert cells['random graphs drawn'] == '12,345' and cells['distinct functions'] == '45'
-  assert cells['pairs on fresh probes'] == '15' and cells['false merges'] == '0'
+  assert cells['random graphs drawn'] == '12,345' and cells['distinct layers'] == '45'
+  assert cells['pairs on fresh inputs'] == '15' and cells['false merges'] == '0'
   assert cells['found or added, a second'] == '120'
 
 

@@ -1,4 +1,4 @@
-"""Equivalents: what is one layer and what is not, and that rounding at the border of a cell splits nothing."""
+"""Equivalents in the exact mode: what is one layer and what is not; rounding at the border of a cell splits nothing."""
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from evonorm_tf.graph.primitives import LAYER
 from search.equivalence import equivalents as equivalence
 from search.equivalence.canonical import canonical
 from search.equivalence.equivalents import Equivalents
+from search.equivalence.equivalents import EXACT
 from search.equivalence.fingerprint import Fingerprint
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
@@ -25,7 +26,7 @@ def graph(*nodes):
 
 
 def are_one(one, other):
-  equivalents = Equivalents()
+  equivalents = Equivalents(EXACT)
   equivalents.add(graph(*one), 17)
   found = equivalents.find(graph(*other))
   assert found in (None, 17) and equivalents.find(graph(*one)) == 17
@@ -78,7 +79,7 @@ def test_two_layers(one, other):
 
 
 def test_known_layers_are_ten_functions():
-  equivalents = Equivalents()
+  equivalents = Equivalents(EXACT)
   for index, name in enumerate(KNOWN_GRAPHS):
     assert equivalents.find(known_graph(name)) is None
     equivalents.add(known_graph(name), index)
@@ -88,13 +89,18 @@ def test_known_layers_are_ten_functions():
 def test_rounding_at_the_border_of_a_cell_splits_nothing(monkeypatch):
   rng, values = np.random.default_rng(0), np.ones((3, 4))
   prints = {}
-  monkeypatch.setattr(equivalence, '_fingerprint', lambda form: prints[form])
+  monkeypatch.setitem(equivalence._FINGERPRINTS, EXACT, lambda form: prints[form])
   monkeypatch.setattr(equivalence, 'canonical', lambda form: form)
   for trial in range(300):
-    border = rng.integers(-10**8, 10**8) * equivalence._CELL
+    border = rng.integers(-10**8, 10**8) * equivalence._CELL[EXACT]
     shift = rng.choice((-1, 1)) * 1e-8
     prints |= {'a': Fingerprint(values, border - shift), 'b': Fingerprint(values * (1 + 1e-10), border + shift),
                'c': Fingerprint(values * 1.001, border)}
-    equivalents = Equivalents()
+    equivalents = Equivalents(EXACT)
     equivalents.add('a', trial)
     assert equivalents.find('b') == trial and equivalents.find('c') is None
+
+
+def test_a_mode_that_is_none():
+  with pytest.raises(ValueError, match=r"`same_layer` must be one of \('affine', 'exact'\), received 'close'"):
+    Equivalents('close')

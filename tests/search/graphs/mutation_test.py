@@ -11,7 +11,7 @@ from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import sample_space
 from search.graphs.random_graph import SearchSpace
 
-SPACE = SearchSpace(5)
+SPACE = SearchSpace(5, uniform_over='pairs')
 PARENT = random_graph(SPACE, np.random.default_rng(0))
 
 

@@ -28,17 +28,28 @@ def draw_nodes(space, index, count, seed=0):
 
 def test_permanence():
   """Update the expected graph only where a change of what a seed draws is meant: it ends every search's resumption."""
-  graph = random_graph(SearchSpace(6), np.random.default_rng(2004))
+  graph = random_graph(SearchSpace(6, uniform_over='pairs'), np.random.default_rng(2004))
   assert [(n.primitive, n.inputs, n.axes) for n in graph.nodes] == [
       ('first_moment', (1,), 'w,h,c/g'), ('centered_second_moment', (3,), 'w,h,c'), ('first_moment', (0,), 'w,h,c'),
       ('first_moment', (3,), 'w,h,c'), ('neg', (3,), ''), ('first_moment', (6,), 'w,h')]
 
 
-def test_every_operation_is_drawn_uniformly_and_no_other():
-  nodes = draw_nodes(SearchSpace(), 4, 24_000)
+def test_every_pair_is_drawn_uniformly_and_no_other():
+  nodes = draw_nodes(SearchSpace(uniform_over='pairs'), 4, 24_000)
   counts = collections.Counter((n.primitive, n.axes) for n in nodes)
   assert set(counts) == {(p, '') for p in BINARY + UNARY} | {(m, axes) for m in MOMENTS for axes in INDEX_SETS}
   assert len(counts) == 24 and all(850 < count < 1150 for count in counts.values())  # 1,000 each, σ = 31
+
+
+@pytest.mark.parametrize('index_sets', (INDEX_SETS, (GROUP, INSTANCE)))
+def test_every_primitive_is_drawn_uniformly_and_then_its_index_set(index_sets):
+  nodes = draw_nodes(SearchSpace(index_sets=index_sets), 4, 15_000)
+  counts = collections.Counter(n.primitive for n in nodes)
+  assert set(counts) == set(BINARY + UNARY + MOMENTS)
+  assert all(850 < count < 1150 for count in counts.values())  # 1,000 each, σ = 31
+  axes = collections.Counter(n.axes for n in nodes if n.primitive in MOMENTS)
+  expected = 3000 / len(index_sets)
+  assert set(axes) == set(index_sets) and all(abs(count - expected) < 150 for count in axes.values())
 
 
 @pytest.mark.parametrize('index', (4, 9))
@@ -88,3 +99,5 @@ def test_errors():
     SearchSpace(index_sets=('b',))
   with pytest.raises(ValueError, match='`index_sets` must be some of'):
     SearchSpace(index_sets=())
+  with pytest.raises(ValueError, match="`uniform_over` must be 'primitives' or 'pairs', received 'nodes'"):
+    SearchSpace(uniform_over='nodes')

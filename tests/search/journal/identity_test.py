@@ -10,6 +10,7 @@ from search.evaluation.rejection import QualityTest
 from search.evaluation.rejection import StabilityTest
 from search.graphs.random_graph import sample_space
 from search.graphs.random_graph import SearchSpace
+from search.journal.identity import completed
 from search.journal.identity import identity_of
 from search.selection.proposal import RandomSearch
 from search.selection.proposal import TournamentEvolution
@@ -27,7 +28,8 @@ def test_json_data_survives_the_journal():
   task = identity['evaluation']['task']
   assert task['architectures'][0] == {'class': 'Architecture', 'family': 'resnet', 'options': {'depth': 8}}
   assert identity['strategy'] == {
-      'class': 'TournamentEvolution', 'initial_candidates': 2, 'fraction': .05, 'winner': 'pareto_winner'}
+      'class': 'TournamentEvolution', 'initial_candidates': 2, 'fraction': .05, 'winner': 'pareto_winner',
+      'mutations': 2, 'random_offspring': .5}
 
 
 def test_every_field_of_the_task_counts():
@@ -45,6 +47,18 @@ def test_classes_and_functions_count():
   assert len(set(identities)) == 3
   assert identity_of(f=pareto_winner) == {'f': 'pareto_winner'}
   assert identity_of(c=QualityTest) == {'c': 'QualityTest'}
+
+
+def test_identities_of_earlier_journals_are_completed_with_what_was_done_then():
+  now = identity_of(space=SearchSpace(uniform_over='pairs'), strategy=TournamentEvolution(2, mutations=1,
+                    random_offspring=0.), equivalents='redraw', same_layer='exact')
+  then = json.loads(json.dumps(now))
+  del then['same_layer'], then['space']['uniform_over'], then['strategy']['mutations']
+  del then['strategy']['random_offspring']
+  assert completed(then) == now == completed(now) and 'same_layer' not in then
+  other = identity_of(strategy=TournamentEvolution(2), equivalents='redraw', same_layer='affine')
+  assert completed(other) == other
+  assert completed({'seed': 1, 'strategy': None}) == {'seed': 1, 'strategy': None}
 
 
 def test_equal_arguments_are_identical():

@@ -8,6 +8,7 @@ import pytest
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from search.equivalence.equivalents import Equivalents
+from search.equivalence.equivalents import EXACT
 from search.graphs.known_graphs import known_graph
 from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
@@ -25,7 +26,7 @@ from search.selection.tournament import average_winner
 from search.selection.tournament import pareto_winner
 
 SPACE = SearchSpace(6)
-EVOLUTION = TournamentEvolution(initial_candidates=2, fraction=1.)
+EVOLUTION = TournamentEvolution(initial_candidates=2, fraction=1., random_offspring=0.)
 
 
 def population(*scores):
@@ -104,18 +105,37 @@ def test_random_search_never_mutates():
 
 @pytest.mark.parametrize('winner, expected', [(pareto_winner, {10, 12}), (average_winner, {12})])
 def test_the_parent_is_the_winner_and_the_graph_its_mutation(winner, expected):
-  strategy = TournamentEvolution(0, fraction=1., winner=winner)
+  strategy = TournamentEvolution(0, fraction=1., winner=winner, random_offspring=0.)
   members = population((.6, .1), (.3, .1), (.5, .4))
   drawn = [propose(i, strategy, SPACE, members, Equivalents(), seed=0) for i in range(30)]
   assert {d.parent for d in drawn} == expected
   graphs = {c.index: c.graph for c in members}
   for d in drawn:
     differences = [a != b for a, b in zip(d.graph.nodes, graphs[d.parent].nodes, strict=True)]
-    assert sum(differences) <= 1
+    assert sum(differences) <= 2
+
+
+def test_the_number_of_mutations_and_the_share_of_random_offspring():
+  members, rng = population((.5,)), np.random.default_rng(0)
+  parent = next(iter(members)).graph.nodes
+  changed = {}
+  for mutations in (1, 2, 5):
+    strategy = TournamentEvolution(0, 1., mutations=mutations, random_offspring=0.)
+    graphs = [strategy.draw(SPACE, members, 9, rng)[0] for _ in range(100)]
+    changed[mutations] = [sum(a != b for a, b in zip(g.nodes, parent, strict=True)) for g in graphs]
+    assert max(changed[mutations]) == min(mutations, len(parent))
+  assert np.mean(changed[1]) < np.mean(changed[2]) < np.mean(changed[5])
+  strategy = TournamentEvolution(0, 1., random_offspring=.3)
+  parents = [strategy.draw(SPACE, members, 9, rng)[1] for _ in range(1000)]
+  assert set(parents) == {None, 10} and 250 < parents.count(None) < 350  # σ = 14
+  for wrong, message in (({'mutations': 0}, '`mutations` must be at least 1, received 0'),
+                         ({'random_offspring': 1.5}, r'`random_offspring` must lie in \[0, 1\], received 1.5')):
+    with pytest.raises(ValueError, match=message):
+      TournamentEvolution(3, **wrong)
 
 
 def test_the_tournament_is_a_part_of_the_population():
-  strategy = TournamentEvolution(0, fraction=.5, winner=average_winner)
+  strategy = TournamentEvolution(0, fraction=.5, winner=average_winner, random_offspring=0.)
   members = population((.1,), (.2,), (.3,))
   parents = {propose(i, strategy, SPACE, members, Equivalents(), seed=0).parent for i in range(40)}
   assert parents == {11, 12}  # two of three, so that the worst never wins
@@ -136,7 +156,9 @@ def test_a_fraction_out_of_range_fails_at_once(fraction):
 
 def test_permanence():
   """Update the expected values only where a change of what a seed draws is meant: it ends every search's resumption."""
-  drawn = propose(3, EVOLUTION, SPACE, population((.5, .2), (.2, .5)), Equivalents(), seed=2004)
+  strategy = dataclasses.replace(EVOLUTION, mutations=1)
+  space = dataclasses.replace(SPACE, uniform_over='pairs')
+  drawn = propose(3, strategy, space, population((.5, .2), (.2, .5)), Equivalents(EXACT), seed=2004)
   assert drawn.parent == 11
   assert [(n.primitive, n.inputs, n.axes) for n in drawn.graph.nodes] == [
       ('sigmoid', (0,), ''), ('mul', (0, 4), ''), ('tanh', (0,), ''), ('div', (5, 6), '')]
