@@ -143,7 +143,8 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed, equivalents=equivalents, same_layer=same_layer,
                          initial=identity_of_warm_start(initial, begun_with))
-  phases = {REFERENCE: len(references), EVOLUTION: candidates, RERANKING: (reranking.top + len(references)) * reranking.seeds}
+  phases = {REFERENCE: len(references), EVOLUTION: candidates,
+            RERANKING: (reranking.top + len(references)) * reranking.seeds}
   with interrupts_noted():
     with contextlib.ExitStack() as stack:
       journal = stack.enter_context(Journal(pathlib.Path(model_dir) / JOURNAL, identity))

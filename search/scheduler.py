@@ -152,7 +152,8 @@ class FixedLayers:
     self.stage = stage
     self._evaluation = evaluation
     distinct = {job.name: job for job in map(self._job, layers)}.values()
-    jobs = distinct if seeds == 1 else [dataclasses.replace(job, seed=seed) for seed in range(seeds) for job in distinct]
+    seeded = (dataclasses.replace(job, seed=seed) for seed in range(seeds) for job in distinct)
+    jobs = distinct if seeds == 1 else seeded
     done = {(r.name, r.seed or 0) for r in records_lib.of_stage(records, stage)}
     self._waiting = collections.deque(job for job in jobs if (job.name, job.seed or 0) not in done)
 

@@ -1,4 +1,4 @@
-"""The affine fingerprint of a layer graph: what training can tell of its layer, whose γ and β scale and shift it anyway.
+"""The affine fingerprint of a layer graph: what training can tell of its layer, which γ and β scale and shift anyway.
 
 Two layers are one if one's output is the other's, channel by channel, times a factor plus a term that depend on v0 and
 v1 alone: γ and β take both up. A factor or a term that changes with the batch is normalization and makes another layer.
@@ -14,8 +14,8 @@ Decisions, each with its reason:
   The sign of v1 may differ only where the two layers agree at v1 = 1, from where v1 starts.
 - A vector whose gradient is exactly 0 where it starts never moves, as v0 in tanh(x + v0²), tanh(x + |v0|) or
   tanh(x + s(v0)), which are tanh(x). It is held at its initial value (see `frozen_vectors`).
-- A factor that is far from 1, or a term far from 0, where training begins makes another start: v0·tanh(x) does not learn
-  at first, and 10·tanh(x) or tanh(x) + 100 may blow up. `Start.is_near` says which starts count as one.
+- A factor that is far from 1, or a term far from 0, where training begins makes another start: v0·tanh(x) does not
+  learn at first, and 10·tanh(x) or tanh(x) + 100 may blow up. `Start.is_near` says which starts count as one.
 - The initial value of a moving average has no weight. After a training it has none: 0.9²⁰⁰ is 7e-10.
 - A value that is not finite is only known as such. Layers that overflow at the same elements may still be told apart by
   the others.

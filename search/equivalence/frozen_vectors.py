@@ -1,8 +1,8 @@
 """Vectors that never move: v0 or v1 in a layer whose gradient with respect to it is exactly 0 where training begins.
 
 In tanh(x + v0²) the derivative with respect to v0 is 0 at v0 = 0, so that v0 stays 0 and the layer is tanh(x). The same
-holds for |v0| and s(v0), whose derivatives at 0 the gradients of TensorFlow take for 0 (see `tangents`). The derivatives
-must vanish for all x and for any value of the other vector, unless that does not move either.
+holds for |v0| and s(v0), whose derivatives at 0 TensorFlow takes for 0 (see `tangents`). The derivatives must vanish
+for all x and for any value of the other vector, unless that does not move either.
 """
 
 import numpy as np

@@ -13,7 +13,6 @@ from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 
-
 _PRIMITIVES = tuple(primitives.PRIMITIVES.values())
 PRIMITIVES, PAIRS = 'primitives', 'pairs'  # what the operation of a random node is uniform over
 

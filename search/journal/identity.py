@@ -7,7 +7,6 @@ import dataclasses
 import math
 from typing import Any
 
-
 # The values of fields, by class, that earlier journals do not have.
 _FIELDS_BEFORE: dict[str, dict[str, Any]] = {
     'ProxyTask': {'training_seed': None},

@@ -1,7 +1,7 @@
 """Checks across the records of a journal, which no record shows by itself.
 
-No layer has two records of one seed in a stage, a copied outcome equals the original, all scores are of the same architectures, and
-parents were accepted.
+No layer has two records of one seed in a stage, a copied outcome equals the original, all scores are of the same
+architectures, and parents were accepted.
 """
 
 from collections.abc import Mapping
