@@ -8,6 +8,9 @@ With --trained_pairs, it then trains that many merged pairs whose functions diff
 quickstart's ResNet, and tests whether the differences within pairs are distributed as those between seeds. Trainings
 are appended to the file --results, and a later call goes on from there. 60 pairs take about an hour on two cores.
 
+With --model_dir, it counts instead, by the same route, the candidates of a search that are an earlier one up to factor
+and term, and their share of the time.
+
 The exit code is 1 if the graphs of a pair differ, or if the probability p of the test is below 0.01; otherwise 0.
 """
 
@@ -21,6 +24,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from search.equivalence.affine_comparison import earlier_twins
 from search.equivalence.collision_audit import audit_table
 from search.equivalence.collision_audit import run_audit
 from search.equivalence.equivalents import AFFINE
@@ -29,6 +33,9 @@ from search.equivalence.merged_pairs import merged_pairs
 from search.execution.executors import WorkerProcesses
 from search.graphs.equation import equation_text
 from search.graphs.random_graph import SearchSpace
+from search.journal import records as records_lib
+from search.journal.record import Record
+from search.journal.saved_search import load_search
 
 _GRAPHS = flags.DEFINE_integer('graphs', 100_000, 'Number of graphs that are compared; 0 for none.', lower_bound=0)
 _NODES = flags.DEFINE_integer('nodes', 10, 'Intermediate nodes of a graph.', lower_bound=1)
@@ -37,6 +44,7 @@ _FILTERED = flags.DEFINE_bool('filtered', True, 'Whether only graphs that pass t
 _SAME_LAYER = flags.DEFINE_enum('same_layer', AFFINE, SAME_LAYER, 'What counts as one layer.')
 _PAIRS = flags.DEFINE_integer('trained_pairs', 0, 'Number of merged pairs that are trained.', lower_bound=0)
 _RESULTS = flags.DEFINE_string('results', 'trained_pairs.jsonl', 'File of the trainings, appended to.')
+_MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Folder of a search whose twins are counted, instead of the audit.')
 _WORKERS = flags.DEFINE_integer('workers', 2, 'Trainings at a time.', lower_bound=1)
 LEAST_P = .01
 
@@ -46,6 +54,9 @@ def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   console, is_sound = Console(), True
+  if _MODEL_DIR.value:
+    console.print(_twins_text(load_search(_MODEL_DIR.value).records))
+    return
   if _GRAPHS.value:
     audit = run_audit(_GRAPHS.value, SearchSpace(_NODES.value), _SEED.value, _FILTERED.value,
                       lambda graphs: track(graphs, 'graphs', console=console, transient=True), _SAME_LAYER.value)
@@ -57,6 +68,19 @@ def main(argv: Sequence[str]) -> None:
     is_sound = _train_pairs(console) and is_sound
   if not is_sound:
     sys.exit(1)
+
+
+def _twins_text(records: Sequence[Record]) -> str:
+  """Returns how many of a search's evaluated candidates are an earlier one, and how many accepted scores are equal."""
+  evaluated = records_lib.evaluated(records)
+  twins = [r for r, twin in zip(evaluated, earlier_twins([r.graph for r in evaluated])) if twin is not None]
+  seconds, of_twins = (sum(r.total_seconds for r in some) for some in (evaluated, twins))
+  accepted = records_lib.accepted(evaluated)
+  equal = len(accepted) - len({tuple(r.scores.values()) for r in accepted})
+  share = lambda part, whole: f'{part / whole:.1%}' if whole else '–'
+  return (f'{len(twins)} of {len(evaluated)} candidates evaluated are an earlier one up to factor and term '
+          f'({share(len(twins), len(evaluated))}, {share(of_twins, seconds)} of the time of evaluations); '
+          f'{equal} of {len(accepted)} accepted ones have the scores of an earlier one.')
 
 
 def _train_pairs(console: Console) -> bool:

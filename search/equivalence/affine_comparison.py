@@ -9,6 +9,7 @@ A distance from the line counts only if it is no rounding error: it stays in ext
 in the thirteenth digit.
 """
 
+from collections.abc import Sequence
 import dataclasses
 
 import numpy as np
@@ -143,6 +144,35 @@ def are_one_layer(a: LayerGraph, b: LayerGraph, histories: list[History]) -> boo
     if verdicts[-1]:
       return True
   return None if None in verdicts else False
+
+
+def earlier_twins(graphs: Sequence[LayerGraph], seed: int = 0) -> list[int | None]:
+  """Returns for each layer graph the position of the first earlier one that is the same layer; None if there is none.
+
+  Pairs whose outputs on the unit history correlate perfectly in each channel are compared by `are_one_layer`.
+
+  Args:
+    graphs: the layer graphs.
+    seed: the seed of the histories (default 0).
+  """
+  histories = make_histories([seed, 2])
+  similar = _correlated([outputs(g.without_dead_nodes(), histories[0]) for g in graphs])
+  return [next((j for j in np.flatnonzero(similar[i, :i]).tolist() if are_one_layer(graphs[j], graphs[i], histories)),
+               None) for i in range(len(graphs))]
+
+
+def _correlated(values: Sequence[np.ndarray]) -> np.ndarray:
+  """Returns whether outputs correlate perfectly in each channel, or are not finite: booleans [outputs, outputs]."""
+  if not values:
+    return np.zeros((0, 0), bool)
+  y = np.stack(values)
+  is_finite = np.isfinite(y).all((1, 2))
+  y = np.where(is_finite[:, np.newaxis, np.newaxis], y, 0.)
+  y = y - y.mean(1, keepdims=True)
+  y /= np.maximum(np.linalg.norm(y, axis=1, keepdims=True), 1e-300)
+  correlation = np.abs(np.einsum('ipc,jpc->ijc', y, y, optimize=True)).min(-1)
+  both_finite = is_finite[:, np.newaxis] & is_finite
+  return np.where(both_finite, (correlation > 1 - 1e-6) | (correlation < 1e-6), is_finite[:, np.newaxis] == is_finite)
 
 
 def _agree(a: LayerGraph, b: LayerGraph, histories: list[History], held, signs: tuple[int, int]) -> bool | None:

@@ -27,6 +27,7 @@ from search.evaluation.reused_training import start_training
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
 from search.execution.deferred_interrupts import interrupted_at_once
+from search.journal import records as records_lib
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
 from search.journal.outcomes import Rung
@@ -50,12 +51,13 @@ class Outcome:
     screening: the validation accuracies at the quality test, of the architectures that reached it.
     gradient_norm: the largest gradient norm in the stability test; None unless the layer passed that test.
     scores: the validation accuracies at the end of the training, or the projected ones if successive halving stopped
-      it; empty unless the layer was accepted.
+      it; empty unless the layer was accepted. Of a confirmed layer they are the means of both trainings.
     test_scores: the accuracies on the test images; empty unless `Evaluation.test` is set and the layer was accepted and
       trained to the end.
     rungs: the rungs of successive halving that the training reached, in order (see `search.journal.outcomes.Rung`).
     seconds: the time spent in seconds, by activity: 'total' for the whole evaluation, and its parts 'build', 'trace',
       'train', 'evaluate' and 'stability'.
+    confirmation: of a layer that was confirmed, the validation accuracies with the second seed; otherwise empty.
   """
   outcome: str = FAILED
   detail: str = ''
@@ -65,6 +67,7 @@ class Outcome:
   test_scores: dict[str, float] = dataclasses.field(default_factory=dict)
   rungs: list[Rung] = dataclasses.field(default_factory=list)
   seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+  confirmation: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +92,11 @@ class Evaluation:
     bars: for each rung of `halving` in order, the mean accuracy that a layer must reach there to continue, and the
       gains for projected scores (see `successive_halving.Bar`). `informed_by` sets them; with () (default), every layer
       continues.
+    confirms: whether a candidate whose mean score is above those of all before is trained with a second seed before it
+      is called the best: its scores are then the means of both trainings (default False). So no candidate leads by the
+      luck of one seed, at the cost of a second training for each that comes first.
+    best_score: the mean score above which a layer is confirmed, in [0, 1]. `informed_by` sets it; None (default)
+      confirms any accepted layer.
 
   Raises:
     ArgumentError: if the last rung of `halving` does not come before the end of the training.
@@ -101,6 +109,8 @@ class Evaluation:
   test: bool = False
   halving: SuccessiveHalving | None = None
   bars: tuple[Bar, ...] = ()
+  confirms: bool = False
+  best_score: float | None = None
 
   def __post_init__(self):
     if self.halving and self.halving.rungs[-1] >= self.task.steps:
@@ -108,15 +118,16 @@ class Evaluation:
                           f'received {self.halving.rungs}.')
 
   def informed_by(self, records: Sequence[Record]) -> 'Evaluation':
-    """Returns a copy of this evaluation with the `bars` of successive halving that follow from earlier candidates.
+    """Returns a copy of this evaluation with the `bars` and the `best_score` that follow from earlier candidates.
 
-    Worker processes receive the bars with the copy, and its outcomes report them. Without `halving`, the evaluation
-    itself is returned.
+    Worker processes receive them with the copy. Without `halving` and `confirms`, the evaluation itself is returned.
 
     Args:
       records: the search's records of all stages, in the order of the journal.
     """
-    return dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
+    informed = dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
+    best = records_lib.best(records) if self.confirms else None
+    return dataclasses.replace(informed, best_score=best.mean_score) if best else informed
 
   def with_seed(self, seed: int) -> 'Evaluation':
     """Returns an evaluation that trains on the same images from other initial weights and in another order.
@@ -164,7 +175,7 @@ class Evaluation:
     except Exception as e:
       outcome.outcome = e.outcome if isinstance(e, Rejected) else FAILED
       outcome.detail = _describe(e)
-      outcome.scores, outcome.test_scores = {}, {}
+      outcome.scores, outcome.test_scores, outcome.confirmation = {}, {}, {}
     finally:
       tf_keras.backend.clear_session()
       gc.collect()
@@ -192,6 +203,7 @@ class Evaluation:
           outcome.gradient_norm = self.stability.check(self.task, norm_act)
       if not self._stops_at_a_rung(trainings, outcome):
         self._finish(trainings, outcome)
+        self._confirm(norm_act, outcome)
 
   def _screen(self, family: str, training: Training, outcome: Outcome) -> None:
     """Trains up to the quality test and carries it out, with the loss test before it, if there are such tests."""
@@ -231,6 +243,19 @@ class Evaluation:
         outcome.scores[family] = training.accuracy('validation')
         if self.test:
           outcome.test_scores[family] = training.accuracy('test')
+
+
+  def _confirm(self, norm_act: NormActFactory, outcome: Outcome) -> None:
+    """Trains a layer that would be the best once more, with another seed, and averages the scores of both trainings."""
+    if not self.confirms or statistics.fmean(outcome.scores.values()) <= (self.best_score or 0.):
+      return
+    again, start = self.with_seed(1), start_training if self.reuse else Training
+    for architecture in self.task.architectures:
+      family = architecture.family
+      with _noting(family), contextlib.closing(start(again.task, architecture, norm_act, outcome.seconds)) as training:
+        training.train(self.task.steps)
+        outcome.confirmation[family] = training.accuracy('validation')
+    outcome.scores = {f: (score + outcome.confirmation[f]) / 2 for f, score in outcome.scores.items()}
 
 
 @contextlib.contextmanager

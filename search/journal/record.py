@@ -92,6 +92,8 @@ class Record:
       of another search'; None (default) for every other layer.
     test_scores: the accuracies on the test images; empty unless measured, None (default) in journals without them.
     rungs: the rungs of successive halving that the training reached, in order; None (default) in journals without them.
+    confirmation: of a candidate that was trained with a second seed before it was called the best, the validation
+      accuracies with that seed; None (default) for every other layer.
     seed: the number of the training, from 0, of a layer that the re-ranking trains with several seeds; None (default)
       where it trains each layer once, and in the other stages.
     extra: the keys of the JSON data that this version does not know, with their values (default: none).
@@ -117,6 +119,7 @@ class Record:
   origin: str | None = None
   test_scores: Mapping[str, float] | None = None
   rungs: Sequence[Rung] | None = None
+  confirmation: Mapping[str, float] | None = None
   seed: int | None = None
   extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -146,7 +149,7 @@ class Record:
     """
     return cls(outcome=outcome.outcome, detail=outcome.detail, screening=outcome.screening,
                gradient_norm=outcome.gradient_norm, scores=outcome.scores, test_scores=outcome.test_scores or {},
-               rungs=outcome.rungs or [], **fields)
+               rungs=outcome.rungs or [], confirmation=getattr(outcome, 'confirmation', None) or None, **fields)
 
   @classmethod
   def from_json(cls, data: dict[str, Any]) -> 'Record':
@@ -177,7 +180,7 @@ class Record:
     if self.stage == EVOLUTION:
       data |= {'filtered': self.filtered} | _given(same_as=self.same_as, origin=self.origin)
     data |= {key: getattr(self, key) for key in ('outcome', 'detail', 'screening', 'gradient_norm', 'scores')}
-    data |= _given(test_scores=self.test_scores, rungs=self.rungs)
+    data |= _given(test_scores=self.test_scores, rungs=self.rungs, confirmation=self.confirmation)
     return data | {'seconds': self.seconds, 'elapsed': self.elapsed, **self.extra}
 
   @property

@@ -57,7 +57,7 @@ def _check_copy(record: Record, original: Record | None) -> None:
   if original is None or original.is_copy:
     raise ArgumentError('`same_as` must be the index of an evaluated candidate on record before this one, received '
                         f'{record.same_as}.')
-  for key in ('outcome', 'scores', 'rungs'):
+  for key in ('outcome', 'scores', 'rungs', 'confirmation'):
     if getattr(record, key) != getattr(original, key):
       raise ArgumentError(f'`{key}` must be that of candidate {record.same_as}, which this one is the `same_as`.')
 
@@ -75,7 +75,7 @@ def _check_architectures(record: Record, names: set[str]) -> set[str]:
   Raises:
     ArgumentError: if scores are of other architectures.
   """
-  all_scores: list[Mapping[str, float]] = [record.scores, record.test_scores or {}]
+  all_scores: list[Mapping[str, float]] = [record.scores, record.test_scores or {}, record.confirmation or {}]
   for scores in filter(None, [*all_scores, *(rung['accuracies'] for rung in record.rungs or ())]):
     names = names or set(scores)
     if set(scores) != names:

@@ -71,6 +71,7 @@ _FIELDS_OF_STAGE: dict[str, _Checks] = {
 # The same for keys that need not be there.
 _OPTIONAL: _Checks = {
     'test_scores': _NUMBERS,
+    'confirmation': _NUMBERS,
     'rungs': ('a list of objects with `accuracies` and `stopped`',
               lambda value: isinstance(value, list) and all(map(_is_rung, value))),
 }

@@ -7,6 +7,7 @@ report use only scores from a training to the end (`measured`).
 
 import collections
 from collections.abc import Sequence
+import dataclasses
 import heapq
 import operator
 import statistics
@@ -15,6 +16,7 @@ from search.graphs.equation import equation_text
 from search.journal.candidate import Candidate
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import OUTCOMES
+from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 
 TOP = 10  # the number of best candidates in the mean score that the paper's plots show
@@ -131,6 +133,45 @@ def finalists(records: Sequence[Record], count: int) -> list[Record]:
       chosen.append(record)
     met |= keys
   return chosen[:count]
+
+
+def over_seeds(records: Sequence[Record]) -> list[Record]:
+  """Returns one record for each layer of one stage: where it was trained with several seeds, that of the means.
+
+  Args:
+    records: the records of one stage, in the order of the journal.
+
+  Returns:
+    The records, in the order of each layer's first. That of a layer with several has the means of the scores and of the
+    test scores, and no seed; of a layer that was not accepted with each seed, it is the first that was not accepted.
+  """
+  by_name: dict[str, list[Record]] = collections.defaultdict(list)
+  for record in records:
+    by_name[record.name].append(record)
+  return [_mean_record(repeated) for repeated in by_name.values()]
+
+
+def _mean_record(repeated: Sequence[Record]) -> Record:
+  failed = [r for r in repeated if not r.is_accepted]
+  if failed or len(repeated) == 1:
+    return (failed or repeated)[0]
+  scores, test_scores = ({name: statistics.fmean(some[name] for some in values) for name in values[0]}
+                         for values in ([r.scores for r in repeated], [r.test_scores or {} for r in repeated]))
+  return dataclasses.replace(repeated[0], scores=scores, test_scores=test_scores, seed=None)
+
+
+def standard_error(records: Sequence[Record], name: str) -> float | None:
+  """Returns the standard error of a layer's mean score over the seeds of the re-ranking: their deviation by √seeds.
+
+  Args:
+    records: the search's records of all stages.
+    name: the layer's name, such as 'candidate 17'.
+
+  Returns:
+    The standard error, in [0, 1]; None if the re-ranking has fewer than two accepted trainings of the layer.
+  """
+  scores = [r.mean_score for r in accepted(records, RERANKING) if r.name == name]
+  return statistics.stdev(scores) / len(scores)**.5 if len(scores) > 1 else None
 
 
 def top_mean(records: Sequence[Record], count: int = TOP) -> float | None:

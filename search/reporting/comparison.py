@@ -142,7 +142,8 @@ def proxy_and_long_scores(records: Sequence[Record]) -> dict[str, tuple[float, f
     mean validation accuracies over the architectures, in [0, 1].
   """
   proxy = {r.name: r.mean_score for stage in (REFERENCE, EVOLUTION) for r in records_lib.measured(records, stage)}
-  long = {r.name: r.mean_score for r in records_lib.accepted(records, RERANKING)}
+  reranked = records_lib.over_seeds(records_lib.of_stage(records, RERANKING))
+  long = {r.name: r.mean_score for r in reranked if r.is_accepted}
   return {name: (proxy[name], score) for name, score in long.items() if name in proxy}
 
 

@@ -4,6 +4,7 @@ Layers are chosen and ranked by validation accuracy. Test accuracies are reporte
 """
 
 import collections
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Sequence
 import datetime
@@ -34,6 +35,7 @@ from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
 
 FOUND = 3  # layers that are reported, as in the paper
+NEAR = ' ≈'  # marks a mean that lies within one standard error of the first
 _NUMBER = re.compile(r'\b\d[\d.]*(e[+-]?\d+)?')
 _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for the gain and bias of the normalization; '
                 'γ and β stay 1 and 0.')
@@ -42,13 +44,15 @@ _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for t
 def ranking(records: Sequence[Record]) -> list[Record]:
   """Returns the records of the re-ranking, sorted by mean validation score, the best first and failures last.
 
+  A layer that was trained with several seeds has one record, of the means over them.
+
   Before the re-ranking has results, these are the records of the accepted references and of the candidates that were
   trained to the end on the proxy task.
 
   Args:
     records: the search's records of all stages.
   """
-  entries = records_lib.of_stage(records, RERANKING) or (
+  entries = records_lib.over_seeds(records_lib.of_stage(records, RERANKING)) or (
       records_lib.accepted(records, REFERENCE) + records_lib.measured(records))
   return sorted(entries, key=lambda r: -r.mean_score if r.is_accepted else math.inf)
 
@@ -87,8 +91,9 @@ def final_table(records: Sequence[Record], found: int = FOUND, test_images: int 
   table.add_column(layer, overflow='fold')
   for title in titles:  # in narrow columns, so that the equations get most of the terminal's width
     table.add_column(title.replace('_', '\n').replace(' ', '\n'), justify='right')
+  near_the_first = _near_the_first(records)
   for record in rows:
-    name, origin, *scores = _cells(record, header)
+    name, origin, *scores = _cells(records, record, header, near_the_first)
     style = 'bold green' if record.is_found else 'bold'
     # Not a string: rich would mistake the `[b,w,h]` of an equation for markup.
     cell = Text.assemble((name, style), '\n'.join([f' ({origin})', *_explanations(record)]))
@@ -148,14 +153,23 @@ def _header(rows: Sequence[Record]) -> list[str]:
   return ['layer', 'origin', *records_lib.architectures(rows), 'mean', 'validation mean']
 
 
-def _cells(record: Record, header: Sequence[str]) -> list[str]:
-  """Returns a layer's row of the final table, one cell for each name in `header`."""
+def _near_the_first(records: Sequence[Record]) -> set[str]:
+  """Returns the names of the layers whose mean lies within one standard error, the first's, of the first's mean."""
+  first, *others = [r for r in ranking(records) if r.is_accepted] or [None]
+  error = None if first is None else records_lib.standard_error(records, first.name)
+  return set() if error is None else {r.name for r in others if first.mean_score - r.mean_score <= error}
+
+
+def _cells(records: Sequence[Record], record: Record, header: Sequence[str], near: Collection[str]) -> list[str]:
+  """Returns a layer's row of the final table, one cell for each name in `header`; `near` names those near the first."""
   test = record.test_scores or {}
   scores = [test.get(architecture) for architecture in header[2:-2]]
   scores.append(statistics.fmean(test.values()) if test else None)
-  scores.append(record.mean_score if record.scores else None)
+  error = records_lib.standard_error(records, record.name) if record.scores else None
+  validation = ''.join([_percent(record.mean_score if record.scores else None),
+                        '' if error is None else f' ± {100 * error:.1f}', NEAR if record.name in near else ''])
   origin = 'found' if record.is_found else 'reference'
-  return [record.name, origin, *map(_percent, scores)]
+  return [record.name, origin, *map(_percent, scores), validation]
 
 
 def _explanations(record: Record) -> list[str]:
@@ -174,14 +188,18 @@ def _caption(records: Sequence[Record], test_images: int | None, steps: int | No
     return 'Not re-ranked: no test accuracies; mean validation accuracies of the search itself, %.'
   images = '' if test_images is None else f' on {test_images:,} images'
   training = '' if steps is None else f' after {steps:,} training steps'
+  seeds = len({r.seed for r in records_lib.of_stage(records, RERANKING)})
+  errors = '' if seeds == 1 else (f' Means of {seeds} trainings with other weights and batches, ± their standard '
+                                  f'error;{NEAR} lies within one standard error of the first.')
   return (f'Test accuracies{images}{training}, %. Choice and order of the layers follow the validation mean, which no '
-          'test image enters.')
+          f'test image enters.{errors}')
 
 
 def _sections(records: Sequence[Record], found: int, test_images: int | None, steps: int | None) -> list[str]:
   """Returns the paragraphs of the report, Markdown."""
   rows = _rows(records, found)
-  table = [_cells(record, _header(rows)) for record in rows]
+  near_the_first = _near_the_first(records)
+  table = [_cells(records, record, _header(rows), near_the_first) for record in rows]
   failures = [f'- {r.name}: {_failure(r)}' for r in rows if not r.is_accepted]
   return [
       '# Search for norm-activation layers', _overview(records),
@@ -203,7 +221,8 @@ def _overview(records: Sequence[Record]) -> str:
   evaluated = records_lib.evaluated(records)
   copies, stopped = len(records_lib.copies(records)), len(records_lib.stopped(records))
   reranked = records_lib.of_stage(records, RERANKING)
-  found = sum(r.is_found for r in reranked)
+  seeds = len({r.seed for r in reranked})
+  found, references_too = (len({r.name for r in reranked if r.is_found == is_found}) for is_found in (True, False))
   seconds = datetime.timedelta(seconds=round(records[-1].elapsed if records else 0))
   references = [r.name for r in records_lib.of_stage(records, REFERENCE)]
   return '\n'.join([
@@ -213,7 +232,7 @@ def _overview(records: Sequence[Record]) -> str:
          'tournaments, not here'] if stopped else []),
       f'- Architectures: {", ".join(records_lib.architectures(records)) or NO_VALUE}',
       f'- References: {", ".join(references) or NO_VALUE}',
-      f'- Re-ranking: {found} candidates and {len(reranked) - found} references',
+      f'- Re-ranking: {found} candidates and {references_too} references{f", {seeds} seeds" if seeds > 1 else ""}',
       f'- Run time: {seconds}'])
 
 

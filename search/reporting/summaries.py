@@ -58,7 +58,7 @@ class Summaries:
         if step % self._plot_every == 0:
           self._write_plot()
       elif record.is_accepted:
-        tf.summary.scalar(f'{record.stage}/{record.name}', record.mean_score)
+        tf.summary.scalar(f'{record.stage}/{record.name}', record.mean_score, step=step + (record.seed or 0))
     self._writer.flush()
 
   def write_text(self, tag: str, text: str) -> None:

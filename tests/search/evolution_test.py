@@ -212,7 +212,7 @@ def test_a_failing_check_leaves_a_folder_that_can_be_used(bare, tmp_path, monkey
 
 
 def test_the_reranking_has_an_evaluation_of_its_own(bare, tmp_path):
-  records = search(tmp_path, reranking=Reranking(FakeEvaluation(all_fail=True), FINALISTS, 2))
+  records = search(tmp_path, reranking=Reranking(FakeEvaluation(all_fail=True), FINALISTS, 2, seeds=1))
   assert 'accepted' in {r['outcome'] for r in stage(records, 'evolution')}
   assert [r['outcome'] == 'accepted' for r in stage(records, 'reranking')] == [False] * FINALISTS + [True] * 2
 
@@ -263,3 +263,25 @@ def test_a_search_that_reuses_goes_on_where_it_stopped(bare, tmp_path):
   for count in range(1, len(lines), 3):
     (tmp_path / 'cut' / 'journal.jsonl').write_bytes(b''.join(lines[:count]))
     assert untimed(search(tmp_path / 'cut', 30, equivalents='reuse')) == untimed(whole)
+
+
+def test_the_reranking_trains_each_layer_with_each_seed(bare, tmp_path):
+  evaluation = FakeEvaluation()
+  records = stage(search(tmp_path, reranking=Reranking(evaluation, FINALISTS, 2, seeds=3)), 'reranking')
+  layers = [r['name'] for r in records[:FINALISTS + 2]]
+  assert [(r['name'], r['seed']) for r in records] == [(name, seed) for seed in range(3) for name in layers]
+  scores = {(r['name'], r['seed']): r['scores'] for r in records}
+  assert scores['bn_relu', 1] == evaluation.with_seed(1).evaluate('bn_relu').scores != scores['bn_relu', 0]
+  again = stage(search(tmp_path, reranking=Reranking(evaluation, FINALISTS, 2, seeds=3)), 'reranking')
+  assert again == records
+  with pytest.raises(ValueError, match='`seeds` must be at least 1, received 0'):
+    Reranking(evaluation, seeds=0)
+
+
+def test_a_reranking_that_stops_between_seeds_goes_on(bare, tmp_path):
+  reranking = Reranking(FakeEvaluation(), FINALISTS, 2, seeds=2)
+  whole = search(tmp_path / 'whole', reranking=reranking)
+  search(tmp_path / 'cut', reranking=reranking)
+  path = tmp_path / 'cut' / 'journal.jsonl'
+  path.write_bytes(b''.join(path.read_bytes().splitlines(keepends=True)[:-3]))
+  assert untimed(search(tmp_path / 'cut', reranking=reranking)) == untimed(whole)

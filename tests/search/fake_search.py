@@ -28,9 +28,10 @@ class FakeTask:
 
 @dataclasses.dataclass(frozen=True)
 class FakeEvaluation:
-  """Scores that follow from the graph alone; one in five fails, one in five is rejected."""
+  """Scores that follow from graph and seed alone; one graph in five fails, one in five is rejected."""
   task: FakeTask = FakeTask()
   all_fail: bool = False
+  seed: int = 0
 
   def check(self):
     """Nothing can be wrong."""
@@ -39,12 +40,16 @@ class FakeEvaluation:
     """Takes no notice of what is on record."""
     return self
 
+  def with_seed(self, seed):
+    return dataclasses.replace(self, seed=seed)
+
   def evaluate(self, spec):
     text = json.dumps(spec.to_dict()) if isinstance(spec, LayerGraph) else spec
     rng = random.Random(zlib.crc32(text.encode()))
     kind = rng.random()
     if isinstance(spec, LayerGraph) and (kind < .4 or self.all_fail):
       return Outcome('failed' if kind < .2 else 'rejected: quality', 'a reason')
+    rng = random.Random(f'{self.seed} {text}') if self.seed else rng
     scores = {name: rng.random() for name in ('resnet', 'mobilenet_v2')}
     return Outcome('accepted', '', scores, 1., scores, scores, [], {'total': .5})
 
@@ -81,7 +86,7 @@ def search(model_dir, candidates=12, **options):
   """Runs a small search, where `options` override its arguments; returns its records as JSON data."""
   evaluation = options.pop('evaluation', FakeEvaluation())
   arguments = dict(
-      model_dir=str(model_dir), evaluation=evaluation, reranking=Reranking(evaluation, top=FINALISTS, best=2),
+      model_dir=str(model_dir), evaluation=evaluation, reranking=Reranking(evaluation, top=FINALISTS, best=2, seeds=1),
       strategy=TournamentEvolution(4, .5, random_offspring=0.), space=SearchSpace(6), window=4, candidates=candidates,
       references=REFERENCES, seed=1)
   return [record.to_json() for record in run_search(**{**arguments, **options})]

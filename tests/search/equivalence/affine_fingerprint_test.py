@@ -10,6 +10,7 @@ from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
 from search.equivalence.affine_comparison import are_one_layer
+from search.equivalence.affine_comparison import earlier_twins
 from search.equivalence.affine_comparison import make_histories
 from search.equivalence.affine_fingerprint import affine_fingerprint
 from search.equivalence.affine_fingerprint import Start
@@ -138,6 +139,14 @@ def test_values_that_are_not_finite():
   assert are_one(overflowing, [*overflowing, ('neg', (6,))])
   assert not are_one(overflowing, [('exp', (X,)), ('exp', (4,))])
   assert affine_fingerprint(graph(*overflowing)).start == Start(0., 0.)
+
+
+def test_twins_among_graphs_are_found_by_the_independent_route():
+  overflowing = ('exp', (X,)), ('exp', (4,)), ('exp', (5,))
+  layers = [graph(*TANH), graph(*SWISH), graph(*TANH, ('add', (4, V0))), graph(*overflowing),
+            graph(('add', (X, V0)), ('tanh', (4,))), graph(*SWISH, ('neg', (6,))), graph(*TANH, ('add', (4, X)))]
+  assert earlier_twins(layers) == [None, None, 0, None, None, 1, None]
+  assert earlier_twins([]) == []
 
 
 def test_random_graphs_agree_with_the_independent_route():

@@ -287,3 +287,46 @@ def test_check_finds_a_task_that_cannot_work():
       Evaluation(ProxyTask(**{**vars(TASK), **options})).check()
   with pytest.raises(ValueError, match='`depth` must be'):
     Evaluation(ProxyTask((Architecture('resnet', {'depth': 9}),), validation_images=50)).check()
+
+
+def test_a_candidate_that_would_be_the_best_is_confirmed_with_another_seed(events, make_record):
+  found, accuracies, _ = events
+  accuracies |= {'resnet': [.6, .4], 'mobilenet_v2': [.5, .5]}
+  records = [make_record('reference', (.9,) * 3, name='bn_relu'), make_record(index=0, scores=(.5,) * 3)]
+  evaluation = Evaluation(TWO, confirms=True).informed_by(records)
+  assert evaluation.best_score == .5
+  outcome = evaluation.evaluate(S0)
+  assert outcome.confirmation == {'resnet': .4, 'mobilenet_v2': .5}
+  assert outcome.scores == pytest.approx({'resnet': .5, 'mobilenet_v2': .5})
+  assert found.count(('resnet', 'build')) == 2
+  record = Record.of_outcome(outcome, stage='evolution', graph=S0, index=1)
+  assert Record.from_json(json.loads(json.dumps(record.to_json()))).confirmation == outcome.confirmation
+
+
+@pytest.mark.parametrize('options, best', [({'confirms': True}, .6), ({}, .1)])
+def test_no_other_candidate_is_trained_twice(events, make_record, options, best):
+  found, accuracies, _ = events
+  accuracies |= {'resnet': .6, 'mobilenet_v2': .5}
+  outcome = Evaluation(TWO, **options).informed_by([make_record(index=0, scores=(best,) * 3)]).evaluate(S0)
+  assert outcome.confirmation == {} and outcome.scores == {'resnet': .6, 'mobilenet_v2': .5}
+  assert found.count(('resnet', 'build')) == 1
+
+
+def test_a_candidate_that_fails_with_the_second_seed_has_failed(events):
+  accuracies = events[1]
+  accuracies |= {'resnet': [.6, .6], 'mobilenet_v2': [.5]}  # the second measurement of the latter raises IndexError
+  outcome = Evaluation(TWO, confirms=True).evaluate(S0)
+  assert outcome.outcome == 'failed' and outcome.detail.startswith('mobilenet_v2: ')
+  assert outcome.scores == outcome.confirmation == {}
+
+
+def test_another_seed_changes_weights_and_batches_and_not_the_split():
+  first, second = Evaluation(TASK), Evaluation(TASK).with_seed(1)
+  assert first.with_seed(0) is first and second.task.training_seed == 1 and second.task.seed == 0
+  images = [next(iter(e.task.training_batches()))[0] for e in (first, second)]
+  assert float(tf.reduce_max(tf.abs(images[0] - images[1]))) > .1
+  weights = [e.task.build(RESNET, evaluation_lib.get_norm_act('bn_relu')).weights[0] for e in (first, second)]
+  assert float(tf.reduce_max(tf.abs(weights[0] - weights[1]))) > .01
+  for split in ('validation', 'test', 'train'):
+    a, b = (e.task.load()[split][0] for e in (first, second))
+    assert bool(tf.reduce_all(a == b))

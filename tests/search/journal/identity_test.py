@@ -33,7 +33,8 @@ def test_json_data_survives_the_journal():
 
 
 def test_every_field_of_the_task_counts():
-  changed = {'architectures': TASK.architectures[:1], 'strategy': 'mirrored', 'data_dir': '/data'}
+  changed = {'architectures': TASK.architectures[:1], 'strategy': 'mirrored', 'data_dir': '/data',
+             'training_seed': 1}
   for field in dataclasses.fields(ProxyTask):
     value = getattr(TASK, field.name)
     other = changed.get(field.name, not value if isinstance(value, bool) else None)

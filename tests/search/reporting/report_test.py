@@ -67,6 +67,38 @@ def test_copies_and_projected_scores_are_not_ranked(records, make_record, stoppe
     assert part in text, part
 
 
+@pytest.fixture
+def repeated(records, make_record):
+  """The same search with three seeds: a candidate and a reference that are near to each other, and one that fails."""
+  searched = [r for r in records if r.stage != 'reranking']
+  means = {(0, 'candidate 0'): (.60, .62, .64), (1, 'candidate 1'): (.50, .52, .54), (None, 'bn_relu'): (.61, .61, .61)}
+  return searched + [
+      make_record('reranking', (m - .1, m, m + .1), index=index, name=name if index is None else None, seed=seed,
+                  test_scores=(m, m + .01, m - .01))
+      for (index, name), all_means in means.items() for seed, m in enumerate(all_means)] + [
+          make_record('reranking', (.9,) * 3, index=2, seed=0, test_scores=(.9,) * 3),
+          make_record('reranking', index=2, seed=1, detail='resnet: loss is not finite')]
+
+
+def test_seeds_are_averaged_and_what_fails_once_has_failed(repeated):
+  ranked = report.ranking(repeated)
+  assert names(ranked) == ['candidate 0', 'bn_relu', 'candidate 1', 'candidate 2']
+  assert [round(r.mean_score, 6) for r in ranked[:3]] == [.62, .61, .52]
+  assert ranked[0].scores == pytest.approx({'resnet': .52, 'mobilenet_v2': .62, 'efficientnet': .72})
+  assert not ranked[3].is_accepted and names(report.found_layers(repeated)) == ['candidate 0', 'candidate 1']
+
+
+def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated, tmp_path):
+  table = report.final_table(repeated, steps=300)
+  *_, last = table.columns
+  # .60, .62, .64 have a standard deviation of .02, and by √3 a standard error of .0115
+  assert list(last.cells) == ['62.0 ± 1.2', '61.0 ± 0.0 ≈', '52.0 ± 1.2', '–']
+  assert '3 trainings' in table.caption and '≈ lies within one standard error of the first' in table.caption
+  text = report.write_report(repeated, tmp_path).read_text()
+  assert '| candidate 0 | found | 62.0 | 63.0 | 61.0 | 62.0 | 62.0 ± 1.2 |' in text and '61.0 ± 0.0 ≈ |' in text
+  assert '- Re-ranking: 3 candidates and 1 references, 3 seeds' in text
+
+
 def test_table_cells(records):
   table = report.final_table(records, found=2, test_images=10_000, steps=5000)
   cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
