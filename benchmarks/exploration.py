@@ -64,7 +64,8 @@ def run(number: int, seed: str) -> None:
   bindings = (
       f'evolution.run_search.seed = {seed}', f'evolution.run_search.max_minutes = {_MINUTES.value}',
       'evolution.run_search.candidates = 100000', 'evolution.run_search.references = ()', 'evolution.Reranking.top = 0',
-      f'proposal.TournamentEvolution.mutations = {mutations}', f'proposal.TournamentEvolution.random_offspring = {share}')
+      f'proposal.TournamentEvolution.mutations = {mutations}',
+      f'proposal.TournamentEvolution.random_offspring = {share}')
   command = [sys.executable, '-m', 'search.run_search', '--gin_file=gin/search/quickstart.gin', f'--model_dir={folder}']
   subprocess.run(command + [f'--gin_bindings={binding}' for binding in bindings], check=True)
   with open(folder / JOURNAL, 'rb') as journal, gzip.open(kept, 'wb') as file:

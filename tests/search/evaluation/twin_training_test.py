@@ -1,0 +1,77 @@
+"""The training of merged pairs: what is trained and kept, and a test that tells twins from others."""
+
+import dataclasses
+import inspect
+import io
+
+import gin
+import numpy as np
+import pytest
+from rich.console import Console
+
+from search import evolution
+from search.evaluation.evaluation import Outcome
+from search.evaluation.twin_training import compare
+from search.evaluation.twin_training import comparison_table
+from search.evaluation.twin_training import QUICKSTART_RESNET
+from search.evaluation.twin_training import train_pairs
+from search.evaluation.twin_training import TrainedLayer
+from search.execution.executors import InProcess
+from search.graphs.known_graphs import known_graph
+
+PAIRS = [(known_graph('evonorm_s0'), known_graph('evonorm_s1')), (known_graph('bn_relu'), known_graph('gn_relu'))]
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeEvaluation:
+  """Fails for BN-ReLU; otherwise an accuracy that follows from the seed."""
+  evaluated: list
+  seed: int = 0
+
+  def with_seed(self, seed):
+    return dataclasses.replace(self, seed=seed)
+
+  def evaluate(self, graph):
+    self.evaluated.append((graph, self.seed))
+    return Outcome() if graph == PAIRS[1][0] else Outcome('accepted', scores={'resnet': .1 + self.seed})
+
+
+def test_each_layer_is_trained_with_two_seeds_and_none_twice(tmp_path):
+  path, evaluation = tmp_path / 'pairs.jsonl', FakeEvaluation([])
+  trained = train_pairs(PAIRS[:1], path, InProcess(), evaluation)
+  assert sorted((t.member, t.seed, t.accuracy) for t in trained) == [(0, 0, .1), (0, 1, 1.1), (1, 0, .1), (1, 1, 1.1)]
+  assert train_pairs(PAIRS, path, InProcess(), evaluation)[:4] == trained
+  assert len(evaluation.evaluated) == 8 == len(set(evaluation.evaluated))
+  assert train_pairs(PAIRS[:1], path, InProcess(), evaluation) == trained
+  comparison = compare(train_pairs(PAIRS, path, InProcess(), evaluation))
+  assert (comparison.pairs, comparison.trained) == (2, 1)
+  assert (comparison.seeds_disagree, comparison.members_disagree) == (0, 2)
+  assert comparison.between_seeds == comparison.between_members == [-1., -1.]
+
+
+def test_a_file_that_holds_something_else_is_refused(tmp_path):
+  path = tmp_path / 'pairs.jsonl'
+  path.write_text('{"pair": 1}\n')
+  with pytest.raises(ValueError, match=f'{path}: expected the trainings of an earlier audit'):
+    train_pairs(PAIRS, path, InProcess(), FakeEvaluation([]))
+
+
+@pytest.mark.parametrize('shift, is_one', [(0., True), (.1, False)])
+def test_the_test_tells_twins_from_others(shift, is_one):
+  rng = np.random.default_rng(0)
+  trained = [TrainedLayer(p, m, s, 'accepted', .5 + .02 * rng.normal() + shift * m)
+             for p in range(60) for m in range(2) for s in range(2)]
+  comparison = compare(trained)
+  assert (comparison.p_value > .05) == is_one and len(comparison.between_seeds) == 120
+  console = Console(file=io.StringIO(), width=120)
+  console.print(comparison_table(comparison))
+  assert f'{comparison.p_value:.2f}' in console.file.getvalue() and '0 of 120' in console.file.getvalue()
+
+
+def test_the_task_is_that_of_the_quickstart(no_configuration):
+  gin.parse_config_file('gin/search/quickstart.gin')
+  root = inspect.getmodule(evolution.run_search).__name__
+  evaluation = gin.query_parameter(f'{root}.run_search.evaluation').scoped_configurable_fn()
+  resnet = dataclasses.replace(evaluation.task, architectures=evaluation.task.architectures[:1])
+  assert QUICKSTART_RESNET.task == resnet and QUICKSTART_RESNET.groups == evaluation.groups
+  assert QUICKSTART_RESNET.quality == dataclasses.replace(evaluation.quality, loss_test=None)
