@@ -3,7 +3,7 @@
 `evolution.run_search` runs a search; `scheduler` holds its main loop. The commands are `run_search`, `analyze`,
 `compile_layer` and `audit_equivalence`. The folders, in the order in which a candidate passes through them:
 - `graphs`: random layer graphs, mutations, the static filter, equations and drawings;
-- `equivalence`: the recognition of graphs that compute the same function;
+- `equivalence`: the recognition of graphs that are one layer;
 - `selection`: the population, tournaments and proposals of candidates;
 - `execution`: evaluations in this process, in worker processes or on Ray;
 - `evaluation`: the proxy task and the tests that reject candidates;
