@@ -16,6 +16,7 @@ from evonorm_tf.layers.keras2 import GraphLayer
 from evonorm_tf.layers.moments import is_observed
 
 FORWARD, BACKWARD, INFERENCE = 'forward', 'backward', 'inference'
+VECTORS = 'v0', 'v1'  # inputs of the functions of all graphs, whether a graph depends on them or not
 
 
 class _Arithmetic(graph_layer.Graph):
@@ -25,21 +26,22 @@ class _Arithmetic(graph_layer.Graph):
 
   def weights(self, channels: int) -> list[tuple[str, tf.TensorSpec]]:
     """Returns the name and shape of each input of f but x: 'v0', 'v1', and moving averages by their initializer."""
-    weights = []
-    self._make = lambda name, shape, initializer: weights.append(
-        (name if name in ('v0', 'v1') else initializer, tf.TensorSpec(shape)))
+    averages = []
+    self._make = lambda shape, initializer: averages.append((initializer, tf.TensorSpec(shape)))
+    self._vectors = dict.fromkeys(VECTORS)
     self._build_nonlinearity(channels)
-    return weights
+    return [(name, tf.TensorSpec([channels])) for name in VECTORS] + averages
 
   def run(self, x: tf.Tensor, weights, training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Returns f(x), and the moments over the batch in training; none in inference."""
-    self._moments, values = [], iter(weights)
-    self._make = lambda *_: next(values)
+    averages = iter(weights[len(VECTORS):])
+    self._make = lambda *_: next(averages)
+    self._moments, self._vectors = [], dict(zip(VECTORS, weights))
     self._build_nonlinearity(x.shape[-1])
     return self._normalize_activate(x, training), self._moments
 
   def _add_variable(self, name, shape, initializer, **_):
-    return self._make(name, shape, initializer)
+    return self._vectors[name] if name in self._vectors else self._make(shape, initializer)
 
   def _batch_or_moving(self, x, batch_moment, moving, training, *_):
     if not training:
@@ -63,7 +65,8 @@ class LayerFunctions:
   Attributes:
     signature: the name and shape of each input of f but x, for 8 channels: 'v0', 'v1', and 'zeros' or 'ones' for each
       moving average, by its initial value. Graphs with equal signatures have functions with the same inputs and
-      outputs, so that one can replace the other.
+      outputs, so that one can replace the other. All graphs have v0 and v1, so that only those with moments over the
+      batch differ.
     are_called: whether the layers of a network call the functions; False inside `only_shapes`.
   """
 
@@ -94,9 +97,9 @@ class LayerFunctions:
   def function(self, kind: str, shape: tuple[int | None, ...]) -> tf.types.experimental.ConcreteFunction:
     """Returns the traced function for a key (kind, shape), which is traced if necessary.
 
-    The inputs `*weights` are v0 and v1, where the graph depends on them, then the moving averages of its batch moments.
+    The inputs `*weights` are v0 and v1, then the moving averages of the graph's batch moments.
     - 'forward': x, *weights -> f(x), *batch moments
-    - 'backward': x, *weights, ∂ℓ/∂f -> ∂ℓ/∂x, and ∂ℓ/∂v0 and ∂ℓ/∂v1 where v0 and v1 are inputs
+    - 'backward': x, *weights, ∂ℓ/∂f -> ∂ℓ/∂x, ∂ℓ/∂v0, ∂ℓ/∂v1
     - 'inference': x, *weights -> f(x)
 
     Args:
@@ -116,7 +119,7 @@ class LayerFunctions:
 
   def _backward(self, x, *weights_and_gradient):
     *weights, gradient = weights_and_gradient
-    vectors = weights[:sum(name in ('v0', 'v1') for name, _ in self.signature)]
+    vectors = weights[:len(VECTORS)]
     with tf.GradientTape() as tape:
       tape.watch([x, *vectors])
       # f is computed once more. In the graph of the training step, TensorFlow merges this with the forward function.
@@ -130,6 +133,8 @@ class LayerFunctions:
 class ExchangeableLayer(GraphLayer):
   """A `GraphLayer` that runs its graph by calls of TensorFlow functions, which another graph's functions can replace.
 
+  It has both v0 and v1, also if its graph depends on neither; their gradients are then 0.
+
   Args:
     functions: the functions of the layer's graph.
     **kwargs: the arguments of `evonorm_tf.GraphLayer`, among them the `graph`.
@@ -139,10 +144,17 @@ class ExchangeableLayer(GraphLayer):
     super().__init__(**kwargs)
     self._functions = functions
 
+  def _build_nonlinearity(self, channels):
+    super()._build_nonlinearity(channels)
+    if self.v0 is None:
+      self.v0 = self._add_variable('v0', (channels,), 'zeros')
+    if self.v1 is None:
+      self.v1 = self._add_vector('v1', channels)
+
   def _normalize_activate(self, x, training):
     if not self._functions.are_called:
       return tf.identity(x)
-    vectors = [v for v in (self.v0, self.v1) if v is not None]
+    vectors = [self.v0, self.v1]
     averages = list(self._moving_averages.values())
     if not training:
       return self._call(INFERENCE, x, [x, *vectors, *averages], [x])[0]

@@ -22,6 +22,7 @@ from search.evaluation.architecture import Architecture
 from search.execution.deferred_interrupts import raise_if_interrupted
 
 NUM_CLASSES = len(cifar10.LABEL_NAMES)
+NOT_FINITE = 'loss is not finite after {steps} steps'
 STEPS_PER_CALL = 25  # training steps from one check of the loss to the next
 
 
@@ -259,7 +260,7 @@ class Training:
         loss = float(train_steps(self._batches, tf.constant(count)))
       self.steps_done += count
       if not math.isfinite(loss):
-        raise NonFiniteLoss(f'loss is not finite after {self.steps_done} steps')
+        raise NonFiniteLoss(NOT_FINITE.format(steps=self.steps_done))
       total += loss
     return total / steps if steps else math.nan
 

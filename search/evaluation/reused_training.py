@@ -11,10 +11,12 @@ import collections
 from collections.abc import Callable
 import functools
 import gc
+import math
 
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.devices.memory import resident_bytes
 from evonorm_tf.layers.keras2 import GraphLayer
 from evonorm_tf.layers.norm_act import NormActFactory
 from search.evaluation.architecture import Architecture
@@ -24,13 +26,16 @@ from search.evaluation.function_exchange import ExchangedFunction
 from search.evaluation.layer_functions import ExchangeableLayer
 from search.evaluation.layer_functions import LayerFunctions
 from search.evaluation.proxy_task import Network
+from search.evaluation.proxy_task import NonFiniteLoss
+from search.evaluation.proxy_task import NOT_FINITE
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import timed
 from search.evaluation.proxy_task import Training
 
-MAX_NETWORKS = 32  # networks that a process keeps, about 40 MB each at the size of gin/search/quickstart.gin
+MAX_BYTES = 500_000_000  # of the networks that a process keeps and no training uses
+_LEAST_BYTES = 10_000_000  # of a network, whose memory may have come from what was free already
 
-_idle = collections.OrderedDict()  # key -> _KeptNetwork that no training uses now, the most recently used one last
+_idle: collections.OrderedDict[str, '_KeptNetwork'] = collections.OrderedDict()  # the most recently used one last
 
 
 def start_training(task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer],
@@ -72,12 +77,22 @@ class ReusedTraining(Training):
   """
 
   def close(self) -> None:
-    """Ends the training and releases the network for others; beyond `MAX_NETWORKS`, drops the least recently used."""
+    """Ends the training and releases the network for others; beyond `MAX_BYTES`, drops the least recently used."""
     if self._kept:
       _idle[self._key] = self._kept
-      if len(_idle) > MAX_NETWORKS:
+      while sum(kept.bytes for kept in _idle.values()) > MAX_BYTES:
         _idle.popitem(last=False)
     self._kept = None
+
+  def train(self, steps: int) -> float:
+    """Trains for a further number of steps; see `Training.train`.
+
+    The loss of the first step is computed beforehand, because a third of the candidates fail there: only the layer's
+    functions of the forward pass are traced for them.
+    """
+    if steps and not self.steps_done and not self._network.first_loss_is_finite():
+      raise NonFiniteLoss(NOT_FINITE.format(steps=1))
+    return super().train(steps)
 
   def _make_network(self, architecture: Architecture, norm_act: NormActFactory) -> '_ExchangedNetwork':
     functions = _layer_functions(norm_act)
@@ -94,26 +109,35 @@ class _KeptNetwork:
     model: the Keras model.
     train_steps: the traced `Network.train_steps`, in which the layer's functions can be exchanged.
     count_correct: the traced `Network.count_correct`, in which they can be exchanged, too.
-    keys: the layer's functions that these two may call: by name, the key (kind, shape) in `LayerFunctions`.
+    loss: the traced loss of a batch in training, in which they can be exchanged, too.
+    first_batch: the images and labels of the first training step.
+    keys: the layer's functions that these may call: by name, the key (kind, shape) in `LayerFunctions`.
+    bytes: the memory that building the network took.
   """
 
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: NormActFactory):
+    before = resident_bytes()
     functions = _layer_functions(norm_act)
     make_layer = functools.partial(ExchangeableLayer, functions, **norm_act.options)
     with functions.only_shapes():  # Keras needs only the shapes to build the network
       network = Network(task, architecture, make_layer)
+    batches = iter(task.training_batches())
+    self.first_batch = next(batches)
     images = tf.TensorSpec([None, task.image_size, task.image_size, 3])
-    train_steps = network.train_steps.get_concrete_function(iter(task.training_batches()), tf.constant(1))
-    count_correct = network.count_correct.get_concrete_function(images, tf.TensorSpec([None], tf.int64))
+    traced = (
+        network.train_steps.get_concrete_function(batches, tf.constant(1)),
+        network.count_correct.get_concrete_function(images, tf.TensorSpec([None], tf.int64)),
+        tf.function(functools.partial(task.loss, network.model)).get_concrete_function(*self.first_batch))
     self.model = network.model
     self.keys = functions.names
-    self.train_steps, self.count_correct = (ExchangeableFunction(f, self.keys) for f in (train_steps, count_correct))
+    self.train_steps, self.count_correct, self.loss = (ExchangeableFunction(f, self.keys) for f in traced)
     self._variables = [*network.model.weights, *network.optimizer.variables()]
     self._initial = [v.numpy() for v in self._variables]
     # Garbage collection after each candidate would otherwise scan all objects of TensorFlow and of all kept networks.
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    self.bytes = max(_LEAST_BYTES, resident_bytes() - before)
 
   def reset(self) -> None:
     """Resets the variables of the network and of its optimizer to their initial values."""
@@ -141,6 +165,14 @@ class _ExchangedNetwork:
   @functools.cached_property
   def count_correct(self) -> ExchangedFunction:
     return self._exchanged(self._kept.count_correct)
+
+  def first_loss_is_finite(self) -> bool:
+    """Returns whether the loss of the first training step is finite; nothing of the network changes."""
+    loss = self._exchanged(self._kept.loss)
+    with timed(self._seconds, 'train'):
+      is_finite = math.isfinite(float(loss(*self._kept.first_batch)))
+      self._kept.reset()  # the moving averages
+    return is_finite
 
   def _exchanged(self, function: ExchangeableFunction) -> ExchangedFunction:
     with timed(self._seconds, 'trace'):
