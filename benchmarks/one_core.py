@@ -1,11 +1,17 @@
-"""The evaluation of a search's gin file, restricted to one core, like that of each of two workers on two cores."""
+"""What one of two workers on two cores does: the evaluation of a search's gin file, on one core, and its candidates."""
 
 from absl import logging
 import gin
 import tensorflow as tf
 
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search import evolution
+from search.equivalence.equivalents import REDRAW
 from search.evaluation.evaluation import Evaluation
+from search.graphs.random_graph import SearchSpace
+from search.selection.population import Population
+from search.selection.proposal import RandomSearch
+from search.selection.proposer import Proposer
 
 
 def read_evaluation(gin_file: str) -> Evaluation:
@@ -22,3 +28,13 @@ def read_evaluation(gin_file: str) -> Evaluation:
   tf.config.threading.set_inter_op_parallelism_threads(1)
   gin.parse_config_file(gin_file)
   return gin.query_parameter(f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
+
+
+def typical_graphs(count: int) -> list[LayerGraph]:
+  """Returns the layer graphs of the first candidates of a random search.
+
+  Args:
+    count: the number of graphs.
+  """
+  proposer = Proposer(RandomSearch(), SearchSpace(), Population(1), (), REDRAW, seed=0)
+  return [proposer.propose(index).graph for index in range(count)]

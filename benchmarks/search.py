@@ -28,17 +28,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.one_core import read_evaluation
-from evonorm_tf.graph.layer_graph import LayerGraph
-from search.equivalence.equivalents import REDRAW
+from benchmarks.one_core import typical_graphs
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.evaluation import Outcome
 from search.graphs.known_graphs import known_graph
 from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
-from search.selection.population import Population
-from search.selection.proposal import RandomSearch
-from search.selection.proposer import Proposer
 
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is timed.')
 _GRAPHS = flags.DEFINE_integer('graphs', 60, 'Random graphs that are screened.', lower_bound=3)
@@ -54,16 +50,6 @@ def static_filter_rate() -> tuple[float, float]:
   start = time.perf_counter()
   rejected = sum(static_rejection(random_graph(space, rng)) is not None for _ in range(FILTERED))
   return FILTERED / (time.perf_counter() - start), rejected / FILTERED
-
-
-def typical_graphs(count: int) -> list[LayerGraph]:
-  """Returns the layer graphs of the first candidates of a random search.
-
-  Args:
-    count: the number of graphs.
-  """
-  proposer = Proposer(RandomSearch(), SearchSpace(), Population(1), (), REDRAW, seed=0)
-  return [proposer.propose(index).graph for index in range(count)]
 
 
 def timed_outcomes(evaluation: Evaluation, graphs) -> list[Outcome]:

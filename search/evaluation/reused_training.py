@@ -61,6 +61,11 @@ def start_training(task: ProxyTask, architecture: Architecture, norm_act: Callab
   return Training(task, architecture, norm_act, seconds)
 
 
+def idle_networks() -> list['_KeptNetwork']:
+  """Returns the networks that this process keeps and no training uses; each has its memory as `bytes`."""
+  return list(_idle.values())
+
+
 class ReusedTraining(Training):
   """The training of a layer graph in a network that the process keeps; other trainings may use it after `close`.
 
