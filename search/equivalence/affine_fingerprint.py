@@ -94,7 +94,7 @@ def make_probe(channels: int, groups: int, epsilon: float, rng: np.random.Genera
     rng: the source of all randomness.
   """
   batches = np.stack([[_batch(values, channels, rng) for _ in range(_BATCHES)] for values in INPUTS])
-  vectors = [_vector((len(INPUTS), 1, 1, 1, channels), rng) for _ in range(2)]
+  vectors = [_vector((len(INPUTS), 1, 1, 1, channels), epsilon, rng) for _ in range(2)]
   directions = rng.normal(size=(batches[0, ..., 0].size, channels))
   elements = np.stack([rng.choice(directions.size, ELEMENTS, replace=False) for _ in INPUTS])
 
@@ -116,9 +116,14 @@ def _batch(values: Callable[..., np.ndarray], channels: int, rng: np.random.Gene
   return x * (rng.random(x.shape) >= .1)
 
 
-def _vector(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-  """Draws v0 or v1: magnitudes from 0.1 to 2 and random signs, far from 0 and different in each channel."""
-  return rng.uniform(.1, 2., shape) * rng.choice((-1., 1.), shape)
+def _vector(shape: Sequence[int], epsilon: float, rng: np.random.Generator) -> np.ndarray:
+  """Draws v0 or v1, of random signs and different in each channel.
+
+  With the layers' ε, magnitudes are from 0.005 to 4, evenly in the logarithm. With a larger one, which shows what guards
+  do to x, they are from 0.3 to 2, where no guard acts on v0 and v1: that of the layers acts on hardly any.
+  """
+  low, high = (.005, 4.) if epsilon == primitives.EPSILON else (.3, 2.)
+  return np.exp(rng.uniform(np.log(low), np.log(high), shape)) * rng.choice((-1., 1.), shape)
 
 
 _RNG = np.random.default_rng(1)
