@@ -29,7 +29,9 @@ _base_times: dict[str, dict[str, float]] = {}  # task -> architecture -> seconds
 
 def layer_cost(task: ProxyTask, norm_act: NormActFactory, trainings: Mapping[str, Training],
                base: NormActFactory) -> dict[str, float | None]:
-  """Returns what a layer costs; it trains nothing but, at its first call for a task, networks of BN-ReLU.
+  """Returns what a layer costs.
+
+  It trains networks of BN-ReLU at its first call for a task, unless the layer is BN-ReLU itself, and nothing else.
 
   Args:
     task: the proxy task.
@@ -44,16 +46,17 @@ def layer_cost(task: ProxyTask, norm_act: NormActFactory, trainings: Mapping[str
     - 'kept': the size of the tensors that the layer keeps for the backward pass as a multiple of its input's; for a
       layer graph those of the layer that `search.compile_layer` writes. None if there is no such layer.
   """
-  return {STEP_TIME: _step_time(task, trainings, base), KEPT: _kept(norm_act)}
+  return {STEP_TIME: _step_time(task, norm_act, trainings, base), KEPT: _kept(norm_act)}
 
 
-def _step_time(task: ProxyTask, trainings: Mapping[str, Training], base: NormActFactory) -> float | None:
+def _step_time(task: ProxyTask, norm_act: NormActFactory, trainings: Mapping[str, Training], base: NormActFactory
+               ) -> float | None:
   times = {family: training.step_seconds for family, training in trainings.items()}
   if not all(times.values()):
     return None
   key = repr(task)
   if key not in _base_times:
-    _base_times[key] = _times_with(base, task)
+    _base_times[key] = times if norm_act == base else _times_with(base, task)
   base_times = _base_times[key]
   if base_times.keys() != times.keys():
     return None

@@ -40,10 +40,10 @@ def base(monkeypatch):
   return steps, seconds, errors
 
 
-def step_time(resnet, mobilenet_v2, task=TASK):
+def step_time(resnet, mobilenet_v2, task=TASK, norm_act=S0):
   trained = {'resnet': resnet, 'mobilenet_v2': mobilenet_v2}
   trainings = {name: types.SimpleNamespace(step_seconds=seconds) for name, seconds in trained.items()}
-  return layer_cost(task, S0, trainings, BASE)['step_time']
+  return layer_cost(task, norm_act, trainings, BASE)['step_time']
 
 
 def test_the_ratio_is_the_geometric_mean_of_the_architectures(base):
@@ -55,6 +55,11 @@ def test_the_ratio_is_the_geometric_mean_of_the_architectures(base):
 def test_bn_relu_is_timed_for_each_task_and_no_longer_than_it_trains(base):
   assert step_time(1., .1) == step_time(1., .1, dataclasses.replace(TASK, steps=3))
   assert [count for _, count in base[0]] == [76, 76, 3, 3]
+
+
+def test_a_reference_bn_relu_is_what_later_layers_are_compared_with(base):
+  assert step_time(.2, .2, norm_act=get_norm_act('bn_relu')) == 1 and base[0] == []
+  assert step_time(.4, .4) == 2 and step_time(.3, .3, norm_act=BASE) == 1.5 and base[0] == []
 
 
 def test_times_that_are_missing(base):
