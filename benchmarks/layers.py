@@ -15,7 +15,6 @@ os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import json
-import math
 import pathlib
 
 from absl import app
@@ -26,6 +25,7 @@ import tensorflow as tf
 
 from benchmarks.timing import median_seconds
 from evonorm_tf import get_norm_act
+from search.evaluation.kept_tensors import kept
 
 _REPEATS = flags.DEFINE_integer('repeats', 15, 'Timed calls of each contender.', lower_bound=1)
 _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
@@ -139,45 +139,6 @@ def time_shape(shape: tuple[int, ...], repeats: int) -> dict[tuple[str, str, str
       functions[name, mode, label] = tf.function(
           lambda x, dy, layer=layer, function=function: function(layer, x, dy), jit_compile=compiled, autograph=False)
   return median_seconds(functions, (x, dy), repeats)
-
-
-def kept(layer, shape: tuple[int, ...]) -> float:
-  """Returns the size of the tensors that the backward pass of a traced step reads from the forward pass.
-
-  These are the floating-point tensors, x or computed in the forward pass, that operations in the backward pass read.
-
-  Args:
-    layer: a layer that has been built.
-    shape: the shape of the input x, [N, H, W, C].
-
-  Returns:
-    The size as a multiple of the size of x.
-  """
-  @tf.function(input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)], autograph=False)
-  def step(x, dy):
-    with tf.GradientTape() as tape:
-      tape.watch(x)
-      y = layer(x, training=True)
-    forward_operations.update(operation.name for operation in x.graph.get_operations())
-    return tape.gradient(y, [x, *layer.trainable_weights], output_gradients=dy)
-
-  forward_operations = set()
-  graph = step.get_concrete_function().graph
-  read = [tensor for operation in graph.get_operations() if operation.name not in forward_operations
-          for tensor in operation.inputs if tensor.op.name in forward_operations]
-  dy = graph.inputs[1]
-  sources = {source.ref() for source in map(_source, read) if source is not dy}
-  # The reserve space of fused batch normalization has no shape; on CPUs it is empty.
-  bytes_kept = sum((t.deref().shape.num_elements() or 0) * t.deref().dtype.size for t in sources
-                   if t.deref().dtype.is_floating)
-  return bytes_kept / (math.prod(shape) * tf.float32.size)
-
-
-def _source(tensor: tf.Tensor) -> tf.Tensor:
-  """Returns the tensor whose buffer `tensor` shares; `tensor` itself if it has its own."""
-  while tensor.op.type in ('Identity', 'IdentityN', 'Reshape', 'StopGradient'):
-    tensor = tensor.op.inputs[tensor.value_index]
-  return tensor
 
 
 def measure_kept() -> dict[tuple[str, str], float]:

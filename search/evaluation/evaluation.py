@@ -16,6 +16,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NormActFactory
+from search.evaluation.cost import layer_cost
 from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import timed
@@ -56,8 +57,11 @@ class Outcome:
       trained to the end.
     rungs: the rungs of successive halving that the training reached, in order (see `search.journal.outcomes.Rung`).
     seconds: the time spent in seconds, by activity: 'total' for the whole evaluation, and its parts 'build', 'trace',
-      'train', 'evaluate' and 'stability'.
+      'train', 'evaluate', 'stability' and 'cost'.
     confirmation: of a layer that was confirmed, the validation accuracies with the second seed; otherwise empty.
+    cost: what the layer costs: 'step_time', the time of a training step as a multiple of BN-ReLU's, and 'kept', the
+      size of the tensors that it keeps for the backward pass as a multiple of its input's; None for what could not be
+      measured. Empty unless `Evaluation.measures_cost` is set and the layer was accepted. See `search.evaluation.cost`.
   """
   outcome: str = FAILED
   detail: str = ''
@@ -68,6 +72,7 @@ class Outcome:
   rungs: list[Rung] = dataclasses.field(default_factory=list)
   seconds: dict[str, float] = dataclasses.field(default_factory=dict)
   confirmation: dict[str, float] = dataclasses.field(default_factory=dict)
+  cost: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +103,8 @@ class Evaluation:
       luck of one seed, at the cost of a second training for each that comes first.
     best_score: the mean score above which a layer is confirmed, in [0, 1]. `informed_by` sets it; None (default)
       confirms any accepted layer.
+    measures_cost: whether to measure what accepted layers cost, in time and memory (default False). Each process trains
+      BN-ReLU for some 75 steps, once, to compare with; scores stay the same. See `search.evaluation.cost`.
 
   Raises:
     ArgumentError: if the last rung of `halving` does not come before the end of the training.
@@ -112,6 +119,7 @@ class Evaluation:
   bars: tuple[Bar, ...] = ()
   confirms: bool = False
   best_score: float | None = None
+  measures_cost: bool = False
 
   def __post_init__(self):
     if self.halving and self.halving.rungs[-1] >= self.task.steps:
@@ -205,6 +213,9 @@ class Evaluation:
       if not self._stops_at_a_rung(trainings, outcome):
         self._finish(trainings, outcome)
         self._confirm(norm_act, outcome)
+      if self.measures_cost:
+        with timed(outcome.seconds, 'cost'):
+          outcome.cost = layer_cost(self.task, norm_act, trainings, self._norm_act('bn_relu'))
 
   def _screen(self, family: str, training: Training, outcome: Outcome) -> None:
     """Trains up to the quality test and carries it out, with the loss test before it, if there are such tests."""

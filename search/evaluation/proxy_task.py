@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import statistics
 import time
 
 import tensorflow as tf
@@ -229,6 +230,8 @@ class Training:
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer],
                seconds: dict[str, float]):
     self.steps_done = 0
+    self._calls = []  # (number of steps, seconds) of each call but the first
+    self._clock = _step_clock()
     self._seconds = seconds
     self._task = task
     self._strategy = get_strategy(task.strategy)
@@ -257,12 +260,25 @@ class Training:
       # The first step is a separate call, so that the time of tracing can be measured apart from that of training.
       count = min(STEPS_PER_CALL, end - self.steps_done) if self.steps_done else 1
       with timed(self._seconds, 'train' if self.steps_done else 'trace'):
+        start = self._clock()
         loss = float(train_steps(self._batches, tf.constant(count)))
+      if self.steps_done:
+        self._calls.append((count, self._clock() - start))
       self.steps_done += count
       if not math.isfinite(loss):
         raise NonFiniteLoss(NOT_FINITE.format(steps=self.steps_done))
       total += loss
     return total / steps if steps else math.nan
+
+  @property
+  def step_seconds(self) -> float | None:
+    """The time of a training step in seconds, without tracing; None before the second step.
+
+    It is the median over the longest calls, which are of `STEPS_PER_CALL` steps unless the training is shorter. Where
+    the process computes on CPUs alone, it is processor time, which other processes hardly disturb.
+    """
+    longest = max((count for count, _ in self._calls), default=0)
+    return statistics.median(s / count for count, s in self._calls if count == longest) if longest else None
 
   def accuracy(self, split: str) -> float:
     """Returns the accuracy on a split: the share of images that are classified correctly, in [0, 1].
@@ -297,6 +313,12 @@ class Training:
     if self._strategy.num_replicas_in_sync == 1:
       return dataset
     return self._strategy.experimental_distribute_dataset(dataset)
+
+
+def _step_clock() -> Callable[[], float]:
+  """Returns the clock for training steps, in seconds: the processor time of this process, if it has no accelerator."""
+  kinds = {device.device_type for device in tf.config.list_logical_devices()}
+  return time.process_time if kinds == {'CPU'} else time.perf_counter
 
 
 def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:

@@ -14,10 +14,12 @@ class Candidate:
     graph: the layer graph, including its dead nodes.
     scores: the validation accuracy for each architecture, in [0, 1]. The architectures have the same order in all
       candidates of a search.
+    cost: the time of a training step as a multiple of BN-ReLU's; None (default) if it is not known.
   """
   index: int
   graph: LayerGraph
   scores: tuple[float, ...]
+  cost: float | None = None
 
   @property
   def mean_score(self) -> float:

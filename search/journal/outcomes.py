@@ -1,4 +1,4 @@
-"""The stages of a search, the outcomes of an evaluation, and the rungs of successive halving, as journals name them.
+"""Stages of a search, outcomes of an evaluation, rungs of successive halving and costs, as journals name them.
 
 It imports nothing from `search`, so that every other module can use it.
 """
@@ -8,6 +8,7 @@ from typing import TypedDict
 REFERENCE, EVOLUTION, RERANKING = STAGES = ('reference', 'evolution', 'reranking')
 ELSEWHERE = 'of another search'  # ends the `origin` of a candidate that another search has found
 ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 'rejected: stability', 'failed')
+STEP_TIME, KEPT = 'step_time', 'kept'  # the keys of a layer's cost
 
 
 class Rung(TypedDict, total=False):

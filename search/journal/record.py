@@ -15,6 +15,7 @@ from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import Rung
+from search.journal.outcomes import STEP_TIME
 from search.journal.record_fields import split_fields
 
 
@@ -59,6 +60,11 @@ class EvaluationOutcome(Protocol):
     """The rungs of successive halving that the training reached, in order; empty or None without any."""
     ...
 
+  @property
+  def cost(self) -> Mapping[str, float | None] | None:
+    """The time of a training step and the tensors kept, as multiples; empty or None if they were not measured."""
+    ...
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
@@ -94,6 +100,9 @@ class Record:
     rungs: the rungs of successive halving that the training reached, in order; None (default) in journals without them.
     confirmation: of a candidate that was trained with a second seed before it was called the best, the validation
       accuracies with that seed; None (default) for every other layer.
+    cost: what the layer costs: 'step_time', the time of a training step as a multiple of BN-ReLU's, and 'kept', the
+      size of the tensors that it keeps for the backward pass as a multiple of its input's, each None if it could not be
+      measured. None (default) in journals without costs and for a layer that was not accepted.
     seed: the number of the training, from 0, of a layer that the re-ranking trains with several seeds; None (default)
       where it trains each layer once, and in the other stages.
     extra: the keys of the JSON data that this version does not know, with their values (default: none).
@@ -120,6 +129,7 @@ class Record:
   test_scores: Mapping[str, float] | None = None
   rungs: Sequence[Rung] | None = None
   confirmation: Mapping[str, float] | None = None
+  cost: Mapping[str, float | None] | None = None
   seed: int | None = None
   extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -149,7 +159,8 @@ class Record:
     """
     return cls(outcome=outcome.outcome, detail=outcome.detail, screening=outcome.screening,
                gradient_norm=outcome.gradient_norm, scores=outcome.scores, test_scores=outcome.test_scores or {},
-               rungs=outcome.rungs or [], confirmation=getattr(outcome, 'confirmation', None) or None, **fields)
+               rungs=outcome.rungs or [], confirmation=getattr(outcome, 'confirmation', None) or None,
+               cost=getattr(outcome, 'cost', None) or None, **fields)
 
   @classmethod
   def from_json(cls, data: dict[str, Any]) -> 'Record':
@@ -180,7 +191,7 @@ class Record:
     if self.stage == EVOLUTION:
       data |= {'filtered': self.filtered} | _given(same_as=self.same_as, origin=self.origin)
     data |= {key: getattr(self, key) for key in ('outcome', 'detail', 'screening', 'gradient_norm', 'scores')}
-    data |= _given(test_scores=self.test_scores, rungs=self.rungs, confirmation=self.confirmation)
+    data |= _given(test_scores=self.test_scores, rungs=self.rungs, confirmation=self.confirmation, cost=self.cost)
     return data | {'seconds': self.seconds, 'elapsed': self.elapsed, **self.extra}
 
   @property
@@ -212,6 +223,11 @@ class Record:
   def mean_score(self) -> float:
     """The mean of `scores` over the architectures, in [0, 1]; defined for accepted layers only."""
     return statistics.fmean(self.scores.values())
+
+  @property
+  def step_time(self) -> float | None:
+    """The time of a training step as a multiple of BN-ReLU's; None if it is not on record."""
+    return (self.cost or {}).get(STEP_TIME)
 
   @property
   def total_seconds(self) -> float:

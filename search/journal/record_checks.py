@@ -57,7 +57,7 @@ def _check_copy(record: Record, original: Record | None) -> None:
   if original is None or original.is_copy:
     raise ArgumentError('`same_as` must be the index of an evaluated candidate on record before this one, received '
                         f'{record.same_as}.')
-  for key in ('outcome', 'scores', 'rungs', 'confirmation'):
+  for key in ('outcome', 'scores', 'rungs', 'confirmation', 'cost'):
     if getattr(record, key) != getattr(original, key):
       raise ArgumentError(f'`{key}` must be that of candidate {record.same_as}, which this one is the `same_as`.')
 

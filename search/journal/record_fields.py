@@ -74,6 +74,7 @@ _OPTIONAL: _Checks = {
     'confirmation': _NUMBERS,
     'rungs': ('a list of objects with `accuracies` and `stopped`',
               lambda value: isinstance(value, list) and all(map(_is_rung, value))),
+    'cost': ('an object of numbers or nulls', _maps(_or_none(_is_number))),
 }
 _OPTIONAL_OF_EVOLUTION: _Checks = {
     'same_as': _INDEX,

@@ -97,7 +97,7 @@ def candidates(records: Sequence[Record]) -> list[Candidate]:
     records: the search's records of all stages, in the order of the journal.
   """
   names = architectures(records)
-  return [Candidate(r.index, r.graph, tuple(r.scores[n] for n in names))
+  return [Candidate(r.index, r.graph, tuple(r.scores[n] for n in names), r.step_time)
           for r in accepted(records) if r.index is not None and r.graph is not None]
 
 

@@ -27,6 +27,7 @@ from search.graphs.drawing import save_drawing
 from search.graphs.equation import equation_latex
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
+from search.journal.outcomes import KEPT
 from search.journal.outcomes import OUTCOMES
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
@@ -237,12 +238,34 @@ def _overview(records: Sequence[Record]) -> str:
 
 
 def _found_sections(records: Sequence[Record], found: int) -> Iterable[str]:
+  yield from _reference_costs(records)
   for number, record in enumerate(found_layers(records, found), 1):
     name = record.name
     yield f'### {number}. {name[0].upper()}{name[1:]}'
     yield _equations(record)
+    yield from _cost(records, record)
     yield f'As a layer graph, for `get_norm_act`: [layer_{number}.json](layer_{number}.json)'
     yield f'![Layer graph of {name}](layer_{number}.png)'
+
+
+def _cost(records: Sequence[Record], layer: Record) -> Iterable[str]:
+  """Yields a sentence with a found layer's cost, which the evolution has measured; nothing without one."""
+  for record in records_lib.accepted(records):
+    if record.index == layer.index and record.cost:
+      yield (f"A training step takes {_times(record.step_time)} times BN-ReLU's; the compiled layer keeps "
+             f'{_times(record.cost.get(KEPT))} times x for the backward pass.')
+
+
+def _reference_costs(records: Sequence[Record]) -> Iterable[str]:
+  """Yields a sentence with the costs of the references, to compare with; nothing without one."""
+  costs = [f'{r.name} {_times(r.step_time)} and {_times(r.cost.get(KEPT))}'
+           for r in records_lib.accepted(records, REFERENCE) if r.cost]
+  if costs:
+    yield f'Costs of the references, time of a training step and tensors kept in the same units: {", ".join(costs)}.'
+
+
+def _times(ratio: float | None) -> str:
+  return NO_VALUE if ratio is None else f'{ratio:.2f}'
 
 
 def _reference_sections(rows: Sequence[Record]) -> Iterable[str]:

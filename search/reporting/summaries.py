@@ -99,8 +99,10 @@ class Summaries:
 def _scalars(records: Sequence[Record]) -> dict[str, float | None]:
   """Returns the values after the latest candidate by their tag in TensorBoard; None for those without a value yet."""
   measured = records_lib.measured(records)
+  best = records_lib.best(records)
   recent = [r.mean_score for r in measured[-RECENT:]]
   scalars = {
+      'score/step_time_of_best': best.step_time if best else None,
       'score/best': max((r.mean_score for r in measured), default=None),
       f'score/top_{TOP}_mean': records_lib.top_mean(records),
       f'score/mean_of_last_{RECENT}': statistics.fmean(recent) if recent else None,

@@ -92,7 +92,8 @@ class TournamentEvolution:
     fraction: the share of the population that takes part in a tournament, in (0, 1] (default 0.05, believed to be the
       paper's value).
     winner: a function that takes the tournament's candidates, at least one, and a random generator, and returns the
-      candidate to mutate: `tournament.pareto_winner` (default) or `tournament.average_winner`, for instance.
+      candidate to mutate: `tournament.pareto_winner` (default), `tournament.pareto_winner_with_cost` or
+      `tournament.average_winner`, for instance.
     mutations: the number of mutations of the winner, one after the other, at least 1 (default 2). Each draws a node,
       which may be the same one again.
     random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place (default 0.5).

@@ -1,7 +1,12 @@
-"""Tournament selection, with the winner by Pareto frontier or by average (paper section 6)."""
+"""Tournament selection, with the winner by Pareto frontier or by average (paper section 6).
 
+`pareto_winner_with_cost`, which the paper does not have, takes the time of a training step as one more objective.
+"""
+
+from collections.abc import Callable
 from collections.abc import Sequence
 import math
+import operator
 
 import numpy as np
 
@@ -46,16 +51,29 @@ def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
   return all(i >= j for i, j in zip(a, b, strict=True)) and tuple(a) != tuple(b)
 
 
-def pareto_frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
+def scores_and_cost(candidate: Candidate) -> tuple[float, ...]:
+  """Returns a candidate's scores, and the negative of its cost, −∞ if it has none, as one more score.
+
+  Args:
+    candidate: the candidate.
+  """
+  return *candidate.scores, -math.inf if candidate.cost is None else -candidate.cost
+
+
+def pareto_frontier(candidates: Sequence[Candidate],
+                    objectives: Callable[[Candidate], Sequence[float]] = operator.attrgetter('scores')
+                    ) -> list[Candidate]:
   """Returns the Pareto frontier: the candidates whose scores no other candidate's scores dominate.
 
   Args:
     candidates: the candidates; may be empty.
+    objectives: returns what is compared of a candidate (default: its scores), of which more is better.
 
   Returns:
     The members of the frontier, in the order of `candidates`.
   """
-  return [c for c in candidates if not any(dominates(other.scores, c.scores) for other in candidates)]
+  of_each = [objectives(c) for c in candidates]
+  return [c for c, own in zip(candidates, of_each) if not any(dominates(other, own) for other in of_each)]
 
 
 def pareto_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
@@ -66,6 +84,21 @@ def pareto_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> 
     rng: the source of all randomness.
   """
   frontier = pareto_frontier(tournament)
+  return frontier[rng.integers(len(frontier))]
+
+
+def pareto_winner_with_cost(tournament: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
+  """Returns a uniformly random member of the Pareto frontier over the scores and the cost.
+
+  The cost is the time of a training step, if `search.evaluation.Evaluation.measures_cost` is set. A candidate without
+  one counts as dearer than all others. Times are never twice the same, so that the arguments of a search no longer
+  determine it.
+
+  Args:
+    tournament: the candidates, at least one.
+    rng: the source of all randomness.
+  """
+  frontier = pareto_frontier(tournament, scores_and_cost)
   return frontier[rng.integers(len(frontier))]
 
 

@@ -105,6 +105,7 @@ def test_two_steps_in_the_first_architecture(file):
   for outcome in (searched, reranked):
     assert (outcome.outcome, outcome.detail, list(outcome.scores)) == ('accepted', '', ['resnet'])
   assert reranked.test_scores and not searched.test_scores
+  assert searched.cost.keys() == {'step_time', 'kept'} and not reranked.cost
 
 
 @pytest.mark.slow

@@ -245,6 +245,23 @@ def test_a_real_evaluation_is_json_and_sees_no_test_image(monkeypatch):
   assert json.loads(json.dumps(vars(outcome), allow_nan=False)) == vars(outcome)
 
 
+def test_the_cost_of_accepted_layers_changes_no_score():
+  evaluation = Evaluation(TASK, stability=StabilityTest(steps=1), measures_cost=True)
+  plain, outcome = dataclasses.replace(evaluation, measures_cost=False).evaluate(S0), evaluation.evaluate(S0)
+  assert outcome.cost.keys() == {'step_time', 'kept'} and all(value > 0 for value in outcome.cost.values())
+  assert outcome.seconds['cost'] > 0 and outcome.seconds['total'] > outcome.seconds['cost']
+  assert json.loads(json.dumps(outcome.cost, allow_nan=False)) == outcome.cost
+  assert (outcome.scores, outcome.gradient_norm) == (plain.scores, plain.gradient_norm)
+  assert plain.cost == {} and 'cost' not in plain.seconds
+  assert evaluation.evaluate(S0).scores == plain.scores  # BN-ReLU has trained in between
+
+
+def test_a_layer_that_is_not_accepted_has_no_cost(events):
+  events[1]['mobilenet_v2'] = .1
+  outcome = Evaluation(TWO, QualityTest(steps=3), measures_cost=True).evaluate(S0)
+  assert outcome.outcome == 'rejected: quality' and outcome.cost == {} and 'cost' not in outcome.seconds
+
+
 def test_a_real_evaluation_stops_at_a_rung():
   task = dataclasses.replace(TASK, steps=3)
   evaluation = Evaluation(task, halving=SuccessiveHalving((1, 2)), bars=(Bar(0.), Bar(1., {'resnet': .1})))

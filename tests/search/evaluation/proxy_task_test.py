@@ -77,6 +77,20 @@ def test_three_steps_in_numpy(silu):
     np.testing.assert_allclose(w, e, rtol=1e-4, atol=2e-5, err_msg=w.name)
 
 
+def test_the_time_of_a_step_is_the_median_of_the_longest_calls(silu, monkeypatch):
+  assert 0 < silu.step_seconds < 60
+  for calls, seconds in (([(25, 1.), (25, 5.), (4, .01), (25, 2.)], .08), ([(2, 1.)], .5), ([], None)):
+    monkeypatch.setattr(silu, '_calls', calls)
+    assert silu.step_seconds == seconds
+
+
+@pytest.mark.parametrize('kinds, clock', [('CPU', 'process_time'), ('CPU GPU', 'perf_counter')])
+def test_steps_on_cpus_are_timed_whatever_else_runs(monkeypatch, kinds, clock):
+  devices = [tf.config.LogicalDevice(f'/device:{kind}:0', kind) for kind in kinds.split()]
+  monkeypatch.setattr(tf.config, 'list_logical_devices', lambda: devices)
+  assert proxy_task._step_clock().__name__ == clock
+
+
 def test_kernels_are_what_is_no_vector(silu):
   assert {v.name.rpartition('/')[2] for v in kernels(silu.model)} == {'kernel:0'}
   depthwise = Architecture('mobilenet_v2', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True})

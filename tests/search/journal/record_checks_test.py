@@ -41,6 +41,7 @@ def test_records_of_searches_that_begin_with_layers_and_reuse_pass(bare, whole, 
     ({'scores': {'resnet': 10**400}}, '`scores` must be an object of numbers'), ({'scores': {}}, 'only then'),
     ({'elapsed': '3'}, "`elapsed` must be a number, received '3'"), ({'detail': 3}, '`detail` must be a string'),
     ({'graph': None}, 'must be a JSON object'), ({'graph': {}}, '`format` must be'),
+    ({'cost': {'kept': 'x'}}, '`cost` must be an object of numbers or nulls'), ({'cost': None}, '`cost` must be'),
     ({'test_scores': {'resnet': 'x'}}, '`test_scores` must be'),
     ({'scores': {'other': .5}}, r"scores must be of \['resnet'\], received \['other'\]")])
 def test_bad_records(make_json, change, message):
@@ -56,6 +57,7 @@ def test_bad_records(make_json, change, message):
     ({'same_as': 3}, 'before .* received 3'), ({'same_as': 1}, 'before .* received 1'),  # a later one; a copy
     ({'same_as': 0, 'scores': {'resnet': .6}}, '`scores` must be that of candidate 0'),
     ({'same_as': 0, 'scores': {}, 'outcome': 'failed'}, '`outcome` must be that of candidate 0'),
+    ({'same_as': 0, 'cost': {'kept': 2.}}, '`cost` must be that of candidate 0'),
     ({'same_as': 0, 'rungs': []}, '`rungs` must be that of candidate 0'),
     ({'origin': None}, "`origin` must be a known layer's name or 'candidate … of another search', received None"),
     ({'origin': 'bn_rleu'}, '`origin` must'), ({'origin': 'candidate x of another search'}, '`origin` must'),

@@ -15,6 +15,7 @@ S0 = known_graph('evonorm_s0')
 @pytest.mark.parametrize('stage, scores, fields', [
     ('reference', (.5, .25), {'name': 'bn_relu'}), ('evolution', (), {'outcome': 'rejected: quality'}),
     ('evolution', (.5,), {'index': 3, 'parent': 1, 'filtered': {'constant': 2}, 'gradient_norm': None}),
+    ('evolution', (.5,), {'cost': {'step_time': 1.31, 'kept': None}}), ('evolution', (.5,), {'cost': {}}),
     ('evolution', (.5,), {'same_as': 0, 'origin': 'bn_relu', 'rungs': []}), ('reranking', (.5,), {'index': 7}),
     ('evolution', (.5,), {'some_new_key': [3], 'another': None}),
     ('reranking', (.5, 1), {'name': 'frn_tlu', 'test_scores': (.1, .2)})])
@@ -31,14 +32,19 @@ def test_keys_are_written_in_the_order_of_a_journals_lines():
   assert written(stage='evolution', index=0, graph=S0, origin='x', same_as=2) == [
       'stage', 'index', 'parent', 'graph', 'filtered', 'same_as', 'origin', *found]
   assert written(stage='evolution', index=0, graph=S0) == ['stage', 'index', 'parent', 'graph', 'filtered', *found]
+  assert Outcome('accepted').cost == {}  # not written
+  outcome.cost['kept'] = 1.
+  assert written(stage='evolution', index=0, graph=S0)[-4:] == ['rungs', 'cost', 'seconds', 'elapsed']
+  outcome.cost.clear()
   assert written(stage='reference', name='bn_relu') == ['stage', 'name', 'index', 'graph', *found]
 
 
 def test_an_outcome_is_taken_over_whole(make_record, stopped):
-  record = make_record(index=4, scores=(.5,), rungs=stopped, detail='why', seconds={'total': 3.}, parent=2)
+  record = make_record(index=4, scores=(.5,), rungs=stopped, detail='why', seconds={'total': 3.}, parent=2,
+                       cost={'step_time': 1.5, 'kept': 2.})
   copy = Record.of_outcome(record, stage='evolution', index=5, graph=S0, same_as=4)
   assert all(getattr(copy, name) == getattr(record, name) for name in (
-      'outcome', 'detail', 'screening', 'gradient_norm', 'scores', 'rungs'))
+      'outcome', 'detail', 'screening', 'gradient_norm', 'scores', 'rungs', 'cost'))
   assert (copy.index, copy.same_as, copy.parent, copy.seconds, copy.name) == (5, 4, None, {}, 'candidate 5')
   assert Record.of_outcome(dataclasses.replace(record, rungs=None), stage='evolution', index=5, graph=S0).rungs == []
 
@@ -55,6 +61,8 @@ def test_what_a_record_says_of_itself(make_record, stopped):
   assert [r.is_found for r in records] == [True] * 4 + [False]
   assert plain.mean_score == pytest.approx(.3)
   assert make_record(seconds={'build': 1., 'train': 2.}).total_seconds == 3
+  assert [make_record(**fields).step_time for fields in (
+      {}, {'cost': {}}, {'cost': {'step_time': None}}, {'cost': {'step_time': 1.5}})] == [None, None, None, 1.5]
   assert make_record(seconds={'build': 1., 'total': 5.}).total_seconds == 5
 
 

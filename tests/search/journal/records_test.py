@@ -12,12 +12,13 @@ from search.journal.candidate import Candidate
 def test_candidates_are_the_accepted_ones_in_order_of_completion(make_record):
   graph = known_graph('bn_relu')
   records = [
-      make_record('reference', (.9, .8), name='bn_relu'), make_record(index=2, scores=(.3, .5), graph=graph),
+      make_record('reference', (.9, .8), name='bn_relu'),
+      make_record(index=2, scores=(.3, .5), graph=graph, cost={'step_time': 1.5, 'kept': 2.}),
       make_record(index=0, outcome='rejected: quality'),
       dataclasses.replace(make_record(index=1, scores=(.2, .1)), scores={'mobilenet_v2': .1, 'resnet': .2}),
       make_record('reranking', (.7, .7), index=2)]
   assert records_lib.candidates(records) == [
-      Candidate(2, graph, (.3, .5)), Candidate(1, known_graph('evonorm_s0'), (.2, .1))]
+      Candidate(2, graph, (.3, .5), 1.5), Candidate(1, known_graph('evonorm_s0'), (.2, .1))]
   assert records_lib.architectures(records) == ['resnet', 'mobilenet_v2']
 
 

@@ -1,5 +1,6 @@
 """The ranking, its table, and the files of the report."""
 
+import dataclasses
 import io
 
 import pytest
@@ -147,6 +148,21 @@ def test_text_of_the_report(records, tmp_path):
     assert part in text, part
   assert 'outcome they took' not in text and 'halving' not in text
   assert text.index('| rejected: quality | 2 | resnet') < text.index('| failed | 1 | mobilenet_v2')
+
+
+def test_costs_of_the_found_layers_and_the_references(records, tmp_path):
+  text = report.write_report(records, tmp_path).read_text()
+  assert 'training step takes' not in text and 'Costs' not in text
+  costs = {'bn_relu': {'step_time': 1., 'kept': 2.}, 1: {'step_time': 1.306, 'kept': 1.01},
+           0: {'step_time': 2.5, 'kept': None}, 3: {'step_time': 7., 'kept': 7.}}
+  cost_of = lambda r: costs.get(r.name if r.index is None else r.index)
+  dear = [r if r.stage == 'reranking' else dataclasses.replace(r, cost=cost_of(r)) for r in records]
+  text = report.write_report(dear, tmp_path).read_text()
+  first, second = ("A training step takes 1.31 times BN-ReLU's; the compiled layer keeps 1.01 times x for the backward "
+                   "pass.", "A training step takes 2.50 times BN-ReLU's; the compiled layer keeps – times x")
+  assert text.index('### 1. Candidate 1') < text.index(first) < text.index('### 2. Candidate 0') < text.index(second)
+  assert text.count('training step takes') == 2  # candidate 2 has none, candidate 3 is not among the found
+  assert 'kept in the same units: bn_relu 1.00 and 2.00.' in text
 
 
 def test_reasons_are_the_five_most_frequent(make_record):

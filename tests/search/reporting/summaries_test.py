@@ -1,5 +1,7 @@
 """Summaries, read back as TensorBoard reads them."""
 
+import dataclasses
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 import tensorflow as tf
@@ -42,6 +44,16 @@ def test_scalars(records, tmp_path):
   assert values['search/filtered_share'][-1] == (4, .75)
   assert values['search/candidates_a_minute'] == [(2, 2), (3, 2), (4, 2)]
   assert not {'search/copies', 'search/stopped_at_a_rung'} & set(values)
+
+
+def test_the_step_time_of_the_best_candidate(records, tmp_path):
+  cheap = [dataclasses.replace(r, cost=cost) for r, cost in zip(records, [
+      {'step_time': 9.}, None, {'step_time': 1.25, 'kept': 2.}, None, {'step_time': 1.125}], strict=True)]
+  write_all(tmp_path, cheap)
+  values = read(tmp_path)
+  assert values['score/step_time_of_best'] == [(2, 1.25), (3, 1.25), (4, 1.25)]
+  write_all(tmp_path / 'without', records)
+  assert 'score/step_time_of_best' not in read(tmp_path / 'without')
 
 
 def test_copies_are_no_steps_and_projected_scores_no_values(records, tmp_path, make_record, stopped):

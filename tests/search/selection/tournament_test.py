@@ -1,6 +1,7 @@
 """Tournaments: size, uniformity, hand-worked Pareto frontiers, winners."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from search.selection.tournament import dominates
 from search.selection.tournament import draw_tournament
 from search.selection.tournament import pareto_frontier
 from search.selection.tournament import pareto_winner
+from search.selection.tournament import pareto_winner_with_cost
+from search.selection.tournament import scores_and_cost
 
 
 def make(*scores):
@@ -69,6 +72,26 @@ def test_pareto_winner_is_uniform_over_the_frontier():
   counts = collections.Counter(pareto_winner(HAND_WORKED, rng).index for _ in range(3000))
   assert set(counts) == {0, 1, 3}
   assert all(900 < count < 1100 for count in counts.values())  # 1,000 each, σ = 26
+
+
+def with_costs(candidates, *costs):
+  return [dataclasses.replace(c, cost=cost) for c, cost in zip(candidates, costs, strict=True)]
+
+
+def test_pareto_frontier_with_the_cost_by_hand():
+  frontier = lambda *costs: indices(pareto_frontier(with_costs(HAND_WORKED, *costs), scores_and_cost))
+  assert frontier(2., 2., 2., 2., 2.) == frontier(None, None, None, None, None) == [0, 1, 3]
+  assert frontier(2., 2., 1.9, 2., 2.) == [0, 1, 2, 3]  # worse, but cheaper
+  assert frontier(2., 2., 2.1, 2.1, 1.) == [0, 1, 4]
+  assert frontier(2., 2., None, None, None) == [0, 1]  # without a cost: as if dearer than all others
+
+
+def test_pareto_winner_with_cost_is_uniform_over_its_frontier():
+  rng, members = np.random.default_rng(0), with_costs(HAND_WORKED, None, 1., 2., 3., 9.)
+  counts = collections.Counter(pareto_winner_with_cost(members, rng).index for _ in range(4000))
+  assert set(counts) == {0, 1, 2, 4}
+  assert all(870 < count < 1130 for count in counts.values())  # 1,000 each, σ = 27
+  assert {pareto_winner(members, rng).index for _ in range(100)} == {0, 1, 3}  # as ever
 
 
 def test_average_winner():
