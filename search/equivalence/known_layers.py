@@ -147,7 +147,7 @@ def _difference(start: Start, known: Start) -> str:
   if start.is_near(known):
     return ', up to γ and β'
   if not (start.deviation and known.deviation):
-    return ', up to γ and β, from another start: the output is at first constant or not finite'
+    return ', up to γ and β, from another start: the output is at first constant'
   factor = start.deviation / known.deviation
   if not 1 / FARTHEST_FACTOR <= abs(factor) <= FARTHEST_FACTOR:
     return f', up to γ and β, from another start: the output is {abs(factor):.3g} times as large'

@@ -1,15 +1,16 @@
 """The equation of a layer graph modulo γ and β: without the factors and terms that a layer's gain and bias take up.
 
-From y = v1·tanh(x) / 2 + v0 remains tanh(x). What depends on v0, v1 and ε alone is one number for each channel, and γ
+From y = −v1·tanh(x) / 2 + v0 remains tanh(x). What depends on v0, v1 and ε alone is one number for each channel, and γ
 and β are such numbers: a factor or a term of this kind is left out, and a sign, as often as there is one. So is c in
 exp(… + c) and in |c·…|, each of which is a factor of the whole, too.
 
-A factor stays that might be 0 for many v0 and v1, as max(v0, 0): there the layer would be constant, and what is left of
-it is not. Where factors and terms left out are far from 1 and 0, training begins elsewhere; the equation does not say
-so. Like the complete equation, this one holds wherever the guard of `primitives` does not act.
+A factor stays that is 0 where training begins, at v0 = 0 and v1 = 1, or may be 0 for many v0 and v1: v0·tanh(x) does
+not learn at first, and max(v1, 0)·tanh(x) may end as a constant. Factors and terms that are left out may be far from 1
+and 0, so that training begins elsewhere. Like the complete equation, this one holds wherever the guard of `primitives`
+does not act.
 """
 
-from collections.abc import Set
+from collections.abc import Mapping
 
 import sympy
 
@@ -32,6 +33,8 @@ from search.graphs.notation import TextPrinter
 from search.graphs.notation import V0
 from search.graphs.notation import V1
 
+_Constants = Mapping[sympy.Symbol, sympy.Expr]  # symbols that do not depend on x, with their values at the start
+
 _WITH_KINKS = Magnitude, SignedLog, SignedRoot  # beside maxima, the functions of which a sum may be 0 on an interval
 
 
@@ -46,10 +49,10 @@ def affine_equations(graph: LayerGraph) -> list[Equation]:
     v1 and ε alone.
   """
   *parts, (y, value) = equations(graph)
-  constants: set[sympy.Symbol] = {EPSILON_SYMBOL, V0, V1}
+  constants = {EPSILON_SYMBOL: EPSILON_SYMBOL, V0: sympy.S.Zero, V1: sympy.S.One}
   for name, part in parts:
-    if part.free_symbols <= constants:
-      constants.add(name)
+    if _is_constant(part, constants):
+      constants[name] = part.xreplace(constants)
   value, values = _simplified(value, constants), dict(parts)
   while value in values:  # y is a part itself
     value = _simplified(values[value], constants)
@@ -80,7 +83,7 @@ def affine_equation_latex(graph: LayerGraph) -> str:
   return ' \\\\\n'.join(TexPrinter().lines(affine_equations(graph)))
 
 
-def _simplified(expr: sympy.Expr, constants: Set[sympy.Symbol]) -> sympy.Expr:
+def _simplified(expr: sympy.Expr, constants: _Constants) -> sympy.Expr:
   """Returns an expression without its constant terms and factors, and without a minus sign of all its terms."""
   previous = None
   while expr != previous:
@@ -89,37 +92,44 @@ def _simplified(expr: sympy.Expr, constants: Set[sympy.Symbol]) -> sympy.Expr:
   return expr
 
 
-def _without_terms(expr: sympy.Expr, constants: Set[sympy.Symbol]) -> sympy.Expr:
+def _without_terms(expr: sympy.Expr, constants: _Constants) -> sympy.Expr:
   """Returns a sum without its constant terms, a common factor taken out; 0 if all of it is constant."""
-  kept = [term for term in sympy.Add.make_args(expr) if not term.free_symbols <= constants]
+  kept = [term for term in sympy.Add.make_args(expr) if not _is_constant(term, constants)]
   return OPERATIONS['add'](sympy.Add(*kept), sympy.S.Zero)
 
 
-def _without_factors(expr: sympy.Expr, constants: Set[sympy.Symbol]) -> sympy.Expr:
-  """Returns an expression without constant factors that are not 0, the number that all terms share, and their sign."""
+def _without_factors(expr: sympy.Expr, constants: _Constants) -> sympy.Expr:
+  """Returns an expression without constant factors that are not 0, and the number and the sign of all terms."""
   _, expr = expr.primitive()
   expr = -expr if is_negative(expr) else expr
   return sympy.Mul(*(_varying(factor, constants) for factor in sympy.Mul.make_args(expr)))
 
 
-def _varying(factor: sympy.Expr, constants: Set[sympy.Symbol]) -> sympy.Expr:
+def _varying(factor: sympy.Expr, constants: _Constants) -> sympy.Expr:
   """Returns a factor without what in it is a constant factor of the whole."""
   base, exponent = factor.as_base_exp()
-  if base.free_symbols <= constants:
+  if _is_constant(base, constants):
     # A quotient by 0 is one by ε, so that only a factor above the line can be 0.
-    return sympy.S.One if exponent < 0 or _is_nonzero(base) else factor
+    return sympy.S.One if exponent < 0 or _is_nonzero(base, constants) else factor
   if isinstance(base, Exponential):
-    return Exponential(_without_terms(*base.args, constants)) ** exponent
+    return Exponential(_without_terms(base.args[0], constants)) ** exponent
   if isinstance(base, Magnitude):
-    return Magnitude(_without_factors(*base.args, constants)) ** exponent
+    return Magnitude(_without_factors(base.args[0], constants)) ** exponent
   return factor
 
 
-def _is_nonzero(expr: sympy.Expr) -> bool:
-  """Returns whether a constant expression is 0 for single values of v0 and v1 at most, or nowhere."""
+def _is_constant(expr: sympy.Expr, constants: _Constants) -> bool:
+  """Returns whether an expression certainly does not depend on x."""
+  return expr.free_symbols <= constants.keys()
+
+
+def _is_nonzero(expr: sympy.Expr, constants: _Constants) -> bool:
+  """Returns whether a constant expression is not 0 at the start, and certainly for few values of v0 and v1 at most."""
+  if expr.xreplace(constants) == 0:
+    return False
   if isinstance(expr, _WITH_KINKS):
-    return _is_nonzero(*expr.args)
-  return _is_positive(expr) or expr != 0 and not expr.has(Maximum, *_WITH_KINKS)
+    return _is_nonzero(expr.args[0], constants)
+  return _is_positive(expr) or not expr.has(Maximum, *_WITH_KINKS)
 
 
 def _is_positive(expr: sympy.Expr) -> bool:
