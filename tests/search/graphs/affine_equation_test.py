@@ -46,6 +46,8 @@ SIMPLIFIED = {
     'a factor that is 0 for one v0 alone': ([*TANH, ('add', (V0, V1)), ('mul', (4, 5))], 'tanh(x)'),
     'a kink that is 0 for one v1 alone': ([*TANH, ('sqrt', (V1,)), ('mul', (4, 5))], 'tanh(x)'),
     'a maximum that is positive': ([*TANH, ('exp', (V0,)), ('max', (5, V1)), ('mul', (4, 6))], 'tanh(x)'),
+    'a sum that is positive': (
+        [*TANH, ('abs', (V0,)), ('sigmoid', (V1,)), ('add', (5, 6)), ('mul', (4, 7))], 'tanh(x)'),
     'a divisor that is ε for many v0': ([*TANH, ('max', (V0, ZERO)), ('div', (4, 5))], 'tanh(x)'),
     'nothing but constants': ([('add', (V0, V1))], '0'),
     # what stays

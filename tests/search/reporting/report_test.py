@@ -102,7 +102,8 @@ def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated
 def test_table_cells(records):
   table = report.final_table(records, found=2, test_images=10_000, steps=5000)
   cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
-  assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β\nThis is ReLU (Nair & Hinton 2010).', '50.0', '62.5', '75.0', '62.5', '72.0')
+  assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β\nThis is ReLU (Nair & Hinton 2010).',
+                      '50.0', '62.5', '75.0', '62.5', '72.0')
   assert cells[1][0] == ('bn_relu (reference)\ny = max(v1·(x − μ[b,w,h](x)) / s[b,w,h](x) + v0, 0) · γ + β')
   assert cells[3] == ('frn_tlu (reference)', '10.0', '10.0', '10.0', '10.0', '10.0')
   assert cells[4] == (
@@ -153,7 +154,7 @@ def test_text_of_the_report(records, tmp_path):
 def test_found_layers_are_shown_modulo_affine_and_by_name(make_record, tmp_path):
   shifted_tanh = Node('mul', (0, 3)), Node('add', (4, 2)), Node('tanh', (5,))
   graphs = [LayerGraph((*shifted_tanh, Node('mul', (6, 3)), Node('add', (7, 3)))),  # v1·tanh(v1·x + v0) + v1
-            LayerGraph((Node('square', (2,)), Node('add', (0, 4)), Node('tanh', (5,)), Node('add', (6, 0)))),  # v0 rests
+            LayerGraph((Node('square', (2,)), Node('add', (0, 4)), Node('tanh', (5,)), Node('add', (6, 0)))),
             LayerGraph(shifted_tanh)]
   records = [make_record(index=i, scores=(.6 - .1 * i,) * 3, graph=graph) for i, graph in enumerate(graphs)]
   sections = report.write_report(records, tmp_path).read_text().split('\n\n')
