@@ -5,10 +5,13 @@ holds for |v0| and s(v0), whose derivatives at 0 TensorFlow takes for 0 (see `ta
 for all x and for any value of the other vector, unless that does not move either.
 """
 
+import dataclasses
+
 import numpy as np
 
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import EPSILON
 from evonorm_tf.graph.primitives import PRIMITIVES
 from search.equivalence.tangents import tangent
@@ -32,6 +35,21 @@ def frozen_vectors(graph: LayerGraph) -> frozenset[str]:
   if len(still) == len(used):
     return frozenset(still)
   return frozenset(name for name in still if not _moves(graph, name, {**_RANDOM, name: _INITIAL[name]}))
+
+
+def without_frozen_vectors(graph: LayerGraph) -> LayerGraph:
+  """Returns a graph of the same layer with the initial values in place of the vectors that training never moves.
+
+  Args:
+    graph: the layer graph; its dead nodes are ignored.
+  """
+  frozen = frozen_vectors(graph)
+  zero, v0, v1 = (INITIAL_NODES.index(name) for name in ('0', 'v0', 'v1'))
+  one = len(INITIAL_NODES)  # the first node, exp(0), in front of the others
+  index_of = {i: i + (i >= one) for i in range(graph.output + 1)}
+  index_of |= ({v0: zero} if 'v0' in frozen else {}) | ({v1: one} if 'v1' in frozen else {})
+  moved = (dataclasses.replace(node, inputs=tuple(index_of[i] for i in node.inputs)) for node in graph.nodes)
+  return LayerGraph((Node('exp', (zero,)), *moved)).without_dead_nodes()
 
 
 def _moves(graph: LayerGraph, name: str, vectors: dict[str, np.ndarray]) -> bool:

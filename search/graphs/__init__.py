@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from evonorm_tf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+  from search.graphs.affine_equation import affine_equation_latex as affine_equation_latex
+  from search.graphs.affine_equation import affine_equation_text as affine_equation_text
   from search.graphs.drawing import draw_graph as draw_graph
   from search.graphs.drawing import save_drawing as save_drawing
   from search.graphs.equation import equation_latex as equation_latex
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
   from search.graphs.static_filter import static_rejection as static_rejection
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
+    'affine_equation': ('affine_equation_latex', 'affine_equation_text'),
     'drawing': ('draw_graph', 'save_drawing'),
     'equation': ('equation_latex', 'equation_text'),
     'known_graphs': ('KNOWN_GRAPHS', 'known_graph'),

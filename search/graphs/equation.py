@@ -285,11 +285,15 @@ def solve(graph: LayerGraph, size: int, shared_size: int, operations: Mapping[st
     if index != graph.output and _exceeds(value, shared_size if readers[index] > 1 else size):
       value = names.setdefault(value, sympy.Dummy())
     values.append(value)
-  return _used([(name, value) for value, name in names.items()] + [(Y, values[-1])])
+  return used_equations([(name, value) for value, name in names.items()] + [(Y, values[-1])])
 
 
-def _used(equations: list[Equation]) -> list[Equation]:
-  """Returns the equations that the last one depends on, and that one, with the names t1, t2, …, y."""
+def used_equations(equations: list[Equation]) -> list[Equation]:
+  """Returns the equations that the last one depends on, and that one, with the names t1, t2, …, y.
+
+  Args:
+    equations: pairs of a name and its value in terms of x, v0, v1, ε and earlier names; the last one is y's.
+  """
   needed = {Y}
   used: list[Equation] = []
   for name, value in reversed(equations):
@@ -311,7 +315,7 @@ def equations(graph: LayerGraph) -> list[Equation]:
     equation would be longer than `MAX_LENGTH` characters. Otherwise parts named t1, t2, … come before y.
   """
   single = solve(graph, size=_LINE_SIZE, shared_size=_LINE_SIZE)
-  if len(single) == 1 and len(_lines(single, TextPrinter())[0]) <= MAX_LENGTH:
+  if len(single) == 1 and len(TextPrinter().lines(single)[0]) <= MAX_LENGTH:
     return single
   return solve(graph, size=_PART_SIZE, shared_size=_SHARED_SIZE)
 
@@ -325,7 +329,7 @@ def equation_text(graph: LayerGraph) -> str:
   Returns:
     One line or, for a large equation, several: named parts, one on each line, followed by y.
   """
-  return '\n'.join(_lines(equations(graph), TextPrinter()))
+  return '\n'.join(TextPrinter().lines(equations(graph)))
 
 
 def equation_latex(graph: LayerGraph) -> str:
@@ -338,11 +342,4 @@ def equation_latex(graph: LayerGraph) -> str:
     One line or, for a large equation, several lines with `\\` between them, as in a `gathered` environment: parts with
     names, and then y.
   """
-  return ' \\\\\n'.join(_lines(equations(graph), TexPrinter()))
-
-
-def _lines(pairs: list[Equation], printer: TextPrinter | TexPrinter) -> list[str]:
-  """Returns one line for each equation, with γ and β in the last."""
-  *names, (y, value) = pairs
-  return [f'{printer.doprint(name)} = {printer.doprint(part)}' for name, part in names] + [
-      f'{printer.doprint(y)} = {printer.factor(value)}{printer.affine}']
+  return ' \\\\\n'.join(TexPrinter().lines(equations(graph)))

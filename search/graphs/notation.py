@@ -4,6 +4,7 @@ It follows the table of layers in the paper's section 2.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import sympy
 from sympy.printing.latex import LatexPrinter
@@ -49,7 +50,19 @@ class NotationMixin:
   """
   _print: Callable[..., str]
   brackets: Callable[..., str]
+  doprint: Callable[..., str]
   times: str
+  affine: str
+
+  def lines(self, equations: Sequence[tuple[sympy.Symbol, sympy.Expr]]) -> list[str]:
+    """Returns one line for each equation, with γ and β in the last.
+
+    Args:
+      equations: pairs of a name and the expression that it stands for, at least one.
+    """
+    *names, (y, value) = equations
+    return [f'{self.doprint(name)} = {self.doprint(part)}' for name, part in names] + [
+        f'{self.doprint(y)} = {self.factor(value)}{self.affine}']
 
   def factor(self, expr: sympy.Expr) -> str:
     """Returns the text of an expression that stands in a product; a sum gets brackets.

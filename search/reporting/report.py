@@ -4,6 +4,7 @@ Layers are chosen and ranked by validation accuracy. Test accuracies are reporte
 """
 
 import collections
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -18,11 +19,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output import markdown
 from evonorm_tf.output.figures import figure_to_png
 from evonorm_tf.output.markdown import NO_VALUE
 from evonorm_tf.output.markdown import one_line
 from evonorm_tf.output.model_dir import replacing
+from search.equivalence.frozen_vectors import without_frozen_vectors
+from search.equivalence.known_layers import known_layer
+from search.graphs.affine_equation import affine_equation_latex
+from search.graphs.affine_equation import affine_equation_text
 from search.graphs.drawing import save_drawing
 from search.graphs.equation import equation_latex
 from search.graphs.equation import equation_text
@@ -174,9 +180,11 @@ def _cells(records: Sequence[Record], record: Record, header: Sequence[str], nea
 
 
 def _explanations(record: Record) -> list[str]:
-  """Returns the layer's equation, if it has a layer graph, and the reason for its failure, if it failed."""
+  """Returns the lines of a layer's cell: its equation modulo γ and β, what a found one is, and why it failed."""
   graph = record.layer_graph
-  lines = [] if graph is None else [equation_text(graph)]
+  lines = [] if graph is None else [affine_equation_text(without_frozen_vectors(graph))]
+  if record.is_found and graph is not None:
+    lines += _known(graph)
   return lines if record.is_accepted else lines + [_failure(record)]
 
 
@@ -242,7 +250,13 @@ def _found_sections(records: Sequence[Record], found: int) -> Iterable[str]:
   for number, record in enumerate(found_layers(records, found), 1):
     name = record.name
     yield f'### {number}. {name[0].upper()}{name[1:]}'
-    yield _equations(record)
+    graph = record.layer_graph
+    simple = without_frozen_vectors(graph)
+    yield _equations(simple, affine_equation_text, affine_equation_latex)
+    yield from _known(graph)
+    if equation_text(graph) != affine_equation_text(simple):
+      yield 'As drawn:'
+      yield _equations(graph)
     yield from _cost(records, record)
     yield f'As a layer graph, for `get_norm_act`: [layer_{number}.json](layer_{number}.json)'
     yield f'![Layer graph of {name}](layer_{number}.png)'
@@ -275,18 +289,24 @@ def _reference_sections(rows: Sequence[Record]) -> Iterable[str]:
     yield _AFFINE_NOTE
   for record in known:
     yield f'### {record.name}'
-    yield _equations(record)
+    yield _equations(record.layer_graph)
   if len(known) < len(references):
     yield 'No layer graphs: ' + ', '.join(r.name for r in references if r not in known) + '.'
 
 
-def _equations(record: Record) -> str:
+def _known(graph: LayerGraph) -> list[str]:
+  """Returns a line on which known layer a layer graph is, if it is one."""
+  known = known_layer(graph)
+  return [] if known is None else [f'This is {known.text}.']
+
+
+def _equations(graph: LayerGraph, text: Callable[[LayerGraph], str] = equation_text,
+               latex: Callable[[LayerGraph], str] = equation_latex) -> str:
   """Returns the equation as text and as LaTeX, in fenced blocks, since Markdown leaves their content as it is."""
-  graph = record.layer_graph
-  latex = equation_latex(graph)
-  if '\n' in latex:
-    latex = f'\\begin{{gathered}}\n{latex}\n\\end{{gathered}}'
-  return f'```text\n{equation_text(graph)}\n```\n\n```math\n{latex}\n```'
+  formula = latex(graph)
+  if '\n' in formula:
+    formula = f'\\begin{{gathered}}\n{formula}\n\\end{{gathered}}'
+  return f'```text\n{text(graph)}\n```\n\n```math\n{formula}\n```'
 
 
 def _outcome_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:

@@ -103,11 +103,13 @@ def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated
 def test_table_cells(records):
   table = report.final_table(records, found=2, test_images=10_000, steps=5000)
   cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
-  assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β', '50.0', '62.5', '75.0', '62.5', '72.0')
+  assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β\nThis is ReLU (Nair & Hinton 2010).',
+                      '50.0', '62.5', '75.0', '62.5', '72.0')
   assert cells[1][0] == ('bn_relu (reference)\ny = max(v1·(x − μ[b,w,h](x)) / s[b,w,h](x) + v0, 0) · γ + β')
   assert cells[3] == ('frn_tlu (reference)', '10.0', '10.0', '10.0', '10.0', '10.0')
   assert cells[4] == (
-      'candidate 3 (found)\ny = x·σ(v1·x) / s[w,h,c/g](x) · γ + β\nfailed: resnet: loss is not finite', *'–––––')
+      'candidate 3 (found)\ny = x·σ(v1·x) / s[w,h,c/g](x) · γ + β\nThis is EvoNorm-S0 (Liu et al. 2020, arXiv '
+      '2004.02967).\nfailed: resnet: loss is not finite', *'–––––')
   assert [c[0].split(' (')[0] for c in cells] == [
       'candidate 1', 'bn_relu', 'candidate 0', 'frn_tlu', 'candidate 3', 'evonorm_s0']  # candidate 2 is the third
   assert '10,000 images' in table.caption and '5,000 training steps' in table.caption
@@ -163,6 +165,27 @@ def test_costs_of_the_found_layers_and_the_references(records, tmp_path):
   assert text.index('### 1. Candidate 1') < text.index(first) < text.index('### 2. Candidate 0') < text.index(second)
   assert text.count('training step takes') == 2  # candidate 2 has none, candidate 3 is not among the found
   assert 'kept in the same units: bn_relu 1.00 and 2.00.' in text
+
+
+def test_found_layers_are_shown_modulo_affine_and_by_name(make_record, tmp_path):
+  shifted_tanh = Node('mul', (0, 3)), Node('add', (4, 2)), Node('tanh', (5,))
+  graphs = [LayerGraph((*shifted_tanh, Node('mul', (6, 3)), Node('add', (7, 3)))),  # v1·tanh(v1·x + v0) + v1
+            LayerGraph((Node('square', (2,)), Node('add', (0, 4)), Node('tanh', (5,)), Node('add', (6, 0)))),
+            LayerGraph(shifted_tanh)]
+  records = [make_record(index=i, scores=(.6 - .1 * i,) * 3, graph=graph) for i, graph in enumerate(graphs)]
+  sections = report.write_report(records, tmp_path).read_text().split('\n\n')
+  first, second, third, end = (sections.index(h) for h in (
+      '### 1. Candidate 0', '### 2. Candidate 1', '### 3. Candidate 2', '## References'))
+  assert sections[first + 1:second - 2] == [
+      '```text\ny = tanh(v1·x + v0) · γ + β\n```',
+      '```math\n' r'y = \tanh(v_{1} \, x + v_{0}) \cdot \gamma + \beta' '\n```',
+      'This is Dynamic Tanh with a shift (Zhu et al. 2025, arXiv 2503.10622), up to γ and β.', 'As drawn:',
+      '```text\ny = v1·(tanh(v1·x + v0) + 1) · γ + β\n```',
+      '```math\n' r'y = v_{1} \, (\tanh(v_{1} \, x + v_{0}) + 1) \cdot \gamma + \beta' '\n```']
+  assert sections[second + 1] == '```text\ny = (x + tanh(x)) · γ + β\n```'
+  assert sections[second + 3:second + 5] == ['As drawn:', '```text\ny = (x + tanh(x + v0²)) · γ + β\n```']
+  assert 'As drawn:' not in sections[third:end]
+  assert 'This is Dynamic Tanh with a shift (Zhu et al. 2025, arXiv 2503.10622).' in sections[third:end]
 
 
 def test_reasons_are_the_five_most_frequent(make_record):
