@@ -32,14 +32,14 @@ class History:
   """Inputs of a layer: two training batches, one in inference, and the vectors.
 
   Attributes:
-    batches: three arrays [N, H, W, C].
+    batches: the three batches, arrays [N, H, W, C].
     v0, v1: the vectors, [1, 1, 1, C].
     groups: the number of channel groups.
     epsilon: ε of the guards and moments.
     is_start: whether v0 and v1 are 0 and 1, where training begins.
     is_unit: whether, besides, the inputs are normal with mean 0 and variance 1, and ε is the layers'.
   """
-  batches: tuple[np.ndarray, np.ndarray, np.ndarray]
+  batches: tuple[np.ndarray, ...]
   v0: np.ndarray
   v1: np.ndarray
   groups: int
@@ -53,8 +53,8 @@ class History:
 
   def held(self, names: frozenset[str]) -> 'History':
     """Returns the history with the named vectors at 0 (v0) and 1 (v1)."""
-    changes = {'v0': np.zeros_like(self.v0), 'v1': np.ones_like(self.v1)}
-    return dataclasses.replace(self, **{name: changes[name] for name in names})
+    return dataclasses.replace(self, v0=np.zeros_like(self.v0) if 'v0' in names else self.v0,
+                               v1=np.ones_like(self.v1) if 'v1' in names else self.v1)
 
   def extended(self) -> 'History':
     """Returns the history in NumPy's extended precision."""

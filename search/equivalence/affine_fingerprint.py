@@ -76,12 +76,8 @@ class Probe:
     Args:
       names: the vectors.
     """
-    changes = {}
-    if 'v0' in names:
-      changes['v0'] = np.zeros_like(self.v0)
-    if 'v1' in names:
-      changes['v1'] = np.ones_like(self.v1)
-    return dataclasses.replace(self, **changes) if changes else self
+    return dataclasses.replace(self, v0=np.zeros_like(self.v0) if 'v0' in names else self.v0,
+                               v1=np.ones_like(self.v1) if 'v1' in names else self.v1)
 
 
 def make_probe(channels: int, groups: int, epsilon: float, rng: np.random.Generator) -> tuple[Probe, Probe]:
@@ -119,7 +115,7 @@ def _batch(values: Callable[..., np.ndarray], channels: int, rng: np.random.Gene
 def _vector(shape: Sequence[int], epsilon: float, rng: np.random.Generator) -> np.ndarray:
   """Draws v0 or v1, of random signs and different in each channel.
 
-  With the layers' ε, magnitudes are from 0.005 to 4, evenly in the logarithm. With a larger one, which shows what guards
+  With the layers' ε, magnitudes are from 0.005 to 4, evenly in the logarithm. With a larger ε, which shows what guards
   do to x, they are from 0.3 to 2, where no guard acts on v0 and v1: that of the layers acts on hardly any.
   """
   low, high = (.005, 4.) if epsilon == primitives.EPSILON else (.3, 2.)
