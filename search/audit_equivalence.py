@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   console, is_sound = Console(), True
   if _MODEL_DIR.value:
-    console.print(_twins_text(load_search(_MODEL_DIR.value).records))
+    console.print(Text(_twins_text(load_search(_MODEL_DIR.value).records)))
     return
   if _GRAPHS.value:
     audit = run_audit(_GRAPHS.value, SearchSpace(_NODES.value), _SEED.value, _FILTERED.value,

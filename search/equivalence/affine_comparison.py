@@ -85,7 +85,7 @@ def make_histories(seed: int | list[int]) -> list[History]:
       batches = tuple(scale * rng.uniform(.6, 1.6) * rng.standard_t(5, shape) + rng.normal(size=channels)
                       for _ in range(3))
       # Where ε is not the layers', v0 and v1 keep away from the guards, which otherwise act on hardly any.
-      low, high = (.01, 4.) if epsilon == primitives.EPSILON else (.3, 1.5)
+      low, high = (.01, 3.) if epsilon == primitives.EPSILON else (.3, 1.5)
       vectors = np.exp(rng.uniform(np.log(low), np.log(high), (2, 1, 1, 1, channels)))
       vectors *= rng.choice((-1., 1.), vectors.shape)
       v0, v1 = vectors if number else (np.zeros_like(vectors[0]), np.ones_like(vectors[1]))
