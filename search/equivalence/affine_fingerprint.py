@@ -116,8 +116,8 @@ def _vector(shape: Sequence[int], epsilon: float, rng: np.random.Generator) -> n
   """Draws v0 or v1, of random signs and different in each channel.
 
   With the layers' ε, magnitudes are from 0.005 to 3, evenly in the logarithm; exp(exp(4)) would absorb what it is added
-  to. With a larger ε, which shows what guards do to x, they are from 0.3 to 2, where no guard acts on v0 and v1: that of
-  the layers acts on hardly any.
+  to. With a larger ε, which shows what guards do to x, they are from 0.3 to 2, where no guard acts on v0 and v1; that
+  of the layers acts on hardly any.
   """
   low, high = (.005, 3.) if epsilon == primitives.EPSILON else (.3, 2.)
   return np.exp(rng.uniform(np.log(low), np.log(high), shape)) * rng.choice((-1., 1.), shape)
