@@ -256,7 +256,6 @@ class Evaluation:
         if self.test:
           outcome.test_scores[family] = training.accuracy('test')
 
-
   def _confirm(self, norm_act: NormActFactory, outcome: Outcome) -> None:
     """Trains a layer that would be the best once more, with another seed, and averages the scores of both trainings."""
     if not self.confirms or statistics.fmean(outcome.scores.values()) <= (self.best_score or 0.):
