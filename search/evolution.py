@@ -109,8 +109,9 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
     retries: how many times a candidate that killed its worker is evaluated again before it is recorded as failed
       (default 2). Where evaluations run in this process, such a candidate ends the search, and resuming the search
       evaluates it again.
-    max_minutes: the run time in minutes, including earlier runs of the same search, after which no new candidate is
-      begun and the re-ranking follows; None (default) for no limit.
+    max_minutes: the time in minutes for the evolution, that of earlier runs of the same search included and that of
+      references and re-ranking not, after which no new candidate is begun and the re-ranking follows; None (default)
+      for no limit.
     initial: the source of the first candidates: 'random' for random graphs (default, as in the paper), 'known' for the
       known layers that fit into the search space, or the `model_dir` of an earlier search for its best candidates. See
       `search.selection.warm_start`.
@@ -202,8 +203,15 @@ class _Recorder:
     return self._earlier + time.monotonic() - self._start
 
   def seconds_left(self, max_minutes: float | None) -> Callable[[], float]:
-    """Returns a function that returns the seconds left of `max_minutes` of run time; infinity if that is None."""
-    end = math.inf if max_minutes is None else 60 * max_minutes
+    """Returns a function that returns the seconds left of `max_minutes` for the evolution, which begins or goes on now.
+
+    Infinity if `max_minutes` is None. What the evolution took in earlier runs is the time to each of its records from
+    the record before.
+    """
+    ends = [0., *(r.elapsed for r in self._journal.records)]
+    earlier = sum(end - begin for begin, end, record in zip(ends, ends[1:], self._journal.records)
+                  if record.stage == EVOLUTION)
+    end = math.inf if max_minutes is None else self.elapsed - earlier + 60 * max_minutes
     return lambda: end - self.elapsed
 
   def begin(self, stage: str, seconds_left: float) -> None:

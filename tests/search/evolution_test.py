@@ -169,14 +169,14 @@ def clock(monkeypatch):
 
 
 def test_max_minutes_ends_the_evolution_and_not_the_reranking(bare, tmp_path, clock):
-  records = search(tmp_path, 50, max_minutes=6.5)
-  assert len(stage(records, 'evolution')) == 5  # two minutes for the references; the seventh is begun at 6
+  records = search(tmp_path, 50, max_minutes=4.5)
+  assert len(stage(records, 'evolution')) == 5  # after two minutes for the references; the fifth is begun at 4
   assert [r['elapsed'] for r in records][:7] == [60. * i for i in range(1, 8)]
   assert len(stage(records, 'reranking')) >= 2 + 1
   clock[0] += 10_000  # the time between two runs does not count
-  resumed = search(tmp_path, 50, max_minutes=6.5)
+  resumed = search(tmp_path, 50, max_minutes=4.5)
   assert resumed == records
-  more = search(tmp_path, 50, max_minutes=records[-1]['elapsed'] / 60 + 2.5)
+  more = search(tmp_path, 50, max_minutes=7.5)  # five are used, and those of references and re-ranking do not count
   assert len(stage(more, 'evolution')) == 5 + 3 and more[:len(records)] == records
 
 
