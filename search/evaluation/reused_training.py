@@ -92,8 +92,8 @@ class ReusedTraining(Training):
   def train(self, steps: int) -> float:
     """Trains for a further number of steps; see `Training.train`.
 
-    The loss of the first step is computed beforehand, because a third of the candidates fail there: only the layer's
-    functions of the forward pass are traced for them.
+    The loss of the first step is computed beforehand: for a candidate that fails there, only the layer's functions of
+    the forward pass are traced.
     """
     if steps and not self.steps_done and not self._network.first_loss_is_finite():
       raise NonFiniteLoss(NOT_FINITE.format(steps=1))

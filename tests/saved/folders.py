@@ -17,7 +17,8 @@ LONGER = {
 # What searches did before these settings came; with other values, a search begun then is refused.
 SEARCHED_BEFORE = (
     "evolution.run_search.same_layer = 'exact'", "random_graph.SearchSpace.uniform_over = 'pairs'",
-    'proposal.TournamentEvolution.mutations = 1', 'proposal.TournamentEvolution.random_offspring = 0.0')
+    'proposal.TournamentEvolution.mutations = 1', 'proposal.TournamentEvolution.random_offspring = 0.0',
+    'evolution.Reranking.seeds = 1')
 _VALUE = '/.ATTRIBUTES/VARIABLE_VALUE'
 
 
