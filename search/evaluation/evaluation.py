@@ -28,7 +28,6 @@ from search.evaluation.reused_training import start_training
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
 from search.execution.deferred_interrupts import interrupted_at_once
-from search.journal import records as records_lib
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
 from search.journal.outcomes import Rung
@@ -134,6 +133,7 @@ class Evaluation:
     Args:
       records: the search's records of all stages, in the order of the journal.
     """
+    from search.journal import records as records_lib  # what workers, which evaluate, need not import
     informed = dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
     best = records_lib.best(records) if self.confirms else None
     return dataclasses.replace(informed, best_score=best.mean_score) if best else informed

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.graph.layer_graph import LayerGraph
-from search.code_generation.layer_file import write_layer
 
 SHAPE = (128, 16, 16, 64)  # the shape of x in counts; vectors over channels or samples are small beside it
 
@@ -54,6 +53,7 @@ def generated_layer(graph: LayerGraph) -> tf_keras.layers.Layer:
   Args:
     graph: the layer graph.
   """
+  from search.code_generation.layer_file import write_layer  # and SymPy, for which rejected layers need not wait
   name = 'Generated'
   code = ast.parse(write_layer(graph, name))
   for node in code.body:

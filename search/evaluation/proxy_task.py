@@ -25,6 +25,7 @@ from search.execution.deferred_interrupts import raise_if_interrupted
 NUM_CLASSES = len(cifar10.LABEL_NAMES)
 NOT_FINITE = 'loss is not finite after {steps} steps'
 STEPS_PER_CALL = 25  # training steps from one check of the loss to the next
+_FIRST_CHECKS = 1, 4, 10  # steps after which it is checked before, as most that explode do so; the first is traced
 
 
 class NonFiniteLoss(EvoNormError, ArithmeticError):
@@ -257,8 +258,7 @@ class Training:
     train_steps, end, total = self._network.train_steps, self.steps_done + steps, 0.
     while self.steps_done < end:
       raise_if_interrupted()
-      # The first step is a separate call, so that the time of tracing can be measured apart from that of training.
-      count = min(STEPS_PER_CALL, end - self.steps_done) if self.steps_done else 1
+      count = min(_next_check(self.steps_done), end) - self.steps_done
       with timed(self._seconds, 'train' if self.steps_done else 'trace'):
         start = self._clock()
         loss = float(train_steps(self._batches, tf.constant(count)))
@@ -313,6 +313,11 @@ class Training:
     if self._strategy.num_replicas_in_sync == 1:
       return dataset
     return self._strategy.experimental_distribute_dataset(dataset)
+
+
+def _next_check(steps_done: int) -> int:
+  regular = STEPS_PER_CALL * (steps_done // STEPS_PER_CALL + 1)
+  return min(check for check in (*_FIRST_CHECKS, regular) if check > steps_done)
 
 
 def _step_clock() -> Callable[[], float]:

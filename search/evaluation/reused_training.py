@@ -11,7 +11,6 @@ import collections
 from collections.abc import Callable
 import functools
 import gc
-import math
 
 import tensorflow as tf
 import tf_keras
@@ -26,8 +25,6 @@ from search.evaluation.function_exchange import ExchangedFunction
 from search.evaluation.layer_functions import ExchangeableLayer
 from search.evaluation.layer_functions import LayerFunctions
 from search.evaluation.proxy_task import Network
-from search.evaluation.proxy_task import NonFiniteLoss
-from search.evaluation.proxy_task import NOT_FINITE
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import timed
 from search.evaluation.proxy_task import Training
@@ -89,16 +86,6 @@ class ReusedTraining(Training):
         _idle.popitem(last=False)
     self._kept = None
 
-  def train(self, steps: int) -> float:
-    """Trains for a further number of steps; see `Training.train`.
-
-    The loss of the first step is computed beforehand: for a candidate that fails there, only the layer's functions of
-    the forward pass are traced.
-    """
-    if steps and not self.steps_done and not self._network.first_loss_is_finite():
-      raise NonFiniteLoss(NOT_FINITE.format(steps=1))
-    return super().train(steps)
-
   def _make_network(self, architecture: Architecture, norm_act: NormActFactory) -> '_ExchangedNetwork':
     functions = _layer_functions(norm_act)
     self._key = repr((self._task, architecture, norm_act.options.get('groups'), functions.signature))
@@ -114,8 +101,6 @@ class _KeptNetwork:
     model: the Keras model.
     train_steps: the traced `Network.train_steps`, in which the layer's functions can be exchanged.
     count_correct: the traced `Network.count_correct`, in which they can be exchanged, too.
-    loss: the traced loss of a batch in training, in which they can be exchanged, too.
-    first_batch: the images and labels of the first training step.
     keys: the layer's functions that these may call: by name, the key (kind, shape) in `LayerFunctions`.
     bytes: the memory that building the network took.
   """
@@ -126,16 +111,13 @@ class _KeptNetwork:
     make_layer = functools.partial(ExchangeableLayer, functions, **norm_act.options)
     with functions.only_shapes():  # Keras needs only the shapes to build the network
       network = Network(task, architecture, make_layer)
-    batches = iter(task.training_batches())
-    self.first_batch = next(batches)
     images = tf.TensorSpec([None, task.image_size, task.image_size, 3])
     traced = (
-        network.train_steps.get_concrete_function(batches, tf.constant(1)),
-        network.count_correct.get_concrete_function(images, tf.TensorSpec([None], tf.int64)),
-        tf.function(functools.partial(task.loss, network.model)).get_concrete_function(*self.first_batch))
+        network.train_steps.get_concrete_function(iter(task.training_batches()), tf.constant(1)),
+        network.count_correct.get_concrete_function(images, tf.TensorSpec([None], tf.int64)))
     self.model = network.model
     self.keys = functions.names
-    self.train_steps, self.count_correct, self.loss = (ExchangeableFunction(f, self.keys) for f in traced)
+    self.train_steps, self.count_correct = (ExchangeableFunction(f, self.keys) for f in traced)
     self._variables = [*network.model.weights, *network.optimizer.variables()]
     self._initial = [v.numpy() for v in self._variables]
     # Garbage collection after each candidate would otherwise scan all objects of TensorFlow and of all kept networks.
@@ -170,14 +152,6 @@ class _ExchangedNetwork:
   @functools.cached_property
   def count_correct(self) -> ExchangedFunction:
     return self._exchanged(self._kept.count_correct)
-
-  def first_loss_is_finite(self) -> bool:
-    """Returns whether the loss of the first training step is finite; nothing of the network changes."""
-    loss = self._exchanged(self._kept.loss)
-    with timed(self._seconds, 'train'):
-      is_finite = math.isfinite(float(loss(*self._kept.first_batch)))
-      self._kept.reset()  # the moving averages
-    return is_finite
 
   def _exchanged(self, function: ExchangeableFunction) -> ExchangedFunction:
     with timed(self._seconds, 'trace'):

@@ -20,6 +20,7 @@ from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
 
 CHANNELS, GROUPS = 6, 3
+SPACE = SearchSpace(10, uniform_over='pairs')  # each index set as often as a primitive
 X, ZERO, V0, V1 = range(4)
 # Where a known layer has its gain and bias inside the activation, the graph has v1 and v0.
 INNER_AFFINE = {'gamma': 'v1', 'beta': 'v0'}
@@ -81,7 +82,7 @@ def test_known_graphs_equal_the_hand_written_layers(name):
 def random_case(seed, shape):
   """A random graph, its layer with random weights, an input, and the graph's NumPy value (which may not be finite)."""
   rng = np.random.default_rng(seed)
-  graph = random_graph(SearchSpace(10), rng)
+  graph = random_graph(SPACE, rng)
   layer = GraphLayer(graph, groups=4, dtype='float64', center=False, scale=False)
   x, v0, v1 = rng.normal(.2, 1., shape), rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
   layer.build(shape)
@@ -104,7 +105,7 @@ def test_random_graphs_equal_their_numpy_form(shape):
     np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-9, err_msg=f'seed {seed}: {layer.graph}')
     seen |= {(node.primitive, node.axes) for node in layer.graph.nodes}
     finite += 1
-  assert finite >= 40 and seen == {(primitive.name, axes) for primitive, axes in SearchSpace(10).operations}
+  assert finite >= 40 and seen == {(primitive.name, axes) for primitive, axes in SPACE.operations}
 
 
 # Every moment of a tensor that does not have x's shape, by hand. E is the ε inside the root.

@@ -8,6 +8,7 @@ import pytest
 from evonorm_tf.layers.norm_act import get_norm_act
 from search.evaluation import cost
 from search.evaluation.architecture import Architecture
+from search.evaluation.cost import BASE_STEPS
 from search.evaluation.cost import layer_cost
 from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
@@ -49,12 +50,12 @@ def step_time(resnet, mobilenet_v2, task=TASK, norm_act=S0):
 def test_the_ratio_is_the_geometric_mean_of_the_architectures(base):
   assert step_time(1., .05) == 1 and step_time(2., .1) == 2
   assert step_time(1., .1) == pytest.approx(2**.5, abs=1e-3)
-  assert base[0] == [('resnet', 76), ('mobilenet_v2', 76)]  # once
+  assert base[0] == [('resnet', BASE_STEPS), ('mobilenet_v2', BASE_STEPS)]  # once
 
 
 def test_bn_relu_is_timed_for_each_task_and_no_longer_than_it_trains(base):
   assert step_time(1., .1) == step_time(1., .1, dataclasses.replace(TASK, steps=3))
-  assert [count for _, count in base[0]] == [76, 76, 3, 3]
+  assert [count for _, count in base[0]] == [BASE_STEPS, BASE_STEPS, 3, 3]
 
 
 def test_a_reference_bn_relu_is_what_later_layers_are_compared_with(base):

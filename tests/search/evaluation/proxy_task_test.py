@@ -176,10 +176,24 @@ def test_a_loss_that_is_not_finite_ends_the_training():
     train(infinite)
 
 
+@pytest.mark.parametrize('exploding, noticed', [(1, 1), (3, 4), (5, 10), (11, 25), (26, 50), (60, 60)])
+def test_a_loss_that_explodes_is_noticed_soon(silu, monkeypatch, exploding, noticed):
+  def train_steps(batches, steps):
+    done.append(int(steps))
+    return np.inf if sum(done) >= exploding else 1.
+
+  done, training = [], object.__new__(Training)
+  training.__dict__ |= vars(silu) | {'steps_done': 0, '_calls': [], '_network': types.SimpleNamespace(
+      train_steps=train_steps)}
+  with pytest.raises(NonFiniteLoss, match=f'not finite after {noticed} steps'):
+    training.train(60)
+  assert [seconds >= 0 for _, seconds in training._calls] == [True] * (len(done) - 1)
+
+
 def test_ctrl_c_is_looked_for_before_every_call(silu, monkeypatch):
   events, training = [], object.__new__(Training)
   training.__dict__ |= vars(silu) | {
-      '_task': dataclasses.replace(TASK, evaluation_batch_size=400),
+      'steps_done': 25, '_task': dataclasses.replace(TASK, evaluation_batch_size=400),
       '_network': types.SimpleNamespace(
           train_steps=lambda batches, steps: events.append(int(steps)) or 1.,
           count_correct=lambda images, labels: events.append(len(images)) or 1.)}

@@ -15,8 +15,6 @@ from search.evaluation import function_exchange
 from search.evaluation import reused_training
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
-from search.evaluation.layer_functions import LayerFunctions
-from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import Training
 from search.evaluation.rejection import QualityTest
@@ -121,27 +119,6 @@ def test_what_is_kept_is_bounded_by_memory(monkeypatch):
   assert first.bytes == 300_000_000 and [*reused_training._idle.values()] == [first]
   second = train(TANH, tasks[1])[1]
   assert [*reused_training._idle.values()] == [second]
-
-
-@pytest.mark.parametrize('graph', [known_graph('evonorm_b0'), TANH], ids=['B0', 'tanh'])
-def test_the_first_loss_leaves_no_trace(graph, monkeypatch):
-  expected = train(graph)[0]
-  monkeypatch.setattr(reused_training._ExchangedNetwork, 'first_loss_is_finite', lambda self: True)
-  assert_close(train(graph)[0], expected, rtol=0, atol=0)
-
-
-def test_no_gradient_is_traced_for_a_layer_whose_first_loss_is_not_finite(monkeypatch):
-  infinite = LayerGraph((Node('square', (0,)), Node('exp', (4,)), Node('exp', (5,)), Node('mul', (6, 6))))
-  train(TANH)
-  kinds = []
-  function = LayerFunctions.function
-  monkeypatch.setattr(LayerFunctions, 'function', lambda self, kind, shape: kinds.append(kind) or function(
-      self, kind, shape))
-  with pytest.raises(NonFiniteLoss, match='loss is not finite after 1 steps'):
-    train(infinite)
-  assert set(kinds) == {'forward'}
-  train(ABS)
-  assert set(kinds) == {'forward', 'backward', 'inference'}
 
 
 @pytest.mark.parametrize('spec, strategy, expected', [
