@@ -130,5 +130,6 @@ def test_a_new_environment_runs_layers_searches_and_trainings(wheel, environment
   run(environment / 'evonorm-compile-layer', f'--layer={layer}', '--output=found.py', cwd=tmp_path)
   install('[train]')
   run(environment / 'evonorm-train', '--gin_file=classification/cifar10_resnet20.gin', '--model_dir=trained',
-      f"--gin_bindings=NORM_ACT = '{layer}'", '--gin_bindings=run_classification.epochs = 1', cwd=tmp_path)
+      f"--gin_bindings=NORM_ACT = '{layer}'", '--gin_bindings=run_classification.epochs = 1',
+      '--gin_bindings=Optimization.warmup_epochs = 0', cwd=tmp_path)
   assert (tmp_path / 'trained' / 'best').is_dir()

@@ -86,7 +86,7 @@ class Evaluation:
     stability: the test of the gradient under adversarial weights; None (default) to leave it out.
     groups: the number of channel groups in layers that have such groups (default 32). Narrow networks need fewer,
       because moments over a group of one channel are the same as moments over w and h alone.
-    reuse: whether a process keeps the networks that it has built for layer graphs, up to 500 MB of them, about 40 MB
+    reuse: whether a process keeps the networks that it has built for layer graphs, up to 300 MB of them, about 40 MB
       each at the size of gin/search/quickstart.gin, and reuses them for later candidates (default True). The results
       are equal up to rounding, and the part up to the quality test takes half the time. See
       `search.evaluation.reused_training`.

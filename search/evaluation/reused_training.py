@@ -29,8 +29,8 @@ from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.proxy_task import timed
 from search.evaluation.proxy_task import Training
 
-MAX_BYTES = 500_000_000  # of the networks that a process keeps and no training uses
-_LEAST_BYTES = 10_000_000  # of a network, whose memory may have come from what was free already
+MAX_BYTES = 300_000_000  # of the networks that a process keeps and no training uses
+_LEAST_BYTES = 40_000_000  # of a network, whose memory may have come from what was free already
 
 _idle: collections.OrderedDict[str, '_KeptNetwork'] = collections.OrderedDict()  # the most recently used one last
 
@@ -86,6 +86,13 @@ class ReusedTraining(Training):
         _idle.popitem(last=False)
     self._kept = None
 
+  def train(self, steps: int) -> float:
+    """Trains for a further number of steps; see `Training.train`."""
+    try:
+      return super().train(steps)
+    finally:
+      self._kept.measure()
+
   def _make_network(self, architecture: Architecture, norm_act: NormActFactory) -> '_ExchangedNetwork':
     functions = _layer_functions(norm_act)
     self._key = repr((self._task, architecture, norm_act.options.get('groups'), functions.signature))
@@ -102,11 +109,11 @@ class _KeptNetwork:
     train_steps: the traced `Network.train_steps`, in which the layer's functions can be exchanged.
     count_correct: the traced `Network.count_correct`, in which they can be exchanged, too.
     keys: the layer's functions that these may call: by name, the key (kind, shape) in `LayerFunctions`.
-    bytes: the memory that building the network took.
+    bytes: the memory that the network took until it had been trained once; 0 before.
   """
 
   def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: NormActFactory):
-    before = resident_bytes()
+    self.bytes, self._bytes_before = 0, resident_bytes()
     functions = _layer_functions(norm_act)
     make_layer = functools.partial(ExchangeableLayer, functions, **norm_act.options)
     with functions.only_shapes():  # Keras needs only the shapes to build the network
@@ -124,7 +131,13 @@ class _KeptNetwork:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    self.bytes = max(_LEAST_BYTES, resident_bytes() - before)
+
+  def measure(self) -> None:
+    """Takes what the process has grown by since before the network's building for the network's memory, once.
+
+    It is called after a training, in which TensorFlow takes several times as much as for the building.
+    """
+    self.bytes = self.bytes or max(_LEAST_BYTES, resident_bytes() - self._bytes_before)
 
   def reset(self) -> None:
     """Resets the variables of the network and of its optimizer to their initial values."""
