@@ -25,6 +25,9 @@ from search.selection.tournament import pareto_winner
 
 SEEN_BEFORE = 'same function as an earlier candidate'  # a reason to draw again, beside those of the static filter
 MAX_DRAWS = 1_000_000  # the number of draws after which a proposal fails
+# The number after which random graphs take the place of what the strategy draws, about a second: the mutants of a small
+# population, of tanh alone for instance, can all be known.
+PATIENCE = 20_000
 
 
 class Strategy(Protocol):
@@ -172,7 +175,7 @@ def propose(index: int, strategy: Strategy, space: SearchSpace, population: Popu
             equivalents: EquivalenceCache | None, seed: int, redraws: bool = True) -> Proposal:
   """Draws graphs until one passes the static filter and, if `redraws`, computes a new function.
 
-  The result depends on the arguments alone, so a search that is resumed goes on as if it had not been stopped.
+  After `PATIENCE` draws in vain it draws random graphs, whatever the strategy. The result depends on the arguments alone, so a search that is resumed goes on as if it had not been stopped.
 
   Args:
     index: the index of the proposed candidate.
@@ -192,8 +195,9 @@ def propose(index: int, strategy: Strategy, space: SearchSpace, population: Popu
   """
   rng = np.random.default_rng([seed, index])
   filtered: collections.Counter[str] = collections.Counter()
-  for _ in range(MAX_DRAWS):
-    graph, parent = strategy.draw(space, population, index, rng)
+  for draws in range(MAX_DRAWS):
+    graph, parent = (strategy.draw(space, population, index, rng) if draws < PATIENCE
+                     else (random_graph(space, rng), None))
     reason, same_as = static_rejection(graph), None
     if reason is None and equivalents is not None:
       same_as = equivalents.find(graph)

@@ -148,6 +148,16 @@ def test_fruitless_draws_end_with_an_error(monkeypatch):
     propose(0, dull, SPACE, population(), Equivalents(), seed=0)
 
 
+def test_where_all_mutants_are_known_random_graphs_take_their_place(monkeypatch):
+  monkeypatch.setattr(proposal_lib, 'PATIENCE', 50)
+  known = Scripted([known_graph('evonorm_s0')] * 50)
+  equivalents = Equivalents()
+  equivalents.add(known_graph('evonorm_s0'), 7)
+  proposal = propose(9, known, SPACE, population((.3,)), equivalents, seed=0)
+  assert proposal.filtered[SEEN_BEFORE] >= 50 and proposal.parent is None
+  assert static_rejection(proposal.graph) is None and equivalents.find(proposal.graph) is None
+
+
 @pytest.mark.parametrize('fraction', (0., 1.5))
 def test_a_fraction_out_of_range_fails_at_once(fraction):
   with pytest.raises(ValueError, match=rf'`fraction` must lie in \(0, 1\], received {fraction}'):
