@@ -175,7 +175,8 @@ def propose(index: int, strategy: Strategy, space: SearchSpace, population: Popu
             equivalents: EquivalenceCache | None, seed: int, redraws: bool = True) -> Proposal:
   """Draws graphs until one passes the static filter and, if `redraws`, computes a new function.
 
-  After `PATIENCE` draws in vain it draws random graphs, whatever the strategy. The result depends on the arguments alone, so a search that is resumed goes on as if it had not been stopped.
+  After `PATIENCE` draws in vain it draws random graphs, whatever the strategy. The result depends on the arguments
+  alone, so a search that is resumed goes on as if it had not been stopped.
 
   Args:
     index: the index of the proposed candidate.
