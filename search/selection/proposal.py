@@ -25,9 +25,9 @@ from search.selection.tournament import pareto_winner
 
 SEEN_BEFORE = 'same function as an earlier candidate'  # a reason to draw again, beside those of the static filter
 MAX_DRAWS = 1_000_000  # the number of draws after which a proposal fails
-# The number after which random graphs take the place of what the strategy draws, about a second: the mutants of a small
-# population, of tanh alone for instance, can all be known.
-PATIENCE = 20_000
+# The number after which random graphs take the place of what the strategy draws, a third of a second: the mutants of a
+# small population, of tanh alone for instance, can all be known.
+PATIENCE = 5_000
 
 
 class Strategy(Protocol):
