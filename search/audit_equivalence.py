@@ -2,11 +2,11 @@
 
 The equivalence cache of a search recognizes layer graphs that are one layer. The audit draws random layer graphs, lets
 the cache merge those of one layer, and compares the two graphs of each merged pair on new random inputs, by a route of
-its own. With 100,000 graphs this takes about 10 minutes on one core.
+its own. With 100,000 graphs this takes 4 to 10 minutes on one core.
 
 With --trained_pairs, it then trains that many merged pairs whose functions differ, each layer with two seeds, in the
 quickstart's ResNet, and tests whether the differences within pairs are distributed as those between seeds. Trainings
-are appended to the file --results, and a later call goes on from there. 60 pairs take about an hour on two cores.
+are appended to the file --results, and a later call goes on from there. 60 pairs take 10 to 60 minutes on two cores.
 
 With --model_dir, it counts instead, by the same route, the candidates of a search that are an earlier one up to factor
 and term, and their share of the time.

@@ -39,7 +39,7 @@ class Strategy(Protocol):
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
-    """Draws a layer graph. If the search rejects it without an evaluation, it calls this again.
+    """Draws a layer graph. If the search rejects it without an evaluation, it calls this again, `PATIENCE` times.
 
     Args:
       space: the search space.
