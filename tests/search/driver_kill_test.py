@@ -80,7 +80,7 @@ def records_of(journal):
 def traced(record):
   """The trace that the evaluation of a record leaves."""
   purpose = 'reranking' if record['stage'] == 'reranking' else 'search'
-  return f'{purpose} {json.dumps(record["graph"]) if record["graph"] else record["name"]}'
+  return f'{purpose} {record.get("seed", 0)} {json.dumps(record["graph"]) if record["graph"] else record["name"]}'
 
 
 @pytest.mark.slow

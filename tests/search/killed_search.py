@@ -27,15 +27,18 @@ class LightOutcome:
   test_scores: dict = dataclasses.field(default_factory=dict)
   rungs: list = dataclasses.field(default_factory=list)
   seconds: dict = dataclasses.field(default_factory=dict)
+  confirmation: dict = dataclasses.field(default_factory=dict)
+  cost: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class TracedEvaluation:
   """Scores that follow from the graph alone, after a tenth of a second; each evaluation is noted in a file.
 
-  The file's lines are the number of the run, and what was evaluated for what.
+  The file's lines are the number of the run, and what was evaluated for what with which seed.
   """
   purpose: str
+  seed: int = 0
 
   def check(self):
     """Nothing can be wrong."""
@@ -44,8 +47,11 @@ class TracedEvaluation:
     """Takes no notice of what is on record."""
     return self
 
+  def with_seed(self, seed):
+    return dataclasses.replace(self, seed=seed)
+
   def evaluate(self, spec):
-    text = f'{self.purpose} {spec if isinstance(spec, str) else json.dumps(spec.to_dict())}'
+    text = f'{self.purpose} {self.seed} {spec if isinstance(spec, str) else json.dumps(spec.to_dict())}'
     folder, run = os.environ[MARK].split(':')
     with open(pathlib.Path(folder) / 'traces', 'a', encoding='utf-8') as file:
       file.write(f'{run} {text}\n')
