@@ -12,7 +12,7 @@ from evonorm_tf.lazy_names import lazy_names
 if TYPE_CHECKING:
   from evonorm_tf.conversion.block_registry import register_assembly as register_assembly
   from evonorm_tf.conversion.block_registry import register_block as register_block
-  from evonorm_tf.conversion.block_registry import swap_norms as swap_norms
+  from evonorm_tf.conversion.block_swapping import swap_norms as swap_norms
   from evonorm_tf.conversion.convert import convert_norm_act as convert_norm_act
   from evonorm_tf.conversion.convert import plan_conversion as plan_conversion
   from evonorm_tf.conversion.inventory import list_norm_acts as list_norm_acts
@@ -41,7 +41,8 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'graph.layer_graph': ('LayerGraph',),
     'layers.norm_act': ('get_norm_act', 'register_norm_act'),
     'conversion.convert': ('convert_norm_act', 'plan_conversion'),
-    'conversion.block_registry': ('register_assembly', 'register_block', 'swap_norms'),
+    'conversion.block_registry': ('register_assembly', 'register_block'),
+    'conversion.block_swapping': ('swap_norms',),
     'conversion.inventory': ('list_norm_acts',),
     'models.resnet': ('build_resnet', 'build_resnet_backbone'),
     'models.mobilenet': ('build_mobilenet_v2', 'build_mobilenet_v2_backbone'),

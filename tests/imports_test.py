@@ -19,6 +19,8 @@ RULES = {
     'evonorm_tf.termination': NEVER,
     'evonorm_tf.lazy_names': LATE, 'evonorm_tf.train': LATE, 'evonorm_tf.sweep': LATE, 'evonorm_tf.keras3': FREELY,
     'evonorm_tf.cli': LATE, 'evonorm_tf.output': NEVER, 'evonorm_tf.graph': NEVER,
+    'evonorm_tf.engines': FREELY, 'evonorm_tf.equations': NEVER,
+    'evonorm_tf.gradients': FREELY,
     'evonorm_tf.devices': FREELY, 'evonorm_tf.layers': FREELY, 'evonorm_tf.models': FREELY,
     'evonorm_tf.conversion': FREELY, 'evonorm_tf.data': FREELY, 'evonorm_tf.training': FREELY,
     'evonorm_tf.classification': FREELY, 'evonorm_tf.batch_size_sweep': FREELY,

@@ -1,6 +1,6 @@
 """The primitives of layer graphs: their names, arities and NumPy forms (paper section 3, table of primitives).
 
-Their TensorFlow forms are in `evonorm_tf.layers.elementwise` and `evonorm_tf.layers.moments`.
+Their TensorFlow forms are in `evonorm_tf.equations.elementwise` and `evonorm_tf.equations.moments`.
 
 All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1: v0 and v1 are
 [1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from evonorm_tf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-  from evonorm_tf.layers.baseline_layer import BaselineLayer as BaselineLayer
+  from evonorm_tf.layers.baselines import BaselineLayer as BaselineLayer
   from evonorm_tf.layers.baselines import BatchNormAct as BatchNormAct
   from evonorm_tf.layers.baselines import FRNTLU as FRNTLU
   from evonorm_tf.layers.baselines import GroupNormAct as GroupNormAct
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
   from evonorm_tf.layers.norm_act_body import MovingAverages as MovingAverages
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    'baseline_layer': ('BaselineLayer',),
-    'baselines': ('BatchNormAct', 'FRNTLU', 'GroupNormAct', 'PixelNormAct'),
+    'baselines': ('BaselineLayer', 'BatchNormAct', 'FRNTLU', 'GroupNormAct', 'PixelNormAct'),
     'keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2', 'GraphLayer',
                'NormActLayer'),
     'norm_act': ('get_norm_act', 'NORM_ACTS', 'NormAct', 'NormActFactory', 'register_norm_act'),

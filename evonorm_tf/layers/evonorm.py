@@ -5,18 +5,18 @@ authors' own code is in tensorflow/tpu, models/official/resnet/resnet_model.py. 
 starts at 1, is biased, and decays by 0.9; and if the number of groups does not divide C, the largest smaller number
 that does is used.
 
-`fused` does the computation. The classes here subclass no Keras layer: `keras2` and `evonorm_tf.keras3` combine each
-with the layer class of tf_keras or Keras 3, and `documentation.documented` joins their docstrings to those of the
-public layers.
+`equations.series` and `gradients` do the computation. The classes here subclass no Keras layer: `keras2`
+and `evonorm_tf.keras3` combine each with the layer class of tf_keras or Keras 3, and `documentation.documented` joins
+their docstrings to those of the public layers.
 """
 
 from typing import Any
 
-import tensorflow as tf
-
+from evonorm_tf.engines.dispatch import ops_of
+from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.equations import moments
+from evonorm_tf.equations import series
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.layers import fused
-from evonorm_tf.layers import moments
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import MovingAverages
@@ -60,22 +60,22 @@ class EvoNorm(NormActBody):
     if self._has_v1:
       self.v1 = self._add_vector('v1', channels)
 
-  def _evaluate(self, inputs: tf.Tensor, training: Training, mask: Mask, given_moment: tf.Tensor | None = None
-                ) -> tuple[tf.Tensor, tf.Tensor]:
+  def _evaluate(self, inputs: Tensor, training: Training, mask: Mask, given_moment: Tensor | None = None
+                ) -> tuple[Tensor, Tensor]:
     """Returns y and the equation's moment; `given_moment`, a vector over channels, replaces the inputs' moment."""
-    channels = [inputs.shape[-1]]
-    weights = [tf.ones(channels, self._weight_dtype) if self.gamma is None else tf.convert_to_tensor(self.gamma),
-               tf.zeros(channels, self._weight_dtype) if self.beta is None else tf.convert_to_tensor(self.beta)]
+    ops, channels = ops_of(inputs), [inputs.shape[-1]]
+    weights = [ops.ones(channels, self._weight_dtype) if self.gamma is None else ops.convert_to_tensor(self.gamma),
+               ops.zeros(channels, self._weight_dtype) if self.beta is None else ops.convert_to_tensor(self.beta)]
     if self._has_v1:
-      weights.append(tf.convert_to_tensor(self.v1))
-    if mask is not None:
-      return fused.evaluate_masked(self._equation, inputs, weights, mask, given_moment)
-    return fused.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
+      weights.append(ops.convert_to_tensor(self.v1))
+    if self._gradient is None or mask is not None:
+      return series.evaluate(self._equation, inputs, weights, given_moment, mask)
+    return self._gradient.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
 
   def _compiles(self, training: Training) -> bool:
     if self.jit_compile is not None:
       return self.jit_compile
-    return training is True and moments.on_cpu() and tf.distribute.get_strategy().num_replicas_in_sync == 1
+    return training is True and self._gradient.is_compiled_by_default()
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'jit_compile': self.jit_compile}
@@ -97,21 +97,23 @@ class BatchSeries(MovingAverages, EvoNorm):
       raise ArgumentError('`jit_compile=True` is not available with `synchronized=True`.')
 
   @property
-  def _equation(self) -> fused.BatchEquation:
-    return fused.BatchEquation(self.epsilon, self._series, self.synchronized)
+  def _equation(self) -> series.BatchEquation:
+    return series.BatchEquation(self.epsilon, self._series, self.synchronized)
 
   def _build_nonlinearity(self, channels: int) -> None:
     self.moving_variance = self._add_moving_average('moving_variance', (channels,), 'ones')
     super()._build_nonlinearity(channels)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
+  def _call_nonlinear(self, inputs: Tensor, training: Training, mask: Mask) -> Tensor:
     def in_training():
       y, variance = self._evaluate(inputs, training, mask)
       observed = moments.is_observed(inputs, self.synchronized, mask)
-      self._update(self.moving_variance, tf.reshape(variance, [-1]), observed)
+      self._update(self.moving_variance, ops_of(inputs).reshape(variance, [-1]), observed)
       return y
-    return self._if_training(
-        training, in_training, lambda: self._evaluate(inputs, False, mask, tf.identity(self.moving_variance))[0])
+
+    def in_inference():
+      return self._evaluate(inputs, False, mask, ops_of(inputs).convert_to_tensor(self.moving_variance))[0]
+    return self._if_training(training, in_training, in_inference)
 
   def _compiles(self, training: Training) -> bool:
     return super()._compiles(training) and not self.synchronized
@@ -184,10 +186,10 @@ class SampleSeries(EvoNorm):
     self.groups = groups
 
   @property
-  def _equation(self) -> fused.SampleEquation:
-    return fused.SampleEquation(self.epsilon, self.groups, self._centered, self._has_v1)
+  def _equation(self) -> series.SampleEquation:
+    return series.SampleEquation(self.epsilon, self.groups, self._centered, self._has_v1)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
+  def _call_nonlinear(self, inputs: Tensor, training: Training, mask: Mask) -> Tensor:
     return self._evaluate(inputs, training, mask)[0]
 
   def get_config(self) -> dict[str, Any]:

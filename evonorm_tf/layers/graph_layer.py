@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
+from evonorm_tf.engines.dispatch import ops_of
+from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.equations import moments
+from evonorm_tf.equations.elementwise import ELEMENTWISE
 from evonorm_tf.graph import primitives
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
-from evonorm_tf.layers import moments
-from evonorm_tf.layers.elementwise import ELEMENTWISE
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import MovingAverages
@@ -85,35 +85,35 @@ class Graph(MovingAverages, NormActBody):
         initializer = _MOVING_AVERAGE_INITIALIZERS[node.primitive]
         self._moving_averages[str(index)] = self._add_moving_average(f'moving_average_{index}', (size,), initializer)
 
-  def _normalize_activate(self, x: tf.Tensor, training: Training, mask: Mask = None) -> tf.Tensor:
-    unit = [1] * (x.shape.rank - 1)
-    vectors = [None if v is None else tf.reshape(v, unit + [-1]) for v in (self.v0, self.v1)]
-    values = [x, tf.zeros([1] + unit, x.dtype), *vectors]
+  def _normalize_activate(self, x: Tensor, training: Training, mask: Mask = None) -> Tensor:
+    ops, unit = ops_of(x), [1] * (len(x.shape) - 1)
+    vectors = [None if v is None else ops.reshape(v, unit + [-1]) for v in (self.v0, self.v1)]
+    values = [x, ops.zeros([1] + unit, x.dtype), *vectors]
     for index, node in enumerate(self.graph.nodes, len(INITIAL_NODES)):
       arguments = [values[i] for i in node.inputs]
       if primitives.PRIMITIVES[node.primitive].is_moment:
         values.append(self._moment(index, arguments[0], training, x, mask))
       else:
         values.append(_apply(ELEMENTWISE[node.primitive], arguments, mask))
-    return tf.broadcast_to(values[-1], tf.shape(x))
+    return ops.broadcast_to(values[-1], ops.shape(x))
 
-  def _moment(self, index: int, x: tf.Tensor, training: Training, inputs: tf.Tensor, mask: Mask) -> tf.Tensor:
+  def _moment(self, index: int, x: Tensor, training: Training, inputs: Tensor, mask: Mask) -> Tensor:
     """Returns the value of the moment node `index` for its input x, with √(· + ε) for the second moments."""
-    node = self.graph.node(index)
+    ops, node = ops_of(x), self.graph.node(index)
     average = lambda x: _AVERAGES[node.primitive](x, node.axes, self.groups, self.synchronized, mask)
     if node.axes == primitives.BATCH:
       moving = self._moving_averages[str(index)]
       moment = self._batch_or_moving(x, average, moving, training, inputs, mask)
-      moment = tf.reshape(moment, [1] * (x.shape.rank - 1) + moving.shape)
+      moment = ops.reshape(moment, [1] * (len(x.shape) - 1) + list(moving.shape))
     else:
       moment = average(x)
-    return moment if node.primitive == 'first_moment' else tf.sqrt(moment + self.epsilon)
+    return moment if node.primitive == 'first_moment' else ops.sqrt(moment + self.epsilon)
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'graph': self.graph.to_dict(), 'groups': self.groups}
 
 
-def _apply(function: Callable[..., tf.Tensor], arguments: Sequence[tf.Tensor], mask: Mask) -> tf.Tensor:
+def _apply(function: Callable[..., Tensor], arguments: Sequence[Tensor], mask: Mask) -> Tensor:
   """Returns function(*arguments); where that of a masked position is not finite, as exp(100), the arguments count as 1.
 
   Its gradient, 0·∞ if the loss leaves the position out, would get into those of the weights.
@@ -121,5 +121,6 @@ def _apply(function: Callable[..., tf.Tensor], arguments: Sequence[tf.Tensor], m
   value = function(*arguments)
   if mask is None:
     return value
-  usable = mask | tf.math.is_finite(value)
-  return function(*(tf.where(usable, x, tf.ones([], x.dtype)) for x in arguments))
+  ops = ops_of(value)
+  usable = ops.logical_or(mask, ops.isfinite(value))
+  return function(*(ops.where(usable, x, ops.ones([], x.dtype)) for x in arguments))

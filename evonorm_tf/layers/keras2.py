@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.gradients import tensorflow_gradient
 from evonorm_tf.layers import evonorm
 from evonorm_tf.layers import graph_layer
 from evonorm_tf.layers.documentation import documented
@@ -25,6 +26,9 @@ class NormActLayer(NormActBody, tf_keras.layers.Layer):
   """
 
   _keras = tf_keras
+  _gradient = tensorflow_gradient
+  # There is nothing to convert, and converting doubles the time to trace a layer.
+  call = tf.autograph.experimental.do_not_convert(NormActBody.call)
 
   def compute_output_shape(self, input_shape: Shape) -> tf.TensorShape:
     return tf.TensorShape(input_shape)

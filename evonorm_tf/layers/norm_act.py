@@ -1,125 +1,18 @@
-"""The registry of norm-activation layers by name, and `get_norm_act`, which returns a factory of such layers.
+"""`get_norm_act` for tf_keras, and the registry of its layers by name."""
 
-There is one registry for layers of tf_keras and one for those of Keras 3.
-"""
-
-from collections.abc import Callable
-from collections.abc import Mapping
-import dataclasses
-import inspect
 import os
-import types
-from typing import Any
-from typing import TypeVar
 
-import tf_keras
-
-from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers import baselines
 from evonorm_tf.layers import keras2
-from evonorm_tf.layers.baselines import BASELINES
-from evonorm_tf.layers.evonorm import EVONORMS
-
-Layers = Mapping[str, tuple[type, Mapping[str, Any]]]  # name -> (class, constructor arguments that the name implies)
-NormAct = Callable[..., tf_keras.layers.Layer]  # returns a fresh norm-activation layer: `norm_act(name=...)`
-_Layer = TypeVar('_Layer', bound=type)
-
-_LAYERS: dict[str, dict[str, tuple[type, Mapping[str, Any]]]] = {'tf_keras': {}, 'keras': {}}
-_BUILT_IN = frozenset((*EVONORMS, *BASELINES))
-
-
-def add_evonorms(keras: str, classes: Mapping[str, Any]) -> Layers:
-  """Registers the six EvoNorms of one Keras version.
-
-  Args:
-    keras: 'tf_keras', or 'keras' for Keras 3.
-    classes: the six classes by class name, such as "EvoNormB0"; other entries are ignored.
-
-  Returns:
-    A read-only view of all layers registered for this Keras version. It also shows layers that are added later.
-  """
-  _LAYERS[keras].update({name: (classes[class_name], {}) for name, class_name in EVONORMS.items()})
-  return types.MappingProxyType(_LAYERS[keras])
-
+from evonorm_tf.layers.registry import add_layers
+from evonorm_tf.layers.registry import make_factory
+from evonorm_tf.layers.registry import NormAct as NormAct
+from evonorm_tf.layers.registry import NormActFactory as NormActFactory
+from evonorm_tf.layers.registry import register_norm_act as register_norm_act
 
 # The layers of tf_keras; those of Keras 3 are `evonorm_tf.keras3.NORM_ACTS`.
-NORM_ACTS = add_evonorms('tf_keras', vars(keras2))
-_LAYERS['tf_keras'].update(BASELINES)
-
-
-def register_norm_act(name: str, layer_class: _Layer | None = None, **options) -> _Layer | Callable[[_Layer], _Layer]:
-  """Registers a layer class under a name for `get_norm_act`, so that models, trainers and gin files can use it.
-
-    @register_norm_act('rms_relu')
-    class RmsRelu(tf_keras.layers.Layer):
-      ...
-
-    register_norm_act('bn_gelu', BatchNormAct, activation='gelu')
-
-  The registration holds in the process that makes it; worker processes of a search know only the built-in names. To
-  load saved models that contain the layer, also register its class with Keras.
-
-  Args:
-    name: a string that is not taken and does not end in ".json".
-    layer_class: a class of tf_keras layers, or of Keras 3 layers for `evonorm_tf.keras3.get_norm_act`. It must take the
-      arguments `name` and `dtype` and, for networks that normalize without activating, `nonlinearity=False`. None
-      (default) makes this a decorator of the class.
-    **options: constructor arguments that the name implies, such as `activation='gelu'` above.
-
-  Returns:
-    `layer_class`, or the decorator if it is None.
-
-  Raises:
-    ValueError: if `name` is taken or not valid, or `layer_class` is not a class of layers.
-  """
-  if layer_class is None:
-    return lambda layer_class: register_norm_act(name, layer_class, **options)
-  layers = _LAYERS.get(_keras_of(layer_class))
-  if layers is None:
-    raise ArgumentError(f'`layer_class` must be a class of layers of tf_keras or Keras 3, received {layer_class!r}.')
-  if not isinstance(name, str) or not name or name.endswith('.json'):
-    raise ArgumentError(f'`name` must be a string that is not empty and does not end in .json, received {name!r}.')
-  if name in _BUILT_IN or name in layers:
-    taken = ', '.join(sorted(_BUILT_IN | layers.keys()))
-    raise ArgumentError(f'`name` must not be one of {taken}, which are taken, received {name!r}.')
-  layers[name] = layer_class, options
-  return layer_class
-
-
-def _keras_of(layer_class: type) -> str | None:
-  """Returns 'tf_keras' or 'keras' (Keras 3) for a class of layers, None for anything else; imports no Keras 3."""
-  bases = layer_class.__mro__ if isinstance(layer_class, type) else ()
-  packages = (c.__module__.partition('.')[0] for c in bases if c.__name__ == 'Layer')
-  return next((package for package in packages if package in _LAYERS), None)
-
-
-@dataclasses.dataclass(frozen=True)
-class NormActFactory:
-  """A factory that returns a fresh norm-activation layer at every call; it can be pickled.
-
-  Attributes:
-    layer_class: the layer's class.
-    options: the constructor arguments of every layer.
-  """
-  layer_class: type[tf_keras.layers.Layer]
-  options: dict[str, Any]
-
-  def __call__(self, **overrides) -> tf_keras.layers.Layer:
-    """Returns a fresh layer.
-
-    Args:
-      **overrides: constructor arguments, such as `name` or `nonlinearity=False`; they win over `options`.
-    """
-    return self.layer_class(**{**self.options, **overrides})
-
-  def leaves_open(self, option: str) -> bool:
-    """Returns whether the layer takes an argument that the factory does not set.
-
-    Args:
-      option: the argument's name, such as 'momentum'; arguments of base classes count as well.
-    """
-    signatures = (inspect.signature(c.__init__) for c in self.layer_class.__mro__)
-    return any(option in s.parameters for s in signatures) and option not in self.options
+NORM_ACTS = add_layers('tf_keras', vars(keras2) | vars(baselines))
 
 
 def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFactory:
@@ -139,39 +32,3 @@ def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFact
     TypeError: if the layer does not take an option, or if the name implies it, as "bn_relu" implies `activation`.
   """
   return make_factory(spec, options, NORM_ACTS, keras2.GraphLayer)
-
-
-def make_factory(spec: str | os.PathLike | LayerGraph, options: Mapping[str, Any], layers: Layers, graph_layer: type
-                 ) -> NormActFactory:
-  """Returns a factory of norm-activation layers for one Keras version; `get_norm_act` of each version calls it.
-
-  It makes one layer at once, so that a bad option fails here and not in the middle of building a model.
-
-  Args:
-    spec: a name in `layers`, the path of a layer graph's JSON file (ending in .json), or a `LayerGraph`.
-    options: constructor arguments of the layer.
-    layers: the layers registered for this Keras version: name -> (class, arguments that the name implies).
-    graph_layer: the class of this Keras version that runs layer graphs.
-
-  Raises:
-    ValueError: if the name is unknown, the file cannot be read or holds no valid graph, or an option's value is not
-      valid. Keras 3 layers raise it also for an option that they do not take.
-    TypeError: if a tf_keras layer does not take an option, or if the name implies it.
-  """
-  layer_class, arguments = _resolve(spec, layers, graph_layer)
-  factory = NormActFactory(layer_class, dict(**arguments, **options))
-  factory()  # raises an error for a bad option
-  return factory
-
-
-def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: type
-             ) -> tuple[type, Mapping[str, Any]]:
-  """Returns the class and the constructor arguments of the layer that `spec` names."""
-  if isinstance(spec, LayerGraph):
-    return graph_layer, {'graph': spec}
-  if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):
-    return graph_layer, {'graph': LayerGraph.load(spec)}
-  if spec not in layers:
-    known = ', '.join(sorted(layers))
-    raise ArgumentError(f'`spec` must be one of {known}, or the path of a layer graph (.json), received {spec!r}.')
-  return layers[spec]

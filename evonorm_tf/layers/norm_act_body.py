@@ -1,27 +1,29 @@
 """The part that all norm-activation layers share: γ, β, the affine form, dtypes, moving averages and argument checks.
 
 The classes here subclass no Keras layer, so that they serve both Keras versions: `keras2` combines them with tf_keras's
-`Layer`, `evonorm_tf.keras3` with Keras 3's. A combining class sets `_keras` to the Keras module and defines
-`_add_variable`, which adds a weight to the layer.
+`Layer`, `keras3` with Keras 3's. A combining class sets `_keras` to the Keras module and `_gradient` to its engine's
+module of `gradients`, and defines `_add_variable`, which adds a weight to the layer.
 """
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import types
 from typing import Any
 
-import tensorflow as tf
-
+from evonorm_tf.engines.dispatch import ops_of
+from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.equations.moments import is_observed
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.layers.moments import is_observed
+from evonorm_tf.layers.which_keras import OfOneKeras
 
 RANKS = (2, 5)  # the least and the greatest rank of an input
 Identifier = str | dict | Callable | None  # an initializer, regularizer or constraint for Keras's `get` functions
-Shape = tf.TensorShape | Sequence[int | None]
-Training = bool | tf.Tensor | None  # a layer's argument `training`
-Mask = tf.Tensor | None  # a layer's argument `mask`, as Keras passes it; None keeps all positions
+Shape = Sequence[int | None]  # or a `tf.TensorShape`
+Training = bool | Tensor | None  # a layer's argument `training`
+Mask = Tensor | None  # a layer's argument `mask`, as Keras passes it; None keeps all positions
 
 
-class NormActBody:
+class NormActBody(OfOneKeras):
   """Base class of norm-activation layers, without a Keras layer class: y = f(x)·γ + β, where a subclass defines f.
 
   γ, β and, where there is one, v1 are vectors over channels. With `nonlinearity=False` the layer is its affine form,
@@ -50,6 +52,8 @@ class NormActBody:
       not known; when it is called, if a mask has other axes, or the input is complex or not of numbers.
   """
 
+  _gradient: types.ModuleType | None = None  # None leaves the gradient to the engine
+
   def __init__(self, nonlinearity: bool = True, epsilon: float = 1e-5, center: bool = True, scale: bool = True,
                gamma_initializer: Identifier = 'ones', beta_initializer: Identifier = 'zeros',
                v1_initializer: Identifier = 'ones', gamma_regularizer: Identifier = None,
@@ -77,11 +81,10 @@ class NormActBody:
     self.beta = self._add_vector('beta', shape[-1]) if self.center else None
     if self.nonlinearity:
       self._build_nonlinearity(shape[-1])
-    self.input_spec = self._keras.layers.InputSpec(ndim=shape.rank, axes={-1: shape[-1]})
+    self.input_spec = self._keras.layers.InputSpec(ndim=len(shape), axes={-1: shape[-1]})
     super().build(input_shape)
 
-  @tf.autograph.experimental.do_not_convert  # nothing to convert; converting doubles the time to trace a layer
-  def call(self, inputs: tf.Tensor, training: Training = None, mask: Mask = None) -> tf.Tensor:
+  def call(self, inputs: Tensor, training: Training = None, mask: Mask = None) -> Tensor:
     """Returns f(x)·γ + β, or x·γ + β with `nonlinearity=False`; see the class for x.
 
     Args:
@@ -93,21 +96,24 @@ class NormActBody:
     inputs, mask = prepare_inputs(inputs, mask, self.compute_dtype)
     if self.nonlinearity:
       return self._call_nonlinear(inputs, training, mask)
-    return tf.cast(self._affine(tf.cast(inputs, self._weight_dtype)), self.compute_dtype)
+    ops = ops_of(inputs)
+    return ops.cast(self._affine(ops.cast(inputs, self._weight_dtype)), self.compute_dtype)
 
-  def _call_nonlinear(self, inputs: tf.Tensor, training: Training, mask: Mask) -> tf.Tensor:
+  def _call_nonlinear(self, inputs: Tensor, training: Training, mask: Mask) -> Tensor:
     """Returns f(x)·γ + β."""
     # Statistics in float16 or bfloat16 would lose most of their digits, so f is computed in float32 and cast back.
     # A layer whose f knows no mask, such as one of version 0.1, is called without one.
-    y = self._normalize_activate(tf.cast(inputs, self._weight_dtype), training, *([] if mask is None else [mask]))
-    return tf.cast(self._affine(y), self.compute_dtype)
+    ops = ops_of(inputs)
+    y = self._normalize_activate(ops.cast(inputs, self._weight_dtype), training, *([] if mask is None else [mask]))
+    return ops.cast(self._affine(y), self.compute_dtype)
 
-  def _affine(self, y: tf.Tensor) -> tf.Tensor:
+  def _affine(self, y: Tensor) -> Tensor:
     """Returns y·γ + β."""
+    ops = ops_of(y)  # not in place: y can be the layer's input, and PyTorch would change that
     if self.scale:
-      y *= self.gamma
+      y = y * ops.convert_to_tensor(self.gamma)
     if self.center:
-      y += self.beta
+      y = y + ops.convert_to_tensor(self.beta)
     return y
 
   def get_config(self) -> dict[str, Any]:
@@ -122,43 +128,45 @@ class NormActBody:
   def _build_nonlinearity(self, channels: int) -> None:
     """Creates the weights of f, such as v1; called by `build` unless `nonlinearity=False`."""
 
-  def _normalize_activate(self, x: tf.Tensor, training: Training, mask: Mask = None) -> tf.Tensor:
+  def _normalize_activate(self, x: Tensor, training: Training, mask: Mask = None) -> Tensor:
     """Returns f(x) for x of float32 or float64; a mask is boolean, [N, ..., 1], True where a position counts."""
     raise NotImplementedError(f'{type(self).__name__} must define `_normalize_activate`.')
 
   @property
-  def _weight_dtype(self) -> tf.DType:
-    """float64 if the layer's dtype is float64; otherwise float32, also for float16 and bfloat16."""
-    return tf.float64 if self.dtype == 'float64' else tf.float32
+  def _weight_dtype(self) -> str:
+    """'float64' if the layer's dtype is float64; otherwise 'float32', also for float16 and bfloat16."""
+    return 'float64' if self.dtype == 'float64' else 'float32'
 
-  def _add_vector(self, name: str, channels: int) -> tf.Variable:
+  def _add_vector(self, name: str, channels: int) -> Any:
     """Adds a trainable vector over channels; `name` selects its initializer, regularizer and constraint."""
     return self._add_variable(
         name, (channels,), self._initializers[name], regularizer=self._regularizers[name],
         constraint=self._constraints[name])
 
 
-def check_input_shape(input_shape: Shape | None) -> tf.TensorShape:
+def check_input_shape(input_shape: Shape | None) -> tuple[int | None, ...]:
   """Checks the shape of a layer's input.
 
   Args:
     input_shape: the shape, [N, ..., C].
 
   Returns:
-    The shape as a `tf.TensorShape`.
+    The shape as a tuple.
 
   Raises:
     ValueError: if the rank is unknown or not 2 to 5, or if C is not known.
   """
-  shape = tf.TensorShape(input_shape)
-  if shape.rank is None or not RANKS[0] <= shape.rank <= RANKS[1]:
-    raise ArgumentError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape {shape}.')
+  is_known = input_shape is not None and getattr(input_shape, 'rank', 0) is not None
+  shape = tuple(input_shape) if is_known else ()
+  if not RANKS[0] <= len(shape) <= RANKS[1]:
+    raise ArgumentError(f'The input must be [N, ..., C] of rank {RANKS[0]} to {RANKS[1]}, received shape '
+                        f'{shape if is_known else "<unknown>"}.')
   if shape[-1] is None:
     raise ArgumentError(f'The channel axis of the input must be known, received shape {shape}.')
   return shape
 
 
-def prepare_inputs(inputs: tf.Tensor, mask: Mask, dtype: str) -> tuple[tf.Tensor, Mask]:
+def prepare_inputs(inputs: Tensor, mask: Mask, dtype: str) -> tuple[Tensor, Mask]:
   """Returns a layer's input and mask in the form in which all layers compute.
 
   Args:
@@ -173,24 +181,27 @@ def prepare_inputs(inputs: tf.Tensor, mask: Mask, dtype: str) -> tuple[tf.Tensor
   Raises:
     ValueError: if the input is not of real numbers, or the mask has other axes.
   """
-  given = tf.as_dtype(inputs.dtype)
-  if not (given.is_floating or given.is_integer or given.is_bool):
-    raise ArgumentError(f'The input must be of floating, integer or boolean dtype, received {given.name}.')
-  x = tf.cast(inputs, dtype)
+  ops = ops_of(inputs)
+  given = ops.dtype_name(inputs)
+  if not given.startswith(('float', 'bfloat', 'int', 'uint', 'bool')):
+    raise ArgumentError(f'The input must be of floating, integer or boolean dtype, received {given}.')
+  x = ops.cast(inputs, dtype)
   if mask is None:
     return x, None
-  mask = _with_all_positions(tf.cast(mask, tf.bool), x)
-  return tf.where(mask | tf.math.is_finite(x), x, tf.zeros([], x.dtype)), mask
+  mask = _with_all_positions(ops.cast(mask, 'bool'), x)
+  return ops.where(ops.logical_or(mask, ops.isfinite(x)), x, ops.zeros([], x.dtype)), mask
 
 
-def _with_all_positions(mask: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+def _with_all_positions(mask: Tensor, x: Tensor) -> Tensor:
   """Returns a mask of the first axes of x, [N, ..., C], as [N, ..., 1]; raises ValueError if it has others."""
-  rank = mask.shape.rank
-  if rank is None or not 1 <= rank < x.shape.rank or not mask.shape.is_compatible_with(x.shape[:rank]):
+  ops = ops_of(x)
+  rank, axes = ops.rank(mask), len(x.shape)
+  if rank is None or not 1 <= rank < axes or any(
+      None not in (m, n) and m != n for m, n in zip(mask.shape, x.shape[:rank])):
     raise ArgumentError(f'`mask` must have the first axes of the input, but not its channels; for an input {x.shape} '
                         f'expected {x.shape[:1]} to {x.shape[:-1]}, received shape {mask.shape}.')
-  mask = mask[(..., *[tf.newaxis] * (x.shape.rank - rank))]
-  return tf.broadcast_to(mask, tf.concat([tf.shape(x)[:-1], [1]], 0))
+  mask = mask[(..., *[None] * (axes - rank))]
+  return ops.logical_or(mask, ops.zeros_like(x[..., :1], dtype='bool'))
 
 
 def check_groups(groups: int) -> None:
@@ -233,31 +244,34 @@ class MovingAverages:
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'momentum': self.momentum, 'synchronized': self.synchronized}
 
-  def _add_moving_average(self, name: str, shape: Shape, initializer: Identifier) -> tf.Variable:
+  def _add_moving_average(self, name: str, shape: Shape, initializer: Identifier) -> Any:
     """Adds a moving average. Each replica has its own; their mean is saved, as in Keras's BatchNormalization."""
     return self._add_variable(name, shape, initializer, per_replica=True, trainable=False)
 
-  def _batch_or_moving(self, x: tf.Tensor, batch_moment: Callable[[tf.Tensor], tf.Tensor], moving: tf.Variable,
-                       training: Training, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+  def _batch_or_moving(self, x: Tensor, batch_moment: Callable[[Tensor], Tensor], moving: Any, training: Training,
+                       inputs: Tensor, mask: Mask = None) -> Tensor:
     """Returns `batch_moment(x)` in training and updates `moving`; otherwise returns `moving`. Both have that shape.
 
     x is computed from the layer's `inputs`, [N, ..., C], and can lack its axes; `mask` is theirs.
     """
+    ops = ops_of(inputs)
     def update():
-      moment = tf.reshape(batch_moment(x), moving.shape)
+      moment = ops.reshape(batch_moment(x), moving.shape)
       self._update(moving, moment, is_observed(inputs, self.synchronized, mask))
       return moment
-    return self._if_training(training, update, lambda: tf.identity(moving))
+    return self._if_training(training, update, lambda: ops.convert_to_tensor(moving))
 
-  def _if_training(self, training: Training, in_training: Callable, in_inference: Callable) -> tf.Tensor:
+  def _if_training(self, training: Training, in_training: Callable, in_inference: Callable) -> Tensor:
     """Calls `in_training` or `in_inference` and returns its result; a frozen layer is always in inference."""
     training = self.trainable and training
-    if tf.is_tensor(training):
-      return tf.cond(tf.cast(training, tf.bool), in_training, in_inference)
+    ops = ops_of(training)
+    if ops.is_tensor(training):
+      return ops.cond(ops.cast(training, 'bool'), in_training, in_inference)
     return in_training() if training else in_inference()
 
-  def _update(self, moving: tf.Variable, moment: tf.Tensor, observed: tf.Tensor) -> None:
+  def _update(self, moving: Any, moment: Tensor, observed: Tensor) -> None:
     """Moves the moving average towards the moment of a batch, if anything was observed; see `is_observed`."""
     # tf.distribute gives some replicas no sample of a short last batch.
-    change = (1. - self.momentum) * (moving - tf.stop_gradient(moment))
-    moving.assign_sub(tf.where(observed, change, 0.))
+    ops = ops_of(moment)
+    change = (1. - self.momentum) * (moving - ops.stop_gradient(moment))
+    moving.assign_sub(ops.where(observed, change, 0.))

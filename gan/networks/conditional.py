@@ -20,7 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.layers.baseline_layer import BaselineLayer
+from evonorm_tf.layers.baselines import BaselineLayer
 from evonorm_tf.layers.norm_act import NormActFactory
 from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import prepare_inputs

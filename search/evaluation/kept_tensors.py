@@ -5,6 +5,7 @@ They are most of the memory that a layer takes in training. The unit is the size
 
 import ast
 import math
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -14,26 +15,28 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 SHAPE = (128, 16, 16, 64)  # the shape of x in counts; vectors over channels or samples are small beside it
 
 
-def kept(layer: tf_keras.layers.Layer, shape: tuple[int, ...] = SHAPE) -> float:
+def kept(layer: Any, shape: tuple[int, ...] = SHAPE, dtype: tf.DType = tf.float32) -> float:
   """Returns the size of the tensors that the backward pass of a traced step reads from the forward pass.
 
   These are the floating-point tensors, x or computed in the forward pass, that operations in the backward pass read.
   Nothing is computed: the step is traced only.
 
   Args:
-    layer: a layer that has been built.
+    layer: a layer of tf_keras or Keras 3 that has been built.
     shape: the shape of the input x, [N, H, W, C] (default `SHAPE`).
+    dtype: the dtype of x (default float32).
 
   Returns:
     The size as a multiple of the size of x.
   """
-  @tf.function(input_signature=[tf.TensorSpec(shape), tf.TensorSpec(shape)], autograph=False)
+  @tf.function(input_signature=[tf.TensorSpec(shape, dtype)] * 2, autograph=False)
   def step(x, dy):
     with tf.GradientTape() as tape:
       tape.watch(x)
       y = layer(x, training=True)
     forward_operations.update(operation.name for operation in x.graph.get_operations())
-    return tape.gradient(y, [x, *layer.trainable_weights], output_gradients=dy)
+    weights = [w if isinstance(w, tf.Variable) else w.value for w in layer.trainable_weights]
+    return tape.gradient(y, [x, *weights], output_gradients=dy)
 
   forward_operations = set()
   graph = step.get_concrete_function().graph
@@ -44,7 +47,7 @@ def kept(layer: tf_keras.layers.Layer, shape: tuple[int, ...] = SHAPE) -> float:
   # The reserve space of fused batch normalization has no shape; on CPUs it is empty.
   bytes_kept = sum((t.deref().shape.num_elements() or 0) * t.deref().dtype.size for t in sources
                    if t.deref().dtype.is_floating)
-  return bytes_kept / (math.prod(shape) * tf.float32.size)
+  return bytes_kept / (math.prod(shape) * dtype.size)
 
 
 def generated_layer(graph: LayerGraph) -> tf_keras.layers.Layer:

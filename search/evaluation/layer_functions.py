@@ -10,10 +10,10 @@ import contextlib
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.equations.moments import is_observed
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import graph_layer
 from evonorm_tf.layers.keras2 import GraphLayer
-from evonorm_tf.layers.moments import is_observed
 
 FORWARD, BACKWARD, INFERENCE = 'forward', 'backward', 'inference'
 VECTORS = 'v0', 'v1'  # inputs of the functions of all graphs, whether a graph depends on them or not

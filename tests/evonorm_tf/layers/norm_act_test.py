@@ -14,7 +14,7 @@ import evonorm_tf
 from evonorm_tf import keras3
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import LayerGraphError
-from evonorm_tf.layers import norm_act
+from evonorm_tf.layers import registry as registry_lib
 from evonorm_tf.layers.baselines import BatchNormAct
 from evonorm_tf.layers.keras2 import EvoNormS0
 from evonorm_tf.layers.keras2 import GraphLayer
@@ -119,9 +119,9 @@ def test_leaves_open(name, options, option, is_open):
 @pytest.fixture
 def registry():
   """Removes the layers that a test registers."""
-  before = {keras_name: dict(layers) for keras_name, layers in norm_act._LAYERS.items()}
+  before = {keras_name: dict(layers) for keras_name, layers in registry_lib._LAYERS.items()}
   yield
-  for keras_name, layers in norm_act._LAYERS.items():
+  for keras_name, layers in registry_lib._LAYERS.items():
     layers.clear()
     layers.update(before[keras_name])
 

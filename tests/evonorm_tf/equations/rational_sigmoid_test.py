@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from evonorm_tf.layers.rational_sigmoid import LIMIT
-from evonorm_tf.layers.rational_sigmoid import rational_sigmoid
+from evonorm_tf.equations.rational_sigmoid import LIMIT
+from evonorm_tf.equations.rational_sigmoid import rational_sigmoid
 
 POINTS = np.linspace(-40., 40., 400_001).astype(np.float32)
 

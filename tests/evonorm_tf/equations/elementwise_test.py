@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from evonorm_tf.engines.tensorflow_ops import first_maximum
+from evonorm_tf.equations.elementwise import ELEMENTWISE
 from evonorm_tf.graph.primitives import EPSILON
 from evonorm_tf.graph.primitives import PRIMITIVES
-from evonorm_tf.layers.elementwise import ELEMENTWISE
-from evonorm_tf.layers.elementwise import maximum
 
 SHAPES = [[(3, 2, 4), (3, 2, 4)], [(3, 2, 4), (1, 1, 1)], [(1, 1, 4), (3, 2, 4)], [(3, 1, 4), (1, 2, 1)]]
 
@@ -53,7 +53,7 @@ def test_second_derivatives_equal_central_differences(name):
 def test_maximum_has_tensorflows_gradient_where_both_are_equal(shape):
   x, y = tf.constant([1., 2., 2., -0., np.inf]), tf.fill(shape, 2.)
   gradients = []
-  for function in (maximum, tf.maximum):
+  for function in (first_maximum, tf.maximum):
     with tf.GradientTape() as tape:
       tape.watch([x, y])
       value = tf.reduce_sum(function(x, y) * tf.range(1., 6.))

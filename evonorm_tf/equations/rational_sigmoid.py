@@ -9,7 +9,8 @@ gradient's term s·(1 − s)·x², with s = σ(x), would magnify an error in the
 
 from collections.abc import Sequence
 
-import tensorflow as tf
+from evonorm_tf.engines.dispatch import ops_of
+from evonorm_tf.engines.dispatch import Tensor
 
 LIMIT = 18.
 _OVERSHOOT = 1. + 4e-7
@@ -17,21 +18,22 @@ _NUMERATOR = (0.249999977, 0.00835824828, 5.44778341e-05, 7.99680571e-08, 1.2875
 _DENOMINATOR = (1., 0.116766235, 0.00161512358, 5.11153839e-06, 3.00885124e-09)
 
 
-def rational_sigmoid(t: tf.Tensor) -> tf.Tensor:
+def rational_sigmoid(t: Tensor) -> Tensor:
   """Returns σ(t), elementwise, with an absolute error of at most 4e-7.
 
   Args:
     t: a float32 tensor of any shape.
   """
-  t = tf.clip_by_value(t, -LIMIT, LIMIT)
-  square = tf.square(t)
+  ops = ops_of(t)
+  t = ops.clip(t, -LIMIT, LIMIT)
+  square = ops.square(t)
   quotient = t * _polynomial(square, [c * _OVERSHOOT for c in _NUMERATOR]) / _polynomial(square, _DENOMINATOR)
-  return .5 + tf.clip_by_value(quotient, -.5, .5)
+  return .5 + ops.clip(quotient, -.5, .5)
 
 
-def _polynomial(x: tf.Tensor, coefficients: Sequence[float]) -> tf.Tensor:
+def _polynomial(x: Tensor, coefficients: Sequence[float]) -> Tensor:
   """Returns Σ coefficients[i]·xⁱ, computed by Horner's rule."""
-  result = tf.constant(coefficients[-1], x.dtype)
-  for coefficient in coefficients[-2::-1]:
+  result = coefficients[-1] * x + coefficients[-2]
+  for coefficient in coefficients[-3::-1]:
     result = result * x + coefficient
   return result

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from evonorm_tf.equations import moments
 from evonorm_tf.graph import primitives
 from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
-from evonorm_tf.layers import moments
 
 GROUPS = 4  # of 6 channels: 3 groups of 2
 SHAPES = ((3, 6), (2, 5, 6), (2, 3, 4, 6), (2, 2, 3, 2, 6), (1, 1, 1, 6))

@@ -1,0 +1,127 @@
+"""`keras.ops` for tensors of JAX and PyTorch, and what it does not have; see `tensorflow_ops` for the meaning of names.
+
+Shapes are known here, and engines differentiate functions themselves.
+"""
+
+import builtins
+from collections.abc import Callable
+from collections.abc import Sequence
+import math
+from typing import Any
+
+import keras
+from keras import ops
+from keras.ops import *  # noqa: F403  the operations by their own names
+
+from evonorm_tf.engines.dispatch import Tensor
+
+if keras.backend.backend() == 'jax':
+  import jax.numpy as engine
+else:
+  import torch as engine
+
+# The functions of `keras.ops` with these names compute float64 in float32, on one engine or both.
+tanh, clip = engine.tanh, engine.clip
+
+
+def maximum(x: Tensor | int, y: Tensor | float) -> Tensor | int:
+  """Returns the elementwise maximum of tensors, or of a tensor and a number; of sizes, which are numbers, theirs."""
+  if not ops.is_tensor(x):
+    return builtins.max(x, y)
+  return engine.maximum(x, y) if ops.is_tensor(y) else engine.clip(x, min=y)
+
+
+def minimum(x: Tensor, y: Tensor | float) -> Tensor:
+  """Returns the elementwise minimum of tensors, or of a tensor and a number."""
+  return engine.minimum(x, y) if ops.is_tensor(y) else engine.clip(x, max=y)
+
+
+def mean(x: Tensor, axis: int | Sequence[int], keepdims: bool = False) -> Tensor:
+  """Returns the mean over axes."""
+  axes = (axis,) if isinstance(axis, int) else axis
+  return ops.sum(x, axis, keepdims=keepdims) / math.prod(x.shape[a] for a in axes)
+
+
+def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
+  """Returns x / y, elementwise, and 0 where y is 0."""
+  is_zero = y == 0
+  return zero_unless(~is_zero, x / ops.where(is_zero, ops.ones_like(y), y))
+
+
+def custom_gradient(function: Callable) -> Callable:
+  """Returns the function without the gradient that it returns beside its value: the engine finds that itself."""
+  return lambda *args: function(*args)[0]
+
+
+def vjp(function: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor]
+        ) -> tuple[Sequence[Tensor], Callable[[Sequence[Tensor]], Sequence[Tensor]]]:
+  """Returns function(*tensors), and the function from gradients of these outputs to gradients of the tensors."""
+  if keras.backend.backend() == 'jax':
+    import jax
+    return jax.vjp(function, *tensors)
+  import torch
+  return torch.func.vjp(function, *tensors)
+
+
+def dtype_name(x: Any) -> str:
+  """Returns the name of the dtype of a tensor, such as 'float32'."""
+  return keras.backend.standardize_dtype(x.dtype)
+
+
+def rank(x: Tensor) -> int:
+  """Returns the number of axes."""
+  return len(x.shape)
+
+
+def axes_size(x: Tensor, first: int, last: int) -> int:
+  """Returns the product of the sizes of the axes from `first` to before `last`."""
+  return math.prod(x.shape[first:last])
+
+
+def squared_difference(x: Tensor, y: Tensor) -> Tensor:
+  """Returns (x − y)², elementwise."""
+  return ops.square(x - y)
+
+
+def sum_rows(x: Tensor) -> Tensor:
+  """Returns the sums over the second axis: [N, rows, C] -> [N, 1, C]."""
+  return ops.sum(x, 1, keepdims=True)
+
+
+def repeat_columns(x: Tensor, times: int) -> Tensor:
+  """Returns a matrix with each column repeated: [N, columns] -> [N, columns · times]."""
+  return ops.repeat(x, times, axis=-1)
+
+
+def sum_over_replicas(tensors: list[Tensor], synchronized: bool) -> list[Tensor]:
+  """Returns the tensors: on JAX a sharded batch is one tensor, whose sums are those of all devices."""
+  del synchronized
+  return tensors
+
+
+def select(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+  """Returns x where the condition holds and y elsewhere; all tensors have the same shape."""
+  return ops.where(condition, x, y)
+
+
+def zero_unless(condition: Tensor, x: Tensor) -> Tensor:
+  """Returns x where the condition holds and 0 elsewhere."""
+  return ops.where(condition, x, ops.zeros_like(x))
+
+
+def first_maximum(x: Tensor, y: Tensor) -> Tensor:
+  """Returns max(x, y), elementwise; where the two are equal, the gradient goes to x. A NaN in either stays."""
+  return ops.where(ops.logical_or(x >= y, ops.isnan(x)), x, y)
+
+
+def standardize(x: Tensor, mean: Tensor, variance: Tensor, beta: Tensor | None, gamma: Tensor | None, epsilon: float
+                ) -> Tensor:
+  """Returns (x − mean) / √(variance + ε) · γ + β; None for γ or β leaves it out."""
+  y = (x - mean) * ops.rsqrt(variance + epsilon)
+  y = y if gamma is None else y * gamma
+  return y if beta is None else y + beta
+
+
+def num_replicas() -> int:
+  """Returns 1: see `sum_over_replicas`."""
+  return 1

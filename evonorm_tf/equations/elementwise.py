@@ -1,0 +1,59 @@
+"""The elementwise primitives of layer graphs on every engine (paper section 3, table of primitives).
+
+Their values equal those of the NumPy forms in `evonorm_tf.graph.primitives`. Primitives that select between values
+have a gradient of their own for TensorFlow, which equals TensorFlow's and is faster on a CPU
+(`tensorflow_ops.zero_unless` says why). The other engines differentiate the values.
+"""
+
+from collections.abc import Callable
+
+from evonorm_tf.engines.dispatch import ops_of
+from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.graph.primitives import EPSILON
+
+
+def clamp_magnitude(x: Tensor) -> Tensor:
+  """Returns sign(x)·max(|x|, EPSILON), elementwise, where zero counts as positive.
+
+  Args:
+    x: a tensor. Where |x| < EPSILON its gradient is 0.
+  """
+  ops = ops_of(x)
+
+  @ops.custom_gradient
+  def clamped(x):
+    y = ops.select(x < 0., ops.minimum(x, -EPSILON), ops.maximum(x, EPSILON))
+    return y, lambda dy: ops.zero_unless(ops.abs(x) >= EPSILON, dy)
+
+  return clamped(x)
+
+
+def _signed(x: Tensor, function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> Tensor:
+  """Returns sign(x)·function(max(|x|, EPSILON)); the clamp makes the gradient at 0 finite, namely zero."""
+  ops = ops_of(x)
+
+  @ops.custom_gradient
+  def signed(x):
+    magnitude = ops.maximum(ops.abs(x), EPSILON)
+    # The gradient computes the magnitude again, as a function of x, so that it can be differentiated in turn.
+    return ops.sign(x) * function(magnitude), lambda dy: ops.zero_unless(
+        ops.abs(x) >= EPSILON, dy * derivative(ops.maximum(ops.abs(x), EPSILON)))
+
+  return signed(x)
+
+
+# The form of each primitive that is not a moment, by the primitive's name.
+ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
+    'add': lambda x, y: x + y,
+    'mul': lambda x, y: x * y,
+    'div': lambda x, y: x / clamp_magnitude(y),
+    'max': lambda x, y: ops_of(x).first_maximum(x, y),
+    'neg': lambda x: -x,
+    'sigmoid': lambda x: ops_of(x).sigmoid(x),
+    'tanh': lambda x: ops_of(x).tanh(x),
+    'exp': lambda x: ops_of(x).exp(x),
+    'abs': lambda x: ops_of(x).abs(x),
+    'square': lambda x: ops_of(x).square(x),
+    'log': lambda x: _signed(x, ops_of(x).log, lambda m: 1. / m),
+    'sqrt': lambda x: _signed(x, ops_of(x).sqrt, lambda m: .5 / ops_of(m).sqrt(m)),
+}

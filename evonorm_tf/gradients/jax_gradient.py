@@ -1,0 +1,51 @@
+"""The gradient of the EvoNorms that keeps little (`equations.series`), for JAX."""
+
+from collections.abc import Sequence
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from evonorm_tf.equations import moments
+from evonorm_tf.equations import series
+
+
+def evaluate(equation: series.Equation, x: jax.Array, weights: Sequence[jax.Array],
+             given_moment: jax.Array | None = None, jit_compile: bool = False) -> tuple[jax.Array, jax.Array]:
+  """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
+
+  Args:
+    equation, x, weights, given_moment: as for `series.evaluate`.
+    jit_compile: not used: `jax.jit` compiles whole steps.
+
+  Returns:
+    The pair (y, moment), as from `series.evaluate`.
+  """
+  del jit_compile
+  y, moment = _evaluate(equation, moments.flatten_positions(x), given_moment, tuple(weights))
+  return jnp.reshape(y, x.shape), jax.lax.stop_gradient(moment)
+
+
+def is_compiled_by_default() -> bool:
+  """Returns False."""
+  return False
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _evaluate(equation, x, given_moment, weights):
+  y, _, _, moment = series.forward(equation, 1, x, given_moment, *weights)
+  return y, moment
+
+
+def _forward(equation, x, given_moment, weights):
+  y, mean, variance, moment = series.forward(equation, 1, x, given_moment, *weights)
+  return (y, moment), (x, mean, variance, given_moment, weights)
+
+
+def _backward(equation, kept, gradients):
+  x, mean, variance, given_moment, weights = kept
+  dx, *weight_gradients = series.backward(equation, 1, x, gradients[0], mean, variance, given_moment, *weights)
+  return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(weight_gradients)
+
+
+_evaluate.defvjp(_forward, _backward)

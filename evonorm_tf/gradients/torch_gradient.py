@@ -1,0 +1,56 @@
+"""The gradient of the EvoNorms that keeps little (`equations.series`), for PyTorch."""
+
+from collections.abc import Sequence
+
+import torch
+
+from evonorm_tf.equations import moments
+from evonorm_tf.equations import series
+
+
+def evaluate(equation: series.Equation, x: torch.Tensor, weights: Sequence[torch.Tensor],
+             given_moment: torch.Tensor | None = None, jit_compile: bool = False
+             ) -> tuple[torch.Tensor, torch.Tensor]:
+  """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
+
+  Args:
+    equation, x, weights, given_moment: as for `series.evaluate`.
+    jit_compile: not used: `torch.compile` compiles whole models.
+
+  Returns:
+    The pair (y, moment), as from `series.evaluate`.
+  """
+  del jit_compile
+  y, moment, *_ = _EvoNorm.apply(equation, moments.flatten_positions(x), given_moment, *weights)
+  return torch.reshape(y, x.shape), moment
+
+
+def is_compiled_by_default() -> bool:
+  """Returns False."""
+  return False
+
+
+class _EvoNorm(torch.autograd.Function):
+  """(equation, x, given moment, *weights) -> y, moment, mean and variance, of which y alone has a gradient."""
+
+  @staticmethod
+  def forward(equation, x, given_moment, *weights):
+    y, mean, variance, moment = series.forward(equation, 1, x, given_moment, *weights)
+    # An output that is an input, as the given moment, would be returned as a view with a gradient.
+    return y, moment.clone(), mean.clone(), variance
+
+  @staticmethod
+  def setup_context(ctx, inputs, output):
+    equation, x, given_moment, *weights = inputs
+    _, moment, mean, variance = output
+    ctx.mark_non_differentiable(moment, mean, variance)
+    ctx.equation = equation
+    ctx.save_for_backward(x, given_moment, mean, variance, *weights)
+
+  @staticmethod
+  def backward(ctx, dy, *_):
+    x, given_moment, mean, variance, *weights = ctx.saved_tensors
+    if torch.is_grad_enabled():  # the gradient is to be differentiated: the moments must be functions of x
+      mean, variance = moments.sum_position_moments(x.to(weights[0].dtype))
+    dx, *weight_gradients = series.backward(ctx.equation, 1, x, dy, mean, variance, given_moment, *weights)
+    return None, dx, None, *weight_gradients
