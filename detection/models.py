@@ -29,7 +29,7 @@ from evonorm_tf.conversion.convert import convert_norm_act
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.models import backbones
-from evonorm_tf.models.endpoints import BackboneModel
+from evonorm_tf.models.backbone_model import BackboneModel
 from evonorm_tf.models.endpoints import FEATURES
 
 

@@ -12,7 +12,7 @@ import tf_keras
 from evonorm_tf.checks import check_plain_paths
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
-from evonorm_tf.layers.baseline_layer import BaselineLayer
+from evonorm_tf.layers.baselines import BaselineLayer
 from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.training import model_settings

@@ -7,7 +7,7 @@ from evonorm_tf.lazy_names import lazy_names
 if TYPE_CHECKING:
   from evonorm_tf.conversion.block_registry import register_assembly as register_assembly
   from evonorm_tf.conversion.block_registry import register_block as register_block
-  from evonorm_tf.conversion.block_registry import swap_norms as swap_norms
+  from evonorm_tf.conversion.block_swapping import swap_norms as swap_norms
   from evonorm_tf.conversion.convert import ConversionPlan as ConversionPlan
   from evonorm_tf.conversion.convert import convert_norm_act as convert_norm_act
   from evonorm_tf.conversion.convert import plan_conversion as plan_conversion
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
   from evonorm_tf.conversion.inventory import NormOrAct as NormOrAct
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    'block_registry': ('register_assembly', 'register_block', 'swap_norms'),
+    'block_registry': ('register_assembly', 'register_block'),
+    'block_swapping': ('swap_norms',),
     'convert': ('convert_norm_act', 'ConversionPlan', 'plan_conversion'),
     'inventory': ('list_norm_acts', 'NormOrAct'),
 })

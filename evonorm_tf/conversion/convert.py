@@ -1,4 +1,6 @@
-"""`convert_norm_act`, which replaces the batch normalizations of a tf_keras model by norm-activation layers.
+"""`convert_norm_act`, which replaces the batch normalizations of a model by norm-activation layers.
+
+Models may be of tf_keras or Keras 3; the new layers are of the same.
 
 If the output of a batch normalization goes only into an activation (or into several equal ones), a fused layer, which
 normalizes and activates, replaces both. The affine form, γ and β alone, replaces every other batch normalization: an
@@ -9,36 +11,38 @@ and β remain.
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import importlib
 import os
 from typing import Any
 
 from absl import logging
-import tensorflow as tf
-import tf_keras
 
-from evonorm_tf.conversion import keras_internals
-from evonorm_tf.conversion import model_garden_blocks  # noqa: F401  # fills the registry
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.block_registry import is_assembly
 from evonorm_tf.conversion.block_registry import is_registered
 from evonorm_tf.conversion.block_registry import replace_registered
+from evonorm_tf.conversion.internals import internals_of
 from evonorm_tf.conversion.model_graph import all_nodes
 from evonorm_tf.conversion.model_graph import find_readers
 from evonorm_tf.conversion.model_graph import is_fused
 from evonorm_tf.conversion.model_graph import layer_paths
 from evonorm_tf.conversion.model_graph import Reader
-from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
 from evonorm_tf.conversion.replacement import carry_weights
 from evonorm_tf.conversion.replacement import check_channels_last
 from evonorm_tf.conversion.replacement import clone_layer
 from evonorm_tf.conversion.replacement import has_batch_norm
+from evonorm_tf.conversion.replacement import is_batch_norm
+from evonorm_tf.conversion.replacement import Layer
 from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
-from evonorm_tf.layers.norm_act import get_norm_act
-from evonorm_tf.layers.norm_act import NormAct
+from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import KERAS_3
+from evonorm_tf.layers.which_keras import keras_name
+from evonorm_tf.layers.which_keras import NAMES
+from evonorm_tf.layers.which_keras import PACKAGES
 
-Readers = Mapping[tf_keras.layers.Layer, Sequence[Reader]]  # batch normalization -> the consumers of its output
+Readers = Mapping[Layer, Sequence[Reader]]  # batch normalization -> the consumers of its output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +66,8 @@ class ConversionPlan:
     return '\n'.join(f'{part} ({len(names)}): {", ".join(names) or "none"}' for part, names in parts.items())
 
 
-def convert_norm_act(model: tf_keras.layers.Layer, norm_act: str | os.PathLike | LayerGraph | NormAct
-                     ) -> tf_keras.layers.Layer:
+def convert_norm_act(model: Layer, norm_act: str | os.PathLike | LayerGraph | NormAct
+                     ) -> Layer:
   """Returns a new model in which norm-activation layers replace batch normalizations and their activations.
 
   Each new layer has the name, the dtype and `trainable` of the batch normalization. All other layers are copied, with
@@ -80,10 +84,10 @@ def convert_norm_act(model: tf_keras.layers.Layer, norm_act: str | os.PathLike |
   arithmetic, such as x·ReLU6(x + 3)/6 in keras.applications' MobileNetV3. Other functions that are spelt out do not
   count as activations: they stay, and their normalizations become affine forms. Read the plan.
 
-  The new model is a plain `tf_keras.Model`, whatever the class of the old functional one, and not compiled. It keeps an
-  attribute `output_specs`, which Model Garden's backbones and decoders have. A model with replaced blocks of Model
-  Garden can be saved as weights or as a checkpoint, but not as a whole, because the configuration of the blocks does
-  not hold the norm-activation layer. To restore such a checkpoint, first convert a model of the same architecture,
+  The new model is a plain `Model` of its Keras, whatever the class of the old functional one, and not compiled. It
+  keeps an attribute `output_specs`, which Model Garden's backbones and decoders have. A model with replaced blocks of
+  Model Garden can be saved as weights or as a checkpoint, but not as a whole, because the configuration of the blocks
+  does not hold the norm-activation layer. To restore such a checkpoint, first convert a model of the same architecture,
   called or not.
 
   In the TF Model Garden (official.vision.modeling), the converter knows all 2-D and 3-D backbones and decoders, the
@@ -105,12 +109,28 @@ def convert_norm_act(model: tf_keras.layers.Layer, norm_act: str | os.PathLike |
     ValueError: if the model cannot be converted, for the reasons that `plan_conversion` lists; if a layer of a
       registered class must be called first; or if `norm_act` is a name or file that `get_norm_act` refuses.
   """
-  norm_act = norm_act if callable(norm_act) else get_norm_act(norm_act)
-  logging.info('Conversion of %s:\n%s', model.name, plan_conversion(model))
+  plan = plan_conversion(model)
+  norm_act = _factory(norm_act, model)
+  logging.info('Conversion of %s:\n%s', model.name, plan)
   return _Conversion(norm_act, find_readers(model)).run(model)
 
 
-def plan_conversion(model: tf_keras.layers.Layer) -> ConversionPlan:
+def _factory(norm_act: str | os.PathLike | LayerGraph | NormAct, model: Layer) -> NormAct:
+  """Returns the factory of the new layers, which must be of the model's Keras."""
+  if keras_name(model) == KERAS_3:
+    from evonorm_tf.layers.keras3 import get_norm_act
+  else:
+    from evonorm_tf.layers.norm_act import get_norm_act
+  if not callable(norm_act):
+    return get_norm_act(norm_act)
+  own, theirs = keras_name(model), keras_name(getattr(norm_act, 'layer_class', None))
+  if theirs not in (None, own):
+    raise ArgumentError(f'`norm_act` must make layers of {NAMES[own]}, of which {model.name!r} is, received one of '
+                        f'{NAMES[theirs]}: use `{PACKAGES[own]}.get_norm_act`.')
+  return norm_act
+
+
+def plan_conversion(model: Layer) -> ConversionPlan:
   """Returns the plan by which `convert_norm_act` would convert a model.
 
   Args:
@@ -122,10 +142,13 @@ def plan_conversion(model: tf_keras.layers.Layer) -> ConversionPlan:
       if a layer of a class that is not registered contains a batch normalization; or if a loss or a metric was added to
       the model by `add_loss` or `add_metric`.
   """
-  if not keras_internals.is_graph(model) and not is_registered(model):
+  internals = internals_of(model)
+  if keras_name(model) != KERAS_3:
+    importlib.import_module('evonorm_tf.conversion.model_garden_blocks')  # fills the registry
+  if not internals.is_graph(model) and not is_registered(model):
     raise ArgumentError('`model` must be a built functional model, or a layer of a class that `register_block` or '
                         f'`register_assembly` knows, received {type(model).__name__} {model.name!r}.')
-  if not keras_internals.is_graph(model) and not is_assembly(model):
+  if not internals.is_graph(model) and not is_assembly(model):
     return ConversionPlan({}, affine=(), blocks=(model.name,), left=())
   paths = dict(layer_paths(model))
   readers = find_readers(model)
@@ -147,7 +170,7 @@ def _fused_nodes(readers: Readers) -> set[int]:
   return {id(node) for found in readers.values() if is_fused(found) for reader in found for node in reader.nodes}
 
 
-def _check_layer(layer: tf_keras.layers.Layer, path: str, readers: Readers) -> None:
+def _check_layer(layer: Layer, path: str, readers: Readers) -> None:
   """Raises ValueError if a layer cannot be converted; `plan_conversion` lists the reasons."""
   if layer in readers:
     check_channels_last(layer)
@@ -158,7 +181,7 @@ def _check_layer(layer: tf_keras.layers.Layer, path: str, readers: Readers) -> N
   elif type(layer).__name__ in ('AddLoss', 'AddMetric'):
     raise ArgumentError(f'Layer {path!r} comes from `add_loss` or `add_metric`, which a conversion would lose: add the '
                         'loss or metric after the conversion.')
-  elif has_batch_norm(layer) and not keras_internals.is_graph(layer) and not is_registered(layer):
+  elif has_batch_norm(layer) and not internals_of(layer).is_graph(layer) and not is_registered(layer):
     raise ArgumentError(f'Layer {path!r} of class {type(layer).__name__} hides a batch normalization: register how to '
                         'replace it by `evonorm_tf.register_block`.')
 
@@ -170,39 +193,41 @@ class _Conversion:
     self._norm_act = norm_act
     self._fused = {bn for bn, found in readers.items() if is_fused(found)}
     self._dropped = _fused_nodes(readers)
-    self._made: dict[tf_keras.layers.Layer, tf_keras.layers.Layer] = {}
+    self._made: dict[Layer, Layer] = {}
 
-  def run(self, model: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+  def run(self, model: Layer) -> Layer:
     """Returns the converted model, with the weights that it takes over."""
     converted = self._layer(model)
     for old, new in self._made.items():
-      if not keras_internals.is_graph(old) and not is_assembly(old):  # the weights of their parts are copied one by one
+      # The weights of the parts of graphs and assemblies are copied one by one.
+      if not internals_of(old).is_graph(old) and not is_assembly(old):
         carry_weights(old, new)
     return converted
 
-  def _layer(self, layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+  def _layer(self, layer: Layer) -> Layer:
     """Returns the replacement of a layer or model, made on first use; its weights are not yet copied."""
     if layer not in self._made:
       self._made[layer] = self._make(layer)
     return self._made[layer]
 
-  def _make(self, layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-    if isinstance(layer, BATCH_NORMALIZATIONS):
+  def _make(self, layer: Layer) -> Layer:
+    if is_batch_norm(layer):
       return replace_norm(layer, self._norm_act, nonlinearity=layer in self._fused)
-    if keras_internals.is_graph(layer):
+    if internals_of(layer).is_graph(layer):
       return self._rebuild(layer)
     if is_registered(layer):
       return replace_registered(layer, self._norm_act, self._layer)
     return clone_layer(layer)
 
-  def _rebuild(self, model: tf_keras.Model) -> tf_keras.Model:
+  def _rebuild(self, model: Layer) -> Layer:
     """Returns a model that calls the new layers as the old one calls the old layers."""
     tensors: dict[int, Any] = {}
+    internals = internals_of(model)
 
     def translate(structure: Any) -> Any:
-      return tf.nest.map_structure(lambda value: tensors.get(id(value), value), structure)
+      return internals.map_structure(lambda value: tensors.get(id(value), value), structure)
 
-    for node in keras_internals.graph_nodes(model):
+    for node in internals.graph_nodes(model):
       if id(node) in self._dropped:
         outputs = translate(node.keras_inputs[0])
       elif node.is_input:
@@ -210,11 +235,6 @@ class _Conversion:
       else:
         args, kwargs = translate((node.call_args, node.call_kwargs))
         outputs = self._layer(node.layer)(*args, **kwargs)
-      tensors.update(zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(outputs)))
-    converted = tf_keras.Model(translate(model.input), translate(model.output), name=model.name)
-    keras_internals.copy_own_trainable(model, converted)  # the layers in it already have theirs
-    if isinstance(model, tf_keras.Sequential):
-      converted.input_spec = model.input_spec  # if the first call set the shape, the model still takes others
-    if hasattr(model, 'output_specs'):
-      converted.output_specs = model.output_specs
-    return converted
+      tensors.update(zip(map(id, internals.flatten(node.outputs)), internals.flatten(outputs)))
+    return internals.make_model(
+        model, translate(internals.graph_input(model)), translate(internals.graph_output(model)))

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 
 from evonorm_tf.conversion.activations import function_name
+from evonorm_tf.conversion.internals import internals_of
+from evonorm_tf.engines.dispatch import ops_of
 
 # The activations that are recognized, all products of x and a gate. Models use a layer or an op for the others.
 _FUNCTIONS = {
@@ -23,8 +23,6 @@ _FUNCTIONS = {
 _ELEMENTWISE_OPS = frozenset((
     'add', 'subtract', 'multiply', 'truediv', 'negative', 'divide', 'minimum', 'maximum', 'clip_by_value', 'exp',
     'log', 'log1p', 'reciprocal', 'square', 'pow'))
-_ELEMENTWISE_LAYERS = (
-    tf_keras.layers.Add, tf_keras.layers.Subtract, tf_keras.layers.Multiply, tf_keras.layers.Rescaling)
 _GRID = np.linspace(-6, 6, 49)
 
 
@@ -59,13 +57,14 @@ def find_expressions(tensor: Any, nodes: Sequence[Any], readers: Mapping[int, Se
   return expressions
 
 
-def _is_elementwise(layer: tf_keras.layers.Layer) -> bool:
+def _is_elementwise(layer: Any) -> bool:
   """Returns whether a layer without weights computes an elementwise function that this module knows."""
-  if layer.weights:
+  if getattr(layer, 'weights', ()):
     return False
-  op = (getattr(layer, 'symbol', None) or '').rpartition('.')[-1].strip('_')
+  internals = internals_of(layer)
+  op = internals.op_name(layer)
   is_activation = function_name(layer) not in (None, 'softmax', 'log_softmax')
-  return op in _ELEMENTWISE_OPS or is_activation or isinstance(layer, _ELEMENTWISE_LAYERS)
+  return op in _ELEMENTWISE_OPS or is_activation or isinstance(layer, internals.ELEMENTWISE_LAYERS)
 
 
 def _is_closed(cone: Sequence[Any], readers: Mapping[int, Sequence[Any]]) -> bool:
@@ -76,16 +75,21 @@ def _is_closed(cone: Sequence[Any], readers: Mapping[int, Sequence[Any]]) -> boo
 
 def _recognize(cone: Sequence[Any], tensor: Any) -> str | None:
   """Returns the name of the function in `_FUNCTIONS` that the nodes compute from the tensor, or None."""
-  shape = [len(_GRID)] + [1] * (tensor.shape.rank - 2) + [tensor.shape[-1]]
-  x = np.broadcast_to(_GRID.reshape([-1] + [1] * (tensor.shape.rank - 1)), shape)
-  values = {id(tensor): tf.constant(x, tensor.dtype)}
+  internals, rank = internals_of(tensor), len(tensor.shape)
+  shape = [len(_GRID)] + [1] * (rank - 2) + [tensor.shape[-1]]
+  x = np.broadcast_to(_GRID.reshape([-1] + [1] * (rank - 1)), shape)
+  values = {id(tensor): internals.constant(x, tensor.dtype)}
   for node in cone:
-    args, kwargs = tf.nest.map_structure(lambda value: values.get(id(value), value), (node.call_args, node.call_kwargs))
+    args, kwargs = internals.map_structure(
+        lambda value: values.get(id(value), value), (node.call_args, node.call_kwargs))
     values[id(node.outputs)] = node.layer(*args, **kwargs)
   y = values[id(cone[-1].outputs)]
-  if y.shape != x.shape:  # a constant that varies over space
+  if tuple(y.shape) != x.shape:  # a constant that varies over space
     return None
-  tolerance = .05 if y.dtype.size == 2 else 1e-5  # each operation rounds; the functions differ by .14 and more
-  errors = {name: np.abs(function(x) - tf.cast(y, tf.float64)).max() for name, function in _FUNCTIONS.items()}
+  ops = ops_of(y)
+  # Each operation rounds; the functions differ by .14 and more.
+  tolerance = .05 if ops.dtype_name(y).endswith('float16') else 1e-5
+  y = np.asarray(ops.convert_to_numpy(ops.cast(y, 'float32')), np.float64)
+  errors = {name: np.abs(function(x) - y).max() for name, function in _FUNCTIONS.items()}
   name = min(errors, key=errors.get)
   return name if errors[name] < tolerance else None

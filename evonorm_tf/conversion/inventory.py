@@ -3,17 +3,12 @@
 from collections.abc import Iterator
 import typing
 
-import tf_keras
-
-from evonorm_tf.conversion import keras_internals
 from evonorm_tf.conversion.activations import function_name
-from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
-from evonorm_tf.layers.baseline_layer import BaselineLayer
-from evonorm_tf.layers.keras2 import NormActLayer
-
-_NORMALIZATIONS = (
-    *BATCH_NORMALIZATIONS, tf_keras.layers.LayerNormalization, tf_keras.layers.GroupNormalization,
-    tf_keras.layers.UnitNormalization)
+from evonorm_tf.conversion.internals import internals_of
+from evonorm_tf.conversion.replacement import Layer
+from evonorm_tf.layers.baseline_body import BaselineBody
+from evonorm_tf.layers.norm_act_body import NormActBody
+from evonorm_tf.layers.which_keras import keras_name
 
 
 class NormOrAct(typing.NamedTuple):
@@ -30,7 +25,7 @@ class NormOrAct(typing.NamedTuple):
   function: str
 
 
-def list_norm_acts(model: tf_keras.layers.Layer) -> list[NormOrAct]:
+def list_norm_acts(model: Layer) -> list[NormOrAct]:
   """Returns the normalizations and activations in a model, at any depth, without repetitions.
 
   It also finds activation functions in attributes of layers. The norm-activation layers of this package and the
@@ -42,24 +37,25 @@ def list_norm_acts(model: tf_keras.layers.Layer) -> list[NormOrAct]:
   return list(dict.fromkeys(_find(model, '')))
 
 
-def _find(layer: tf_keras.layers.Layer, path: str) -> Iterator[NormOrAct]:
+def _find(layer: Layer, path: str) -> Iterator[NormOrAct]:
   """Yields the normalizations and activations in a layer, including the layer itself."""
-  if isinstance(layer, (NormActLayer, BaselineLayer)):
+  if isinstance(layer, (NormActBody, BaselineBody)):
     return
-  if isinstance(layer, _NORMALIZATIONS):
+  internals = internals_of(layer)
+  if isinstance(layer, internals.NORMALIZATIONS):
     yield NormOrAct(path, 'normalization', type(layer).__name__)
   elif function_name(layer):
     yield NormOrAct(path, 'activation', function_name(layer))
   else:
     yield from _find_functions(layer, path)
-    for part in keras_internals.direct_parts(layer):
+    for part in internals.direct_parts(layer):
       yield from _find(part, f'{path}/{part.name}'.lstrip('/'))
 
 
-def _find_functions(layer: tf_keras.layers.Layer, path: str) -> Iterator[NormOrAct]:
+def _find_functions(layer: Layer, path: str) -> Iterator[NormOrAct]:
   """Yields the activation functions, not layers, in attributes such as `activation` or `_expand_act`."""
   for attribute, value in vars(layer).items():
-    is_function = callable(value) and not isinstance(value, tf_keras.layers.Layer)
+    is_function = callable(value) and not keras_name(value)
     is_activation = 'activation' in attribute or 'act' in attribute.split('_')
     if is_activation and is_function and function_name(value):
       yield NormOrAct(f'{path}/{attribute}'.lstrip('/'), 'activation', function_name(value))

@@ -14,14 +14,14 @@ import tf_keras
 
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.activations import FUSIBLE_FUNCTIONS
-from evonorm_tf.conversion.block_registry import built_copy
 from evonorm_tf.conversion.block_registry import Convert
-from evonorm_tf.conversion.block_registry import Layer
 from evonorm_tf.conversion.block_registry import register_assembly
 from evonorm_tf.conversion.block_registry import register_block
-from evonorm_tf.conversion.block_registry import run_build
-from evonorm_tf.conversion.block_registry import swap_attributes
-from evonorm_tf.conversion.block_registry import swap_norms
+from evonorm_tf.conversion.block_swapping import built_copy
+from evonorm_tf.conversion.block_swapping import Layer
+from evonorm_tf.conversion.block_swapping import run_build
+from evonorm_tf.conversion.block_swapping import swap_attributes
+from evonorm_tf.conversion.block_swapping import swap_norms
 from evonorm_tf.conversion.replacement import clone_layer
 from evonorm_tf.layers.norm_act import NormAct
 

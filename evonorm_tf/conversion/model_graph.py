@@ -11,14 +11,15 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
-import tf_keras
-
-from evonorm_tf.conversion import keras_internals
 from evonorm_tf.conversion.activations import function_name
 from evonorm_tf.conversion.activations import FUSIBLE_FUNCTIONS
 from evonorm_tf.conversion.block_registry import is_assembly
 from evonorm_tf.conversion.expressions import find_expressions
-from evonorm_tf.conversion.replacement import BATCH_NORMALIZATIONS
+from evonorm_tf.conversion.internals import internals_of
+from evonorm_tf.conversion.replacement import is_batch_norm
+from evonorm_tf.conversion.replacement import Layer
+
+Model = Any  # a functional model of tf_keras or Keras 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Reader:
     return ' + '.join(node.layer.name for node in self.nodes) or 'the output'
 
 
-def layer_paths(model: tf_keras.layers.Layer, prefix: str = '') -> Iterator[tuple[tf_keras.layers.Layer, str]]:
+def layer_paths(model: Layer, prefix: str = '') -> Iterator[tuple[Layer, str]]:
   """Yields the layers of a model, and of the models and assemblies in it, each with its path.
 
   A path is the names of the layers from the model inwards, joined by slashes, such as "inner/layer". An assembly is a
@@ -47,32 +48,32 @@ def layer_paths(model: tf_keras.layers.Layer, prefix: str = '') -> Iterator[tupl
     model: a model or an assembly.
     prefix: the text before each path (default '').
   """
-  for layer in keras_internals.direct_parts(model):
+  for layer in internals_of(model).direct_parts(model):
     yield layer, prefix + layer.name
-    if keras_internals.is_graph(layer) or is_assembly(layer):
+    if internals_of(layer).is_graph(layer) or is_assembly(layer):
       yield from layer_paths(layer, f'{prefix}{layer.name}/')
 
 
-def graphs(model: tf_keras.layers.Layer) -> list[tf_keras.Model]:
+def graphs(model: Layer) -> list[Model]:
   """Returns the functional models among a model and the models in it, each once.
 
   Args:
     model: a model or an assembly, which is a layer of a class that `register_assembly` registered.
   """
   layers = dict.fromkeys((model, *(layer for layer, _ in layer_paths(model))))
-  return [layer for layer in layers if keras_internals.is_graph(layer)]
+  return [layer for layer in layers if internals_of(layer).is_graph(layer)]
 
 
-def all_nodes(model: tf_keras.layers.Layer) -> list[Any]:
+def all_nodes(model: Layer) -> list[Any]:
   """Returns the nodes (calls of layers) of a model's graph and of the graphs of the models in it.
 
   Args:
     model: a model or an assembly, which is a layer of a class that `register_assembly` registered.
   """
-  return [node for graph in graphs(model) for node in keras_internals.graph_nodes(graph)]
+  return [node for graph in graphs(model) for node in internals_of(graph).graph_nodes(graph)]
 
 
-def find_readers(model: tf_keras.layers.Layer) -> dict[tf_keras.layers.Layer, list[Reader]]:
+def find_readers(model: Layer) -> dict[Layer, list[Reader]]:
   """Returns the consumers of each batch normalization's output, over all graphs of a model.
 
   Args:
@@ -81,10 +82,10 @@ def find_readers(model: tf_keras.layers.Layer) -> dict[tf_keras.layers.Layer, li
   Returns:
     A dictionary from each batch normalization that is called in a graph to its consumers.
   """
-  found: dict[tf_keras.layers.Layer, list[Reader]] = {
-      node.layer: [] for node in all_nodes(model) if isinstance(node.layer, BATCH_NORMALIZATIONS)}
+  found: dict[Layer, list[Reader]] = {
+      node.layer: [] for node in all_nodes(model) if is_batch_norm(node.layer)}
   for graph in graphs(model):
-    nodes, readers = keras_internals.graph_nodes(graph), _readers_of_tensors(graph)
+    nodes, readers = internals_of(graph).graph_nodes(graph), _readers_of_tensors(graph)
     for node in nodes:
       if node.layer in found:
         found[node.layer] += _readers_of(node.outputs, nodes, readers)
@@ -101,13 +102,14 @@ def is_fused(readers: Sequence[Reader]) -> bool:
   return len(functions) == 1 and None not in functions
 
 
-def _readers_of_tensors(graph: tf_keras.Model) -> dict[int, list[Any]]:
+def _readers_of_tensors(graph: Model) -> dict[int, list[Any]]:
   """Returns the nodes that take each tensor as input, by the tensor's id; None stands for the graph's output."""
   readers: dict[int, list[Any]] = {}
-  for node in keras_internals.graph_nodes(graph):
+  internals = internals_of(graph)
+  for node in internals.graph_nodes(graph):
     for tensor in node.keras_inputs:
       readers.setdefault(id(tensor), []).append(node)
-  for tensor in graph.outputs:
+  for tensor in internals.flatten(internals.graph_output(graph)):
     readers.setdefault(id(tensor), []).append(None)
   return readers
 
@@ -126,15 +128,13 @@ def _fusible_function(node: Any) -> tuple[str, ...] | None:
   if name not in FUSIBLE_FUNCTIONS:
     return None
   # Two layers, or a layer and an op, of one name may differ in a slope or a threshold. PReLUs differ in their weights.
-  if isinstance(node.layer, tf_keras.layers.Activation):
-    config = getattr(node.layer.activation, 'keywords', {})  # the arguments of a functools.partial
-  else:
-    config = {} if hasattr(node.layer, 'symbol') else node.layer.get_config()
+  internals = internals_of(node.layer)
+  config = internals.op_options(node.layer)
   options = {key: value for key, value in config.items() if key not in ('name', 'trainable', 'dtype')}
-  if isinstance(node.layer, tf_keras.layers.ReLU) and not (options['negative_slope'] or options['threshold']):
+  if isinstance(node.layer, internals.ReLU) and not (options['negative_slope'] or options['threshold']):
     options = {} if options['max_value'] in (None, 6) else options
   constants = [value for value in (*node.call_args[1:], *node.call_kwargs.values()) if value is not None]
-  return _identity(name, options, constants, node.layer.name if node.layer.weights else '')
+  return _identity(name, options, constants, node.layer.name if getattr(node.layer, 'weights', ()) else '')
 
 
 def _identity(name: str, options: Mapping[str, Any] | None = None, constants: Iterable[Any] = (), weights: str = ''

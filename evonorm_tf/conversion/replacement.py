@@ -7,16 +7,13 @@ initializers, regularizers and constraints of γ and β, and `synchronized`, as 
 
 from typing import Any
 
-import tensorflow as tf
-import tf_keras
-
-from evonorm_tf.conversion import keras_internals
+from evonorm_tf.conversion.internals import internals_of
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.layers.baselines import BatchNormAct
-from evonorm_tf.layers.norm_act import NormAct
-from evonorm_tf.layers.norm_act import NormActFactory
+from evonorm_tf.layers.baseline_body import BatchNormBody
+from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.registry import NormActFactory
 
-BATCH_NORMALIZATIONS = (tf_keras.layers.BatchNormalization, tf_keras.layers.experimental.SyncBatchNormalization)
+Layer = Any  # a layer of tf_keras or Keras 3
 
 _VECTOR_OPTIONS = tuple(f'{vector}_{option}' for vector in ('gamma', 'beta')
                         for option in ('initializer', 'regularizer', 'constraint'))
@@ -24,7 +21,16 @@ _BATCH_NORM_OPTIONS = ('epsilon', 'momentum', 'center', 'scale')
 _BATCH_NORM_WEIGHTS = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
 
-def has_batch_norm(layer: tf_keras.layers.Layer) -> bool:
+def is_batch_norm(layer: Any) -> bool:
+  """Returns whether a layer is a batch normalization of its Keras.
+
+  Args:
+    layer: any layer, or another part of one.
+  """
+  return isinstance(layer, internals_of(layer).BATCH_NORMALIZATIONS)
+
+
+def has_batch_norm(layer: Layer) -> bool:
   """Returns whether a layer contains a batch normalization, at any depth.
 
   The layer itself does not count, and neither does the normalization inside a `BatchNormAct`.
@@ -32,11 +38,11 @@ def has_batch_norm(layer: tf_keras.layers.Layer) -> bool:
   Args:
     layer: any layer or model.
   """
-  parts = () if isinstance(layer, BatchNormAct) else keras_internals.direct_parts(layer)
-  return any(isinstance(part, BATCH_NORMALIZATIONS) or has_batch_norm(part) for part in parts)
+  parts = () if isinstance(layer, BatchNormBody) else internals_of(layer).direct_parts(layer)
+  return any(is_batch_norm(part) or has_batch_norm(part) for part in parts)
 
 
-def check_channels_last(bn: tf_keras.layers.Layer) -> None:
+def check_channels_last(bn: Layer) -> None:
   """Checks that a batch normalization normalizes the last axis.
 
   Args:
@@ -50,7 +56,7 @@ def check_channels_last(bn: tf_keras.layers.Layer) -> None:
     raise ArgumentError(f'Layer {bn.name!r} must normalize the last axis (channels last), received axis {axes}.')
 
 
-def replace_norm(bn: tf_keras.layers.Layer, norm_act: NormAct, nonlinearity: bool) -> tf_keras.layers.Layer:
+def replace_norm(bn: Layer, norm_act: NormAct, nonlinearity: bool) -> Layer:
   """Returns a norm-activation layer, not yet built, with a batch normalization's name, dtype and `trainable`.
 
   Args:
@@ -67,22 +73,22 @@ def replace_norm(bn: tf_keras.layers.Layer, norm_act: NormAct, nonlinearity: boo
   return layer
 
 
-def _options(bn: tf_keras.layers.Layer, norm_act: NormAct) -> dict[str, Any]:
+def _options(bn: Layer, norm_act: NormAct) -> dict[str, Any]:
   """Returns the options of `bn` that the new layer takes over; options that the factory sets are left out."""
   options = {'dtype': bn.dtype_policy}
   if not isinstance(norm_act, NormActFactory):
     return options
   config = bn.get_config()
   options.update({option: config[option] for option in _VECTOR_OPTIONS if norm_act.leaves_open(option)})
-  if issubclass(norm_act.layer_class, BatchNormAct):
+  if issubclass(norm_act.layer_class, BatchNormBody):
     options.update({option: config[option] for option in _BATCH_NORM_OPTIONS})
   if norm_act.leaves_open('synchronized'):
     options['synchronized'] = bn.synchronized
   return {option: value for option, value in options.items() if option not in norm_act.options}
 
 
-def clone_layer(layer: tf_keras.layers.Layer, layer_class: type[tf_keras.layers.Layer] | None = None, **config
-                ) -> tf_keras.layers.Layer:
+def clone_layer(layer: Layer, layer_class: type[Layer] | None = None, **config
+                ) -> Layer:
   """Returns a copy of a layer with the same configuration, name, dtype and `trainable`, but fresh weights.
 
   Args:
@@ -91,16 +97,10 @@ def clone_layer(layer: tf_keras.layers.Layer, layer_class: type[tf_keras.layers.
     **config: constructor arguments that the layer's configuration lacks, or values that replace those in it, except
       `name`, `dtype` and `trainable`, which stay the layer's. A plain `Activation` ignores `layer_class` and these.
   """
-  if type(layer) is tf_keras.layers.Activation:
-    # In Model Garden, its function may be a functools.partial, which has no configuration.
-    clone = tf_keras.layers.Activation(layer.activation)
-  else:
-    clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
-  keras_internals.copy_identity(layer, clone)
-  return clone
+  return internals_of(layer).copy_layer(layer, layer_class, config)
 
 
-def carry_weights(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
+def carry_weights(old: Layer, new: Layer) -> None:
   """Copies the weights of a layer to its replacement, part by part, and builds parts that are not yet built.
 
   The weights of a replaced batch normalization are copied only if a `BatchNormAct` replaces it. The weights of a fused
@@ -110,16 +110,18 @@ def carry_weights(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> Non
     old: the original layer.
     new: its replacement, which receives the weights.
   """
+  internals = internals_of(old)
   for part, new_part in pair_parts(old, new):
-    if isinstance(part, BATCH_NORMALIZATIONS) and not isinstance(new_part, BATCH_NORMALIZATIONS):
-      if part.built and isinstance(new_part, BatchNormAct):  # a block may never call, and so never build, a part
+    if is_batch_norm(part) and not is_batch_norm(new_part):
+      if part.built and isinstance(new_part, BatchNormBody):  # a block may never call, and so never build, a part
         _copy_batch_norm(part, new_part.norm)
-    elif isinstance(part, tf.Variable):
+    elif isinstance(part, internals.Variable):
       new_part.assign(part)
     else:
       new_part.set_weights(part.get_weights())
       if hasattr(new_part, 'finalize_state'):  # tf_keras's Normalization derives constants from its weights
         new_part.finalize_state()
+  internals.settle_trainable(old, new)
 
 
 def pair_parts(old: Any, new: Any) -> list[tuple[Any, Any]]:
@@ -135,36 +137,27 @@ def pair_parts(old: Any, new: Any) -> list[tuple[Any, Any]]:
   Returns:
     A tuple (old part, new part) for each pair. Parts without a counterpart, such as a fused activation, are left out.
   """
-  if isinstance(old, BATCH_NORMALIZATIONS) and not isinstance(new, BATCH_NORMALIZATIONS):
-    _build_like(old, new)
+  internals = internals_of(old)
+  if is_batch_norm(old) and not is_batch_norm(new):
+    internals.build_like(old, new)
     return [(old, new)]
-  if isinstance(old, tf_keras.layers.Layer) and not has_batch_norm(old):
+  if isinstance(old, internals.Layer) and not has_batch_norm(old):
     # A layer comes before its parts, so that parts which its `build` makes exist when their turn comes.
-    for part, new_part in zip(keras_internals.iterate_parts(old), keras_internals.iterate_parts(new)):
-      keras_internals.copy_identity(part, new_part)
-      _build_like(part, new_part)
+    for part, new_part in zip(internals.iterate_parts(old), internals.iterate_parts(new)):
+      internals.copy_identity(part, new_part)
+      internals.build_like(part, new_part)
     return [(old, new)]
-  if isinstance(old, tf.Variable):
+  if isinstance(old, internals.Variable):
     return [(old, new)]
-  if isinstance(old, tf_keras.layers.Layer):
-    keras_internals.copy_identity(old, new)
+  if isinstance(old, internals.Layer):
+    internals.copy_identity(old, new)
   # Parts correspond by attribute name or position. The order of weights would not do: a replaced part moves to the end.
-  parts, new_parts = keras_internals.children(old) or {}, keras_internals.children(new) or {}
-  return [pair for name, part in parts.items() if keras_internals.children(new_parts.get(name)) is not None
+  parts, new_parts = internals.children(old) or {}, internals.children(new) or {}
+  return [pair for name, part in parts.items() if internals.children(new_parts.get(name)) is not None
           for pair in pair_parts(part, new_parts[name])]
 
 
-def _build_like(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
-  """Builds `new` for the input shape of `old`, with the names of its weights, if `old` is built and `new` is not."""
-  if new.built or not old.built:
-    return
-  scope = old.weights[0].name.rpartition('/')[0] if old.weights else old.name
-  with tf.name_scope(f'{scope}/'):  # the slash makes the scope absolute
-    new.build_from_config(old.get_build_config())
-  new.built = True  # some `build`s do not set it, and would run again, with fresh weights, at the first call
-
-
-def _copy_batch_norm(old: tf_keras.layers.Layer, new: tf_keras.layers.Layer) -> None:
+def _copy_batch_norm(old: Layer, new: Layer) -> None:
   """Copies the weights that both batch normalizations have."""
   for name in _BATCH_NORM_WEIGHTS:
     source, target = getattr(old, name, None), getattr(new, name, None)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from evonorm_tf.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+  from evonorm_tf.models.backbone_model import BackboneModel as BackboneModel
   from evonorm_tf.models.efficientnet import build_efficientnet as build_efficientnet
   from evonorm_tf.models.efficientnet import build_efficientnet_backbone as build_efficientnet_backbone
   from evonorm_tf.models.efficientnet import get_variant as get_variant
-  from evonorm_tf.models.endpoints import BackboneModel as BackboneModel
   from evonorm_tf.models.endpoints import build_classifier as build_classifier
   from evonorm_tf.models.endpoints import FEATURES as FEATURES
   from evonorm_tf.models.mnasnet import build_mnasnet_b1 as build_mnasnet_b1
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'efficientnet': ('build_efficientnet', 'build_efficientnet_backbone', 'get_variant'),
-    'endpoints': ('BackboneModel', 'build_classifier', 'FEATURES'),
+    'backbone_model': ('BackboneModel',),
+    'endpoints': ('build_classifier', 'FEATURES'),
     'mnasnet': ('build_mnasnet_b1', 'build_mnasnet_b1_backbone'),
     'mobilenet': ('build_mobilenet_v2', 'build_mobilenet_v2_backbone'),
     'resnet': ('build_resnet', 'build_resnet_backbone'),

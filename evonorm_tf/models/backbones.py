@@ -29,8 +29,8 @@ import tf_keras
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.models.backbone_model import BackboneModel
 from evonorm_tf.models.efficientnet import build_efficientnet_backbone
-from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.mnasnet import build_mnasnet_b1_backbone
 from evonorm_tf.models.mobilenet import build_mobilenet_v2_backbone
 from evonorm_tf.models.resnet import build_resnet_backbone

@@ -7,15 +7,13 @@ networks use batch normalization followed by SiLU. Here `norm_act` replaces both
 
 import dataclasses
 
-import tf_keras
-
 from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.layers.norm_act import NormAct
+from evonorm_tf.layers.registry import NormAct
 from evonorm_tf.models import scaling
-from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.endpoints import ImageShape
+from evonorm_tf.models.endpoints import Model
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
 from evonorm_tf.models.inverted_bottleneck import scale_stages
 from evonorm_tf.models.inverted_bottleneck import Stage
@@ -79,7 +77,7 @@ def get_variant(variant: str) -> Variant:
 def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_multiplier: float | None = None,
                                 depth_multiplier: float | None = None, small_images: bool = False,
                                 drop_connect: float = 0.2, input_shape: ImageShape = (None, None, 3)
-                                ) -> BackboneModel:
+                                ) -> Model:
   """Returns an EfficientNet as a backbone.
 
   Args:
@@ -121,7 +119,7 @@ def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_mu
 def build_efficientnet(norm_act: NormAct, variant: str = 'b0', num_classes: int = 1000,
                        width_multiplier: float | None = None, depth_multiplier: float | None = None,
                        small_images: bool = False, dropout: float | None = None, drop_connect: float = 0.2,
-                       input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
+                       input_shape: ImageShape = (None, None, 3)) -> Model:
   """Returns an EfficientNet classifier.
 
   Args:

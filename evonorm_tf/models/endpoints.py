@@ -1,4 +1,4 @@
-"""`BackboneModel`, which returns feature maps by level, and the classifier on top of a backbone.
+"""Backbones, which return feature maps by level, and the classifier on top of a backbone.
 
 Levels and `output_specs` follow the TensorFlow Model Garden, so that its models and decoders can use the backbones.
 Level l has stride 2^l.
@@ -11,35 +11,35 @@ gives it no gradients, as with Model Garden's own backbones.
 """
 
 from collections.abc import Callable
-
-import tensorflow as tf
-import tf_keras
+from typing import Any
 
 from evonorm_tf import checks
+from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.layers.which_keras import KERAS_3
+from evonorm_tf.layers.which_keras import keras_of
 
+Model = Any  # a `tf_keras.Model` or a `keras.Model`, as the norm-activation layers are of tf_keras or Keras 3
 FEATURES = 'features'  # the key of the head convolution's output
 ImageShape = tuple[int | None, int | None, int]  # height, width and channels
 
 
-@tf_keras.utils.register_keras_serializable(package='evonorm_tf')
-class BackboneModel(tf_keras.Model):
-  """A functional model from images `[batch, height, width, channels]` to a dict of feature maps.
+def make_backbone(images: Tensor, endpoints: dict[str, Tensor], name: str) -> Model:
+  """Returns a functional model from images to feature maps: a `BackboneModel`, or in Keras 3 a plain `keras.Model`.
 
-  The key of level l is a string, from '0' to '5'; its feature map is
-  `[batch, ceil(height / 2^l), ceil(width / 2^l), C]`. Networks with a head convolution also have its output, of the
-  last level's size, under the key `FEATURES`.
-
-  The constructor arguments are those of a functional `tf_keras.Model`: the inputs, the outputs and the name.
+  Args:
+    images: the symbolic input.
+    endpoints: the feature maps by level, as in `BackboneModel`.
+    name: the model's name.
   """
+  keras = keras_of(images)
+  if keras.__name__ == KERAS_3:
+    return keras.Model(images, endpoints, name=name)
+  from evonorm_tf.models.backbone_model import BackboneModel
+  return BackboneModel(images, endpoints, name=name)
 
-  @property
-  def output_specs(self) -> dict[str, tf.TensorShape]:
-    """The static shape of each feature map, by level; without that of `FEATURES`."""
-    return {level: x.shape for level, x in self.output.items() if level != FEATURES}
 
-
-def build_classifier(build_backbone: Callable[..., BackboneModel], num_classes: int, dropout: float | None = None,
-                     **options) -> tf_keras.Model:
+def build_classifier(build_backbone: Callable[..., Model], num_classes: int, dropout: float | None = None,
+                     **options) -> Model:
   """Returns a classifier, from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
   It consists of a backbone, global average pooling, optional dropout, and a dense layer, in one functional model with
@@ -49,7 +49,7 @@ def build_classifier(build_backbone: Callable[..., BackboneModel], num_classes: 
   at a uniform distribution in ±1/√num_classes; and theirs decays the bias, which is spared from weight decay here.
 
   Args:
-    build_backbone: a function that returns a `BackboneModel`.
+    build_backbone: a function that returns a backbone.
     num_classes: the number of classes, and so of logits.
     dropout: the dropout rate before the dense layer, in [0, 1); None (default) for no dropout layer.
     **options: the arguments of `build_backbone`.
@@ -60,12 +60,13 @@ def build_classifier(build_backbone: Callable[..., BackboneModel], num_classes: 
   checks.check_positive(num_classes=num_classes)
   checks.check_rate(dropout=dropout or 0.)
   backbone = build_backbone(**options)
+  keras = keras_of(backbone)
   x = backbone.output[max(backbone.output)]
-  x = tf_keras.layers.GlobalAveragePooling2D(name='pool')(x)
+  x = keras.layers.GlobalAveragePooling2D(name='pool')(x)
   if dropout is not None:
-    x = tf_keras.layers.Dropout(dropout, name='dropout')(x)
+    x = keras.layers.Dropout(dropout, name='dropout')(x)
   # float32 under every dtype policy: the loss takes the logits' exponential.
-  logits = tf_keras.layers.Dense(
-      num_classes, kernel_initializer=tf_keras.initializers.RandomNormal(stddev=0.01), dtype='float32',
+  logits = keras.layers.Dense(
+      num_classes, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), dtype='float32',
       name='logits')(x)
-  return tf_keras.Model(backbone.input, logits, name=backbone.name)
+  return keras.Model(backbone.input, logits, name=backbone.name)

@@ -10,22 +10,19 @@ the projection, which has no activation. Squeeze-and-excite keeps its own activa
 
 from collections.abc import Sequence
 import dataclasses
-
-import tensorflow as tf
-import tf_keras
+import types
+from typing import Any
 
 from evonorm_tf import checks
-from evonorm_tf.layers.norm_act import NormAct
+from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import keras_made_by
+from evonorm_tf.layers.which_keras import keras_of
 from evonorm_tf.models import scaling
-from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import FEATURES
 from evonorm_tf.models.endpoints import ImageShape
-
-# A dict, from which each layer makes its own initializer: one initializer object gives the same values at every use.
-_KERNEL_INITIALIZER = {
-    'class_name': 'VarianceScaling',
-    'config': {'scale': 2., 'mode': 'fan_out', 'distribution': 'untruncated_normal'},
-}
+from evonorm_tf.models.endpoints import make_backbone
+from evonorm_tf.models.endpoints import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +61,19 @@ def scale_stages(stages: Sequence[Stage], width_multiplier: float, depth_multipl
       channels=scaling.scale_channels(stage.channels, width_multiplier)) for stage in stages)
 
 
-def _convolution(x: tf.Tensor, channels: int, name: str, kernel_size: int = 1, stride: int = 1) -> tf.Tensor:
-  return tf_keras.layers.Conv2D(
-      channels, kernel_size, stride, padding='same', use_bias=False, kernel_initializer=_KERNEL_INITIALIZER,
+def _initializer(keras: types.ModuleType) -> Any:
+  """Returns an initializer of one kernel: an object gives the same values at every use."""
+  return keras.initializers.VarianceScaling(2., 'fan_out', 'untruncated_normal')
+
+
+def _convolution(x: Tensor, channels: int, name: str, kernel_size: int = 1, stride: int = 1) -> Tensor:
+  keras = keras_of(x)
+  return keras.layers.Conv2D(
+      channels, kernel_size, stride, padding='same', use_bias=False, kernel_initializer=_initializer(keras),
       name=name)(x)
 
 
-def squeeze_and_excite(x: tf.Tensor, squeezed_channels: int, name: str) -> tf.Tensor:
+def squeeze_and_excite(x: Tensor, squeezed_channels: int, name: str) -> Tensor:
   """Returns x·σ(W₂·SiLU(W₁·μ_{w,h}(x) + b₁) + b₂), squeeze-and-excite: x with a gate for each channel.
 
   Args:
@@ -78,16 +81,17 @@ def squeeze_and_excite(x: tf.Tensor, squeezed_channels: int, name: str) -> tf.Te
     squeezed_channels: the number of rows of W₁.
     name: the prefix of the layers' names.
   """
-  gate = tf_keras.layers.GlobalAveragePooling2D(keepdims=True, name=f'{name}_squeeze')(x)
-  gate = tf_keras.layers.Conv2D(
-      squeezed_channels, 1, activation='swish', kernel_initializer=_KERNEL_INITIALIZER, name=f'{name}_reduce')(gate)
-  gate = tf_keras.layers.Conv2D(
-      x.shape[-1], 1, activation='sigmoid', kernel_initializer=_KERNEL_INITIALIZER, name=f'{name}_gate')(gate)
-  return tf_keras.layers.Multiply(name=f'{name}_excite')([x, gate])
+  keras = keras_of(x)
+  gate = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f'{name}_squeeze')(x)
+  gate = keras.layers.Conv2D(
+      squeezed_channels, 1, activation='swish', kernel_initializer=_initializer(keras), name=f'{name}_reduce')(gate)
+  gate = keras.layers.Conv2D(
+      x.shape[-1], 1, activation='sigmoid', kernel_initializer=_initializer(keras), name=f'{name}_gate')(gate)
+  return keras.layers.Multiply(name=f'{name}_excite')([x, gate])
 
 
-def inverted_bottleneck(x: tf.Tensor, norm_act: NormAct, stage: Stage, stride: int, drop_connect: float, name: str
-                        ) -> tf.Tensor:
+def inverted_bottleneck(x: Tensor, norm_act: NormAct, stage: Stage, stride: int, drop_connect: float, name: str
+                        ) -> Tensor:
   """Applies an inverted bottleneck: expands x, convolves each channel, projects; adds x if the shapes agree.
 
   Args:
@@ -101,12 +105,12 @@ def inverted_bottleneck(x: tf.Tensor, norm_act: NormAct, stage: Stage, stride: i
   Returns:
     `[batch, ceil(height / stride), ceil(width / stride), stage.channels]`.
   """
-  inputs, input_channels = x, x.shape[-1]
+  keras, inputs, input_channels = keras_of(x), x, x.shape[-1]
   if stage.expansion > 1:
     x = _convolution(x, stage.expansion * input_channels, f'{name}_expand_conv')
     x = norm_act(name=f'{name}_expand_norm_act')(x)
-  x = tf_keras.layers.DepthwiseConv2D(
-      stage.kernel_size, stride, padding='same', use_bias=False, depthwise_initializer=_KERNEL_INITIALIZER,
+  x = keras.layers.DepthwiseConv2D(
+      stage.kernel_size, stride, padding='same', use_bias=False, depthwise_initializer=_initializer(keras),
       name=f'{name}_depthwise_conv')(x)
   x = norm_act(name=f'{name}_depthwise_norm_act')(x)
   if stage.squeeze_ratio:
@@ -116,12 +120,12 @@ def inverted_bottleneck(x: tf.Tensor, norm_act: NormAct, stage: Stage, stride: i
   if stride > 1 or stage.channels != input_channels:
     return x
   if drop_connect:
-    x = tf_keras.layers.Dropout(drop_connect, noise_shape=(None, 1, 1, 1), name=f'{name}_drop_connect')(x)
-  return tf_keras.layers.Add(name=f'{name}_add')([inputs, x])
+    x = keras.layers.Dropout(drop_connect, noise_shape=(None, 1, 1, 1), name=f'{name}_drop_connect')(x)
+  return keras.layers.Add(name=f'{name}_add')([inputs, x])
 
 
-def inverted_bottleneck_endpoints(images: tf.Tensor, norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
-                                  stem_stride: int, drop_connect: float) -> dict[str, tf.Tensor]:
+def inverted_bottleneck_endpoints(images: Tensor, norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
+                                  stem_stride: int, drop_connect: float) -> dict[str, Tensor]:
   """Returns the last output at each level, by level: '1' for stride 2, '2' for stride 4, and so on.
 
   Args:
@@ -148,7 +152,7 @@ def inverted_bottleneck_endpoints(images: tf.Tensor, norm_act: NormAct, stages: 
 
 def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
                                        head_channels: int, small_images: bool, drop_connect: float,
-                                       input_shape: ImageShape, name: str) -> BackboneModel:
+                                       input_shape: ImageShape, name: str) -> Model:
   """Returns a network of inverted bottlenecks as a backbone.
 
   Args:
@@ -171,9 +175,9 @@ def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage
   checks.check_rate(drop_connect=drop_connect)
   if small_images:
     stages = (stages[0], dataclasses.replace(stages[1], stride=1), *stages[2:])
-  images = tf_keras.Input(input_shape, name='images')
+  images = keras_made_by(norm_act).Input(input_shape, name='images')
   endpoints = inverted_bottleneck_endpoints(
       images, norm_act, stages, stem_channels, 1 if small_images else 2, drop_connect)
   x = _convolution(endpoints[max(endpoints)], head_channels, 'head_conv')
   endpoints[FEATURES] = norm_act(name='head_norm_act')(x)
-  return BackboneModel(images, endpoints, name=name)
+  return make_backbone(images, endpoints, name)

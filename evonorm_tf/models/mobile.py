@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 import dataclasses
 
-import tf_keras
-
 from evonorm_tf import checks
-from evonorm_tf.layers.norm_act import NormAct
+from evonorm_tf.layers.registry import NormAct
 from evonorm_tf.models import scaling
-from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.endpoints import ImageShape
+from evonorm_tf.models.endpoints import Model
 from evonorm_tf.models.inverted_bottleneck import build_inverted_bottleneck_backbone
 from evonorm_tf.models.inverted_bottleneck import scale_stages
 from evonorm_tf.models.inverted_bottleneck import Stage
@@ -33,7 +31,7 @@ class MobileNetwork:
 
   def build_backbone(self, norm_act: NormAct, width_multiplier: float = 1.0, depth_multiplier: float = 1.0,
                      small_images: bool = False, head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)
-                     ) -> BackboneModel:
+                     ) -> Model:
     """Returns the network as a backbone.
 
     Args:
@@ -72,7 +70,7 @@ class MobileNetwork:
 
   def build_model(self, norm_act: NormAct, num_classes: int = 1000, width_multiplier: float = 1.0,
                   depth_multiplier: float = 1.0, small_images: bool = False, dropout: float | None = 0.2,
-                  head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
+                  head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)) -> Model:
     """Returns the network as a classifier.
 
     Args:

@@ -19,16 +19,17 @@ They add no parameters, so a classifier's weights fill the whole backbone of a d
 
 import dataclasses
 
-import tensorflow as tf
-import tf_keras
-
 from evonorm_tf import checks
+from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.layers.norm_act import NormAct
+from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import keras_made_by
+from evonorm_tf.layers.which_keras import keras_of
 from evonorm_tf.models import scaling
-from evonorm_tf.models.endpoints import BackboneModel
 from evonorm_tf.models.endpoints import build_classifier
 from evonorm_tf.models.endpoints import ImageShape
+from evonorm_tf.models.endpoints import make_backbone
+from evonorm_tf.models.endpoints import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,19 +93,20 @@ def scale_form(form: Form, width_multiplier: float, depth_multiplier: float) -> 
       widths=tuple(scaling.scale_channels(c, width_multiplier) for c in form.widths))
 
 
-def _convolution(x: tf.Tensor, channels: int, kernel_size: int, stride: int, name: str) -> tf.Tensor:
+def _convolution(x: Tensor, channels: int, kernel_size: int, stride: int, name: str) -> Tensor:
   """Convolves x, `[batch, height, width, C]`; a height or width of n becomes ceil(n / stride)."""
+  layers = keras_of(x).layers
   if stride > 1 and kernel_size > 1:
     # 'same' would pad even and odd sizes differently.
-    x = tf_keras.layers.ZeroPadding2D(kernel_size // 2, name=f'{name}_padding')(x)
-  return tf_keras.layers.Conv2D(
+    x = layers.ZeroPadding2D(kernel_size // 2, name=f'{name}_padding')(x)
+  return layers.Conv2D(
       channels, kernel_size, stride, padding='same' if stride == 1 else 'valid', use_bias=False,
       # By name, so that each layer makes its own: one initializer object gives the same values at every use.
       kernel_initializer='variance_scaling', name=name)(x)
 
 
-def residual_block(x: tf.Tensor, activated: tf.Tensor, norm_act: NormAct, width: int, stride: int, bottleneck: bool,
-                   projection: bool, name: str) -> tf.Tensor:
+def residual_block(x: Tensor, activated: Tensor, norm_act: NormAct, width: int, stride: int, bottleneck: bool,
+                   projection: bool, name: str) -> Tensor:
   """Applies a residual block and returns its output, the sum of the shortcut and the last convolution.
 
   A norm-act precedes each of the two (basic) or three (bottleneck) convolutions; the first one is applied by the
@@ -132,18 +134,18 @@ def residual_block(x: tf.Tensor, activated: tf.Tensor, norm_act: NormAct, width:
   for i, convolution in enumerate(convolutions[1:], 2):
     x = norm_act(name=f'{name}_norm_act{i}')(x)
     x = _convolution(x, *convolution, f'{name}_conv{i}')
-  return tf_keras.layers.Add(name=f'{name}_add')([shortcut, x])
+  return keras_of(x).layers.Add(name=f'{name}_add')([shortcut, x])
 
 
-def _stem(images: tf.Tensor, channels: int, imagenet_stem: bool) -> tuple[tf.Tensor, int]:
+def _stem(images: Tensor, channels: int, imagenet_stem: bool) -> tuple[Tensor, int]:
   """Returns the stem's output and its level, the base-2 logarithm of its stride."""
   if not imagenet_stem:
     return _convolution(images, channels, 3, 1, 'stem_conv'), 0
   x = _convolution(images, channels, 7, 2, 'stem_conv')
-  return tf_keras.layers.MaxPooling2D(3, 2, padding='same', name='stem_pool')(x), 2
+  return keras_of(x).layers.MaxPooling2D(3, 2, padding='same', name='stem_pool')(x), 2
 
 
-def resnet_endpoints(images: tf.Tensor, norm_act: NormAct, form: Form) -> dict[str, tf.Tensor]:
+def resnet_endpoints(images: Tensor, norm_act: NormAct, form: Form) -> dict[str, Tensor]:
   """Applies a ResNet up to its last norm-act and returns its endpoints, a dict of feature maps by level.
 
   An endpoint is a stage's output after the norm-act that reads it: the first one of the next stage or, after the last
@@ -176,7 +178,7 @@ def resnet_endpoints(images: tf.Tensor, norm_act: NormAct, form: Form) -> dict[s
 
 def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: float = 1.0,
                           depth_multiplier: float = 1.0, small_images: bool = False,
-                          input_shape: ImageShape = (None, None, 3)) -> BackboneModel:
+                          input_shape: ImageShape = (None, None, 3)) -> Model:
   """Returns a pre-activation ResNet as a backbone.
 
   Args:
@@ -199,13 +201,13 @@ def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: 
   checks.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
   form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
   form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
-  images = tf_keras.Input(input_shape, name='images')
-  return BackboneModel(images, resnet_endpoints(images, norm_act, form), name=f'resnet{depth}')
+  images = keras_made_by(norm_act).Input(input_shape, name='images')
+  return make_backbone(images, resnet_endpoints(images, norm_act, form), name=f'resnet{depth}')
 
 
 def build_resnet(norm_act: NormAct, depth: int = 50, num_classes: int = 1000, width_multiplier: float = 1.0,
                  depth_multiplier: float = 1.0, small_images: bool = False,
-                 input_shape: ImageShape = (None, None, 3)) -> tf_keras.Model:
+                 input_shape: ImageShape = (None, None, 3)) -> Model:
   """Returns a pre-activation ResNet classifier.
 
   Args:
