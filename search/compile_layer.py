@@ -1,8 +1,8 @@
 """Writes a layer as Python code: python -m search.compile_layer --layer=best.json --output=layer.py
 
 --layer is the JSON file of a layer graph, the folder of a search (for its best layer), or the name of a known layer,
-such as evonorm_s0. The command writes a Python file with one Keras layer, which needs only TensorFlow and tf_keras, and
-prints the layer's equation as text and as LaTeX.
+such as evonorm_s0. The command writes a Python file with one Keras layer, which needs only TensorFlow and tf_keras, or
+with --keras=3 only Keras 3 on any of its backends, and prints the layer's equation as text and as LaTeX.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from evonorm_tf.errors import wrap_system_errors
 _LAYER = flags.DEFINE_string('layer', None, 'JSON file of a layer graph, folder of a search, or known name.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Python file to write.')
 _CLASS_NAME = flags.DEFINE_string('class_name', 'FoundNormAct', 'Name of the layer class; Keras saves models by it.')
+_KERAS = flags.DEFINE_enum('keras', '2', ['2', '3'], 'Version of Keras: 2 is tf_keras, 3 is `import keras`.')
 _OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Whether to replace a file that exists.')
 flags.mark_flags_as_required(['layer', 'output'])
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
   from search.graphs.equation import equation_latex
   from search.graphs.equation import equation_text
   with errors_as_messages(), wrap_system_errors():
-    graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value)
+    graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value, int(_KERAS.value))
   print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
 
 

@@ -10,6 +10,7 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
 from search.code_generation.layer_file import write_layer
+from search.code_generation.targets import TARGETS
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.journal.saved_search import load_search
@@ -42,8 +43,8 @@ def find_graph(layer: str) -> LayerGraph:
   return LayerGraph.load(path)
 
 
-def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = False) -> LayerGraph:
-  """Writes a Python file with one Keras layer, which computes a layer graph with TensorFlow and tf_keras alone.
+def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = False, keras: int = 2) -> LayerGraph:
+  """Writes a Python file with one Keras layer, which computes a layer graph and needs nothing of this package.
 
   Args:
     layer: the layer graph: a known layer's name, the path of a layer graph's JSON file, or the folder of a search for
@@ -53,6 +54,7 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
       layers in one program need different names. It may be no name that the file uses otherwise, such as 'tf', and none
       of Python's own, such as 'range'.
     overwrite: whether to replace a file that exists (default False).
+    keras: 2 (default) for a layer of tf_keras; 3 for one of Keras 3, on any of its backends.
 
   Returns:
     The layer graph, before it is simplified.
@@ -61,6 +63,8 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
     ArgumentError: if an argument is not valid, the layer graph is not found, or the file exists already or cannot be
       written. The file is then left as it was.
   """
+  if keras not in TARGETS:
+    raise ArgumentError(f'`keras` must be one of {sorted(TARGETS)}, received {keras!r}.')
   # TensorFlow names the layer's operations after its class, and takes ASCII only.
   if not class_name.isidentifier() or not class_name.isascii() or keyword.iskeyword(class_name):
     raise ArgumentError(f'`class_name` must be a name in Python, of ASCII characters, received {class_name!r}.')
@@ -72,7 +76,7 @@ def compile_layer(layer: str, output: str, class_name: str, overwrite: bool = Fa
   if path.exists() and not overwrite:
     raise ArgumentError(f'`output` {output!r} exists already; `overwrite` replaces it.')
   graph = find_graph(layer)
-  code = write_layer(graph, class_name)
+  code = write_layer(graph, class_name, TARGETS[keras])
   try:
     with replacing(path) as temporary:
       temporary.write_text(code, encoding='utf-8')

@@ -1,4 +1,4 @@
-"""A writer of standalone Python files with one tf_keras layer, made of the parts of `layer_template` that it needs.
+"""A writer of standalone Python files with one Keras layer, made of the parts of `layer_template` that it needs.
 
 The layer computes the same as `evonorm_tf.GraphLayer` with the same layer graph, and its arguments have the same
 meaning. It has only the weights, arguments and helpers that its equation needs. These are found from the code of
@@ -8,6 +8,7 @@ file, until nothing is missing.
 
 import ast
 import builtins
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 import functools
@@ -17,7 +18,6 @@ import re
 import textwrap
 
 import sympy
-import tf_keras
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
@@ -26,18 +26,19 @@ from search.code_generation.layer_template import LayerTemplate
 from search.code_generation.simplification import simplify
 from search.code_generation.statements import Statements
 from search.code_generation.statements import write_statements
+from search.code_generation.targets import Target
+from search.code_generation.targets import TF_KERAS
 from search.graphs import equation
 from search.graphs.equation import equation_text
 
 WIDTH = 120  # the longest line of a file, in characters
-_OPTIONS = frozenset(inspect.signature(LayerTemplate).parameters) - {'kwargs'}
+_OPTIONS = frozenset(inspect.signature(LayerTemplate.__init__).parameters) - {'self', 'kwargs'}
 _HEADER = '''"""A norm-activation layer that a search found, simplified and written as a Keras layer of its own.
 
-Written by `python -m search.compile_layer`. Needs TensorFlow and tf_keras only.
+Written by `python -m search.compile_layer`. Needs {needs}.
 """
 
-import tensorflow as tf
-import tf_keras
+{imports}
 '''
 _LEGEND = (  # a part of an equation's text, and the explanation to print if the text contains it
     ('s[', 's[I](t) is √(variance of t over the index set I + ε)'),
@@ -57,32 +58,34 @@ _BATCH_NOTE = ('Averages over the batch are those of the batch in training; in i
 _MASK_NOTE = 'Averages are over all positions: a Keras mask is refused with a ValueError.'
 
 
-def write_layer(graph: LayerGraph, class_name: str) -> str:
-  """Returns the text of a Python file with one Keras layer, which needs TensorFlow and tf_keras only.
+def write_layer(graph: LayerGraph, class_name: str, target: Target = TF_KERAS) -> str:
+  """Returns the text of a Python file with one Keras layer, which needs nothing but its Keras and engine.
 
   Args:
     graph: the layer graph; the file has its simplified form.
     class_name: the name of the layer's class, a Python identifier of ASCII characters.
+    target: the Keras for which the file is: `TF_KERAS` (default) or `KERAS_3`.
 
   Raises:
     ArgumentError: if `class_name` would hide another name that the file uses, or one of Python's own.
   """
   assignments = simplify(graph)
   symbols = set().union(*(value.free_symbols for value in assignments.values()))
-  statements = write_statements(assignments)
-  methods = dict(_methods())
+  statements = write_statements(assignments, target.name_of)
+  methods = dict(_methods(target))
   methods['build'] = _fill(methods['build'], 'weights', _weights(symbols, statements))
   methods['call'] = _fill(methods['call'], 'statements', statements.lines)
   if not statements.averages:
     methods['call'] = _without_options(methods['call'], ['mask'])  # Keras passes it on
-  used = _names_used_by(methods['build'] + methods['call'])
+  used = _names_used_by(methods['build'] + methods['call'], target)
   for name in ('__init__', 'get_config'):
     methods[name] = _without_options(methods[name], _OPTIONS - _options(used))
-  definitions = [code for name, code in _definitions().items() if name in used]
-  members = [code for name, code in methods.items() if f'self.{name}' in used or _is_public(name)]
+  definitions = [code for name, code in _definitions(target).items() if name in used]
+  order = dict.fromkeys(('__init__', 'build', 'call', *methods))
+  members = [methods[name] for name in order if f'self.{name}' in used or _is_public(name)]
   code = '\n'.join([
-      _HEADER, *definitions,
-      f"\n@tf_keras.utils.register_keras_serializable(package='found')\nclass {class_name}(tf_keras.layers.Layer):\n"
+      _HEADER.format(needs=target.needs, imports=target.imports), *definitions,
+      f"\n@{target.register}(package='found')\nclass {class_name}({target.package}.layers.Layer):\n"
       f'{_docstring(equation_text(graph), symbols, used)}\n', *members])
   if class_name in _names(ast.parse(code)) or hasattr(builtins, class_name):
     raise ArgumentError('`class_name` must differ from the names that the file uses otherwise and from those of '
@@ -91,36 +94,49 @@ def write_layer(graph: LayerGraph, class_name: str) -> str:
 
 
 @functools.cache
-def _definitions() -> dict[str, str]:
+def _definitions(target: Target) -> dict[str, str]:
   """Returns the source of the template's constants and functions by name, with an empty line before a function."""
   lines = inspect.getsource(layer_template).splitlines()
   constants = {node.targets[0].id: f'{lines[node.lineno - 1]}\n'
                for node in ast.parse('\n'.join(lines)).body if isinstance(node, ast.Assign)}
-  return constants | {name: f'\n{inspect.getsource(value)}' for name, value in vars(layer_template).items()
+  functions = vars(layer_template) | {name: getattr(target.module, name) for name in target.functions}
+  return constants | {name: f'\n{_source_of(value, target)}' for name, value in functions.items()
                       if inspect.isfunction(value)}
 
 
 @functools.cache
-def _methods() -> dict[str, str]:
+def _methods(target: Target) -> dict[str, str]:
   """Returns the source of the template's methods and properties by name, those of its base classes last."""
-  bases = itertools.takewhile(lambda base: base is not tf_keras.layers.Layer, LayerTemplate.__mro__)
+  template = target.module.Template
+  bases = itertools.takewhile(lambda base: base.__name__ != 'Layer', template.__mro__)
   members = {}
   for base in bases:
     members = members | {name: value for name, value in vars(base).items() if name not in members}
   functions = {name: value.fget if isinstance(value, property) else value for name, value in members.items()}
-  return {name: _without_foreign_hints(inspect.getsource(value))
-          for name, value in functions.items() if inspect.isfunction(value)}
+  return {name: _source_of(value, target) for name, value in functions.items() if inspect.isfunction(value)}
 
 
-def _without_foreign_hints(method: str) -> str:
-  """Returns the method without those parameters' type hints that name more than TensorFlow and Python's own types."""
-  code = textwrap.dedent(method)
-  lines, indent = method.splitlines(keepends=True), method.index(code[0])
-  known = {'tf', *dir(builtins)}
-  for parameter in reversed(ast.parse(code).body[0].args.args):
+def _source_of(function: Callable, target: Target) -> str:
+  """Returns the source of a function, with the target's names of operations and without hints that it does not know."""
+  source = re.sub(r'^ *ops = ops_of\(.*\)\n', '', inspect.getsource(function), flags=re.MULTILINE)
+  source = re.sub(r'\bops\.(\w+)', lambda match: target.name_of(match[1]), source)
+  source = source.replace('self._keras.', f'{target.package}.')
+  return _without_foreign_hints(re.sub(r'(?<![\w.])Tensor\b', target.tensor_type, source), target)
+
+
+def _without_foreign_hints(function: str, target: Target) -> str:
+  """Returns a function without those type hints that name more than the target's modules and Python's own types."""
+  code = textwrap.dedent(function)
+  lines, indent = function.splitlines(keepends=True), function.index(code[0])
+  definition, known = ast.parse(code).body[0], {*target.hint_names, *dir(builtins)}
+  for parameter in reversed(definition.args.args):
     if parameter.annotation and not _names(parameter.annotation) <= known:
       line, start = lines[parameter.lineno - 1], indent + parameter.col_offset + len(parameter.arg)
-      lines[parameter.lineno - 1] = line[:start] + line[indent + parameter.end_col_offset:]
+      rest = line[indent + parameter.end_col_offset:]
+      lines[parameter.lineno - 1] = line[:start] + re.sub('^ = ', '=', rest)
+  if definition.returns and not _names(definition.returns) <= known:
+    number = definition.returns.lineno - 1
+    lines[number] = re.sub(r' *-> .*:$', ':', lines[number])
   return ''.join(lines)
 
 
@@ -129,12 +145,12 @@ def _is_public(method: str) -> bool:
   return method == '__init__' or not method.startswith('_')
 
 
-def _names_used_by(code: str) -> set[str]:
+def _names_used_by(code: str, target: Target) -> set[str]:
   """Returns all names in a piece of code and, recursively, in the template's functions and methods that it uses.
 
   Attributes of the layer appear as `self.name`.
   """
-  sources = _definitions() | {f'self.{name}': source for name, source in _methods().items()}
+  sources = _definitions(target) | {f'self.{name}': source for name, source in _methods(target).items()}
   used, pending = set(), [code]
   while pending:
     new = _names(ast.parse(textwrap.dedent(pending.pop()))) - used

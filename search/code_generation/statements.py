@@ -5,6 +5,7 @@ shape [N, ..., C], the layer's `inputs`, the layer `self`, and the functions and
 """
 
 import collections
+from collections.abc import Callable
 import dataclasses
 
 import sympy
@@ -15,6 +16,7 @@ from evonorm_tf.graph.primitives import INDEX_SETS
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
 from search.code_generation import simplification
+from search.code_generation.targets import tensorflow_name
 from search.graphs import equation
 from search.graphs.equation import Moment
 
@@ -35,11 +37,10 @@ _NAMES = {
     equation.SignedLog: 'logarithm', equation.SignedRoot: 'root', equation.Magnitude: 'magnitude',
     simplification.OrderedMaximum: 'largest', simplification.Guarded: 'divisor', sympy.Add: 'total',
 }
-_FUNCTIONS = {
-    equation.Sigmoid: 'tf.sigmoid({})', equation.Exponential: 'tf.exp({})', equation.Tangent: 'tf.tanh({})',
-    equation.SignedLog: '_signed(tf.math.log, {})', equation.SignedRoot: '_signed(tf.sqrt, {})',
-    equation.Magnitude: 'tf.abs({})', simplification.Guarded: '_guarded({})',
+_OPERATIONS = {
+    equation.Sigmoid: 'sigmoid', equation.Exponential: 'exp', equation.Tangent: 'tanh', equation.Magnitude: 'abs',
 }
+_SIGNED = {equation.SignedLog: 'log', equation.SignedRoot: 'sqrt'}  # by `_signed`
 _CONSTANTS = {equation.EPSILON_SYMBOL, simplification.GUARD}
 _INTEGERS = 10**6  # larger integers are written as floats, which TensorFlow accepts at any size
 
@@ -72,30 +73,34 @@ class Statements:
   averages: set[tuple[str, str]]
 
 
-def write_statements(assignments: dict[sympy.Symbol, sympy.Expr]) -> Statements:
+def write_statements(assignments: dict[sympy.Symbol, sympy.Expr], name_of: Callable[[str], str] = tensorflow_name
+                     ) -> Statements:
   """Returns the code of a simplified layer graph.
 
   Args:
     assignments: the expressions by name, in the order of computation, as `simplification.simplify` returns them.
+    name_of: a function that returns an operation's name in the code, by its name in `keras.ops`; TensorFlow's by
+      default.
   """
-  writer = _Writer()
+  writer = _Writer(name_of)
   for name, value in assignments.items():
     writer.add(name, value)
   return writer.statements
 
 
 class _CodePrinter(equation.TextPrinter):
-  """Printer of expressions as TensorFlow code; `names` gives the name of each symbol in the code."""
+  """Printer of expressions as code; `names` gives each symbol's name there, `name_of` each operation's."""
   minus, times, root = '-', ' * ', '{}**0.5'
 
-  def __init__(self, names: dict[sympy.Symbol, str]):
+  def __init__(self, names: dict[sympy.Symbol, str], name_of: Callable[[str], str]):
     super().__init__()
     self._names = names
+    self._op = name_of
 
   def tensor(self, expr: sympy.Expr) -> str:
     """Returns the expression's code as a tensor. A number becomes a constant tensor, as some functions need it."""
     text = self.doprint(expr)
-    return f'tf.constant({text}, x.dtype)' if is_number(expr) else text
+    return f'{self._op("convert_to_tensor")}({text}, x.dtype)' if is_number(expr) else text
 
   def power(self, base, exponent):
     """Returns the code of a power."""
@@ -103,15 +108,20 @@ class _CodePrinter(equation.TextPrinter):
 
   def _print_Pow(self, expr):
     if expr.exp == 2 and not is_number(expr):
-      return f'tf.square({self._print(expr.base)})'
+      return f'{self._op("square")}({self._print(expr.base)})'
     return super()._print_Pow(expr)
 
   def _print_Function(self, expr):
     if isinstance(expr, simplification.OrderedMaximum):
       first, *others = expr.args
       rest = others[0] if len(others) == 1 else expr.func(*others)
-      return f'tf.maximum({self.tensor(first)}, {self._print(rest)})'
-    return _FUNCTIONS[type(expr)].format(self.tensor(expr.args[0]))
+      return f'{self._op("maximum")}({self.tensor(first)}, {self._print(rest)})'
+    argument = self.tensor(expr.args[0])
+    if isinstance(expr, simplification.Guarded):
+      return f'_guarded({argument})'
+    if type(expr) in _SIGNED:
+      return f'_signed({self._op(_SIGNED[type(expr)])}, {argument})'
+    return f'{self._op(_OPERATIONS[type(expr)])}({argument})'
 
   def _print_Symbol(self, expr):
     return self._names[expr]
@@ -137,10 +147,11 @@ def is_number(expr: sympy.Expr) -> bool:
 class _Writer:
   """A writer of statements, which collects them in its attribute `statements`."""
 
-  def __init__(self):
+  def __init__(self, name_of: Callable[[str], str]):
+    self._op = name_of
     self._names = {equation.X: 'x', equation.V0: 'self.v0', equation.V1: 'self.v1',
                    equation.EPSILON_SYMBOL: 'self.epsilon', simplification.GUARD: 'GUARD'}
-    self._printer = _CodePrinter(self._names)
+    self._printer = _CodePrinter(self._names, name_of)
     self._counts = collections.Counter()
     # The symbols whose values have the full shape of x, those with at least the rank of x, and those with all channels.
     self._full, self._ranked = {equation.X}, {equation.X}
@@ -179,7 +190,7 @@ class _Writer:
     axes, (kind, average, moving) = INDEX_SETS[value.args[1]], _MOMENTS[type(value)]
     if axes == BATCH:
       return f'batch_{average}_99 = {_batch_average(average, self._argument(value), f"{moving}_99")}'
-    return f'{SCOPES[axes]}_{kind}_99 = tf.sqrt({_average(axes, average, self._argument(value))} + self.epsilon)'
+    return f'{SCOPES[axes]}_{kind}_99 = {self._root(self._average(axes, average, self._argument(value)))}'
 
   def _add_value(self, name: sympy.Symbol, value: sympy.Expr) -> None:
     """Adds the statement of an assignment that is not a moment."""
@@ -193,7 +204,7 @@ class _Writer:
     """Returns the code of a value; y is broadcast to the shape of x."""
     code = self._printer.tensor(value)
     is_narrow = name == equation.Y and not value.free_symbols & self._full
-    return f'tf.broadcast_to({code}, tf.shape(x))' if is_narrow else code
+    return f'{self._op("broadcast_to")}({code}, {self._op("shape")}(x))' if is_narrow else code
 
   def _argument(self, moment: Moment) -> str:
     """Returns the code of a moment's argument, a tensor with the rank of x."""
@@ -221,8 +232,8 @@ class _Writer:
       if average != 'mean':
         code = self._append(f'batch_{average}', code)
     else:
-      code = _average(axes, average, argument)
-    code = code if average == 'mean' else f'tf.sqrt({code} + self.epsilon)'
+      code = self._average(axes, average, argument)
+    code = code if average == 'mean' else self._root(code)
     self._names[name] = self._append(f'{scope}_{kind}', code)
 
   def _append(self, base: str, code: str) -> str:
@@ -231,17 +242,20 @@ class _Writer:
     self.statements.lines.append(f'{name} = {code}')
     return name
 
+  def _average(self, axes: str, average: str, argument: str) -> str:
+    """Returns the code of an average over an index set other than the batch."""
+    mean = _MEANS[axes]
+    return {'mean': f'{mean}({argument})', 'mean_square': f'{mean}({self._op("square")}({argument}))',
+            'variance': f'_variance({argument}, {mean})'}[average]
+
+  def _root(self, average: str) -> str:
+    """Returns the code of √(average + ε)."""
+    return f'{self._op("sqrt")}({average} + self.epsilon)'
+
   def _number(self, base: str) -> str:
     """Returns the name, with a number appended from its second use on: `gate`, `gate_2`."""
     self._counts[base] += 1
     return base if self._counts[base] == 1 else f'{base}_{self._counts[base]}'
-
-
-def _average(axes: str, average: str, argument: str) -> str:
-  """Returns the code of an average over an index set other than the batch."""
-  mean = _MEANS[axes]
-  return {'mean': f'{mean}({argument})', 'mean_square': f'{mean}(tf.square({argument}))',
-          'variance': f'_variance({argument}, {mean})'}[average]
 
 
 def _batch_average(average: str, argument: str, moving: str) -> str:

@@ -77,6 +77,11 @@ def run(*arguments, cwd=ROOT):
                         check=False)
 
 
+def test_another_keras_is_refused(tmp_path):
+  with pytest.raises(ValueError, match=r'`keras` must be one of \[2, 3\], received 1'):
+    compile_layer('evonorm_s0', str(tmp_path / 'layer.py'), 'A', keras=1)
+
+
 def test_the_binary_and_its_file_alone(tmp_path):
   output = tmp_path / 'layer.py'
   made = run('-m', 'search.compile_layer', '--layer=evonorm_b2', f'--output={output}', '--class_name=Alone')
@@ -85,6 +90,13 @@ def test_the_binary_and_its_file_alone(tmp_path):
   used = run('-c', 'import sys, layer, tensorflow as tf\n'
              'y = layer.Alone()(tf.ones([2, 3, 3, 4]), training=True)\n'
              'print(y.shape, sorted({"search", "evonorm_tf"} & set(sys.modules)))', cwd=tmp_path)
+  assert used.stdout == '(2, 3, 3, 4) []\n', used.stderr
+  made = run('-m', 'search.compile_layer', '--layer=evonorm_s0', f'--output={output}', '--class_name=Alone',
+             '--keras=3', '--overwrite')
+  assert (made.returncode, made.stderr) == (0, '')
+  used = run('-c', 'import sys, keras, layer\n'
+             'y = keras.Sequential([keras.Input((3, 3, 4)), layer.Alone()])(keras.ops.ones([2, 3, 3, 4]))\n'
+             'print(y.shape, sorted({"search", "evonorm_tf", "tf_keras"} & set(sys.modules)))', cwd=tmp_path)
   assert used.stdout == '(2, 3, 3, 4) []\n', used.stderr
   refused = run('-m', 'search.compile_layer', '--layer=evonorm_b2', f'--output={output}')
   assert refused.returncode == 1 and refused.stderr.startswith('error: `output`') and 'Traceback' not in refused.stderr

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import inspect
+import itertools
 import os
 import subprocess
 import symtable
@@ -26,6 +27,8 @@ from search.code_generation import layer_template
 from search.code_generation.layer_file import WIDTH
 from search.code_generation.layer_file import write_layer
 from search.code_generation.layer_template import LayerTemplate
+from search.code_generation.targets import KERAS_3
+from search.code_generation.targets import TARGETS
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.known_graphs import V0
@@ -271,12 +274,18 @@ def test_saved_and_reloaded(tmp_path):
   np.testing.assert_allclose(tf.saved_model.load(str(tmp_path / 'saved'))(x), model(x), rtol=1e-6)
 
 
+def imports_of(source):
+  nodes = list(ast.walk(ast.parse(source)))
+  return {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {
+      f'{n.module}.{a.name}' for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
+
+
 def test_the_file_needs_tensorflow_and_keras_only_and_is_the_same_each_time(tmp_path):
   for name in ('evonorm_b1', 'gn_silu'):
     source = write_layer(known_graph(name), 'Alone')
-    modules = {a.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import) for a in n.names}
-    assert modules == {'tensorflow', 'tf_keras'} and not any(
-        isinstance(n, ast.ImportFrom) for n in ast.walk(ast.parse(source)))
+    assert imports_of(source) == {'tensorflow', 'tf_keras'}
+    of_keras_3 = imports_of(write_layer(known_graph(name), 'Alone', KERAS_3))
+    assert of_keras_3 <= {'keras', 'keras.ops', 'tensorflow.distribute'}
   graph = next(random_graphs(1, 40, filtered=True))
   write = ('from evonorm_tf.graph.layer_graph import LayerGraph\n'
            'from search.code_generation.layer_file import write_layer\n'
@@ -287,8 +296,9 @@ def test_the_file_needs_tensorflow_and_keras_only_and_is_the_same_each_time(tmp_
 
 
 def test_the_text_is_tidy():
-  for graph in [*(known_graph(name) for name in KNOWN_GRAPHS), *DELICATE.values(), *random_graphs(100, 30)]:
-    source = write_layer(graph, 'Tidy')
+  graphs = [*(known_graph(name) for name in KNOWN_GRAPHS), *DELICATE.values(), *random_graphs(100, 30)]
+  for graph, target in itertools.product(graphs, TARGETS.values()):
+    source = write_layer(graph, 'Tidy', target)
     lines = source.split('\n')
     assert max(map(len, lines)) <= WIDTH and lines[-1] == '' and lines[-2] != ''
     assert not any(line != line.rstrip() for line in lines) and '\n\n\n\n' not in source
@@ -304,8 +314,9 @@ def test_the_text_is_tidy():
 
 def test_the_file_names_nothing_that_it_lacks():
   """Functions that are emitted from other modules must not use other names of those modules, even in type hints."""
-  for graph in [*(known_graph(name) for name in KNOWN_GRAPHS), *DELICATE.values()]:
-    source = write_layer(graph, 'Closed')
+  graphs = [*(known_graph(name) for name in KNOWN_GRAPHS), *DELICATE.values()]
+  for graph, target in itertools.product(graphs, TARGETS.values()):
+    source = write_layer(graph, 'Closed', target)
     module = symtable.symtable(source, 'layer.py', 'exec')
     tables, used = [module], set()
     for table in tables:  # which grows
@@ -317,7 +328,7 @@ def test_the_file_names_nothing_that_it_lacks():
 def test_the_template_has_nothing_that_no_layer_needs():
   sources = ''.join(write_layer(graph, 'Any') for graph in [known_graph('bn_relu'), *DELICATE.values()])
   names = [name for name in vars(LayerTemplate) if inspect.isfunction(vars(LayerTemplate)[name])]
-  names += [name for name, value in vars(layer_template).items() if inspect.isfunction(value)]
+  names += [name for name, value in vars(layer_template).items() if inspect.isfunction(value) and name != 'ops_of']
   assert len(names) > 15 and not [name for name in names if f'def {name}(' not in sources]
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from evonorm_tf.equations import moments
 from evonorm_tf.graph.primitives import EPSILON
 from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import LAYER
-from evonorm_tf.layers import moments
 from search.code_generation import layer_template
-from search.code_generation.layer_template import LayerTemplate
+from search.code_generation.tf_keras_template import Template
 
 X = tf.constant(np.random.default_rng(0).normal(2., 1., (4, 3, 2, 6)))
 
@@ -19,7 +19,7 @@ X = tf.constant(np.random.default_rng(0).normal(2., 1., (4, 3, 2, 6)))
 @pytest.fixture
 def layer():
   """A layer of float64 with a moving average of a vector over channels, as `build` would have made it."""
-  layer = LayerTemplate(groups=4, momentum=.75, dtype='float64')
+  layer = Template(groups=4, momentum=.75, dtype='float64')
   layer.build(X.shape)
   layer.moving = layer._add_moving_average('moving', X.shape[-1], 'ones')
   return layer
@@ -30,15 +30,15 @@ def test_it_is_the_affine_form(layer):
   layer.beta.assign([1.] * 6)
   np.testing.assert_allclose(layer(X), X * np.arange(6.) + 1.)
   assert layer.compute_output_shape(X.shape) == X.shape
-  assert LayerTemplate.from_config(layer.get_config()).get_config() == layer.get_config()
-  assert LayerTemplate(center=False, scale=False)(X).dtype == tf.float32
+  assert Template.from_config(layer.get_config()).get_config() == layer.get_config()
+  assert Template(center=False, scale=False)(X).dtype == tf.float32
 
 
 def test_its_guard_is_that_of_the_primitives():
   assert layer_template.GUARD == EPSILON
-  LayerTemplate(epsilon=EPSILON**2)
+  Template(epsilon=EPSILON**2)
   with pytest.raises(ValueError, match=f'`epsilon` must be at least {EPSILON**2:g}, received'):
-    LayerTemplate(epsilon=.99 * EPSILON**2)
+    Template(epsilon=.99 * EPSILON**2)
 
 
 def test_guards():
@@ -55,7 +55,7 @@ def test_aligned():
 
 @pytest.mark.parametrize('groups', (1, 2, 4, 6, 32))  # 4 does not divide 6, and means 3
 def test_means_and_variances(groups):
-  group_mean = LayerTemplate(groups=groups)._group_mean
+  group_mean = Template(groups=groups)._group_mean
   for mean, axes in ((layer_template._layer_mean, LAYER), (group_mean, GROUP)):
     np.testing.assert_allclose(mean(X), moments.average(X, axes, groups))
     np.testing.assert_allclose(layer_template._variance(X, mean), moments.variance(X, axes, groups))
@@ -74,7 +74,7 @@ def test_tracked_averages(layer, name, expected):
 
 
 def test_each_line_to_generate_is_marked_once():
-  source = inspect.getsource(LayerTemplate)
+  source = inspect.getsource(layer_template.LayerTemplate)
   assert source.count('# GENERATED') == 2
-  assert '# GENERATED: weights\n' in inspect.getsource(LayerTemplate.build)
-  assert '# GENERATED: statements\n' in inspect.getsource(LayerTemplate.call)
+  assert '# GENERATED: weights\n' in inspect.getsource(layer_template.LayerTemplate.build)
+  assert '# GENERATED: statements\n' in inspect.getsource(layer_template.LayerTemplate.call)

@@ -1,0 +1,42 @@
+"""The template of compiled layers for Keras 3 on any backend: `layer_template`, and what only Keras 3 has or needs."""
+
+import keras
+from keras import ops
+
+from search.code_generation.layer_template import LayerTemplate
+
+
+def axes_size(x, first: int, last: int):
+  """Returns the product of the sizes of the axes from `first` to before `last`."""
+  size = 1
+  for axis_size in ops.shape(x)[first:last]:
+    size = size * axis_size
+  return size
+
+
+def sum_over_replicas(tensors: list, synchronized: bool) -> list:
+  """Returns the sum of each tensor over all replicas of TensorFlow's strategy; the tensors if not synchronized."""
+  if not synchronized or keras.backend.backend() != 'tensorflow':
+    return tensors
+  from tensorflow import distribute
+  context = distribute.get_replica_context()
+  return context.all_reduce(distribute.ReduceOp.SUM, tensors) if context else tensors
+
+
+class Template(LayerTemplate, keras.layers.Layer):
+  """The template of a layer of Keras 3, itself a layer on TensorFlow: y = x·γ + β."""
+
+  _keras = keras
+
+  def compute_output_shape(self, input_shape: tuple) -> tuple:
+    """Returns the output's shape, which equals `input_shape`."""
+    return tuple(input_shape)
+
+  def _add_vector(self, name: str, size: int, initializer: str, **options):
+    """Adds a weight of shape [size]."""
+    return self.add_weight(name=name, shape=[size], dtype=self._weight_dtype, initializer=initializer,
+                           autocast=False, **options)
+
+  def _add_moving_average(self, name: str, size: int, initializer: str):
+    """Adds a moving average of shape [size]."""
+    return self._add_vector(name, size, initializer, trainable=False, aggregation='mean')
