@@ -1,14 +1,16 @@
-# Targets: search, tensorboard, lint, test, test-slow, benchmark, clean. Each but the last sets up .venv from the pinned
-# constraints first, with Python 3.11 if there is one (tensorflow-addons has no wheel for later ones).
+# Targets: search, tensorboard, lint, test, test-slow, test-torch, benchmark, clean. Each but the last sets up .venv from
+# the pinned constraints first, with Python 3.11 if there is one (tensorflow-addons has no wheel for later ones);
+# test-torch sets up .venv-torch, without TensorFlow.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL_DIR ?= runs/quickstart
 VENV := .venv
+TORCH_VENV := .venv-torch
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install search tensorboard lint test test-slow benchmark clean
+.PHONY: install search tensorboard lint test test-slow test-torch benchmark clean
 
 install: $(INSTALLED)
 
@@ -29,14 +31,26 @@ lint: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -q --numprocesses=2 --dist=worksteal
+	KERAS_BACKEND=jax $(RUN) -m pytest -q --numprocesses=2 --dist=worksteal backend_tests
 
 # File by file: what has passed is not run again until a file changes, so that it may be interrupted.
 test-slow: $(INSTALLED)
 	XLA_FLAGS="$(XLA_FLAGS)" $(RUN) tools/slow_tests.py  # compiles as users do: tests/conftest.py
+
+# The layers in Keras 3 on PyTorch, beside which TensorFlow cannot be imported.
+test-torch: $(TORCH_VENV)/installed
+	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -q backend_tests
+
+$(TORCH_VENV)/installed: pyproject.toml setup.py constraints.txt
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  keras torch jax pytest
+	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
 
 benchmark: $(INSTALLED)
 	$(RUN) -m benchmarks.layers
 	$(RUN) -m benchmarks.models
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(TORCH_VENV) build *.egg-info

@@ -22,6 +22,21 @@ y = evonorm_tf.EvoNormS0(groups=2)(tf.random.normal([2, 4, 4, 8]))
 assert y.shape == [2, 4, 4, 8] and abs(float(tf.math.reduce_mean(y * y)) - 1) < .9
 print(evonorm_tf.__version__)
 """
+# In an environment of Keras 3 without TensorFlow.
+KERAS_3_LAYER = """
+import importlib.util, os, pathlib, sys
+import keras, numpy as np
+from evonorm_tf import keras3
+assert not importlib.util.find_spec('tensorflow') and keras.backend.backend() == os.environ['KERAS_BACKEND']
+assert pathlib.Path(keras3.__file__).is_relative_to(sys.argv[1]), keras3.__file__
+model = keras3.build_resnet(keras3.get_norm_act('evonorm_b0'), depth=8, num_classes=4, input_shape=(16, 16, 3))
+model = keras.Sequential([model, keras3.EvoNormS0(groups=2)])
+model.compile('sgd', keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+model.fit(np.random.rand(8, 16, 16, 3), np.arange(8) % 4, verbose=0)
+applied = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=3)
+assert len(keras3.plan_conversion(applied).fused) == 35
+assert keras3.convert_norm_act(applied, 'evonorm_s0')(np.zeros((1, 32, 32, 3), 'float32')).shape == (1, 3)
+"""
 # Runs a script after LAYER, in the same process, which so imports TensorFlow once.
 SCRIPT = LAYER + """
 import runpy
@@ -34,10 +49,10 @@ ONE_CANDIDATE = (
     'proxy_task.ProxyTask.architectures = (@resnet/architecture.Architecture(),)')
 
 
-def run(*command, cwd, path=None):
+def run(*command, cwd, path=None, **variables):
   """Runs a command in a folder, with Python's path and no other than it; returns the output."""
   environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-  environment |= {'PYTHONPATH': str(path)} if path else {}
+  environment |= variables | ({'PYTHONPATH': str(path)} if path else {})
   ended = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
   assert ended.returncode == 0, ended.stdout + ended.stderr
   return ended
@@ -133,3 +148,12 @@ def test_a_new_environment_runs_layers_searches_and_trainings(wheel, environment
       f"--gin_bindings=NORM_ACT = '{layer}'", '--gin_bindings=run_classification.epochs = 1',
       '--gin_bindings=Optimization.warmup_epochs = 0', cwd=tmp_path)
   assert (tmp_path / 'trained' / 'best').is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', ['jax', 'torch'])
+def test_a_new_environment_without_tensorflow(wheel, environment, backend, tmp_path):
+  run(environment / 'pip', 'install', '--quiet', '--constraint', ROOT / 'constraints.txt', 'keras', backend,
+      cwd=tmp_path)
+  run(environment / 'pip', 'install', '--quiet', '--no-deps', wheel, cwd=tmp_path)
+  run(environment / 'python', '-c', KERAS_3_LAYER, environment.parent, cwd=tmp_path, KERAS_BACKEND=backend)

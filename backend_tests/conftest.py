@@ -1,0 +1,23 @@
+"""Tests of `evonorm_tf.keras3` on JAX and PyTorch: KERAS_BACKEND names the backend, and TensorFlow cannot be imported.
+
+They have a process and, for PyTorch, an environment of their own; see `make test` and `make test-torch`.
+"""
+
+import importlib.util
+import os
+import sys
+
+BACKEND = os.environ.setdefault('KERAS_BACKEND', 'jax')
+os.environ['JAX_ENABLE_X64'] = '1'  # float64 is float32 without it
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
+collect_ignore_glob = [] if importlib.util.find_spec(BACKEND) else ['*_test.py']
+
+
+if BACKEND != 'tensorflow':
+  for package in ('tensorflow', 'tf_keras'):
+    sys.modules[package] = None  # importing it raises ImportError
+
+
+def pytest_report_header():
+  return f'Keras backend: {BACKEND}' + (', which is not installed: nothing is tested' if collect_ignore_glob else '')
