@@ -1,24 +1,11 @@
-"""Cost of the EvoNorms compared with fused batch normalization: time forward and backward, and memory in between.
-
-  python -m benchmarks.layers [--repeats=15] [--json=FILE]
+"""The benchmark `layers` for tf_keras.
 
 A contender is a layer in a mode. In mode 'graph', it runs in a tf.function without compiled parts. In mode 'core', XLA
 compiles the EvoNorm's computation inside this function (`jit_compile=True`, the default in training on a CPU). In mode
-'XLA', the whole function is compiled. The contenders are called in turn, repeatedly; the tables have median times as
-ratios to the fused BN-ReLU in graph mode with the same input shape. The memory is that of the tensors that the backward
-pass reads from the forward pass, in units of x. The benchmark takes two minutes on two cores.
+'XLA', the whole function is compiled. The memory is that of the tensors that the backward pass reads from the forward
+pass, in units of x.
 """
 
-import os
-
-os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
-import json
-import pathlib
-
-from absl import app
-from absl import flags
 from rich.console import Console
 from rich.table import Table
 import tensorflow as tf
@@ -26,9 +13,6 @@ import tensorflow as tf
 from benchmarks.timing import median_seconds
 from evonorm_tf import get_norm_act
 from search.evaluation.kept_tensors import kept
-
-_REPEATS = flags.DEFINE_integer('repeats', 15, 'Timed calls of each contender.', lower_bound=1)
-_JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
 SHAPES = ((128, 16, 16, 64), (128, 32, 32, 32), (32, 56, 56, 64))
 EVONORMS = ('evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0', 'evonorm_s1', 'evonorm_s2')
@@ -188,16 +172,15 @@ def to_json(times: dict, kept_units: dict) -> dict:
                for (name, mode), units in kept_units.items()]}
 
 
-def main(_):
-  """Runs the benchmark and prints its tables; the argument, the command line without flags, is not used."""
-  times = {shape: time_shape(shape, _REPEATS.value) for shape in SHAPES}
+def run(repeats: int) -> dict:
+  """Runs the benchmark, prints its tables, and returns its figures as JSON data.
+
+  Args:
+    repeats: the number of timed calls of each contender.
+  """
+  times = {shape: time_shape(shape, repeats) for shape in SHAPES}
   kept_units = measure_kept()
   console = Console(width=110)
   for label, units in zip(PASSES, ({}, kept_units)):
     console.print(make_table(label, times, units))
-  if _JSON.value:
-    pathlib.Path(_JSON.value).write_text(json.dumps(to_json(times, kept_units), indent=1))
-
-
-if __name__ == '__main__':
-  app.run(main)
+  return to_json(times, kept_units)
