@@ -41,7 +41,7 @@ def make_model(name):
 
 def train(model):
   """Trains a model, and returns the loss of each step."""
-  model.compile(keras.optimizers.SGD(.1, momentum=.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+  model.compile(keras.optimizers.SGD(.02, momentum=.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
   x, labels = images_and_labels()
   return [float(model.train_on_batch(x[i:i + BATCH], labels[i:i + BATCH])) for i in range(0, len(x), BATCH)]
 
