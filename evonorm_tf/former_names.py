@@ -87,6 +87,8 @@ _MOVED = {
     'evonorm_tf.replacement': ('FUSIBLE_FUNCTIONS function_name', 'evonorm_tf.conversion.activations'),
     'evonorm_tf.block_registry': ('swap_norms swap_attributes built_copy run_build',
                                   'evonorm_tf.conversion.block_swapping'),
+    'evonorm_tf.fused': ('SampleEquation BatchEquation', 'evonorm_tf.equations.series'),
+    'evonorm_tf.endpoints': ('BackboneModel', 'evonorm_tf.models.backbone_model'),
     'evonorm_tf.model_graph': ('is_graph graph_nodes', 'evonorm_tf.conversion.keras_internals'),
     'search.records': ('REFERENCE EVOLUTION RERANKING STAGES ELSEWHERE ACCEPTED POOR UNSTABLE FAILED OUTCOMES',
                        'search.journal.outcomes'),

@@ -19,12 +19,14 @@ def ops_of(value: Any) -> types.ModuleType:
   """Returns the module of operations for the engine of a tensor.
 
   Args:
-    value: a tensor; anything else, such as a NumPy array, counts as TensorFlow's if TensorFlow has been imported.
+    value: a tensor or a variable; anything else, such as a number, counts as TensorFlow's if that has been imported.
   """
   package = type(value).__module__.partition('.')[0]
-  if package in _THROUGH_KERAS or package != 'tensorflow' and not sys.modules.get('tensorflow'):
-    return _module('keras_ops')
-  return _module('tensorflow_ops')
+  if package == 'keras':  # a variable of Keras 3, whatever else has been imported
+    is_tensorflow = sys.modules['keras'].backend.backend() == 'tensorflow'
+  else:
+    is_tensorflow = package not in _THROUGH_KERAS and (package == 'tensorflow' or bool(sys.modules.get('tensorflow')))
+  return _module('tensorflow_ops' if is_tensorflow else 'keras_ops')
 
 
 def _module(name: str) -> types.ModuleType:

@@ -153,6 +153,10 @@ class FRNTLU(BaselineLayer):
     return norm
 
 
+# As in `baseline_body`, with the classes.
+BASELINES = {name: (globals()[class_name], options) for name, (class_name, options) in baseline_body.BASELINES.items()}
+
+
 def _build_for_any_size(layer: tf_keras.layers.Layer, channels: int) -> tf_keras.layers.Layer:
   """Builds a tensorflow-addons layer for [N, spatial, 1, C]; its own `build` would fix the spatial size."""
   layer.build(tf.TensorShape([None, 1, 1, channels]))

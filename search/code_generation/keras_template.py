@@ -1,12 +1,14 @@
 """The template of compiled layers for Keras 3 on any backend: `layer_template`, and what only Keras 3 has or needs."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from search.code_generation.layer_template import LayerTemplate
 
 
-def axes_size(x, first: int, last: int):
+def axes_size(x: Any, first: int, last: int) -> Any:
   """Returns the product of the sizes of the axes from `first` to before `last`."""
   size = 1
   for axis_size in ops.shape(x)[first:last]:

@@ -12,6 +12,7 @@ for each argument.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
@@ -96,7 +97,7 @@ class LayerTemplate(MovingAverages):
     self.scale = scale
     self.supports_masking = True
 
-  def build(self, input_shape) -> None:
+  def build(self, input_shape: Sequence[int | None]) -> None:
     """Creates the weights; `input_shape` is [N, ..., C]."""
     shape = tuple(input_shape)
     if not 2 <= len(shape) <= 5 or shape[-1] is None:

@@ -10,12 +10,13 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager.polymorphic_function import polymorphic_function
 
-from benchmarks import layers
+from benchmarks.tf_keras_layers import PlainB0
 from evonorm_tf import get_norm_act
 from evonorm_tf.equations import moments
 from evonorm_tf.gradients import tensorflow_gradient
 from evonorm_tf.layers import evonorm as evonorm_bodies
 from evonorm_tf.layers import keras2
+from search.evaluation.kept_tensors import kept
 
 LAYERS = (keras2.EvoNormB0, keras2.EvoNormB1, keras2.EvoNormB2, keras2.EvoNormS0, keras2.EvoNormS1,
           keras2.EvoNormS2)
@@ -142,7 +143,7 @@ def test_little_is_kept_beside_the_input(layer_class, jit_compile):
   layer = layer_class(jit_compile=jit_compile)
   layer.build(shape)
   statistics = 2 * 4 * 16 / np.prod(shape)  # mean and variance of 4 samples and 16 channels
-  assert 1 <= layers.kept(layer, shape) < 1 + statistics + .02
+  assert 1 <= kept(layer, shape) < 1 + statistics + .02
 
 
 def test_what_is_kept_by_other_layers():
@@ -150,8 +151,8 @@ def test_what_is_kept_by_other_layers():
   shape = (4, 8, 8, 16)
   bn_relu = get_norm_act('bn_relu')()
   bn_relu.build(shape)
-  assert 2 <= layers.kept(bn_relu, shape) < 2.02
-  assert layers.kept(layers.PlainB0(16), shape) > 4
+  assert 2 <= kept(bn_relu, shape) < 2.02
+  assert kept(PlainB0(16), shape) > 4
 
 
 @pytest.mark.parametrize('count', [1, 7, 8, 12, 16, 25, 64])

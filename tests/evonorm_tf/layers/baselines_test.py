@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.layers.baseline_body import BASELINES
-from evonorm_tf.layers.norm_act import NORM_ACTS
+from evonorm_tf.layers.baselines import BASELINES
 
 SHAPES = ((3, 7), (3, 5, 6), (2, 4, 3, 8), (1, 1, 1, 5), (2, 2, 3, 2, 6))
 EPSILON = 1e-5
@@ -14,7 +13,7 @@ NAMES = tuple(BASELINES)
 
 
 def make(baseline, **options):
-  layer_class, arguments = NORM_ACTS[baseline]
+  layer_class, arguments = BASELINES[baseline]
   return layer_class(**{**arguments, **options})
 
 

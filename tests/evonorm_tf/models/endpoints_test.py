@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+from evonorm_tf.models import backbone_model
 from evonorm_tf.models import efficientnet
 from evonorm_tf.models import endpoints
 from evonorm_tf.models import mnasnet
@@ -114,7 +115,7 @@ def test_saved_backbone_keeps_its_specs_and_outputs(name, tmp_path):
   backbone = build(name)
   backbone.save(tmp_path / 'backbone.keras')
   loaded = tf_keras.models.load_model(tmp_path / 'backbone.keras')
-  assert isinstance(loaded, endpoints.BackboneModel) and loaded.output_specs == backbone.output_specs
+  assert isinstance(loaded, backbone_model.BackboneModel) and loaded.output_specs == backbone.output_specs
   x = images(2, 64, 64, 3)
   for level, expected in backbone(x).items():
     np.testing.assert_array_equal(loaded(x)[level], expected)
