@@ -10,6 +10,7 @@ import sys
 BACKEND = os.environ.setdefault('KERAS_BACKEND', 'jax')
 os.environ['JAX_ENABLE_X64'] = '1'  # float64 is float32 without it
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('KERAS_TORCH_DEVICE', 'cpu')
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
 collect_ignore_glob = [] if importlib.util.find_spec(BACKEND) else ['*_test.py']
 

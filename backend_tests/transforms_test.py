@@ -107,3 +107,39 @@ def test_torch_compile(name, compiler):
   gradients = torch.autograd.grad((y * torch.tensor(cotangent)).sum(), [x, *weights])
   for actual, wanted in zip([y, *gradients], expected):
     np.testing.assert_allclose(actual.detach().numpy(), wanted, rtol=1e-4, atol=1e-4)
+
+
+@on_torch
+@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0'])
+def test_torch_compile_traces_a_layer_in_one_piece(name):
+  import torch
+  layer, x = make(name), torch.tensor(images())
+  layer(x, training=True)
+  torch._dynamo.reset()
+  assert torch._dynamo.explain(lambda x: layer(x, training=True))(x).graph_break_count == 0
+
+
+@on_torch
+@pytest.mark.parametrize('name', ['evonorm_s0', 'evonorm_s2'])
+def test_torch_vmap(name):
+  import torch
+  layer, batches = make(name), torch.tensor(images((3, *SHAPE)))
+  gradient = torch.func.grad(lambda x: (layer(x) ** 3).sum())
+  for function in (layer, gradient):
+    expected = torch.stack([function(x) for x in batches])
+    torch.testing.assert_close(torch.func.vmap(function)(batches), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('name', ['evonorm_b0', 'bn_relu'])
+def test_training_may_be_a_tensor(name):
+  layer, x = make(name), images()
+  expected = make(name)(x, training=True)
+  y = layer(x, training=keras.ops.convert_to_tensor(True))
+  np.testing.assert_allclose(*(keras.ops.convert_to_numpy(t) for t in (y, expected)), rtol=1e-5, atol=1e-6)
+  assert np.isfinite(keras.ops.convert_to_numpy(layer.non_trainable_variables[-1])).all()
+
+
+def test_synchronized_is_taken_on_every_backend():
+  for name in ('evonorm_b0', 'bn_relu'):
+    layer = keras3.get_norm_act(name, synchronized=True)()
+    assert layer(images(), training=True).shape == SHAPE and layer.get_config()['synchronized']

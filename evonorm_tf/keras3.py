@@ -15,6 +15,8 @@ in .weights.h5 and .keras, use .h5 files; tf_keras writes them by `save_weights`
 The functions that build models are those of `evonorm_tf`: the norm-activation layers decide which Keras a model is of.
 """
 
+from evonorm_tf.conversion.block_registry import register_assembly as register_assembly
+from evonorm_tf.conversion.block_registry import register_block as register_block
 from evonorm_tf.conversion.convert import convert_norm_act as convert_norm_act
 from evonorm_tf.conversion.convert import plan_conversion as plan_conversion
 from evonorm_tf.conversion.inventory import list_norm_acts as list_norm_acts

@@ -8,5 +8,5 @@ Each module has the same functions:
   forward(contender), forward_backward(contender) -> functions of x and dy that return when the device has finished;
   kept_bytes(contender, x, dy) -> the bytes that the backward pass reads from the forward pass;
   copy() -> a function of x that reads and writes each of its bytes once;
-  device_name() -> the device, in words.
+  device_name() -> the device, in words; on_gpu() -> whether it is a GPU; version() -> the engine's version.
 """

@@ -1,4 +1,4 @@
-"""Conversion of existing tf_keras models: norm-activation layers replace batch normalizations and their activations."""
+"""Conversion of existing models: norm-activation layers replace batch normalizations and their activations."""
 
 from typing import TYPE_CHECKING
 

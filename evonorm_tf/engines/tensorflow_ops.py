@@ -28,7 +28,6 @@ mean = tf.reduce_mean
 minimum = tf.minimum
 ones = tf.ones
 ones_like = tf.ones_like
-prod = tf.reduce_prod
 repeat = tf.repeat
 reshape = tf.reshape
 rsqrt = tf.math.rsqrt
@@ -46,8 +45,10 @@ where = tf.where
 zeros = tf.zeros
 zeros_like = tf.zeros_like
 
-# Not in `keras.ops`. A function with this decorator returns its value and the function that computes its gradient.
+# Not in `keras.ops`. A function with the decorator returns its value and the function that computes its gradient; the
+# divisor is a number of elements, for tensors of a dtype.
 custom_gradient = tf.custom_gradient
+as_divisor = tf.cast
 
 
 def convert_to_numpy(x: tf.Tensor) -> np.ndarray:

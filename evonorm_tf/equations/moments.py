@@ -145,7 +145,7 @@ def mean_over_samples(spatial_mean: Tensor, synchronized: bool) -> Tensor:
   # Sums and counts, not means: the replicas' shares of the last batch can differ, and some can be empty.
   ops = ops_of(spatial_mean)
   total = ops.sum(spatial_mean, 0, keepdims=True)
-  count = ops.cast(ops.axes_size(spatial_mean, 0, 1), total.dtype)
+  count = ops.as_divisor(ops.axes_size(spatial_mean, 0, 1), total.dtype)
   return ops.divide_no_nan(*ops.sum_over_replicas([total, count], synchronized))
 
 
@@ -159,7 +159,7 @@ def is_observed(x: Tensor, synchronized: bool, mask: Tensor | None = None) -> Te
   """
   ops = ops_of(x)
   observed = ops.axes_size(x, 0, -1) > 0 if mask is None else ops.any(mask)
-  return ops.sum_over_replicas([ops.cast(observed, 'float32')], synchronized)[0] > 0.
+  return ops.sum_over_replicas([ops.as_divisor(observed, 'float32')], synchronized)[0] > 0.
 
 
 def flatten_positions(x: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ def sum_position_moments(x: Tensor, slices: int = 1) -> tuple[Tensor, Tensor]:
   ops = ops_of(x)
   if x.shape[1] == 1:
     return x, ops.zeros_like(x)
-  count = ops.cast(ops.maximum(ops.shape(x)[1], 1), x.dtype)  # the moments of no positions are 0, not NaN
+  count = ops.as_divisor(ops.maximum(ops.shape(x)[1], 1), x.dtype)  # the moments of no positions are 0, not NaN
   slices = primitives.largest_divisor(x.shape[1], slices) if x.shape[1] else 1
   if slices == 1:
     # In two passes: E[x²] − E[x]² loses all digits where the mean is large against the deviation.
@@ -237,7 +237,7 @@ def position_moments_gradient(x: Tensor, mean: Tensor, mean_gradient: Tensor, va
       shape.
   """
   ops = ops_of(x)
-  count = ops.cast(ops.maximum(ops.axes_size(x, 1, -1), 1), x.dtype)
+  count = ops.as_divisor(ops.maximum(ops.axes_size(x, 1, -1), 1), x.dtype)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
 
 

@@ -33,6 +33,8 @@ def is_compiled_by_default() -> bool:
 class _EvoNorm(torch.autograd.Function):
   """(equation, x, given moment, *weights) -> y, moment, mean and variance, of which y alone has a gradient."""
 
+  generate_vmap_rule = True
+
   @staticmethod
   def forward(equation, x, given_moment, *weights):
     y, mean, variance, moment = series.forward(equation, 1, x, given_moment, *weights)

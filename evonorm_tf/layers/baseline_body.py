@@ -1,6 +1,6 @@
 """The paper's baselines, which normalize and activate as EvoNorms do: y = activation(norm(x)·γ + β).
 
-The classes here subclass no Keras layer, as those of `norm_act_body`: `baselines` and `evonorm_tf.keras3` combine them
+The classes here subclass no Keras layer, as those of `norm_act_body`: `baselines` and `keras3` combine them
 with the layer class of tf_keras or Keras 3. BN and GN use that Keras's normalization layers; PixelNorm is implemented
 here, as is what those layers do with masks, with batches without positions and, in BN, with several replicas.
 
@@ -193,14 +193,17 @@ class BatchNormBody(MovingAverages, BaselineBody):
   biased variance, as in the EvoNorms.
   """
 
+  _norm_synchronizes = True  # whether Keras's layer takes the argument `synchronized`
+
   def __init__(self, activation: str | Callable[[Tensor], Tensor] | None = 'relu', momentum: float = 0.9,
                synchronized: bool = False, **kwargs):
     super().__init__(momentum, synchronized, activation=activation, **kwargs)
 
   def _make_norm(self, shape: Shape) -> Any:
     # This layer's statistics are float32 for every dtype, so tf_keras's fused kernel may read float16 and bfloat16.
+    synchronized = self.synchronized and self._norm_synchronizes
     norm = self._keras.layers.BatchNormalization(
-        momentum=self.momentum, synchronized=self.synchronized, dtype=self._norm_dtype, **self._norm_options())
+        momentum=self.momentum, synchronized=synchronized, dtype=self._norm_dtype, **self._norm_options())
     norm.build(shape)
     return norm
 

@@ -6,7 +6,7 @@ starts at 1, is biased, and decays by 0.9; and if the number of groups does not 
 that does is used.
 
 `equations.series` and `gradients` do the computation. The classes here subclass no Keras layer: `keras2`
-and `evonorm_tf.keras3` combine each with the layer class of tf_keras or Keras 3, and `documentation.documented` joins
+and `keras3` combine each with the layer class of tf_keras or Keras 3, and `documentation.documented` joins
 their docstrings to those of the public layers.
 """
 
@@ -41,10 +41,11 @@ class EvoNorm(NormActBody):
   channels of one group.
 
   Args:
-    jit_compile: whether XLA compiles the layer's computation, forward and backward, even if the model is not compiled.
-      None (default) compiles where that was measured to be faster (benchmarks/layers.py): in training on a CPU, with a
-      single replica. Compiling takes some tenths of a second for every new input shape. Nothing is compiled with a
-      mask, or while a debugger of TensorFlow watches all operations (`tf.debugging.enable_check_numerics`).
+    jit_compile: whether XLA compiles the layer's computation, forward and backward, even if the model is not compiled;
+      on TensorFlow only. None (default) compiles where that was measured to be faster (benchmarks/layers.py): in
+      training on a CPU, with a single replica. Compiling takes some tenths of a second for every new input shape.
+      Nothing is compiled with a mask, or while a debugger of TensorFlow watches all operations
+      (`tf.debugging.enable_check_numerics`).
 
   Reference:
     Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 2.

@@ -1,7 +1,7 @@
 """The implementation of `GraphLayer`, which runs a LayerGraph (paper section 3).
 
 In training its values equal those of the graph's NumPy form, `LayerGraph.evaluate`. In inference, moving averages
-replace the moments over the batch. The class here subclasses no Keras layer: `keras2` and `evonorm_tf.keras3` combine
+replace the moments over the batch. The class here subclasses no Keras layer: `keras2` and `keras3` combine
 it with the layer class of tf_keras or Keras 3.
 """
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.errors import SetupError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers import baseline_body
 from evonorm_tf.layers import evonorm
@@ -24,6 +25,8 @@ from evonorm_tf.layers.registry import make_factory
 from evonorm_tf.layers.registry import NormActFactory
 
 _BACKEND = keras.backend.backend()
+if _BACKEND not in ('tensorflow', 'jax', 'torch'):
+  raise SetupError(f'evonorm_tf.keras3 needs Keras on TensorFlow, JAX or PyTorch; KERAS_BACKEND is {_BACKEND!r}.')
 _ON_TENSORFLOW = _BACKEND == 'tensorflow'
 if _ON_TENSORFLOW:
   import tensorflow as tf
@@ -116,7 +119,8 @@ class BaselineLayer(baseline_body.BaselineBody, keras.layers.Layer):
 @keras.saving.register_keras_serializable(package='evonorm_tf')
 @documented
 class BatchNormAct(baseline_body.BatchNormBody, BaselineLayer):
-  pass
+
+  _norm_synchronizes = _ON_TENSORFLOW
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')

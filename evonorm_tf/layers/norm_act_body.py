@@ -231,7 +231,7 @@ class MovingAverages:
   Args:
     momentum: decay of the moving averages, in [0, 1] (default 0.9).
     synchronized: True takes batch moments over all replicas of a tf.distribute strategy, False (default) over each
-      replica's own part of the batch.
+      replica's own part of the batch. On JAX and PyTorch it changes nothing.
   """
 
   def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):

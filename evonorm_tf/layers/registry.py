@@ -1,7 +1,7 @@
 """The registry of norm-activation layers by name, and factories of such layers.
 
-There is one registry for layers of tf_keras, which `norm_act` fills, and one for those of Keras 3, which
-`evonorm_tf.keras3` fills.
+There is one registry for layers of tf_keras, which `norm_act` fills, and one for those of Keras 3, which `keras3`
+fills.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """The template of compiled layers for Keras 3 on any backend: `layer_template`, and what only Keras 3 has or needs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -23,6 +24,18 @@ def sum_over_replicas(tensors: list, synchronized: bool) -> list:
   from tensorflow import distribute
   context = distribute.get_replica_context()
   return context.all_reduce(distribute.ReduceOp.SUM, tensors) if context else tensors
+
+
+def as_divisor(number: Any, dtype: Any) -> Any:
+  """Returns a number of elements as a tensor of this dtype."""
+  return ops.cast(number, dtype)
+
+
+def cond(condition: Any, in_case: Callable, otherwise: Callable) -> Any:
+  """Returns in_case() if the condition, a boolean scalar, holds, otherwise(); JAX cannot trace it."""
+  if keras.backend.backend() == 'tensorflow':
+    return ops.cond(condition, in_case, otherwise)
+  return in_case() if condition else otherwise()
 
 
 class Template(LayerTemplate, keras.layers.Layer):

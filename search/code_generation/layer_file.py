@@ -55,6 +55,7 @@ _GUARD_NOTE = ('Divisors and the arguments of logarithms and roots keep their si
                'where they could be smaller.')
 _BATCH_NOTE = ('Averages over the batch are those of the batch in training; in inference, and if the layer is frozen '
                'by `trainable=False`, moving averages take their place.')
+_FLOAT64_NOTE = 'With dtype float64, `keras.ops` computes parts in float32 on some backends.'
 _MASK_NOTE = 'Averages are over all positions: a Keras mask is refused with a ValueError.'
 
 
@@ -86,7 +87,7 @@ def write_layer(graph: LayerGraph, class_name: str, target: Target = TF_KERAS) -
   code = '\n'.join([
       _HEADER.format(needs=target.needs, imports=target.imports), *definitions,
       f"\n@{target.register}(package='found')\nclass {class_name}({target.package}.layers.Layer):\n"
-      f'{_docstring(equation_text(graph), symbols, used)}\n', *members])
+      f'{_docstring(equation_text(graph), symbols, used, target)}\n', *members])
   if class_name in _names(ast.parse(code)) or hasattr(builtins, class_name):
     raise ArgumentError('`class_name` must differ from the names that the file uses otherwise and from those of '
                         f'Python itself, received {class_name!r}.')
@@ -196,14 +197,15 @@ def _weights(symbols: Collection[sympy.Symbol], statements: Statements) -> list[
               f"'{m.initializer}')" for m in statements.moving_averages]
 
 
-def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str]) -> str:
+def _docstring(text: str, symbols: Collection[sympy.Symbol], used: Collection[str], target: Target) -> str:
   """Returns the class's docstring: the equation, its symbols, notes, and parts of the template's docstring.
 
   The template's docstring has three paragraphs: a summary, the arguments with one line for each, and the shapes. The
   second and third are used, without the arguments that the layer lacks.
   """
   meanings = [f'- {meaning}' for meaning in _meanings(text, symbols)]
-  notes = [note for name, note in (('GUARD', _GUARD_NOTE), ('self.momentum', _BATCH_NOTE), ('mask', _MASK_NOTE))
+  notes = [_FLOAT64_NOTE] if target.package == 'keras' else []
+  notes += [note for name, note in (('GUARD', _GUARD_NOTE), ('self.momentum', _BATCH_NOTE), ('mask', _MASK_NOTE))
            if name in used]
   _, arguments, shapes = inspect.getdoc(LayerTemplate).split('\n\n')
   title, *described = arguments.split('\n')

@@ -68,5 +68,6 @@ TF_KERAS = Target(
     'tf_keras.utils.register_keras_serializable', 'tf.Tensor', ('tf',))
 KERAS_3 = Target(
     'keras', 'Keras 3 and its backend only', 'import keras\nfrom keras import ops',
-    'keras.saving.register_keras_serializable', 'Tensor', ('keras',))
+    'keras.saving.register_keras_serializable', 'Tensor', ('keras',),
+    ('axes_size', 'sum_over_replicas', 'as_divisor', 'cond'))
 TARGETS = {2: TF_KERAS, 3: KERAS_3}  # by the major version of Keras
