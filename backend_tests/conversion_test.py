@@ -120,7 +120,7 @@ def test_layers_without_a_configuration_are_copied_or_refused_by_name():
   np.testing.assert_allclose(converted.predict(images(), verbose=0), model.predict(images(), verbose=0), rtol=1e-5,
                              atol=1e-6)
   with pytest.raises(ValueError, match=r"Layer 'nameless' \(Nameless\) cannot be copied"):
-    keras3.convert_norm_act(small_model(keras.layers.BatchNormalization(), keras.layers.ReLU(), Nameless(2.)), 'bn_relu')
+    keras3.convert_norm_act(small_model(keras.layers.BatchNormalization(), Nameless(2.)), 'bn_relu')
 
 
 def test_operations_of_the_original_stay_its_own():
