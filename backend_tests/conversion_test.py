@@ -132,3 +132,8 @@ def test_operations_of_the_original_stay_its_own():
   assert [len(operation._inbound_nodes) for operation in model.operations] == nodes
   x = np.random.default_rng(0).normal(size=(4, 6)).astype('float32')
   np.testing.assert_allclose(keras.ops.convert_to_numpy(converted(x)), keras.ops.convert_to_numpy(model(x)), rtol=1e-5)
+
+
+def test_a_model_without_normalizations_is_said_to_have_none(caplog):
+  keras3.convert_norm_act(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name='plain'), 'evonorm_s0')
+  assert 'Model plain has no batch normalization: nothing is replaced.' in caplog.text

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import importlib
 from typing import Any
 
+from evonorm_tf.errors import MissingDependencyError
+
 
 def lazy_names(package: str, names: Mapping[str, Iterable[str]]
                ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
@@ -20,7 +22,8 @@ def lazy_names(package: str, names: Mapping[str, Iterable[str]]
     names: the public names of each module of the package, by the module's name: {'journal': ['Journal', 'read']}.
 
   Returns:
-    A function that imports a name's module and returns the name's value, or raises AttributeError for an unknown name;
+    A function that imports a name's module and returns the name's value, or raises AttributeError for an unknown name
+    and MissingDependencyError (an ImportError) where TensorFlow or tf_keras is not installed;
     a function that lists the package's names; and the sorted list of public names.
   """
   module_of = {name: module for module, its_names in names.items() for name in its_names}
@@ -28,7 +31,13 @@ def lazy_names(package: str, names: Mapping[str, Iterable[str]]
   def getattr_of_package(name: str) -> Any:
     if name not in module_of:
       raise AttributeError(f'module {package!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(f'{package}.{module_of[name]}'), name)
+    try:
+      return getattr(importlib.import_module(f'{package}.{module_of[name]}'), name)
+    except ModuleNotFoundError as error:
+      if error.name not in ('tensorflow', 'tf_keras'):
+        raise
+      raise MissingDependencyError(f'`{package}.{name}` needs {error.name}, which is not installed; in Keras 3 on JAX '
+                                   'or PyTorch use `evonorm_tf.keras3`.') from error
 
   def dir_of_package() -> list[str]:
     return sorted({*vars(importlib.import_module(package)), *module_of})

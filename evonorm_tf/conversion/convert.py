@@ -113,6 +113,8 @@ def convert_norm_act(model: Layer, norm_act: str | os.PathLike | LayerGraph | No
   plan = plan_conversion(model)
   norm_act = _factory(norm_act, model)
   logging.info('Conversion of %s:\n%s', model.name, plan)
+  if not (plan.fused or plan.affine or plan.blocks):
+    logging.warning('Model %s has no batch normalization: nothing is replaced.', model.name)
   return _Conversion(norm_act, find_readers(model)).run(model)
 
 
@@ -147,8 +149,9 @@ def plan_conversion(model: Layer) -> ConversionPlan:
   if keras_name(model) != KERAS_3:
     importlib.import_module('evonorm_tf.conversion.model_garden_blocks')  # fills the registry
   if not internals.is_graph(model) and not is_registered(model):
-    raise ArgumentError('`model` must be a built functional model, or a layer of a class that `register_block` or '
-                        f'`register_assembly` knows, received {type(model).__name__} {model.name!r}.')
+    raise ArgumentError('`model` must be a functional model, a Sequential one that has been built, or a layer of a '
+                        'class that `register_block` or `register_assembly` knows, received '
+                        f'{type(model).__name__} {model.name!r}.')
   if not internals.is_graph(model) and not is_assembly(model):
     return ConversionPlan({}, affine=(), blocks=(model.name,), left=())
   paths = dict(layer_paths(model))

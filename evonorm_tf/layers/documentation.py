@@ -77,6 +77,6 @@ class _OwnSignature:
     self._signature = signature
 
   def __get__(self, layer: object, layer_class: type) -> inspect.Signature:
-    if layer_class is not self._layer_class:
+    if layer is not None or layer_class is not self._layer_class:  # a layer's own signature is that of its call
       raise AttributeError('__signature__')
     return self._signature

@@ -214,7 +214,8 @@ def check_groups(groups: int) -> None:
     ValueError: if it is not a positive integer.
   """
   if not isinstance(groups, int) or groups < 1:
-    raise ArgumentError(f'`groups` must be a positive integer, received {groups!r}.')
+    hint = ': make the layer first, and then call it, `EvoNormS0()(x)`' if hasattr(groups, 'shape') else ''
+    raise ArgumentError(f'`groups` must be a positive integer, received {groups!r}{hint}.')
 
 
 def _get_each(module, **identifiers) -> dict:

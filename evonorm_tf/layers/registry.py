@@ -96,12 +96,18 @@ class NormActFactory:
   layer_class: type
   options: dict[str, Any]
 
-  def __call__(self, **overrides) -> Any:
+  def __call__(self, *inputs: Any, **overrides: Any) -> Any:
     """Returns a fresh layer.
 
     Args:
+      *inputs: refused: it is the layer that is called on a tensor.
       **overrides: constructor arguments, such as `name` or `nonlinearity=False`; they win over `options`.
+
+    Raises:
+      TypeError: if it is called on a tensor.
     """
+    if inputs:
+      raise TypeError('This is a factory of layers: call the layer that it returns, `norm_act()(x)`.')
     return self.layer_class(**{**self.options, **overrides})
 
   def leaves_open(self, option: str) -> bool:

@@ -40,7 +40,13 @@ def keras_made_by(norm_act: Any) -> types.ModuleType:
 
   Args:
     norm_act: what `get_norm_act` returns; or any callable that returns a fresh layer, which is called once.
+
+  Raises:
+    ArgumentError: if it is no such callable.
   """
+  if not callable(norm_act) or keras_name(norm_act) and not isinstance(norm_act, type):
+    raise ArgumentError('`norm_act` must be a callable that returns a fresh layer, such as '
+                        f"`get_norm_act('evonorm_s0')` or a class of layers, received {norm_act!r}.")
   return keras_of(getattr(norm_act, 'layer_class', None) or norm_act(name='which_keras'))
 
 

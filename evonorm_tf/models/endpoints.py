@@ -15,12 +15,32 @@ from typing import Any
 
 from evonorm_tf import checks
 from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.registry import NormAct
 from evonorm_tf.layers.which_keras import KERAS_3
+from evonorm_tf.layers.which_keras import keras_made_by
 from evonorm_tf.layers.which_keras import keras_of
 
 Model = Any  # a `tf_keras.Model` or a `keras.Model`, as the norm-activation layers are of tf_keras or Keras 3
 FEATURES = 'features'  # the key of the head convolution's output
 ImageShape = tuple[int | None, int | None, int]  # height, width and channels
+
+
+def image_input(norm_act: NormAct, input_shape: ImageShape) -> Tensor:
+  """Returns the symbolic input of a network, in the Keras of its norm-activation layers.
+
+  Args:
+    norm_act: the factory of the layers.
+    input_shape: height, width and channels of an image.
+
+  Raises:
+    ArgumentError: if `norm_act` is no factory, or Keras is set to the image format channels_first.
+  """
+  keras = keras_made_by(norm_act)
+  if keras.backend.image_data_format() != 'channels_last':
+    raise ArgumentError("Images must be channels last: `keras.backend.set_image_data_format('channels_last')`, found "
+                        f'{keras.backend.image_data_format()}.')
+  return keras.Input(input_shape, name='images')
 
 
 def make_backbone(images: Tensor, endpoints: dict[str, Tensor], name: str) -> Model:

@@ -16,10 +16,10 @@ from typing import Any
 from evonorm_tf import checks
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.layers.registry import NormAct
-from evonorm_tf.layers.which_keras import keras_made_by
 from evonorm_tf.layers.which_keras import keras_of
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import FEATURES
+from evonorm_tf.models.endpoints import image_input
 from evonorm_tf.models.endpoints import ImageShape
 from evonorm_tf.models.endpoints import make_backbone
 from evonorm_tf.models.endpoints import Model
@@ -175,7 +175,7 @@ def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage
   checks.check_rate(drop_connect=drop_connect)
   if small_images:
     stages = (stages[0], dataclasses.replace(stages[1], stride=1), *stages[2:])
-  images = keras_made_by(norm_act).Input(input_shape, name='images')
+  images = image_input(norm_act, input_shape)
   endpoints = inverted_bottleneck_endpoints(
       images, norm_act, stages, stem_channels, 1 if small_images else 2, drop_connect)
   x = _convolution(endpoints[max(endpoints)], head_channels, 'head_conv')

@@ -23,10 +23,10 @@ from evonorm_tf import checks
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.registry import NormAct
-from evonorm_tf.layers.which_keras import keras_made_by
 from evonorm_tf.layers.which_keras import keras_of
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import build_classifier
+from evonorm_tf.models.endpoints import image_input
 from evonorm_tf.models.endpoints import ImageShape
 from evonorm_tf.models.endpoints import make_backbone
 from evonorm_tf.models.endpoints import Model
@@ -201,7 +201,7 @@ def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: 
   checks.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
   form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
   form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
-  images = keras_made_by(norm_act).Input(input_shape, name='images')
+  images = image_input(norm_act, input_shape)
   return make_backbone(images, resnet_endpoints(images, norm_act, form), name=f'resnet{depth}')
 
 

@@ -126,7 +126,7 @@ def test_other_refusals():
   with_loss.add_loss(tf.reduce_mean(with_loss.output))
   with pytest.raises(ValueError, match='`add_loss` or `add_metric`'):
     evonorm_tf.convert_norm_act(with_loss, 'bn_relu')
-  with pytest.raises(ValueError, match='`model` must be a built functional model, .* received Dense'):
+  with pytest.raises(ValueError, match='`model` must be a functional model, .* received Dense'):
     evonorm_tf.convert_norm_act(layers.Dense(1), 'bn_relu')
 
 

@@ -1,6 +1,7 @@
 """Layers that meet the other Keras: a sentence says which import to use."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
@@ -75,3 +76,10 @@ def test_a_name_that_the_other_keras_has():
                      '`evonorm_tf.keras3.get_norm_act`'):
     evonorm_tf.get_norm_act('of_keras_3')
   assert isinstance(keras3.get_norm_act('of_keras_3')(), keras3.EvoNormS0)
+
+
+@pytest.mark.parametrize('package', [evonorm_tf, keras3])
+@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0', 'bn_relu'])
+def test_a_layer_is_a_function_for_tensorflow(package, name):
+  layer, x = package.get_norm_act(name)(), tf.random.stateless_normal((2, 4, 4, 8), (0, 1))
+  np.testing.assert_allclose(tf.function(layer)(x), layer(x), rtol=1e-5, atol=1e-6)
