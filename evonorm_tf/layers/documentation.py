@@ -45,7 +45,7 @@ def _join_docstrings(docstrings: Sequence[str], in_keras_3: bool) -> str:
   if in_keras_3:
     sections['Example'] = sections['Example'].replace('tf_keras', 'keras').replace(
         'from evonorm_tf import', 'from evonorm_tf.keras3 import').replace(
-            '>>> import numpy as np', '>>> import keras\n    >>> import numpy as np').replace(
+            '>>> import numpy as np', '>>> import keras\n  >>> import numpy as np').replace(
                 'np.ravel(y)', 'np.ravel(keras.ops.convert_to_numpy(y))')
   shown = [f'{name}:{text}' for name, text in sections.items() if text]
   return '\n\n'.join([summary, *filter(None, prose), *shown]).replace('\n', '\n  ') + '\n  '
