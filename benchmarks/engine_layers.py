@@ -4,7 +4,7 @@ A contender is a layer in a mode; the modes are those of the engine, and each mo
 ratios to the first contender, a BN-ReLU as the engine computes it best. Memory is that of the tensors that the backward
 pass reads from the forward pass, in units of x. The share of the memory bandwidth is that of the least traffic, which
 reads x and writes y in the forward pass, reads x and dy and writes dx in the backward pass, in the time of both, of the
-bandwidth of a copy of 256 MB.
+bandwidth of a copy of 256 MB in the same engine, which on a CPU also asks for the memory of its result.
 """
 
 import importlib

@@ -265,10 +265,10 @@ class MovingAverages:
   def _if_training(self, training: Training, in_training: Callable, in_inference: Callable) -> Tensor:
     """Calls `in_training` or `in_inference` and returns its result; a frozen layer is always in inference."""
     training = self.trainable and training
+    if training is None or isinstance(training, (bool, int)):
+      return in_training() if training else in_inference()
     ops = ops_of(training)
-    if ops.is_tensor(training):
-      return ops.cond(ops.cast(training, 'bool'), in_training, in_inference)
-    return in_training() if training else in_inference()
+    return ops.cond(ops.cast(training, 'bool'), in_training, in_inference)
 
   def _update(self, moving: Any, moment: Tensor, observed: Tensor) -> None:
     """Moves the moving average towards the moment of a batch, if anything was observed; see `is_observed`."""
