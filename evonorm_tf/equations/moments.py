@@ -21,6 +21,8 @@ from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.graph import primitives
 
+SLICES = 16  # the number of slices of the positions in sums that XLA compiles for a CPU; see `position_sums`
+
 
 def average(x: Tensor, axes: str, groups: int = 1, synchronized: bool = False, mask: Tensor | None = None
             ) -> Tensor:

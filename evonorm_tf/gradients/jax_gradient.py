@@ -31,20 +31,25 @@ def is_compiled_by_default() -> bool:
   return False
 
 
+def _slices() -> int:
+  """Returns into how many slices sums over positions are cut; see `moments.position_sums`."""
+  return moments.SLICES if jax.default_backend() == 'cpu' else 1
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _evaluate(equation, x, given_moment, weights):
-  y, _, _, moment = series.forward(equation, 1, x, given_moment, *weights)
+  y, _, _, moment = series.forward(equation, _slices(), x, given_moment, *weights)
   return y, moment
 
 
 def _forward(equation, x, given_moment, weights):
-  y, mean, variance, moment = series.forward(equation, 1, x, given_moment, *weights)
+  y, mean, variance, moment = series.forward(equation, _slices(), x, given_moment, *weights)
   return (y, moment), (x, mean, variance, given_moment, weights)
 
 
 def _backward(equation, kept, gradients):
   x, mean, variance, given_moment, weights = kept
-  dx, *weight_gradients = series.backward(equation, 1, x, gradients[0], mean, variance, given_moment, *weights)
+  dx, *weight_gradients = series.backward(equation, _slices(), x, gradients[0], mean, variance, given_moment, *weights)
   return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(weight_gradients)
 
 

@@ -17,7 +17,6 @@ try:
 except ImportError:  # it is private; without it the core is compiled while a debugger watches, too
   op_callbacks = None
 
-SLICES = 16  # the number of slices of the positions in compiled sums; see `moments.position_sums`
 
 
 def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tensor],
@@ -72,7 +71,7 @@ def _compiled(function: Callable, equation: series.Equation, shape: tuple[int | 
   del shape, dtype
   if isinstance(equation, series.SampleEquation) and on_cpu():
     equation = dataclasses.replace(equation, rational=True)
-  return tf.function(functools.partial(function, equation, SLICES), jit_compile=True, autograph=False)
+  return tf.function(functools.partial(function, equation, moments.SLICES), jit_compile=True, autograph=False)
 
 
 def _as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
