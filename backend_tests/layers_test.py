@@ -149,17 +149,21 @@ def test_a_model_trains_and_is_saved(name, tmp_path):
   np.testing.assert_allclose(copy.predict(x, verbose=0), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0'])
-def test_models_and_conversion(name):
-  norm_act = keras3.get_norm_act(name)
+NARROW = {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True}
+
+
+@pytest.mark.parametrize('build, name, options', [
+    (keras3.build_resnet, 'evonorm_b0', {'depth': 8, 'width_multiplier': .5}),
+    (keras3.build_mobilenet_v2, 'evonorm_s0', NARROW), (keras3.build_efficientnet, 'evonorm_s0', NARROW)],
+    ids=['resnet', 'mobilenet_v2', 'efficientnet'])
+def test_models(build, name, options):
+  model = build(keras3.get_norm_act(name), num_classes=4, input_shape=(16, 16, 3), **options)
   x = images((2, 16, 16, 3)).astype('float32')
-  for model in (
-      keras3.build_resnet(norm_act, depth=8, num_classes=4, width_multiplier=.5, input_shape=(16, 16, 3)),
-      keras3.build_mobilenet_v2(norm_act, 4, width_multiplier=.25, depth_multiplier=.25, small_images=True,
-                                input_shape=(16, 16, 3)),
-      keras3.build_efficientnet(norm_act, num_classes=4, width_multiplier=.25, depth_multiplier=.25, small_images=True,
-                                input_shape=(16, 16, 3))):
-    assert isinstance(model, keras.Model) and model.predict(x, verbose=0).shape == (2, 4)
+  assert isinstance(model, keras.Model) and model.predict(x, verbose=0).shape == (2, 4)
+
+
+@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0'])
+def test_conversion(name):
   model = keras3.build_resnet(keras3.get_norm_act('bn_relu'), depth=8, num_classes=4, input_shape=(16, 16, 3))
   assert keras3.list_norm_acts(model) == []
   inputs = keras.Input((8, 8, 3))
@@ -169,4 +173,5 @@ def test_models_and_conversion(name):
   assert plan.fused == {'bn': ('relu',)} and plan.affine == ('last',)
   converted = keras3.convert_norm_act(model, name)
   assert [layer.name for layer in converted.layers][2:] == ['bn', 'last']
-  assert type(converted.get_layer('bn')) is norm_act.layer_class and keras3.list_norm_acts(converted) == []
+  assert type(converted.get_layer('bn')) is keras3.get_norm_act(name).layer_class
+  assert keras3.list_norm_acts(converted) == []
