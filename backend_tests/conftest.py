@@ -12,7 +12,8 @@ BACKEND = os.environ.setdefault('KERAS_BACKEND', 'jax')
 os.environ['JAX_ENABLE_X64'] = '1'  # float64 is float32 without it
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('KERAS_TORCH_DEVICE', 'cpu')
-os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
+os.environ['XLA_FLAGS'] = (f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2 '
+                           '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true')
 IS_INSTALLED = importlib.util.find_spec(BACKEND) is not None
 collect_ignore = [] if IS_INSTALLED else [
     path.name for path in pathlib.Path(__file__).parent.glob('*_test.py') if path.name != 'installed_test.py']
