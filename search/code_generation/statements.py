@@ -100,7 +100,7 @@ class _CodePrinter(equation.TextPrinter):
   def tensor(self, expr: sympy.Expr) -> str:
     """Returns the expression's code as a tensor. A number becomes a constant tensor, as some functions need it."""
     text = self.doprint(expr)
-    return f'{self._op("convert_to_tensor")}({text}, x.dtype)' if is_number(expr) else text
+    return f'{self._op("constant")}({text}, x.dtype)' if is_number(expr) else text
 
   def power(self, base, exponent):
     """Returns the code of a power."""
@@ -166,12 +166,15 @@ class _Writer:
       value: its expression, in terms of names added before.
     """
     while len(self._longest_line(name, value)) > WIDTH:
-      part = self._middle_part(value)
-      if part is None:
+      part, part_name = self._middle_part(value), sympy.Dummy()
+      if part is not None:
+        self.add(part_name, part)
+        value = value.xreplace({part: part_name})
+      elif isinstance(value, simplification.OrderedMaximum) and len(value.args) > 2:  # of names and numbers alone
+        self.add(part_name, value.func(*value.args[1:]))
+        value = value.func(value.args[0], part_name)
+      else:
         break
-      part_name = sympy.Dummy()
-      self.add(part_name, part)
-      value = value.xreplace({part: part_name})
     write = self._add_moment if isinstance(value, Moment) else self._add_value
     write(name, value)
 

@@ -18,7 +18,8 @@ def tensorflow_name(operation: str) -> str:
   """Returns the name by which a file for tf_keras calls an operation of `keras.ops`, such as 'tf.math.log'.
 
   Args:
-    operation: its name in `keras.ops`, such as 'log'; that of a function of the file itself is returned as it is.
+    operation: its name in `keras.ops`, such as 'log', or 'constant'; that of a function of the file itself is returned
+      as it is.
   """
   return _tensorflow_names().get(operation, operation)
 
@@ -27,7 +28,7 @@ def tensorflow_name(operation: str) -> str:
 def _tensorflow_names() -> dict[str, str]:
   """Returns TensorFlow's own name of each operation that `tensorflow_ops` takes over, which need not be imported."""
   source = pathlib.Path(engines.__file__).with_name('tensorflow_ops.py').read_text()
-  return dict(re.findall(r'^(\w+) = (tf\.[\w.]+)$', source, flags=re.MULTILINE))
+  return dict(re.findall(r'^(\w+) = (tf\.[\w.]+)$', source, flags=re.MULTILINE)) | {'constant': 'tf.constant'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +58,12 @@ class Target:
     return importlib.import_module(f'search.code_generation.{self.package}_template')
 
   def name_of(self, operation: str) -> str:
-    """Returns the name by which the file calls an operation, by its name in `keras.ops`."""
+    """Returns the name by which the file calls an operation, by its name in `keras.ops`, or for 'constant'."""
     if operation in self.functions:
       return operation
-    return f'ops.{operation}' if self.package == 'keras' else tensorflow_name(operation)
+    if self.package == 'tf_keras':
+      return tensorflow_name(operation)
+    return 'ops.convert_to_tensor' if operation == 'constant' else f'ops.{operation}'
 
 
 TF_KERAS = Target(

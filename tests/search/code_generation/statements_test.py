@@ -29,11 +29,11 @@ def statements(*nodes):
     ([('div', (X, V0))], 'y = x / _guarded(self.v0)'),
     ([('add', (X, V0)), ('div', (V1, 4))], 'y = self.v1 / _guarded(x + self.v0)'),
     ([('square', (X,)), ('mul', (X, 4)), ('neg', (5,))], 'y = -x**3'),
-    ([('max', (ZERO, X))], 'y = tf.maximum(tf.convert_to_tensor(0, x.dtype), x)'),
+    ([('max', (ZERO, X))], 'y = tf.maximum(tf.constant(0, x.dtype), x)'),
     ([('max', (X, ZERO))], 'y = tf.maximum(x, 0)'),
     ([('max', (X, V0)), ('max', (4, V1))], 'y = tf.maximum(x, tf.maximum(self.v0, self.v1))'),
     ([('tanh', (V1,))], 'y = tf.broadcast_to(tf.tanh(self.v1), tf.shape(x))'),
-    ([('sigmoid', (ZERO,))], 'y = tf.broadcast_to(tf.convert_to_tensor(0.5, x.dtype), tf.shape(x))')])
+    ([('sigmoid', (ZERO,))], 'y = tf.broadcast_to(tf.constant(0.5, x.dtype), tf.shape(x))')])
 def test_expressions(nodes, line):
   assert statements(*nodes).lines == [line]
 
