@@ -15,10 +15,13 @@ from keras.ops import *  # noqa: F403  the operations by their own names
 
 from evonorm_tf.engines.dispatch import Tensor
 
+# `vjp` returns function(*tensors), and the function from gradients of these outputs to gradients of the tensors.
 if keras.backend.backend() == 'jax':
+  from jax import vjp as vjp
   import jax.numpy as engine
 else:
   import torch as engine
+  from torch.func import vjp as vjp
 
 # The functions of `keras.ops` with the names of these and those to `divide_no_nan` compute float64 in float32, on one
 # engine or both.
@@ -57,16 +60,6 @@ def divide_no_nan(x: Tensor, y: Tensor | float) -> Tensor:
 def custom_gradient(function: Callable) -> Callable:
   """Returns the function without the gradient that it returns beside its value: the engine finds that itself."""
   return lambda *args: function(*args)[0]
-
-
-def vjp(function: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor]
-        ) -> tuple[Sequence[Tensor], Callable[[Sequence[Tensor]], Sequence[Tensor]]]:
-  """Returns function(*tensors), and the function from gradients of these outputs to gradients of the tensors."""
-  if keras.backend.backend() == 'jax':
-    import jax
-    return jax.vjp(function, *tensors)
-  import torch
-  return torch.func.vjp(function, *tensors)
 
 
 def dtype_name(x: Any) -> str:
@@ -127,9 +120,7 @@ def sum_over_replicas(tensors: list[Tensor], synchronized: bool) -> list[Tensor]
   return tensors
 
 
-def select(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
-  """Returns x where the condition holds and y elsewhere; all tensors have the same shape."""
-  return ops.where(condition, x, y)
+select = ops.where  # of tensors of one shape
 
 
 def zero_unless(condition: Tensor, x: Tensor) -> Tensor:

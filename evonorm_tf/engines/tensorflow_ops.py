@@ -18,7 +18,6 @@ cond = tf.cond
 convert_to_tensor = tf.convert_to_tensor
 divide_no_nan = tf.math.divide_no_nan
 exp = tf.exp
-is_tensor = tf.is_tensor
 isfinite = tf.math.is_finite
 log = tf.math.log
 logical_or = tf.logical_or
@@ -56,7 +55,7 @@ def convert_to_numpy(x: tf.Tensor) -> np.ndarray:
   return x.numpy()
 
 
-def vjp(function: Callable[..., Sequence[tf.Tensor]], tensors: Sequence[tf.Tensor]
+def vjp(function: Callable[..., Sequence[tf.Tensor]], *tensors: tf.Tensor
         ) -> tuple[Sequence[tf.Tensor], Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]]:
   """Returns function(*tensors), and the function from gradients of these outputs to gradients of the tensors."""
   with tf.GradientTape() as tape:

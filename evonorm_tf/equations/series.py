@@ -218,7 +218,7 @@ def backward(equation: Equation, slices: int, x: Tensor, dy: Tensor, mean: Tenso
 
   ops = ops_of(x)
   wide, wide_dy = (ops.cast(t, weights[0].dtype) for t in (x, dy))
-  coefficients, gradients_of = ops.vjp(coefficients_of, [mean, variance, *weights])
+  coefficients, gradients_of = ops.vjp(coefficients_of, mean, variance, *weights)
   sums = moments.position_sums(lambda x, dy: equation.terms(x, dy, *coefficients), [wide, wide_dy], slices)
   mean_gradient, variance_gradient, *weight_gradients = gradients_of(
       equation.coefficient_gradients(sums, *coefficients))

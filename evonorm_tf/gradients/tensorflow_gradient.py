@@ -18,24 +18,18 @@ except ImportError:  # it is private; without it the core is compiled while a de
   op_callbacks = None
 
 
-
 def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tensor],
              given_moment: tf.Tensor | None = None, jit_compile: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
   """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
 
   Args:
-    equation: the EvoNorm to evaluate.
-    x: a tensor [N, ..., C] of rank 2 to 5, of any floating dtype.
-    weights: γ, β and, if the equation has it, v1, each [C]. Their dtype, float32 or float64, is that of all
-      computations.
-    given_moment: a constant [C] to use as the equation's moment, such as a moving variance; None (default) computes the
-      moment from x.
+    equation, x, weights, given_moment: as for `series.evaluate`.
     jit_compile: whether XLA compiles the forward and the backward pass, each as a whole (default False). It must be
       False if `equation.synchronized` is true. Nothing is compiled while a debugger of TensorFlow watches all
       operations, such as `tf.debugging.enable_check_numerics`, since XLA takes none of the operations that it adds.
 
   Returns:
-    The pair (y, moment). y has x's shape and dtype; the moment is [N or 1, 1, C], and no gradient flows through it.
+    The pair (y, moment), as from `series.evaluate`.
   """
   flat = moments.flatten_positions(x)
   jit_compile = jit_compile and not (op_callbacks and op_callbacks.should_invoke_op_callbacks())

@@ -15,19 +15,15 @@ from evonorm_tf.graph import primitives
 from evonorm_tf.layers import addons
 from evonorm_tf.layers import baseline_body
 from evonorm_tf.layers.documentation import documented
+from evonorm_tf.layers.keras2 import Keras2Layer
 from evonorm_tf.layers.keras2 import NormActLayer
 from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import Shape
 from evonorm_tf.layers.norm_act_body import Training
 
 
-class BaselineLayer(baseline_body.BaselineBody, tf_keras.layers.Layer):
+class BaselineLayer(baseline_body.BaselineBody, Keras2Layer):
   """Base class of the baselines for tf_keras."""
-
-  _keras = tf_keras
-
-  def compute_output_shape(self, input_shape: Shape) -> tf.TensorShape:
-    return tf.TensorShape(input_shape)
 
   def _run_norm(self, inputs: tf.Tensor) -> tf.Tensor:
     return self.norm(inputs, mask=None)  # without it, tf_keras passes the mask of the inputs on

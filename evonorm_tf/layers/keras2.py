@@ -19,19 +19,24 @@ from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Shape
 
 
-class NormActLayer(NormActBody, tf_keras.layers.Layer):
+class Keras2Layer(tf_keras.layers.Layer):
+  """What all layers of this package for tf_keras share."""
+
+  _keras = tf_keras
+
+  def compute_output_shape(self, input_shape: Shape) -> tf.TensorShape:
+    return tf.TensorShape(input_shape)
+
+
+class NormActLayer(NormActBody, Keras2Layer):
   """Base class of norm-activation layers for tf_keras: y = f(x)·γ + β. A subclass defines f as `_normalize_activate`.
   The constructor arguments are those of `NormActBody`: `nonlinearity`, `epsilon`, `center`, `scale`, the initializers,
   regularizers and constraints of γ, β and v1, and the Keras layer's `name`, `dtype` and `trainable`.
   """
 
-  _keras = tf_keras
   _gradient = tensorflow_gradient
   # There is nothing to convert, and converting doubles the time to trace a layer.
   call = tf.autograph.experimental.do_not_convert(NormActBody.call)
-
-  def compute_output_shape(self, input_shape: Shape) -> tf.TensorShape:
-    return tf.TensorShape(input_shape)
 
   def _add_variable(self, name: str, shape: Shape, initializer: Identifier, per_replica: bool = False, **options: Any
                     ) -> tf.Variable:

@@ -32,20 +32,25 @@ if _ON_TENSORFLOW:
   import tensorflow as tf
 
 
-class NormActLayer(NormActBody, keras.layers.Layer):
+class Keras3Layer(keras.layers.Layer):
+  """What all layers of this package for Keras 3 share."""
+
+  _keras = keras
+
+  def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
+    return tuple(input_shape)
+
+
+class NormActLayer(NormActBody, Keras3Layer):
   """Base class of norm-activation layers for Keras 3: y = f(x)·γ + β. A subclass defines f as `_normalize_activate`.
   The constructor arguments are those of `NormActBody`: `nonlinearity`, `epsilon`, `center`, `scale`, the initializers,
   regularizers and constraints of γ, β and v1, and the Keras layer's `name`, `dtype` and `trainable`.
   """
 
-  _keras = keras
   _gradient = importlib.import_module(f'evonorm_tf.gradients.{_BACKEND}_gradient')
   if _ON_TENSORFLOW:
     # There is nothing to convert, and converting doubles the time to trace a layer.
     call = tf.autograph.experimental.do_not_convert(NormActBody.call)
-
-  def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
-    return tuple(input_shape)
 
   def _add_variable(self, name: str, shape: Shape, initializer: Identifier, per_replica: bool = False, **options: Any
                     ) -> keras.Variable:
@@ -99,10 +104,8 @@ class GraphLayer(graph_layer.Graph, NormActLayer):
   pass
 
 
-class BaselineLayer(baseline_body.BaselineBody, keras.layers.Layer):
+class BaselineLayer(baseline_body.BaselineBody, Keras3Layer):
   """Base class of the baselines for Keras 3."""
-
-  _keras = keras
 
   def _norm_suits(self, inputs: Tensor) -> bool:
     return self._statistics_dtype == 'float32'  # normalization layers of Keras 3 compute float64 in float32
@@ -111,9 +114,6 @@ class BaselineLayer(baseline_body.BaselineBody, keras.layers.Layer):
   def _norm_dtype(self) -> Any:
     # With the policy 'bfloat16' the weights of Keras 3's layer are bfloat16.
     return self._statistics_dtype if self.variable_dtype in ('float16', 'bfloat16') else self.dtype_policy
-
-  def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
-    return tuple(input_shape)
 
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
