@@ -44,7 +44,7 @@ from rich.table import Table
 import tensorflow as tf
 import tf_keras
 
-from benchmarks.timing import median_seconds
+from benchmarks.measuring.timing import median_seconds
 from detection.data.shapes import write_shapes
 from detection.models import build_mask_rcnn
 from detection.models import ResNetFpn

@@ -29,7 +29,7 @@ from rich.table import Table
 import tensorflow as tf
 import tf_keras
 
-from benchmarks.timing import median_seconds
+from benchmarks.measuring.timing import median_seconds
 from evonorm_tf import get_norm_act
 from gan.networks import biggan
 from gan.training.losses import hinge

@@ -26,13 +26,13 @@ def main(_):
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   if _BACKEND.value is None:
     os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
-    from benchmarks.tf_keras_layers import run
+    from benchmarks.engines.tf_keras_layers import run
     figures = run(_REPEATS.value)
   else:
     os.environ['KERAS_BACKEND'] = _BACKEND.value
     if _DEVICE.value == 'cpu':
       os.environ.update(CUDA_VISIBLE_DEVICES='', JAX_PLATFORMS='cpu')
-    from benchmarks.engine_layers import run
+    from benchmarks.engines.engine_layers import run
     figures = run(_BACKEND.value, _DEVICE.value, _REPEATS.value)
   if _JSON.value:
     pathlib.Path(_JSON.value).write_text(json.dumps(figures, indent=1))

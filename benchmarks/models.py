@@ -24,7 +24,7 @@ from rich.table import Table
 import tensorflow as tf
 import tf_keras
 
-from benchmarks.timing import median_seconds
+from benchmarks.measuring.timing import median_seconds
 from evonorm_tf import build_mobilenet_v2
 from evonorm_tf import build_resnet
 from evonorm_tf import get_norm_act

@@ -27,8 +27,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.one_core import read_evaluation
-from benchmarks.one_core import typical_graphs
+from benchmarks.measuring.one_core import read_evaluation
+from benchmarks.measuring.one_core import typical_graphs
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.evaluation import Outcome
 from search.graphs.known_graphs import known_graph

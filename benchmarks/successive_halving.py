@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.one_core import read_evaluation
+from benchmarks.measuring.one_core import read_evaluation
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.successive_halving import SuccessiveHalving

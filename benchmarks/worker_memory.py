@@ -22,8 +22,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.one_core import read_evaluation
-from benchmarks.one_core import typical_graphs
+from benchmarks.measuring.one_core import read_evaluation
+from benchmarks.measuring.one_core import typical_graphs
 from evonorm_tf.devices.memory import resident_bytes
 from search.evaluation import reused_training
 

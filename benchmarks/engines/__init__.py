@@ -1,6 +1,7 @@
 """What the benchmark of layers needs of each engine of Keras 3.
 
-Each module has the same functions:
+`tf_keras_layers` and `engine_layers` are the benchmark itself, for tf_keras and for Keras 3. Every other module has the
+same functions:
 
   contenders(channels, dtype) -> {(layer, mode): contender}, the first of which is the BN-ReLU that others are compared
     with;

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 import tensorflow as tf
 
-from benchmarks.timing import median_seconds
+from benchmarks.measuring.timing import median_seconds
 from evonorm_tf import get_norm_act
 from search.evaluation.kept_tensors import kept
 

@@ -17,7 +17,7 @@ import types
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.timing import median_seconds
+from benchmarks.measuring.timing import median_seconds
 
 SHAPES = ((128, 16, 16, 64), (32, 56, 56, 64))
 DTYPES = {'float32': 4, 'bfloat16': 2}  # and their bytes

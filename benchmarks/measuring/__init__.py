@@ -1,0 +1,1 @@
+"""What benchmarks share: how functions and whole processes are timed and weighed."""
