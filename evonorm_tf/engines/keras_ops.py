@@ -15,13 +15,10 @@ from keras.ops import *  # noqa: F403  the operations by their own names
 
 from evonorm_tf.engines.dispatch import Tensor
 
-# `vjp` returns function(*tensors), and the function from gradients of these outputs to gradients of the tensors.
 if keras.backend.backend() == 'jax':
-  from jax import vjp as vjp
   import jax.numpy as engine
 else:
   import torch as engine
-  from torch.func import vjp as vjp
 
 # The functions of `keras.ops` with the names of these and those to `divide_no_nan` compute float64 in float32, on one
 # engine or both.
@@ -105,6 +102,11 @@ def squared_difference(x: Tensor, y: Tensor) -> Tensor:
 def sum_rows(x: Tensor) -> Tensor:
   """Returns the sums over the second axis: [N, rows, C] -> [N, 1, C]."""
   return ops.sum(x, 1, keepdims=True)
+
+
+def mean_columns(x: Tensor, size: int) -> Tensor:
+  """Returns the means of each `size` neighbouring columns of a matrix: [N, columns] -> [N, columns / size]."""
+  return mean(ops.reshape(x, [-1, x.shape[-1] // size, size]), -1)
 
 
 def repeat_columns(x: Tensor, times: int) -> Tensor:

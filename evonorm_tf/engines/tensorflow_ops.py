@@ -36,6 +36,7 @@ sign = tf.sign
 sqrt = tf.sqrt
 square = tf.square
 squared_difference = tf.math.squared_difference
+stack = tf.stack
 stop_gradient = tf.stop_gradient
 sum = tf.reduce_sum
 tanh = tf.tanh
@@ -53,15 +54,6 @@ as_divisor = tf.cast
 def convert_to_numpy(x: tf.Tensor) -> np.ndarray:
   """Returns the values of a tensor."""
   return x.numpy()
-
-
-def vjp(function: Callable[..., Sequence[tf.Tensor]], *tensors: tf.Tensor
-        ) -> tuple[Sequence[tf.Tensor], Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]]:
-  """Returns function(*tensors), and the function from gradients of these outputs to gradients of the tensors."""
-  with tf.GradientTape() as tape:
-    tape.watch(tensors)
-    outputs = function(*tensors)
-  return outputs, lambda gradients: tape.gradient(outputs, tensors, gradients, tf.UnconnectedGradients.ZERO)
 
 
 def dtype_name(x: Any) -> str:
@@ -95,12 +87,24 @@ def sum_rows(x: tf.Tensor) -> tf.Tensor:
   return tf.matmul(tf.ones([tf.shape(x)[0], 1, tf.shape(x)[1]], x.dtype), x)
 
 
+def mean_columns(x: tf.Tensor, size: int) -> tf.Tensor:
+  """Returns the means of each `size` neighbouring columns of a matrix: [N, columns] -> [N, columns / size]."""
+  if not on_cpu():
+    return tf.reduce_mean(tf.reshape(x, [-1, x.shape[-1] // size, size]), -1)
+  return tf.matmul(x, _repetition(x.shape[-1] // size, size, x.dtype), transpose_b=True) / size
+
+
 def repeat_columns(x: tf.Tensor, times: int) -> tf.Tensor:
   """Returns a matrix with each column repeated: [N, columns] -> [N, columns · times]."""
   if not on_cpu():
     return tf.repeat(x, times, axis=-1)
   # XLA would repeat an indexing of channels wherever it is needed; it computes a product once.
-  return tf.matmul(x, tf.constant(np.repeat(np.eye(x.shape[-1]), times, axis=1), x.dtype))
+  return tf.matmul(x, _repetition(x.shape[-1], times, x.dtype))
+
+
+def _repetition(columns: int, times: int, dtype: tf.DType) -> tf.Tensor:
+  """Returns the matrix with which a product repeats columns: [columns, columns · times]."""
+  return tf.constant(np.repeat(np.eye(columns), times, axis=1), dtype)
 
 
 def sum_over_replicas(tensors: list[tf.Tensor], synchronized: bool) -> list[tf.Tensor]:

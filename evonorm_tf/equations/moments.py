@@ -82,9 +82,15 @@ def variance(x: Tensor, axes: str, groups: int = 1, synchronized: bool = False, 
 
 def total_variance(mean: Tensor, variance: Tensor, axes: str, groups: int = 1, synchronized: bool = False,
                    mask: Tensor | None = None) -> Tensor:
-  """Returns s² over an index set, from the mean and the biased variance over positions.
+  """Returns s² over an index set, from the mean and the biased variance over positions; see `total_moments`."""
+  return total_moments(mean, variance, axes, groups, synchronized, mask)[0]
 
-  It is the mean of the variances plus the variance of the means (law of total variance).
+
+def total_moments(mean: Tensor, variance: Tensor, axes: str, groups: int = 1, synchronized: bool = False,
+                  mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+  """Returns s² and μ over an index set, from the mean and the biased variance over positions.
+
+  s² is the mean of the variances plus the variance of the means (law of total variance).
 
   Args:
     mean, variance: the moments over the spatial axes, [N, 1, ..., 1, C] each.
@@ -95,12 +101,14 @@ def total_variance(mean: Tensor, variance: Tensor, axes: str, groups: int = 1, s
       None (default) for all.
 
   Returns:
-    A tensor of the shape that `average` returns for this index set.
+    Two tensors of the shape that `average` returns for this index set.
   """
   if axes == primitives.INSTANCE or axes == primitives.GROUP and groups >= mean.shape[-1]:
-    return variance  # the means differ from themselves by 0, for which TFLite's int8 kernels have no scale: they abort
+    # The means differ from themselves by 0, for which TFLite's int8 kernels have no scale: they abort.
+    return variance, mean
   total_mean = average(mean, axes, groups, synchronized, mask)
-  return average(variance + ops_of(mean).square(mean - total_mean), axes, groups, synchronized, mask)
+  squares = variance + ops_of(mean).square(mean - total_mean)
+  return average(squares, axes, groups, synchronized, mask), total_mean
 
 
 def mean_of_squares(x: Tensor, axes: str, groups: int = 1, synchronized: bool = False, mask: Tensor | None = None
@@ -185,22 +193,20 @@ def position_sums(terms: Callable[..., list[Tensor]], tensors: Sequence[Tensor],
       of their shape.
     tensors: the arguments of `terms`, [N, positions, C] each.
     slices: the number of slices into which the positions are cut (default 1: no slices). If it does not divide the
-      number of positions, the largest smaller number that does is used. The slices of all terms are first added up
+      number of positions, the largest smaller number that does is used; where that number is not known yet, as in
+      a traced function of TensorFlow, `slices` must divide it. The slices of all terms are first added up
       elementwise. On a CPU, XLA makes a single loop of that, in which a sample's data stay in the cache; sums over an
       axis would become one slower loop each.
 
   Returns:
     One tensor of [N, 1, C] for each term.
   """
-  count, channels = tensors[0].shape[1:]
-  slices = primitives.largest_divisor(count, slices) if count else 1  # the count can be unknown, or 0
-  ops = ops_of(tensors[0])
+  ops, slices = ops_of(tensors[0]), _divisor(tensors[0], slices)
   if slices == 1:
     return [ops.sum_rows(term) for term in terms(*tensors)]
-  sliced = (ops.unstack(ops.reshape(t, [-1, slices, count // slices, channels]), axis=1) for t in tensors)
+  sliced = (ops.unstack(_cut(t, slices), axis=1) for t in tensors)
   totals = [functools.reduce(operator.add, parts) for parts in zip(*(terms(*parts) for parts in zip(*sliced)))]
-  rows = ops.reshape(ops.concatenate(totals, 1), [-1, count // slices, channels])
-  return ops.unstack(ops.reshape(ops.sum_rows(rows), [-1, len(totals), 1, channels]), axis=1)
+  return ops.unstack(ops.sum(ops.stack(totals, 1), 2, keepdims=True), axis=1)
 
 
 def sum_position_moments(x: Tensor, slices: int = 1) -> tuple[Tensor, Tensor]:
@@ -214,15 +220,14 @@ def sum_position_moments(x: Tensor, slices: int = 1) -> tuple[Tensor, Tensor]:
   if x.shape[1] == 1:
     return x, ops.zeros_like(x)
   count = ops.as_divisor(ops.maximum(ops.shape(x)[1], 1), x.dtype)  # the moments of no positions are 0, not NaN
-  slices = primitives.largest_divisor(x.shape[1], slices) if x.shape[1] else 1
+  slices = _divisor(x, slices)
   if slices == 1:
     # In two passes: E[x²] − E[x]² loses all digits where the mean is large against the deviation.
     mean = ops.sum_rows(x) / count
     return mean, ops.sum_rows(ops.squared_difference(x, mean)) / count
   # In one pass, as deviations from the mean of the first slice. That is a part of the data, and so at most
   # √(slices − 1) standard deviations from the mean, and E[d²] − E[d]² stays exact but for a factor of `slices`.
-  part = x.shape[1] // slices
-  pilot = ops.sum_rows(x[:, :part]) / part
+  pilot = ops.sum(_cut(x, slices)[:, 0], 1, keepdims=True) / (count / slices)
   deviation, square = position_sums(lambda x: [x - pilot, ops.squared_difference(x, pilot)], [x], slices)
   deviation /= count
   return pilot + deviation, ops.maximum(square / count - ops.square(deviation), 0.)
@@ -241,6 +246,20 @@ def position_moments_gradient(x: Tensor, mean: Tensor, mean_gradient: Tensor, va
   ops = ops_of(x)
   count = ops.as_divisor(ops.maximum(ops.axes_size(x, 1, -1), 1), x.dtype)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
+
+
+def _divisor(x: Tensor, slices: int) -> int:
+  """Returns the number of slices into which the positions of x, [N, positions, C], are cut; see `position_sums`."""
+  count = x.shape[1]
+  if count is None:
+    return slices
+  return primitives.largest_divisor(count, slices) if count else 1
+
+
+def _cut(x: Tensor, slices: int) -> Tensor:
+  """Returns x with its positions cut into slices: [N, positions, C] -> [N, slices, positions / slices, C]."""
+  ops = ops_of(x)
+  return ops.reshape(x, [ops.shape(x)[0], slices, ops.shape(x)[1] // slices, x.shape[2]])
 
 
 def _spatial_moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,5 +291,6 @@ def _group_mean(spatial_mean: Tensor, groups: int) -> Tensor:
   groups = primitives.largest_divisor(channels, groups)
   if groups == channels:
     return spatial_mean
-  mean = ops.mean(ops.reshape(spatial_mean, [ops.shape(spatial_mean)[0], groups, channels // groups]), -1)
+  columns = ops.reshape(spatial_mean, [-1, channels])
+  mean = ops.mean_columns(columns, channels // groups)
   return ops.reshape(ops.repeat_columns(mean, channels // groups), ops.shape(spatial_mean))

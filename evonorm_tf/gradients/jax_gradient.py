@@ -38,19 +38,20 @@ def _slices() -> int:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _evaluate(equation, x, given_moment, weights):
-  y, _, _, moment = series.forward(equation, _slices(), x, given_moment, *weights)
+  y, moment, *_ = series.forward(equation, _slices(), x, given_moment, *weights)
   return y, moment
 
 
 def _forward(equation, x, given_moment, weights):
-  y, mean, variance, moment = series.forward(equation, _slices(), x, given_moment, *weights)
-  return (y, moment), (x, mean, variance, given_moment, weights)
+  y, moment, *statistics = series.forward(equation, _slices(), x, given_moment, *weights)
+  return (y, moment), (x, statistics, given_moment, weights)
 
 
 def _backward(equation, kept, gradients):
-  x, mean, variance, given_moment, weights = kept
-  dx, *weight_gradients = series.backward(equation, _slices(), x, gradients[0], mean, variance, given_moment, *weights)
-  return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(weight_gradients)
+  x, statistics, given_moment, weights = kept
+  dx, *by_weights = series.backward(
+      equation, _slices(), given_moment is not None, x, gradients[0], statistics, *weights)
+  return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(by_weights)
 
 
 _evaluate.defvjp(_forward, _backward)

@@ -1,4 +1,8 @@
-"""The gradient of the EvoNorms that keeps little (`equations.series`), for TensorFlow; compiled on request."""
+"""The gradient of the EvoNorms that keeps little (`equations.series`), for TensorFlow; compiled on request.
+
+Each pass is one traced function, which all layers of equal equations and numbers of channels share, whatever their
+inputs' sizes: tracing one anew for each layer or shape would take most of the time before the first step.
+"""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -11,6 +15,7 @@ from evonorm_tf.engines.tensorflow_ops import num_replicas
 from evonorm_tf.engines.tensorflow_ops import on_cpu
 from evonorm_tf.equations import moments
 from evonorm_tf.equations import series
+from evonorm_tf.graph import primitives
 
 try:
   from tensorflow.python.framework import op_callbacks
@@ -32,18 +37,18 @@ def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tenso
     The pair (y, moment), as from `series.evaluate`.
   """
   flat = moments.flatten_positions(x)
+  given = () if given_moment is None else (given_moment,)
   jit_compile = jit_compile and not (op_callbacks and op_callbacks.should_invoke_op_callbacks())
-  forward, backward = (
-      _compiled(function, equation, tuple(flat.shape), flat.dtype) if jit_compile
-      else functools.partial(function, equation, 1) for function in (series.forward, series.backward))
+  forward, backward = _compiled_passes(equation, flat) if jit_compile else (
+      functools.partial(_forward, equation, 1), functools.partial(_backward, equation, 1))
 
   @tf.custom_gradient
   def with_gradient(x, *weights):
     # Without stop_gradient, an enclosing tape would record the inside of `forward` as well.
-    y, mean, variance, moment = forward(tf.stop_gradient(x), given_moment, *map(tf.stop_gradient, weights))
+    y, moment, *statistics = forward(tf.stop_gradient(x), given, *map(tf.stop_gradient, weights))
 
     def gradient(dy, *_):
-      return backward(x, dy, *_as_position_moments(x, mean, variance), given_moment, *weights)
+      return _twice_differentiable(backward, equation, given, tuple(statistics))(x, dy, *weights)
     return (y, moment), gradient
 
   y, moment = with_gradient(flat, *weights)
@@ -55,30 +60,70 @@ def is_compiled_by_default() -> bool:
   return on_cpu() and num_replicas() == 1
 
 
-@functools.cache
-def _compiled(function: Callable, equation: series.Equation, shape: tuple[int | None, ...], dtype: tf.DType
-              ) -> Callable[..., tuple[tf.Tensor, ...]]:
-  """Returns `series.forward` or `series.backward` compiled by XLA, which layers with equal equations and inputs share.
-
-  `shape` and `dtype` are x's: TensorFlow would warn of a single function that is traced for five shapes.
-  """
-  del shape, dtype
-  if isinstance(equation, series.SampleEquation) and on_cpu():
-    equation = dataclasses.replace(equation, rational=True)
-  return tf.function(functools.partial(function, equation, moments.SLICES), jit_compile=True, autograph=False)
+def _forward(equation, slices, x, given, *weights):
+  """`series.forward`; `given` is () or a tuple of the given moment."""
+  return series.forward(equation, slices, x, given[0] if given else None, *weights)
 
 
-def _as_position_moments(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns `mean` and `variance` unchanged, with the gradient with respect to x that they have as its moments.
+def _backward(equation, slices, x, dy, given, statistics, *weights):
+  """`series.backward`. Nothing of it runs before dy is known: it would live from the forward pass to this one."""
+  with tf.control_dependencies([] if tf.executing_eagerly() else [dy]):
+    x = tf.identity(x)
+  return series.backward(equation, slices, bool(given), x, dy, statistics, *weights)
 
-  Args:
-    x: a tensor [N, positions, C].
-    mean, variance: the mean and the biased variance of x over positions, [N, 1, C] each.
+
+def _twice_differentiable(backward, equation, given, statistics):
+  """Returns the function (x, dy, *weights) -> dx and the weights' gradients, which is differentiated as the formula's.
+
+  The statistics that the forward pass has kept are no functions of x, so the formula computes them again.
   """
 
   @tf.custom_gradient
-  def with_gradient(x):
-    return (tf.identity(mean), tf.identity(variance)), lambda *gradients: tf.cast(moments.position_moments_gradient(
-        tf.cast(x, mean.dtype), _as_position_moments(x, mean, variance)[0], *gradients), x.dtype)
+  def first(x, dy, *weights):
+    tensors = x, dy, *weights
+    x, dy, *weights = map(tf.stop_gradient, tensors)
 
-  return with_gradient(x)
+    def second(*upstream):
+      with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        gradients = _formula_gradients(equation, given, *tensors)
+      return tape.gradient(gradients, tensors, upstream, tf.UnconnectedGradients.ZERO)
+    return backward(x, dy, given, statistics, *weights), second
+
+  return first
+
+
+def _formula_gradients(equation, given, x, dy, *weights):
+  """Returns the gradients with respect to x and the weights, by TensorFlow from `series.evaluate`."""
+  with tf.GradientTape() as tape:
+    tape.watch((x, *weights))
+    y, _ = series.evaluate(equation, x, weights, *given)
+  return tape.gradient(y, (x, *weights), dy, tf.UnconnectedGradients.ZERO)
+
+
+def _compiled_passes(equation, x):
+  """Returns `_forward` and `_backward`, compiled, for inputs like x, [N, positions, C]."""
+  positions, channels = x.shape[1:]
+  if isinstance(equation, series.SampleEquation):
+    equation = dataclasses.replace(
+        equation, groups=primitives.largest_divisor(channels, equation.groups), rational=on_cpu())
+  slices = primitives.largest_divisor(positions, moments.SLICES) if positions else 1
+  return (functools.partial(_call_compiled, function, equation, slices) for function in (_forward, _backward))
+
+
+def _call_compiled(function, equation, slices, *tensors):
+  """Calls function(equation, slices, *tensors), compiled by XLA, which compiles for each shape anew."""
+  return _traced(function, equation, slices, tf.nest.map_structure(_any_size, tensors))(*tensors)
+
+
+@functools.cache
+def _traced(function: Callable, equation: series.Equation, slices: int, signature: tuple) -> Callable:
+  """Returns function(equation, slices, *tensors) as a TensorFlow function, which XLA compiles."""
+  return tf.function(functools.partial(function, equation, slices), signature, autograph=False, jit_compile=True)
+
+
+def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:
+  """Returns the specification of a vector over channels, or of [N, positions, C] for any N and any positions but 1."""
+  if tensor.shape.rank == 1:
+    return tf.TensorSpec(tensor.shape, tensor.dtype)
+  return tf.TensorSpec([None, 1 if tensor.shape[1] == 1 else None, tensor.shape[2]], tensor.dtype)

@@ -31,28 +31,29 @@ def is_compiled_by_default() -> bool:
 
 
 class _EvoNorm(torch.autograd.Function):
-  """(equation, x, given moment, *weights) -> y, moment, mean and variance, of which y alone has a gradient."""
+  """(equation, x, given moment, *weights) -> y, moment and statistics, of which y alone has a gradient."""
 
   generate_vmap_rule = True
 
   @staticmethod
   def forward(equation, x, given_moment, *weights):
-    y, mean, variance, moment = series.forward(equation, 1, x, given_moment, *weights)
+    y, moment, *statistics = series.forward(equation, 1, x, given_moment, *weights)
     # An output that is an input, as the given moment, would be returned as a view with a gradient.
-    return y, moment.clone(), mean.clone(), variance
+    return y, moment.clone(), *(t.clone() for t in statistics)
 
   @staticmethod
   def setup_context(ctx, inputs, output):
     equation, x, given_moment, *weights = inputs
-    _, moment, mean, variance = output
-    ctx.mark_non_differentiable(moment, mean, variance)
-    ctx.equation = equation
-    ctx.save_for_backward(x, given_moment, mean, variance, *weights)
+    _, moment, *statistics = output
+    ctx.mark_non_differentiable(moment, *statistics)
+    ctx.equation, ctx.num_weights = equation, len(weights)
+    ctx.save_for_backward(x, given_moment, *weights, *statistics)
 
   @staticmethod
   def backward(ctx, dy, *_):
-    x, given_moment, mean, variance, *weights = ctx.saved_tensors
-    if torch.is_grad_enabled():  # the gradient is to be differentiated: the moments must be functions of x
-      mean, variance = moments.sum_position_moments(x.to(weights[0].dtype))
-    dx, *weight_gradients = series.backward(ctx.equation, 1, x, dy, mean, variance, given_moment, *weights)
-    return None, dx, None, *weight_gradients
+    x, given_moment, *rest = ctx.saved_tensors
+    weights, statistics = rest[:ctx.num_weights], rest[ctx.num_weights:]
+    if torch.is_grad_enabled():  # the gradient is to be differentiated: the statistics must be functions of x
+      statistics = series.moment_and_statistics(ctx.equation, 1, x, given_moment, weights[0].dtype)[1]
+    dx, *by_weights = series.backward(ctx.equation, 1, given_moment is not None, x, dy, statistics, *weights)
+    return None, dx, None, *by_weights
