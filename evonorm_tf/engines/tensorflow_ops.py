@@ -91,7 +91,7 @@ def mean_columns(x: tf.Tensor, size: int) -> tf.Tensor:
   """Returns the means of each `size` neighbouring columns of a matrix: [N, columns] -> [N, columns / size]."""
   if not on_cpu():
     return tf.reduce_mean(tf.reshape(x, [-1, x.shape[-1] // size, size]), -1)
-  return tf.matmul(x, _repetition(x.shape[-1] // size, size, x.dtype), transpose_b=True) / size
+  return tf.matmul(x, _repetition(x.shape[-1] // size, size, x.dtype, 1 / size), transpose_b=True)
 
 
 def repeat_columns(x: tf.Tensor, times: int) -> tf.Tensor:
@@ -102,9 +102,9 @@ def repeat_columns(x: tf.Tensor, times: int) -> tf.Tensor:
   return tf.matmul(x, _repetition(x.shape[-1], times, x.dtype))
 
 
-def _repetition(columns: int, times: int, dtype: tf.DType) -> tf.Tensor:
-  """Returns the matrix with which a product repeats columns: [columns, columns · times]."""
-  return tf.constant(np.repeat(np.eye(columns), times, axis=1), dtype)
+def _repetition(columns: int, times: int, dtype: tf.DType, factor: float = 1.) -> tf.Tensor:
+  """Returns the matrix with which a product repeats columns and scales them: [columns, columns · times]."""
+  return tf.constant(factor * np.repeat(np.eye(columns), times, axis=1), dtype)
 
 
 def sum_over_replicas(tensors: list[tf.Tensor], synchronized: bool) -> list[tf.Tensor]:

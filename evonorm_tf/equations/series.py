@@ -95,9 +95,8 @@ class SampleEquation:
     return [dy, gated] + ([gated * x * (1. - s)] if self.has_v1 else [])
 
   def gradients(self, sums: Sequence[Tensor], statistics: Sequence[Tensor], count: Tensor, is_given: bool,
-                gamma: Tensor, beta: Tensor, v1: Tensor | None = None
-                ) -> tuple[ByStatistics | None, list[Tensor]]:
-    """Returns the gradient through the statistics, None if their moment is given, and those of the weights, [C] each.
+                gamma: Tensor, beta: Tensor, v1: Tensor | None = None) -> tuple[ByStatistics | None, Tensor]:
+    """Returns the gradient through the statistics, None if their moment is given, and rows of the weights' gradients.
 
     Args:
       sums: the sums of `terms` over positions, [N, 1, C] each.
@@ -182,8 +181,8 @@ class BatchEquation:
     return [dy, ratio, by_instance, by_instance * x]
 
   def gradients(self, sums: Sequence[Tensor], statistics: Sequence[Tensor], count: Tensor, is_given: bool,
-                gamma: Tensor, beta: Tensor, v1: Tensor | None = None) -> tuple[ByStatistics, list[Tensor]]:
-    """Returns the gradient through the statistics, and those of the weights, [C] each.
+                gamma: Tensor, beta: Tensor, v1: Tensor | None = None) -> tuple[ByStatistics, Tensor]:
+    """Returns the gradient through the statistics, and rows of which the first are the weights' gradients.
 
     Args:
       sums: the sums of `terms` over positions, [N, 1, C] each.
@@ -196,8 +195,8 @@ class BatchEquation:
     deviation, q, mean = statistics[:3]
     _, p, *_ = self.coefficients(statistics, gamma, beta, v1)
     # ratio is the sum of dy·x/d. Positions where d = p·x + q contribute p·by_p + q·by_q; elsewhere d is the deviation.
-    by_gamma, by_beta, by_v1, by_deviation = _sums_over_samples([ratio, dy, by_p, ratio - p * by_p - q * by_q])
-    by_weights = [by_gamma, by_beta] + ([-gamma * by_v1] if self.series == 'b0' else [])
+    by_deviation = -gamma * (ratio - p * by_p - q * by_q)
+    by_weights = _sums_over_samples([ratio, dy, -gamma * by_p, by_deviation])
     # Of q = √(s² + ε) or √(μ(x²) + ε) over positions, dq/dx is (x − mean) / (count·q) or x / (count·q).
     slope = -gamma * (by_q + by_p if self.series == 'b1' else by_q) / (count * q)
     is_centered = self.series == 'b0'
@@ -205,7 +204,7 @@ class BatchEquation:
       return ByStatistics(slope, mean if is_centered else None), by_weights
     ops, batch_mean = ops_of(mean), statistics[3]
     samples = ops.as_divisor(ops.axes_size(mean, 0, 1), mean.dtype)
-    by_deviation, samples = ops.sum_over_replicas([-gamma * by_deviation, samples], self.synchronized)
+    by_deviation, samples = ops.sum_over_replicas([by_weights[-1], samples], self.synchronized)
     batch_slope = by_deviation / (ops.square(deviation) * (count * samples))
     # The sum of both gradients, about one center.
     if is_centered:
@@ -291,8 +290,8 @@ def output(equation: Equation, x: Tensor, statistics: Sequence[Tensor], *weights
 
 
 def backward(equation: Equation, slices: int, is_given: bool, x: Tensor, dy: Tensor, statistics: Sequence[Tensor],
-             *weights: Tensor) -> tuple[Tensor, ...]:
-  """Returns the gradients with respect to x and the weights.
+             *weights: Tensor) -> tuple[Tensor, Tensor]:
+  """Returns the gradient with respect to x, and a matrix [rows, C] of which the first rows are the weights' gradients.
 
   Args:
     equation, slices, x, *weights: as for `forward`.
@@ -308,7 +307,7 @@ def backward(equation: Equation, slices: int, is_given: bool, x: Tensor, dy: Ten
   by_statistics, by_weights = equation.gradients(sums, statistics, count, is_given, *weights)
   dx = equation.input_gradient(wide, wide_dy, *coefficients)
   dx = dx if by_statistics is None else dx + by_statistics.at(wide)
-  return ops.cast(dx, x.dtype), *by_weights
+  return ops.cast(dx, x.dtype), by_weights
 
 
 def shared(vector: Tensor) -> Tensor:
@@ -322,7 +321,7 @@ def _moment_and_statistics(equation, mean, variance, given_moment, mask=None):
   return moment, equation.statistics(mean, variance, moment, center)
 
 
-def _sums_over_samples(tensors: Sequence[Tensor]) -> list[Tensor]:
-  """Returns the sum of each tensor over the samples: [N, 1, C] -> [C]."""
+def _sums_over_samples(tensors: Sequence[Tensor]) -> Tensor:
+  """Returns the sum of each tensor, [N, 1, C], over the samples, as the rows of a matrix."""
   ops = ops_of(tensors[0])
-  return ops.unstack(ops.sum(ops.concatenate(tensors, 1), 0), axis=0)
+  return ops.sum(ops.concatenate(tensors, 1), 0)

@@ -49,9 +49,9 @@ def _forward(equation, x, given_moment, weights):
 
 def _backward(equation, kept, gradients):
   x, statistics, given_moment, weights = kept
-  dx, *by_weights = series.backward(
+  dx, by_weights = series.backward(
       equation, _slices(), given_moment is not None, x, gradients[0], statistics, *weights)
-  return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(by_weights)
+  return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(by_weights)[:len(weights)]
 
 
 _evaluate.defvjp(_forward, _backward)

@@ -88,7 +88,8 @@ def _twice_differentiable(backward, equation, given, statistics):
         tape.watch(tensors)
         gradients = _formula_gradients(equation, given, *tensors)
       return tape.gradient(gradients, tensors, upstream, tf.UnconnectedGradients.ZERO)
-    return backward(x, dy, given, statistics, *weights), second
+    dx, by_weights = backward(x, dy, given, statistics, *weights)
+    return (dx, *tf.unstack(by_weights)[:len(weights)]), second
 
   return first
 

@@ -55,5 +55,5 @@ class _EvoNorm(torch.autograd.Function):
     weights, statistics = rest[:ctx.num_weights], rest[ctx.num_weights:]
     if torch.is_grad_enabled():  # the gradient is to be differentiated: the statistics must be functions of x
       statistics = series.moment_and_statistics(ctx.equation, 1, x, given_moment, weights[0].dtype)[1]
-    dx, *by_weights = series.backward(ctx.equation, 1, given_moment is not None, x, dy, statistics, *weights)
-    return None, dx, None, *by_weights
+    dx, by_weights = series.backward(ctx.equation, 1, given_moment is not None, x, dy, statistics, *weights)
+    return None, dx, None, *by_weights[:len(weights)]
