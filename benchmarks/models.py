@@ -1,11 +1,18 @@
 """Cost of a training step with an EvoNorm compared with fused BN-ReLU: ResNetV2-50 and MobileNetV2 on 32×32 images.
 
-  python -m benchmarks.models [--batch_size=128] [--repeats=5] [--modes=graph,core,XLA] [--json=FILE]
+  python -m benchmarks.models [--models=ResNetV2-50,MobileNetV2] [--modes=graph,core] [--batch_size=128]
+    [--width_multiplier=1.0] [--repeats=5] [--rounds=3] [--json=FILE]
 
 A step consists of forward pass, cross-entropy, backward pass and SGD with momentum. A contender is a layer in a mode:
 in 'graph' nothing is compiled, in 'core' XLA compiles each EvoNorm's computation (`jit_compile=True`), and in 'XLA' the
-whole step is compiled. The contenders take turns; the table has median times as ratios to BN-ReLU in graph mode. The
-benchmark takes a quarter of an hour on two cores, most of it for the XLA mode.
+whole step is compiled. BN-ReLU and BN-SiLU are always measured in mode 'graph'.
+
+A model's table has the time of a step, the time to trace it and of the first step after that, and the memory it takes,
+as ratios to BN-ReLU; `benchmarks.measuring.training_steps` explains the columns. The times of a step are measured last,
+with all contenders in this process. The rest is measured in --rounds processes for each contender, 18 for each model by
+default.
+
+At full width it takes an estimated half an hour on two cores, and several times that with the mode 'XLA'.
 """
 
 import os
@@ -20,19 +27,26 @@ import pathlib
 from absl import app
 from absl import flags
 from rich.console import Console
-from rich.table import Table
 import tensorflow as tf
 import tf_keras
 
+from benchmarks.measuring.command_line import define_json
+from benchmarks.measuring.command_line import define_names
+from benchmarks.measuring.processes import take_turns
 from benchmarks.measuring.timing import median_seconds
+from benchmarks.measuring.training_steps import BASE
+from benchmarks.measuring.training_steps import choose
+from benchmarks.measuring.training_steps import Contender
+from benchmarks.measuring.training_steps import Cost
+from benchmarks.measuring.training_steps import make_optimizer
+from benchmarks.measuring.training_steps import make_table
+from benchmarks.measuring.training_steps import measure_start
+from benchmarks.measuring.training_steps import SECOND_BASE
+from benchmarks.measuring.training_steps import Start
+from benchmarks.measuring.training_steps import to_records
 from evonorm_tf import build_mobilenet_v2
 from evonorm_tf import build_resnet
 from evonorm_tf import get_norm_act
-
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed steps of each contender.', lower_bound=1)
-_MODES = flags.DEFINE_list('modes', ['graph', 'core', 'XLA'], 'Modes to time; BN-ReLU is always timed in graph mode.')
-_JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
 CLASSES = 10
 MODELS = {
@@ -41,59 +55,97 @@ MODELS = {
     'MobileNetV2': functools.partial(build_mobilenet_v2, num_classes=CLASSES, small_images=True,
                                      input_shape=(32, 32, 3)),
 }
-BASE = 'bn_relu', 'graph'  # the contender to which ratios are taken
-CONTENDERS = (BASE, ('bn_relu', 'XLA'), *((name, mode) for name in ('evonorm_b0', 'evonorm_s0')
-                                          for mode in ('graph', 'core', 'XLA')))
+MODES = ('graph', 'core', 'XLA')
+CONTENDERS = (BASE, Contender('bn_relu', 'XLA'), SECOND_BASE,
+              *(Contender(layer, mode) for layer in ('evonorm_b0', 'evonorm_s0') for mode in MODES))
 
 
-def make_step(build, name: str, mode: str):
-  """Returns a function of images and labels that takes one training step of a new model and returns the loss.
+def make_batch(batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns random images, [`batch_size`, 32, 32, 3], and their labels.
 
   Args:
-    build: a function that takes a factory of norm-activation layers and returns the model.
-    name: the layer's name, as for `evonorm_tf.get_norm_act`.
-    mode: 'graph', 'core' or 'XLA' (see the module).
+    batch_size: the number of images.
   """
-  options = {} if name == 'bn_relu' else {'jit_compile': mode != 'graph'}
-  model = build(get_norm_act(name, **options))
-  optimizer = tf_keras.optimizers.legacy.SGD(0.01, momentum=0.9)
+  images = tf.random.stateless_normal([batch_size, 32, 32, 3], [0, 0])
+  return images, tf.random.stateless_uniform([batch_size], [0, 1], 0, CLASSES, tf.int32)
 
-  @functools.partial(tf.function, jit_compile=mode == 'XLA')
+
+def make_step(model_name: str, width_multiplier: float, contender: Contender):
+  """Returns a `tf.function` of images and labels that takes one training step of a new model and returns the loss.
+
+  Args:
+    model_name: a key of `MODELS`.
+    width_multiplier: the factor of the model's channels.
+    contender: the layer and its mode; its options are arguments of the model's builder.
+  """
+  norm_act = get_norm_act(contender.layer, **contender.layer_options)
+  model = MODELS[model_name](norm_act, width_multiplier=width_multiplier, **dict(contender.options))
+  variables = model.trainable_variables
+  optimizer = make_optimizer(variables, learning_rate=0.01)
+
+  @functools.partial(tf.function, jit_compile=contender.mode == 'XLA')
   def step(images, labels):
     with tf.GradientTape() as tape:
       losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
       loss = tf.reduce_mean(losses)
-    variables = model.trainable_variables
     optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
     return loss
 
-  # XLA cannot create variables, and legacy optimizers have no public way to create them before the first step.
-  optimizer._create_all_weights(model.trainable_variables)  # noqa: SLF001
   return step
 
 
+def start_training(model_name: str, width_multiplier: float, batch_size: int, contender: Contender) -> Start:
+  """Returns what the first steps of a new model cost in this process, which must be a new one.
+
+  Args:
+    model_name: a key of `MODELS`.
+    width_multiplier: the factor of the model's channels.
+    batch_size: the number of images in a step.
+    contender: the layer and its mode.
+  """
+  return measure_start(make_step(model_name, width_multiplier, contender), make_batch(batch_size))
+
+
+def measure(model_name: str, contenders: list[Contender], width_multiplier: float, batch_size: int, rounds: int,
+            repeats: int) -> dict[Contender, Cost]:
+  """Returns the cost of a training step by contender.
+
+  Args:
+    model_name: a key of `MODELS`.
+    contenders: the layers and their modes.
+    width_multiplier: the factor of the model's channels.
+    batch_size: the number of images in a step.
+    rounds: the number of processes for each contender.
+    repeats: the number of timed steps of each contender.
+  """
+  start = functools.partial(start_training, model_name, width_multiplier, batch_size)
+  starts = take_turns(start, contenders, rounds, model_name)
+  steps = {contender: make_step(model_name, width_multiplier, contender) for contender in contenders}
+  seconds = median_seconds(steps, make_batch(batch_size), repeats, model_name)
+  tf_keras.backend.clear_session()
+  return {contender: Cost(seconds[contender], starts[contender]) for contender in contenders}
+
+
+_MODELS = define_names('models', tuple(MODELS), tuple(MODELS), 'Models to measure.')
+_MODES = define_names('modes', ('graph', 'core'), MODES, 'Modes to measure.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
+_WIDTH = flags.DEFINE_float('width_multiplier', 1., "The factor of the models' channels.", lower_bound=.01)
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed steps of each contender.', lower_bound=1)
+_ROUNDS = flags.DEFINE_integer('rounds', 3, 'Processes for each contender.', lower_bound=1)
+_JSON = define_json()
+
+
 def main(_):
-  """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
-  images = tf.random.stateless_normal([_BATCH_SIZE.value, 32, 32, 3], [0, 0])
-  labels = tf.random.stateless_uniform([_BATCH_SIZE.value], [0, 1], 0, CLASSES, tf.int32)
-  table = Table(title=f'{_BATCH_SIZE.value} images, times BN-ReLU in graph mode')
-  for column in ('layer', 'mode', *MODELS):
-    table.add_column(column, justify='left' if column in ('layer', 'mode') else 'right')
-  contenders = [c for c in CONTENDERS if c == BASE or c[1] in _MODES.value]
-  seconds = {}
-  for model, build in MODELS.items():
-    steps = {contender: make_step(build, *contender) for contender in contenders}
-    seconds[model] = median_seconds(steps, (images, labels), _REPEATS.value)
-    del steps
-    tf_keras.backend.clear_session()
-  for contender in contenders:
-    table.add_row(*contender, *(f'{seconds[model][contender] / seconds[model][BASE]:.2f}' for model in MODELS))
-  table.caption = 'BN-ReLU: ' + ', '.join(f'{seconds[model][BASE]:.2f}' for model in MODELS) + ' s'
-  Console(width=110).print(table)
+  """Runs the benchmark and prints its tables; the argument, the command line without flags, is not used."""
+  records, contenders = [], choose(CONTENDERS, _MODES.value)
+  for name in MODELS:
+    if name in _MODELS.value:
+      costs = measure(name, contenders, _WIDTH.value, _BATCH_SIZE.value, _ROUNDS.value, _REPEATS.value)
+      title = f'{name} × {_WIDTH.value:g}, {_BATCH_SIZE.value} images, times BN-ReLU in graph mode'
+      Console(width=110).print(make_table(title, costs))
+      records += to_records(costs, model=name, width_multiplier=_WIDTH.value, batch_size=_BATCH_SIZE.value)
   if _JSON.value:
-    records = [dict(model=model, layer=name, mode=mode, batch_size=_BATCH_SIZE.value, seconds=value)
-               for model, by_contender in seconds.items() for (name, mode), value in by_contender.items()]
-    pathlib.Path(_JSON.value).write_text(json.dumps({'seconds': records}, indent=1))
+    pathlib.Path(_JSON.value).write_text(json.dumps({'steps': records}, indent=1))
 
 
 if __name__ == '__main__':

@@ -5,28 +5,32 @@ from collections.abc import Hashable
 import statistics
 import time
 
-from rich.progress import track
+from rich.progress import Progress
 
 
-def median_seconds(functions: dict[Hashable, Callable], arguments: tuple, repeats: int) -> dict[Hashable, float]:
+def median_seconds(functions: dict[Hashable, Callable], arguments: tuple, repeats: int, label: str = ''
+                   ) -> dict[Hashable, float]:
   """Returns the median time of a call of each function, in seconds.
 
   Args:
     functions: the functions by key. Each is called twice before the timing, for tracing and compiling.
     arguments: the positional arguments of every call.
     repeats: the number of timed calls of each function, at least 1. The functions are called in turn.
+    label: what the progress bar shows beside 'compiling' and 'timing'.
 
   Returns:
     The median seconds by key, in the order of `functions`.
   """
   seconds = {key: [] for key in functions}
-  for function in track(list(functions.values()), 'compiling', transient=True):
-    function(*arguments)
-    function(*arguments)
-  for _ in range(repeats):
-    for key, function in functions.items():
-      start = time.perf_counter()
-      result = function(*arguments)
-      seconds[key].append(time.perf_counter() - start)
-      del result
+  # It is drawn between rounds only: a thread that redraws it would take time from what is measured.
+  with Progress(transient=True, auto_refresh=False) as progress:
+    for function in progress.track(list(functions.values()), description=f'{label} compiling'.strip()):
+      function(*arguments)
+      function(*arguments)
+    for _ in progress.track(range(repeats), description=f'{label} timing'.strip()):
+      for key, function in functions.items():
+        start = time.perf_counter()
+        result = function(*arguments)
+        seconds[key].append(time.perf_counter() - start)
+        del result
   return {key: statistics.median(times) for key, times in seconds.items()}

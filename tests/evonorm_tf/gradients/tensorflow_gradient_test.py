@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.eager.polymorphic_function import polymorphic_function
 
-from benchmarks.engines.tf_keras_layers import PlainB0
+from benchmarks.engines.tf_keras_rows import PlainB0
 from evonorm_tf import get_norm_act
 from evonorm_tf.equations import moments
 from evonorm_tf.layers import evonorm as evonorm_bodies

@@ -1,0 +1,35 @@
+"""Flags of the benchmarks that are checked before anything is measured."""
+
+from collections.abc import Sequence
+import pathlib
+
+from absl import flags
+
+flags.disclaim_key_flags()  # `--help` of a benchmark shows these flags as its own
+
+
+def define_names(name: str, default: Sequence[str], allowed: Sequence[str], help_text: str) -> flags.FlagHolder:
+  """Defines a flag whose value is a list of names, separated by commas, and returns its holder.
+
+  Args:
+    name: the flag's name.
+    default: the names if the flag is not given.
+    allowed: the names that the list may have; any other one is refused, as is an empty list.
+    help_text: what the flag means.
+  """
+  holder = flags.DEFINE_list(name, list(default), f'{help_text} Of {", ".join(allowed)}.')
+  flags.register_validator(holder, lambda names: bool(names) and set(names) <= set(allowed),
+                           f'must be one or more of {", ".join(allowed)}, separated by commas')
+  return holder
+
+
+def define_json() -> flags.FlagHolder:
+  """Defines the flag `--json`, the file to which a benchmark writes its figures, and returns its holder."""
+  holder = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
+  flags.register_validator(holder, lambda path: path is None or _can_be_written(pathlib.Path(path)),
+                           'must be a file in a folder that exists')
+  return holder
+
+
+def _can_be_written(path: pathlib.Path) -> bool:
+  return path.parent.is_dir() and not path.is_dir()
