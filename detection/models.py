@@ -28,6 +28,7 @@ import tf_keras
 from evonorm_tf.conversion.convert import convert_norm_act
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.layers.recomputed import recompute_norm_acts
 from evonorm_tf.models import backbones
 from evonorm_tf.models.backbone_model import BackboneModel
 from evonorm_tf.models.endpoints import FEATURES
@@ -37,13 +38,16 @@ from evonorm_tf.models.endpoints import FEATURES
 class MaskRCNN(maskrcnn.MaskRCNN):
   """Model Garden's configuration of a Mask R-CNN, extended so that this package's backbones can be used as well.
 
-  All fields but this one are inherited from Model Garden.
+  All fields but these are inherited from Model Garden.
 
   Attributes:
     backbone: the configuration of the backbone, Model Garden's or one of `evonorm_tf.models.backbones`; by default
       Model Garden's ResNet.
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False); see `evonorm_tf.layers.recomputed`.
   """
   backbone: backbones.Backbone = dataclasses.field(default_factory=lambda: backbones.Backbone(type='resnet'))
+  recompute: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,8 @@ class _Family:
     detection_pre_nms_top_k: the number of detections per class before the final NMS.
     max_num_detections: the number of detections per image after the final NMS.
     synchronized: whether batch statistics are computed over all replicas; see `build_mask_rcnn`.
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them:
+      less memory for a longer step; see `evonorm_tf.layers.recomputed`.
     norm_momentum, norm_epsilon: the momentum of the moving averages and the ε of batch normalization; no other layer
       uses them.
   """
@@ -92,6 +98,7 @@ class _Family:
   detection_pre_nms_top_k: int = 5000
   max_num_detections: int = 100
   synchronized: bool = True
+  recompute: bool = False
   norm_momentum: float = 0.997
   norm_epsilon: float = 1e-4
 
@@ -114,7 +121,7 @@ class _Family:
     return MaskRCNN(
         num_classes=num_classes, input_size=[image_size, image_size, 3], min_level=self.min_level,
         max_level=self.max_level, anchor=maskrcnn.Anchor(anchor_size=self.anchor_size), backbone=self._backbone(),
-        decoder=self._decoder(), **self._heads(), **self._samplers(),
+        decoder=self._decoder(), recompute=self.recompute, **self._heads(), **self._samplers(),
         norm_activation=common.NormActivation(
             use_sync_bn=self.synchronized, norm_momentum=self.norm_momentum, norm_epsilon=self.norm_epsilon))
 
@@ -298,7 +305,8 @@ def build_mask_rcnn(config: MaskRCNN, norm_act: str | os.PathLike, norm_act_opti
     The model; its class is Model Garden's.
 
   Raises:
-    ArgumentError: if `get_norm_act` refuses `norm_act` or an option's value.
+    ArgumentError: if `get_norm_act` refuses `norm_act` or an option's value, or `config.recompute` is true with other
+      layers than EvoNorms.
     TypeError: if the layer does not take an option.
     ValueError: if Model Garden does not know the network that `config` describes.
   """
@@ -318,7 +326,7 @@ def build_mask_rcnn(config: MaskRCNN, norm_act: str | os.PathLike, norm_act_opti
   model = convert_norm_act(stock, make_norm_act)
   # Heads make their weights when they are called, which must precede the checkpoint's restoration and the optimizer.
   model(tf_keras.Input(config.input_size), image_shape=tf_keras.Input([2]), training=False)
-  return model
+  return recompute_norm_acts(model) if config.recompute else model
 
 
 def _without_features(backbone: tf_keras.Model) -> tf_keras.Model:

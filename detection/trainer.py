@@ -27,6 +27,7 @@ from detection.results.predict import predict
 from detection.task import MaskRCNNTask
 from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.models import backbones
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import experiment
 from evonorm_tf.training.checkpoint_files import newest_readable
@@ -190,7 +191,8 @@ class _Detection(experiment.Experiment):
     classes = {} if all(label == number for label, number in ids.items()) else {'category_ids': list(ids.values())}
     return {
         **classes,
-        **{name: network[name] for name in _NETWORK}, 'backbone': {backbone.type: backbone.get().as_dict()},
+        **{name: network[name] for name in _NETWORK},
+        'backbone': {backbone.type: backbones.checkpoint_settings(backbone.get())},
         'norm_act': training_config.norm_act_settings(self.shared.norm_act), 'norm_act_options': self.shared.options,
         **training_config.optimizer_settings(self.schedule.optimization, config.runtime)}
 

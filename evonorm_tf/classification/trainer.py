@@ -132,7 +132,7 @@ class _Classification(experiment.Experiment):
     norm_act = training_config.norm_act_settings(self.shared.norm_act)
     return {
         'num_classes': model.num_classes, 'input_size': list(model.input_size),
-        model.backbone.type: {**model.backbone.get().as_dict(), 'norm_act': norm_act},
+        model.backbone.type: {**backbones.checkpoint_settings(model.backbone.get()), 'norm_act': norm_act},
         **training_config.optimizer_settings(self.schedule.optimization, config.runtime)}
 
   def make_task(self, config: config_definitions.ExperimentConfig,

@@ -37,6 +37,7 @@ from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import check_recompute
 from evonorm_tf.layers.which_keras import KERAS_2
 from evonorm_tf.layers.which_keras import KERAS_3
 from evonorm_tf.layers.which_keras import keras_name
@@ -67,7 +68,7 @@ class ConversionPlan:
     return '\n'.join(f'{part} ({len(names)}): {", ".join(names) or "none"}' for part, names in parts.items())
 
 
-def convert_norm_act(model: Layer, norm_act: str | os.PathLike | LayerGraph | NormAct
+def convert_norm_act(model: Layer, norm_act: str | os.PathLike | LayerGraph | NormAct, recompute: bool = False
                      ) -> Layer:
   """Returns a new model in which norm-activation layers replace batch normalizations and their activations.
 
@@ -102,20 +103,28 @@ def convert_norm_act(model: Layer, norm_act: str | os.PathLike | LayerGraph | No
     norm_act: the new layer: a name, a layer graph's file or a `LayerGraph`, as `get_norm_act` takes it; a factory that
       `get_norm_act` returned; or any callable that returns a fresh layer for
       `norm_act(nonlinearity=..., name=..., dtype=...)`.
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False): less memory for a longer step, in tf_keras only; see `layers.recomputed`. It reaches the
+      convolutions that the model has: call the heads of Model Garden first, which make theirs when they are called.
 
   Returns:
     The new model or layer.
 
   Raises:
     ValueError: if the model cannot be converted, for the reasons that `plan_conversion` lists; if a layer of a
-      registered class must be called first; or if `norm_act` is a name or file that `get_norm_act` refuses.
+      registered class must be called first; if `norm_act` is a name or file that `get_norm_act` refuses; or if
+      `recompute` is true with other layers than EvoNorms of tf_keras.
   """
+  check_recompute(model, recompute)
   plan = plan_conversion(model)
   norm_act = _factory(norm_act, model)
   logging.info('Conversion of %s:\n%s', model.name, plan)
   if not (plan.fused or plan.affine or plan.blocks):
     logging.warning('Model %s has no batch normalization: nothing is replaced.', model.name)
-  return _Conversion(norm_act, find_readers(model)).run(model)
+  converted = _Conversion(norm_act, find_readers(model)).run(model)
+  if recompute:
+    importlib.import_module('evonorm_tf.layers.recomputed').recompute_norm_acts(converted)
+  return converted
 
 
 def _factory(norm_act: str | os.PathLike | LayerGraph | NormAct, model: Layer) -> NormAct:

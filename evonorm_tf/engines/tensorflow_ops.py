@@ -1,6 +1,5 @@
 """TensorFlow's operations under the names of `keras.ops`, and those that `keras.ops` does not have."""
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 

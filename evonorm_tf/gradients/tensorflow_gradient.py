@@ -15,6 +15,7 @@ from evonorm_tf.engines.tensorflow_ops import num_replicas
 from evonorm_tf.engines.tensorflow_ops import on_cpu
 from evonorm_tf.equations import moments
 from evonorm_tf.equations import series
+from evonorm_tf.gradients import recomputation
 from evonorm_tf.graph import primitives
 
 try:
@@ -39,8 +40,9 @@ def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tenso
   flat = moments.flatten_positions(x)
   given = () if given_moment is None else (given_moment,)
   jit_compile = jit_compile and not (op_callbacks and op_callbacks.should_invoke_op_callbacks())
-  forward, backward = _compiled_passes(equation, flat) if jit_compile else (
-      functools.partial(_forward, equation, 1), functools.partial(_backward, equation, 1))
+  forward, backward, output = _compiled_passes(equation, flat) if jit_compile else (
+      functools.partial(_forward, equation, 1), functools.partial(_backward, equation, 1),
+      functools.partial(_output, equation, 1))
 
   @tf.custom_gradient
   def with_gradient(x, *weights):
@@ -49,10 +51,12 @@ def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tenso
 
     def gradient(dy, *_):
       return _twice_differentiable(backward, equation, given, tuple(statistics))(x, dy, *weights)
-    return (y, moment), gradient
+    return (y, moment, *statistics), gradient
 
-  y, moment = with_gradient(flat, *weights)
-  return tf.reshape(y, tf.shape(x)), tf.stop_gradient(moment)
+  y, moment, *statistics = with_gradient(flat, *weights)
+  y = tf.reshape(y, tf.shape(x))
+  recomputation.offer(y, lambda: tf.reshape(output(tf.stop_gradient(flat), tuple(statistics), *weights), tf.shape(x)))
+  return y, tf.stop_gradient(moment)
 
 
 def is_compiled_by_default() -> bool:
@@ -65,10 +69,15 @@ def _forward(equation, slices, x, given, *weights):
   return series.forward(equation, slices, x, given[0] if given else None, *weights)
 
 
+def _output(equation, slices, x, statistics, *weights):
+  """`series.output`, which takes no sums over positions."""
+  del slices
+  return series.output(equation, x, statistics, *weights)
+
+
 def _backward(equation, slices, x, dy, given, statistics, *weights):
   """`series.backward`. Nothing of it runs before dy is known: it would live from the forward pass to this one."""
-  with tf.control_dependencies([] if tf.executing_eagerly() else [dy]):
-    x = tf.identity(x)
+  x = recomputation.after(dy, x)
   return series.backward(equation, slices, bool(given), x, dy, statistics, *weights)
 
 
@@ -103,13 +112,13 @@ def _formula_gradients(equation, given, x, dy, *weights):
 
 
 def _compiled_passes(equation, x):
-  """Returns `_forward` and `_backward`, compiled, for inputs like x, [N, positions, C]."""
+  """Returns `_forward`, `_backward` and `_output`, compiled, for inputs like x, [N, positions, C]."""
   positions, channels = x.shape[1:]
   if isinstance(equation, series.SampleEquation):
     equation = dataclasses.replace(
         equation, groups=primitives.largest_divisor(channels, equation.groups), rational=on_cpu())
   slices = primitives.largest_divisor(positions, moments.SLICES) if positions else 1
-  return (functools.partial(_call_compiled, function, equation, slices) for function in (_forward, _backward))
+  return (functools.partial(_call_compiled, function, equation, slices) for function in (_forward, _backward, _output))
 
 
 def _call_compiled(function, equation, slices, *tensors):

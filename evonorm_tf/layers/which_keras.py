@@ -50,6 +50,12 @@ def keras_made_by(norm_act: Any) -> types.ModuleType:
   return keras_of(getattr(norm_act, 'layer_class', None) or norm_act(name='which_keras'))
 
 
+def check_recompute(value: Any, recompute: bool) -> None:
+  """Raises ArgumentError if `recompute` is asked of a layer, model or symbolic tensor of Keras 3."""
+  if recompute and keras_name(value) == KERAS_3:
+    raise ArgumentError('`recompute=True` is for tf_keras; in Keras 3, build the model within `keras.RematScope()`.')
+
+
 class OfOneKeras:
   """Mixin of the layers of one Keras: where they meet the other Keras, a sentence says which import to use."""
 

@@ -54,17 +54,21 @@ class NormActBackbone(hyperparams.Config):
       (default 'evonorm_s0').
     norm_act_options: the constructor arguments of that layer (default: none).
     small_images: whether to build the network for images of 32×32 pixels (default False); see the builder's argument.
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False); see the builder's argument.
   """
   norm_act: str = 'evonorm_s0'
   norm_act_options: NormActOptions = dataclasses.field(default_factory=NormActOptions)
   small_images: bool = False
+  recompute: bool = False
 
 
 @dataclasses.dataclass
 class ResNet(NormActBackbone):
   """The configuration of a pre-activation ResNet, built by `build_resnet_backbone`.
 
-  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options` and `small_images`.
+  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options`, `small_images` and
+  `recompute`.
 
   Attributes:
     depth: 18, 34, 50, 101 or 152 for the ImageNet form, any other 6n+2 for the CIFAR form (default 50).
@@ -80,7 +84,8 @@ class ResNet(NormActBackbone):
 class MobileNetV2(NormActBackbone):
   """The configuration of a MobileNetV2, built by `build_mobilenet_v2_backbone`.
 
-  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options` and `small_images`.
+  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options`, `small_images` and
+  `recompute`.
 
   Attributes:
     width_multiplier: the factor of the channels (default 1.0).
@@ -96,7 +101,8 @@ class MobileNetV2(NormActBackbone):
 class MnasNetB1(NormActBackbone):
   """The configuration of an MnasNet-B1, built by `build_mnasnet_b1_backbone`.
 
-  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options` and `small_images`.
+  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options`, `small_images` and
+  `recompute`.
 
   Attributes:
     width_multiplier: the factor of the channels (default 1.0).
@@ -112,7 +118,8 @@ class MnasNetB1(NormActBackbone):
 class EfficientNet(NormActBackbone):
   """The configuration of an EfficientNet, built by `build_efficientnet_backbone`.
 
-  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options` and `small_images`.
+  It also has the attributes of `NormActBackbone`: `norm_act`, `norm_act_options`, `small_images` and
+  `recompute`.
 
   Attributes:
     variant: 'b0' to 'b7' (default 'b0').
@@ -162,6 +169,15 @@ def make_config(backbone: NormActBackbone, norm_act: str | os.PathLike, norm_act
   config = Backbone(type=types[0])
   config.override({types[0]: settings})
   return config
+
+
+def checkpoint_settings(backbone: hyperparams.Config) -> dict[str, Any]:
+  """Returns the settings of a backbone's configuration on which its checkpoints depend, as JSON data.
+
+  Args:
+    backbone: the configuration, Model Garden's or one of this module.
+  """
+  return {name: value for name, value in backbone.as_dict().items() if name != 'recompute'}
 
 
 _BUILDERS = {

@@ -76,8 +76,8 @@ def get_variant(variant: str) -> Variant:
 
 def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_multiplier: float | None = None,
                                 depth_multiplier: float | None = None, small_images: bool = False,
-                                drop_connect: float = 0.2, input_shape: ImageShape = (None, None, 3)
-                                ) -> Model:
+                                drop_connect: float = 0.2, input_shape: ImageShape = (None, None, 3),
+                                recompute: bool = False) -> Model:
   """Returns an EfficientNet as a backbone.
 
   Args:
@@ -93,13 +93,16 @@ def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_mu
     drop_connect: the rate of stochastic depth, in [0, 1) (default 0.2). It grows linearly with the depth, from 0 at the
       first of n blocks to `drop_connect`·(n−1)/n at the last.
     input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False): less memory for a longer step, in tf_keras only; see `layers.recomputed`.
 
   Returns:
     A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level, and the output of the
     head convolution under the key `FEATURES`.
 
   Raises:
-    ValueError: if `variant` is not known, a multiplier is not positive, or `drop_connect` is not in [0, 1).
+    ValueError: if `variant` is not known, a multiplier is not positive, `drop_connect` is not in [0, 1), or
+      `recompute` is true with other layers than EvoNorms of tf_keras.
   """
   published = get_variant(variant)
   width_multiplier = published.width_multiplier if width_multiplier is None else width_multiplier
@@ -113,13 +116,14 @@ def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_mu
       small_images=small_images,
       drop_connect=drop_connect,
       input_shape=input_shape,
-      name=f'efficientnet_{variant}')
+      name=f'efficientnet_{variant}',
+      recompute=recompute)
 
 
 def build_efficientnet(norm_act: NormAct, variant: str = 'b0', num_classes: int = 1000,
                        width_multiplier: float | None = None, depth_multiplier: float | None = None,
                        small_images: bool = False, dropout: float | None = None, drop_connect: float = 0.2,
-                       input_shape: ImageShape = (None, None, 3)) -> Model:
+                       input_shape: ImageShape = (None, None, 3), recompute: bool = False) -> Model:
   """Returns an EfficientNet classifier.
 
   Args:
@@ -135,15 +139,18 @@ def build_efficientnet(norm_act: NormAct, variant: str = 'b0', num_classes: int 
     drop_connect: the rate of stochastic depth, in [0, 1), that the blocks approach linearly, from 0 at the first block
       (default 0.2).
     input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False): less memory for a longer step, in tf_keras only; see `layers.recomputed`.
 
   Returns:
     A functional model from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
   Raises:
-    ValueError: if `variant` is not known, a multiplier or `num_classes` is not positive, or `dropout` or `drop_connect`
-      is not in [0, 1).
+    ValueError: if `variant` is not known, a multiplier or `num_classes` is not positive, `dropout` or `drop_connect`
+      is not in [0, 1), or `recompute` is true with other layers than EvoNorms of tf_keras.
   """
   return build_classifier(
       build_efficientnet_backbone, num_classes, get_variant(variant).dropout if dropout is None else dropout,
       norm_act=norm_act, variant=variant, width_multiplier=width_multiplier, depth_multiplier=depth_multiplier,
-      small_images=small_images, drop_connect=drop_connect, input_shape=input_shape)
+      small_images=small_images, drop_connect=drop_connect, input_shape=input_shape,
+      recompute=recompute)

@@ -17,6 +17,7 @@ from evonorm_tf import checks
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import check_recompute
 from evonorm_tf.layers.which_keras import KERAS_3
 from evonorm_tf.layers.which_keras import keras_made_by
 from evonorm_tf.layers.which_keras import keras_of
@@ -43,19 +44,27 @@ def image_input(norm_act: NormAct, input_shape: ImageShape) -> Tensor:
   return keras.Input(input_shape, name='images')
 
 
-def make_backbone(images: Tensor, endpoints: dict[str, Tensor], name: str) -> Model:
+def make_backbone(images: Tensor, endpoints: dict[str, Tensor], name: str, recompute: bool = False) -> Model:
   """Returns a functional model from images to feature maps: a `BackboneModel`, or in Keras 3 a plain `keras.Model`.
 
   Args:
     images: the symbolic input.
     endpoints: the feature maps by level, as in `BackboneModel`.
     name: the model's name.
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False); see `layers.recomputed`.
+
+  Raises:
+    ArgumentError: if `recompute` is true and the model is of Keras 3 or its norm-activation layers are no EvoNorms.
   """
+  check_recompute(images, recompute)
   keras = keras_of(images)
   if keras.__name__ == KERAS_3:
     return keras.Model(images, endpoints, name=name)
+  from evonorm_tf.layers.recomputed import recompute_norm_acts
   from evonorm_tf.models.backbone_model import BackboneModel
-  return BackboneModel(images, endpoints, name=name)
+  model = BackboneModel(images, endpoints, name=name)
+  return recompute_norm_acts(model) if recompute else model
 
 
 def build_classifier(build_backbone: Callable[..., Model], num_classes: int, dropout: float | None = None,

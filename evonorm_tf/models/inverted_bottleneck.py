@@ -152,7 +152,7 @@ def inverted_bottleneck_endpoints(images: Tensor, norm_act: NormAct, stages: Seq
 
 def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage], stem_channels: int,
                                        head_channels: int, small_images: bool, drop_connect: float,
-                                       input_shape: ImageShape, name: str) -> Model:
+                                       input_shape: ImageShape, name: str, recompute: bool) -> Model:
   """Returns a network of inverted bottlenecks as a backbone.
 
   Args:
@@ -164,13 +164,14 @@ def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage
     drop_connect: the rate of stochastic depth, in [0, 1), that the blocks approach linearly, from 0 at the first block.
     input_shape: (height, width, channels) of the images; height and width may be None.
     name: the model's name.
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them.
 
   Returns:
     A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level, and the output of the
     head convolution under the key `FEATURES`.
 
   Raises:
-    ValueError: if `drop_connect` is not in [0, 1).
+    ValueError: if `drop_connect` is not in [0, 1), or `recompute` is true with other layers than EvoNorms of tf_keras.
   """
   checks.check_rate(drop_connect=drop_connect)
   if small_images:
@@ -180,4 +181,4 @@ def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage
       images, norm_act, stages, stem_channels, 1 if small_images else 2, drop_connect)
   x = _convolution(endpoints[max(endpoints)], head_channels, 'head_conv')
   endpoints[FEATURES] = norm_act(name='head_norm_act')(x)
-  return make_backbone(images, endpoints, name)
+  return make_backbone(images, endpoints, name, recompute)

@@ -30,8 +30,8 @@ class MobileNetwork:
   stem_channels: int = 32
 
   def build_backbone(self, norm_act: NormAct, width_multiplier: float = 1.0, depth_multiplier: float = 1.0,
-                     small_images: bool = False, head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)
-                     ) -> Model:
+                     small_images: bool = False, head_channels: int = 1280,
+                     input_shape: ImageShape = (None, None, 3), recompute: bool = False) -> Model:
     """Returns the network as a backbone.
 
     Args:
@@ -46,13 +46,16 @@ class MobileNetwork:
       head_channels: the channels of the last convolution (default 1280). A width multiplier above 1 scales them in
         MobileNetV2 but not in MnasNet-B1; one below 1 never does, so set a small number here for a mini network.
       input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+      recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping
+        them (default False): less memory for a longer step, in tf_keras only; see `layers.recomputed`.
 
     Returns:
       A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level, and the output of the
       head convolution under the key `FEATURES`.
 
     Raises:
-      ValueError: if a multiplier or `head_channels` is not positive.
+      ValueError: if a multiplier or `head_channels` is not positive, or `recompute` is true with other layers than
+        EvoNorms of tf_keras.
     """
     checks.check_positive(
         width_multiplier=width_multiplier, depth_multiplier=depth_multiplier, head_channels=head_channels)
@@ -66,11 +69,13 @@ class MobileNetwork:
         small_images=small_images,
         drop_connect=0.,
         input_shape=input_shape,
-        name=self.name)
+        name=self.name,
+        recompute=recompute)
 
   def build_model(self, norm_act: NormAct, num_classes: int = 1000, width_multiplier: float = 1.0,
                   depth_multiplier: float = 1.0, small_images: bool = False, dropout: float | None = 0.2,
-                  head_channels: int = 1280, input_shape: ImageShape = (None, None, 3)) -> Model:
+                  head_channels: int = 1280, input_shape: ImageShape = (None, None, 3), recompute: bool = False
+                  ) -> Model:
     """Returns the network as a classifier.
 
     Args:
@@ -84,14 +89,17 @@ class MobileNetwork:
       dropout: the dropout rate before the last layer, in [0, 1) (default 0.2); None for no dropout layer.
       head_channels: the channels of the last convolution (default 1280); see `build_backbone`.
       input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+      recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping
+        them (default False): less memory for a longer step, in tf_keras only; see `layers.recomputed`.
 
     Returns:
       A functional model from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
     Raises:
-      ValueError: if a multiplier, `num_classes` or `head_channels` is not positive, or `dropout` is not in [0, 1).
+      ValueError: if a multiplier, `num_classes` or `head_channels` is not positive, `dropout` is not in [0, 1), or
+        `recompute` is true with other layers than EvoNorms of tf_keras.
     """
     return build_classifier(
         self.build_backbone, num_classes, dropout, norm_act=norm_act, width_multiplier=width_multiplier,
         depth_multiplier=depth_multiplier, small_images=small_images, head_channels=head_channels,
-        input_shape=input_shape)
+        input_shape=input_shape, recompute=recompute)

@@ -178,7 +178,7 @@ def resnet_endpoints(images: Tensor, norm_act: NormAct, form: Form) -> dict[str,
 
 def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: float = 1.0,
                           depth_multiplier: float = 1.0, small_images: bool = False,
-                          input_shape: ImageShape = (None, None, 3)) -> Model:
+                          input_shape: ImageShape = (None, None, 3), recompute: bool = False) -> Model:
   """Returns a pre-activation ResNet as a backbone.
 
   Args:
@@ -191,23 +191,26 @@ def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: 
     small_images: for images of 32×32 pixels: gives the ImageNet form a 3×3 stem of stride 1 without pooling, and so the
       levels '0' to '3' (default False). The CIFAR form always has that stem.
     input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False): less memory for a longer step, in tf_keras only; see `layers.recomputed`.
 
   Returns:
     A `BackboneModel` from images `[batch, height, width, channels]` to feature maps by level.
 
   Raises:
-    ValueError: if `depth` is not known, or a multiplier is not positive.
+    ValueError: if `depth` is not known, a multiplier is not positive, or `recompute` is true with other layers than
+      EvoNorms of tf_keras.
   """
   checks.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
   form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
   form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
   images = image_input(norm_act, input_shape)
-  return make_backbone(images, resnet_endpoints(images, norm_act, form), name=f'resnet{depth}')
+  return make_backbone(images, resnet_endpoints(images, norm_act, form), f'resnet{depth}', recompute)
 
 
 def build_resnet(norm_act: NormAct, depth: int = 50, num_classes: int = 1000, width_multiplier: float = 1.0,
                  depth_multiplier: float = 1.0, small_images: bool = False,
-                 input_shape: ImageShape = (None, None, 3)) -> Model:
+                 input_shape: ImageShape = (None, None, 3), recompute: bool = False) -> Model:
   """Returns a pre-activation ResNet classifier.
 
   Args:
@@ -220,13 +223,17 @@ def build_resnet(norm_act: NormAct, depth: int = 50, num_classes: int = 1000, wi
     small_images: for images of 32×32 pixels: gives the ImageNet form a 3×3 stem of stride 1 without pooling (default
       False).
     input_shape: (height, width, channels) of the images; height and width may be None (default (None, None, 3)).
+    recompute: whether convolutions compute the outputs of EvoNorms again in the backward pass instead of keeping them
+      (default False): less memory for a longer step, in tf_keras only; see `layers.recomputed`.
 
   Returns:
     A functional model from images `[batch, height, width, channels]` to float32 logits `[batch, num_classes]`.
 
   Raises:
-    ValueError: if `depth` is not known, or a multiplier or `num_classes` is not positive.
+    ValueError: if `depth` is not known, a multiplier or `num_classes` is not positive, or `recompute` is true with
+      other layers than EvoNorms of tf_keras.
   """
   return build_classifier(
       build_resnet_backbone, num_classes, norm_act=norm_act, depth=depth, width_multiplier=width_multiplier,
-      depth_multiplier=depth_multiplier, small_images=small_images, input_shape=input_shape)
+      depth_multiplier=depth_multiplier, small_images=small_images, input_shape=input_shape,
+      recompute=recompute)
