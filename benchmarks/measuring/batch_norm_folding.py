@@ -66,6 +66,7 @@ def _folded_weights(convolution: tf_keras.layers.Layer, norm: BatchNormAct) -> l
   kernel, *bias = convolution.get_weights()
   gamma, beta, mean, variance = norm.norm.get_weights()
   factor = gamma / np.sqrt(variance + norm.epsilon)
-  is_depthwise = isinstance(convolution, tf_keras.layers.DepthwiseConv2D)  # its kernel is [height, width, C, multiplier]
+  # A depthwise convolution's kernel is [height, width, C, multiplier], and its output channels are C · multiplier.
+  is_depthwise = isinstance(convolution, tf_keras.layers.DepthwiseConv2D)
   by_channel = factor.reshape(kernel.shape[2:]) if is_depthwise else factor
   return [kernel * by_channel, beta + (sum(bias) - mean) * factor]
