@@ -106,7 +106,7 @@ def measure(model: str, settings: Settings, advance: Advance) -> Figures:
     log = os.path.join(folder, 'stderr')
     pathlib.Path(log).touch()
     try:
-      folding = _run_alone(log, _check_folding, model, settings.size)
+      folding = _run_alone(log, served_models.check_folding, model, settings.size)
       refusals = export_all(model, settings, folder, log, advance)
       seconds: dict = {}
       differences: dict = {}
@@ -177,11 +177,6 @@ def _run_alone(log: str, function: Callable, *arguments: Any) -> Any:
     return pool.submit(function, *arguments).result()
 
 
-def _check_folding(model: str, size: int) -> tuple[int, int, float]:
-  folding, difference = served_models.check_folding(model, size, serving.make_images(2, size))
-  return folding.folded, folding.total, difference
-
-
 def make_table(model: str, settings: Settings, figures: Figures) -> Table:
   """Returns a model's table: milliseconds of `BASE` and ratios to it, one row for each form, threads and batch size.
 
@@ -190,7 +185,7 @@ def make_table(model: str, settings: Settings, figures: Figures) -> Table:
     settings: what was measured.
     figures: the result of `measure`.
   """
-  table = Table(title=f'{model}, {settings.size} pixels: ms of a call, others in times that', box=box.SIMPLE_HEAD)
+  table = Table(title=f'{model}, {settings.size} pixels: a call in ms, and in times that', box=box.SIMPLE_HEAD)
   for column in ('form', 'threads', 'images'):
     table.add_column(column, justify='left' if column == 'form' else 'right')
   for contender in settings.contenders:
@@ -212,7 +207,7 @@ def _cell(medians: dict, contender: str, case: tuple[str, int, int]) -> str:
   if value is None or base is None:
     return NO_VALUE
   if contender == BASE:
-    return f'{1000 * value:.3g}' if value < 1 else f'{1000 * value:.0f}'
+    return f'{1000 * value:.{2 if value < .01 else 1}f}'
   return f'{value / base:.2f}'
 
 
@@ -275,7 +270,7 @@ _register_validators()
 @contextlib.contextmanager
 def _progress(steps: int) -> Iterator[Advance]:
   """Shows a bar on a terminal's stderr, and a line for each step elsewhere; yields the function to tell of a step."""
-  console = Console(stderr=True, width=120)
+  console = Console(stderr=True, width=120, log_path=False)
   with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
     task = progress.add_task('starting', total=steps)
 

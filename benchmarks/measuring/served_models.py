@@ -1,6 +1,8 @@
 """The models that `benchmarks.inference` serves: two networks with each contender in place of all norm-activations.
 
-No vector is left at its initial value, 0 or 1, for a converter would leave such a vector out.
+No vector is left at its initial value, 0 or 1, for a converter would leave such a vector out. Moving averages are those
+of random images: where EvoNorm-B0's is much smaller than the variance of what it reads, the layer is so steep that one
+rounding error changes the logits, and no two forms of a model could be compared.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,6 @@ import numpy as np
 import tf_keras
 
 from benchmarks.measuring.batch_norm_folding import fold
-from benchmarks.measuring.batch_norm_folding import Folding
 from evonorm_tf import build_mobilenet_v2
 from evonorm_tf import build_resnet
 from evonorm_tf import get_norm_act
@@ -22,8 +23,7 @@ MODELS: dict[str, Callable[..., tf_keras.Model]] = {
     'MobileNetV2': build_mobilenet_v2,
 }
 # The interval from which a vector's values are drawn, by its name.
-_INTERVALS = {'gamma': (.5, 1.5), 'beta': (-.5, .5), 'v1': (.5, 1.5), 'moving_mean': (-.5, .5),
-              'moving_variance': (.5, 1.5)}
+_INTERVALS = {'gamma': (.5, 1.5), 'beta': (-.5, .5), 'v1': (.5, 1.5)}
 
 
 class Contender(NamedTuple):
@@ -42,20 +42,26 @@ class Contender(NamedTuple):
 
 
 BASE = 'bn_relu_folded'  # the contender to which ratios are taken
-_COMPILED = (('jit_compile', True),)
+_COMPILED = ('jit_compile', True)
+_MOVING = ('momentum', 0.)  # moving averages are those of the last batch
 CONTENDERS = {
-    BASE: Contender('bn_relu', 'BN-ReLU folded', folded=True),
-    'bn_relu': Contender('bn_relu', 'BN-ReLU'),
-    'evonorm_b0': Contender('evonorm_b0', 'B0'),
-    'evonorm_b0_compiled': Contender('evonorm_b0', 'B0 compiled', _COMPILED),
-    'evonorm_b0_bare': Contender('evonorm_b0', 'B0 without γ, β', (('center', False), ('scale', False))),
+    BASE: Contender('bn_relu', 'BN-ReLU folded', (_MOVING,), folded=True),
+    'bn_relu': Contender('bn_relu', 'BN-ReLU', (_MOVING,)),
+    'evonorm_b0': Contender('evonorm_b0', 'B0', (_MOVING,)),
+    'evonorm_b0_compiled': Contender('evonorm_b0', 'B0 compiled', (_MOVING, _COMPILED)),
+    'evonorm_b0_bare': Contender('evonorm_b0', 'B0 without γ, β', (_MOVING, ('center', False), ('scale', False))),
     'evonorm_s0': Contender('evonorm_s0', 'S0'),
-    'evonorm_s0_compiled': Contender('evonorm_s0', 'S0 compiled', _COMPILED),
+    'evonorm_s0_compiled': Contender('evonorm_s0', 'S0 compiled', (_COMPILED,)),
 }
 
 
+def make_images(count: int, size: int) -> np.ndarray:
+  """Returns random images `[count, size, size, 3]`, float32, always the same."""
+  return np.random.default_rng(0).normal(size=(count, size, size, 3)).astype(np.float32)
+
+
 def make_model(model: str, contender: str, size: int) -> tf_keras.Model:
-  """Returns a network, always with the same random weights.
+  """Returns a network with random weights, always the same ones.
 
   Args:
     model: the network's name, a key of `MODELS`.
@@ -70,29 +76,31 @@ def make_model(model: str, contender: str, size: int) -> tf_keras.Model:
     interval = _INTERVALS.get(weight.name.rpartition('/')[2].partition(':')[0])
     if interval:
       weight.assign(rng.uniform(*interval, weight.shape))
+  if _MOVING in options:
+    result(make_images(8, size), training=True)
   return fold(result).model if folded else result
 
 
-def check_folding(model: str, size: int, images: np.ndarray) -> tuple[Folding, float]:
+def check_folding(model: str, size: int) -> tuple[int, int, float]:
   """Folds a network's batch normalizations, and compares the outputs.
 
   Args:
     model: the network's name, a key of `MODELS`.
     size: the height and width of the images in pixels.
-    images: `[batch, size, size, 3]`, float32.
 
   Returns:
-    The folded network, and the largest difference of its outputs, relative to the largest output.
+    The number of batch normalizations that were folded, that of all, and the largest difference of the outputs,
+    relative to the largest output.
 
   Raises:
     ArithmeticError: if that is above 1e-4.
   """
-  plain = make_model(model, 'bn_relu', size)
+  plain, images = make_model(model, 'bn_relu', size), make_images(2, size)
   folding = fold(plain)
   difference = relative_difference(folding.model.predict_on_batch(images), plain.predict_on_batch(images))
   if not difference < 1e-4:
     raise ArithmeticError(f'{model}: the outputs of the folded network differ by {difference:.1g} of the largest one.')
-  return folding, difference
+  return folding.folded, folding.total, difference
 
 
 def relative_difference(outputs: np.ndarray, expected: np.ndarray) -> float:

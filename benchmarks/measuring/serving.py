@@ -22,6 +22,7 @@ import tensorflow as tf
 import tf_keras
 
 from benchmarks.measuring.served_models import CONTENDERS
+from benchmarks.measuring.served_models import make_images
 from benchmarks.measuring.served_models import make_model
 from benchmarks.measuring.served_models import relative_difference
 from benchmarks.measuring.timing import median_seconds
@@ -49,11 +50,6 @@ def _start(threads: int, log: str) -> None:
   tf.get_logger().setLevel('ERROR')
   tf.config.threading.set_intra_op_parallelism_threads(threads)
   tf.config.threading.set_inter_op_parallelism_threads(threads)
-
-
-def make_images(count: int, size: int) -> np.ndarray:
-  """Returns random images `[count, size, size, 3]`, float32, always the same."""
-  return np.random.default_rng(0).normal(size=(count, size, size, 3)).astype(np.float32)
 
 
 def export(model: str, contender: str, size: int, folder: str) -> str:
