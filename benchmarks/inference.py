@@ -15,10 +15,9 @@ A model is served as a SavedModel, by tf_keras's `predict_on_batch`, and by TFLi
 - evonorm_b0_bare: with `center=False, scale=False`, which bounds what folding γ and β into other layers could save.
 
 Each contender with each number of threads has a process of its own. The contenders of one model and number of threads
-are loaded at the same time, which takes about 1.5 GB of memory for each with ResNetV2-50, and take turns over the
-rounds; in a round a process times --repeats calls with one image and a tenth as many with a batch. The table has
-medians over rounds of these medians. Exported files take 2 GB in the folder for temporary files. All of it takes about
-a quarter of an hour on two cores.
+stay in memory together and take turns over the rounds; in a round a process times --repeats calls with one image and a
+tenth as many with a batch. The table has medians over rounds of these medians. Exported files of ResNetV2-50 take 2 GB
+in the folder for temporary files.
 """
 
 import os
@@ -165,7 +164,7 @@ def measure_threads(model: str, settings: Settings, threads: int, folder: str, l
       advance(f'{model}, {contender}, threads: {threads}: loaded')
     for i in range(1, settings.rounds + 1):
       for contender, pool in pools.items():
-        times = pool.submit(serving.time_forms, *arguments(contender), settings.repeats).result()
+        times = pool.submit(serving.time_forms, *arguments(contender), repeats=settings.repeats).result()
         for (form, batch_size), value in times.items():
           seconds.setdefault((contender, form, threads, batch_size), []).append(value)
         advance(f'{model}, {contender}, threads: {threads}: round {i} of {settings.rounds}')
