@@ -143,6 +143,11 @@ def standardize(x: Tensor, mean: Tensor, variance: Tensor, beta: Tensor | None, 
   return y if beta is None else y + beta
 
 
+def traced_once(function: Callable) -> Callable:
+  """Returns the function: JAX and PyTorch trace each call."""
+  return function
+
+
 def num_replicas() -> int:
   """Returns 1: see `sum_over_replicas`."""
   return 1

@@ -1,5 +1,6 @@
 """TensorFlow's operations under the names of `keras.ops`, and those that `keras.ops` does not have."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -152,6 +153,11 @@ def standardize(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, beta: tf.Ten
                 epsilon: float) -> tf.Tensor:
   """Returns (x − mean) / √(variance + ε) · γ + β; None for γ or β leaves it out."""
   return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+
+
+def traced_once(function: Callable) -> Callable:
+  """Returns the function with the same values, traced once for all calls with arguments of one shape."""
+  return tf.function(function, autograph=False)
 
 
 def num_replicas() -> int:

@@ -21,7 +21,7 @@ from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.graph import primitives
 
-SLICES = 16  # the number of slices of the positions in sums that XLA compiles for a CPU; see `position_sums`
+SLICES = 8  # the number of slices of the positions in sums that XLA compiles for a CPU; see `position_sums`
 
 
 def average(x: Tensor, axes: str, groups: int = 1, synchronized: bool = False, mask: Tensor | None = None
@@ -159,14 +159,17 @@ def mean_over_samples(spatial_mean: Tensor, synchronized: bool) -> Tensor:
   return ops.divide_no_nan(*ops.sum_over_replicas([total, count], synchronized))
 
 
-def is_observed(x: Tensor, synchronized: bool, mask: Tensor | None = None) -> Tensor:
-  """Returns whether a batch holds any position, a boolean scalar; if not, no moving average may move.
+def is_observed(x: Tensor, synchronized: bool, mask: Tensor | None = None) -> Tensor | bool:
+  """Returns whether a batch holds any position, a boolean scalar, or True if that is known; if not, no moving average
+  may move.
 
   Args:
     x: the batch, [N, ..., C].
     synchronized: whether the batch is that of all replicas of the tf.distribute strategy, or this replica's alone.
     mask: the positions that count, boolean [N, ..., 1]; None (default) for all.
   """
+  if mask is None and not synchronized and all(x.shape[:-1]):  # sizes that are known and not 0
+    return True
   ops = ops_of(x)
   observed = ops.axes_size(x, 0, -1) > 0 if mask is None else ops.any(mask)
   return ops.sum_over_replicas([ops.as_divisor(observed, 'float32')], synchronized)[0] > 0.
@@ -178,6 +181,8 @@ def flatten_positions(x: Tensor) -> Tensor:
   Args:
     x: a tensor [N, ..., C].
   """
+  if len(x.shape) == 3:
+    return x
   ops = ops_of(x)
   positions = tuple(x.shape[1:-1])
   count = ops.axes_size(x, 1, -1) if None in positions else math.prod(positions)
@@ -204,9 +209,11 @@ def position_sums(terms: Callable[..., list[Tensor]], tensors: Sequence[Tensor],
   ops, slices = ops_of(tensors[0]), _divisor(tensors[0], slices)
   if slices == 1:
     return [ops.sum_rows(term) for term in terms(*tensors)]
-  sliced = (ops.unstack(_cut(t, slices), axis=1) for t in tensors)
+  sliced, terms = (ops.unstack(_cut(t, slices), axis=1) for t in tensors), ops.traced_once(terms)
   totals = [functools.reduce(operator.add, parts) for parts in zip(*(terms(*parts) for parts in zip(*sliced)))]
-  return ops.unstack(ops.sum(ops.stack(totals, 1), 2, keepdims=True), axis=1)
+  samples, part, channels = (ops.shape(totals[0])[axis] for axis in range(3))
+  rows = ops.reshape(ops.concatenate(totals, 1), [samples * len(totals), part, channels])
+  return ops.unstack(ops.reshape(ops.sum_rows(rows), [samples, len(totals), 1, channels]), axis=1)
 
 
 def sum_position_moments(x: Tensor, slices: int = 1) -> tuple[Tensor, Tensor]:
@@ -259,7 +266,8 @@ def _divisor(x: Tensor, slices: int) -> int:
 def _cut(x: Tensor, slices: int) -> Tensor:
   """Returns x with its positions cut into slices: [N, positions, C] -> [N, slices, positions / slices, C]."""
   ops = ops_of(x)
-  return ops.reshape(x, [ops.shape(x)[0], slices, ops.shape(x)[1] // slices, x.shape[2]])
+  samples, count, channels = (ops.shape(x)[axis] for axis in range(3))
+  return ops.reshape(x, [samples, slices, count // slices, channels])
 
 
 def _spatial_moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from evonorm_tf.engines.tensorflow_ops import on_cpu
 from evonorm_tf.equations import moments
 from evonorm_tf.equations import series
 from evonorm_tf.gradients import recomputation
+from evonorm_tf.gradients.compiling_ahead import compile_ahead
 from evonorm_tf.graph import primitives
 
 try:
@@ -44,19 +45,22 @@ def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tenso
       functools.partial(_forward, equation, 1), functools.partial(_backward, equation, 1),
       functools.partial(_output, equation, 1))
 
+  # Without stop_gradient, an enclosing tape would record the inside of `forward` as well.
+  value, moment, *statistics = forward(tf.stop_gradient(flat), given, *map(tf.stop_gradient, weights))
+
   @tf.custom_gradient
   def with_gradient(x, *weights):
-    # Without stop_gradient, an enclosing tape would record the inside of `forward` as well.
-    y, moment, *statistics = forward(tf.stop_gradient(x), given, *map(tf.stop_gradient, weights))
+    def gradient(dy):
+      dx, rows = backward(x, dy, given, tuple(statistics), *weights)
+      by_weights = tf.unstack(rows)[:len(weights)]
+      for weight, by_weight in zip(weights, by_weights):
+        by_weight.set_shape(weight.shape)  # a traced function does not know it
+      return dx, *by_weights
+    return value, gradient
 
-    def gradient(dy, *_):
-      return _twice_differentiable(backward, equation, given, tuple(statistics))(x, dy, *weights)
-    return (y, moment, *statistics), gradient
-
-  y, moment, *statistics = with_gradient(flat, *weights)
-  y = tf.reshape(y, tf.shape(x))
+  y = tf.reshape(with_gradient(flat, *weights), tf.shape(x))
   recomputation.offer(y, lambda: tf.reshape(output(tf.stop_gradient(flat), tuple(statistics), *weights), tf.shape(x)))
-  return y, tf.stop_gradient(moment)
+  return y, moment
 
 
 def is_compiled_by_default() -> bool:
@@ -76,31 +80,25 @@ def _output(equation, slices, x, statistics, *weights):
 
 
 def _backward(equation, slices, x, dy, given, statistics, *weights):
-  """`series.backward`. Nothing of it runs before dy is known: it would live from the forward pass to this one."""
-  x = recomputation.after(dy, x)
-  return series.backward(equation, slices, bool(given), x, dy, statistics, *weights)
+  """`series.backward`, which is differentiated as the formula is: the statistics kept by `_forward` do not follow x.
 
-
-def _twice_differentiable(backward, equation, given, statistics):
-  """Returns the function (x, dy, *weights) -> dx and the weights' gradients, which is differentiated as the formula's.
-
-  The statistics that the forward pass has kept are no functions of x, so the formula computes them again.
+  Nothing of it runs before dy is known: it would live from the forward pass to this one.
   """
 
   @tf.custom_gradient
-  def first(x, dy, *weights):
-    tensors = x, dy, *weights
-    x, dy, *weights = map(tf.stop_gradient, tensors)
-
-    def second(*upstream):
+  def with_gradient(x, dy, *weights):
+    def gradient(*upstream):
+      tensors = x, dy, *weights
       with tf.GradientTape() as tape:
         tape.watch(tensors)
-        gradients = _formula_gradients(equation, given, *tensors)
-      return tape.gradient(gradients, tensors, upstream, tf.UnconnectedGradients.ZERO)
-    dx, by_weights = backward(x, dy, given, statistics, *weights)
-    return (dx, *tf.unstack(by_weights)[:len(weights)]), second
+        dx, *by_weights = _formula_gradients(equation, given, *tensors)
+      return tape.gradient((dx, *by_weights), tensors, (upstream[0], *tf.unstack(upstream[1])[:len(weights)]),
+                           tf.UnconnectedGradients.ZERO)
+    return series.backward(
+        equation, slices, bool(given), *map(tf.stop_gradient, (x, dy)), statistics, *map(tf.stop_gradient, weights)
+    ), gradient
 
-  return first
+  return with_gradient(recomputation.after(dy, x), dy, *weights)
 
 
 def _formula_gradients(equation, given, x, dy, *weights):
@@ -114,7 +112,7 @@ def _formula_gradients(equation, given, x, dy, *weights):
 def _compiled_passes(equation, x):
   """Returns `_forward`, `_backward` and `_output`, compiled, for inputs like x, [N, positions, C]."""
   positions, channels = x.shape[1:]
-  if isinstance(equation, series.SampleEquation):
+  if isinstance(equation, series.SampleEquation):  # the groups are those of this number of channels
     equation = dataclasses.replace(
         equation, groups=primitives.largest_divisor(channels, equation.groups), rational=on_cpu())
   slices = primitives.largest_divisor(positions, moments.SLICES) if positions else 1
@@ -123,7 +121,11 @@ def _compiled_passes(equation, x):
 
 def _call_compiled(function, equation, slices, *tensors):
   """Calls function(equation, slices, *tensors), compiled by XLA, which compiles for each shape anew."""
-  return _traced(function, equation, slices, tf.nest.map_structure(_any_size, tensors))(*tensors)
+  has_groups = isinstance(equation, series.SampleEquation)
+  signature = tf.nest.map_structure(functools.partial(_any_size, keep_channels=has_groups), tensors)
+  traced = _traced(function, equation, slices, signature)
+  compile_ahead(traced, tensors)
+  return traced(*tensors)
 
 
 @functools.cache
@@ -132,8 +134,7 @@ def _traced(function: Callable, equation: series.Equation, slices: int, signatur
   return tf.function(functools.partial(function, equation, slices), signature, autograph=False, jit_compile=True)
 
 
-def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:
-  """Returns the specification of a vector over channels, or of [N, positions, C] for any N and any positions but 1."""
-  if tensor.shape.rank == 1:
-    return tf.TensorSpec(tensor.shape, tensor.dtype)
-  return tf.TensorSpec([None, 1 if tensor.shape[1] == 1 else None, tensor.shape[2]], tensor.dtype)
+def _any_size(tensor: tf.Tensor, keep_channels: bool) -> tf.TensorSpec:
+  """Returns a specification without sizes of [N, positions, C], but for 1 position, or of a vector over channels."""
+  channels = tensor.shape[-1] if keep_channels else None
+  return tf.TensorSpec([channels] if tensor.shape.rank == 1 else [None, 1 if tensor.shape[1] == 1 else None, channels], tensor.dtype)

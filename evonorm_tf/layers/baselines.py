@@ -47,10 +47,12 @@ class BatchNormAct(baseline_body.BatchNormBody, BaselineLayer):
     """
     if mask is not None or not self.norm.fused:
       return super()._normalize_in_training(inputs, mask)
+    observed = moments.is_observed(inputs, synchronized=False)
+    if observed is True:
+      return self._run_norm(inputs, training=True)
     averages = self.norm.moving_mean, self.norm.moving_variance
     before = [tf.identity(average) for average in averages]
     y = self._run_norm(inputs, training=True)
-    observed = moments.is_observed(inputs, synchronized=False)
     for average, old in zip(averages, before):
       average.assign(tf.where(observed, average, old))
     return y

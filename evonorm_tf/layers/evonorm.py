@@ -109,7 +109,7 @@ class BatchSeries(MovingAverages, EvoNorm):
     def in_training():
       y, variance = self._evaluate(inputs, training, mask)
       observed = moments.is_observed(inputs, self.synchronized, mask)
-      self._update(self.moving_variance, ops_of(inputs).reshape(variance, [-1]), observed)
+      self._update(self.moving_variance, ops_of(inputs).reshape(variance, self.moving_variance.shape), observed)
       return y
 
     def in_inference():

@@ -270,9 +270,9 @@ class MovingAverages:
     ops = ops_of(training)
     return ops.cond(ops.cast(training, 'bool'), in_training, in_inference)
 
-  def _update(self, moving: Any, moment: Tensor, observed: Tensor) -> None:
+  def _update(self, moving: Any, moment: Tensor, observed: Tensor | bool) -> None:
     """Moves the moving average towards the moment of a batch, if anything was observed; see `is_observed`."""
     # tf.distribute gives some replicas no sample of a short last batch.
     ops = ops_of(moment)
     change = (1. - self.momentum) * (moving - ops.stop_gradient(moment))
-    moving.assign_sub(ops.where(observed, change, 0.))
+    moving.assign_sub(change if observed is True else ops.where(observed, change, 0.))
