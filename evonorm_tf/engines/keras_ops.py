@@ -74,6 +74,11 @@ def axes_size(x: Tensor, first: int, last: int) -> int:
   return math.prod(x.shape[first:last])
 
 
+def sizes(x: Tensor) -> Sequence[int]:
+  """Returns the size of each axis."""
+  return x.shape
+
+
 def as_divisor(number: Tensor | int, dtype: Any) -> Tensor | float:
   """Returns a number of elements as a divisor of tensors of this dtype; a size, which is known, stays a number."""
   return ops.cast(number, dtype) if ops.is_tensor(number) else number * 1.
@@ -102,6 +107,11 @@ def squared_difference(x: Tensor, y: Tensor) -> Tensor:
 def sum_rows(x: Tensor) -> Tensor:
   """Returns the sums over the second axis: [N, rows, C] -> [N, 1, C]."""
   return ops.sum(x, 1, keepdims=True)
+
+
+def sum_samples(x: Tensor) -> Tensor:
+  """Returns the sums over the first axis: [N, ...] -> [1, ...]."""
+  return ops.sum(x, 0, keepdims=True)
 
 
 def mean_columns(x: Tensor, size: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import functools
+import operator
 from typing import Any
 
 import numpy as np
@@ -45,10 +47,8 @@ where = tf.where
 zeros = tf.zeros
 zeros_like = tf.zeros_like
 
-# Not in `keras.ops`. A function with the decorator returns its value and the function that computes its gradient; the
-# divisor is a number of elements, for tensors of a dtype.
+# Not in `keras.ops`. A function with the decorator returns its value and the function that computes its gradient.
 custom_gradient = tf.custom_gradient
-as_divisor = tf.cast
 
 
 def convert_to_numpy(x: tf.Tensor) -> np.ndarray:
@@ -66,9 +66,22 @@ def rank(x: tf.Tensor) -> int | None:
   return x.shape.rank
 
 
-def axes_size(x: tf.Tensor, first: int, last: int) -> tf.Tensor:
-  """Returns the product of the sizes of the axes from `first` to before `last`, a scalar."""
-  return tf.reduce_prod(tf.shape(x)[first:last])
+def axes_size(x: tf.Tensor, first: int, last: int) -> tf.Tensor | int:
+  """Returns the product of the sizes of the axes from `first` to before `last`, a scalar; a number if it is known."""
+  known = x.shape[first:last]
+  return known.num_elements() if known.is_fully_defined() else tf.reduce_prod(tf.shape(x)[first:last])
+
+
+def sizes(x: tf.Tensor) -> list[tf.Tensor | int]:
+  """Returns the size of each axis, a scalar; a number if it is known."""
+  if x.shape.is_fully_defined():
+    return x.shape.as_list()
+  return [size if known is None else known for known, size in zip(x.shape, tf.unstack(tf.shape(x)))]
+
+
+def as_divisor(number: tf.Tensor | int, dtype: tf.DType) -> tf.Tensor | float:
+  """Returns a number of elements as a divisor of tensors of this dtype; one that is known stays a number."""
+  return number * 1. if isinstance(number, int) else tf.cast(number, dtype)
 
 
 def on_cpu() -> bool:
@@ -84,7 +97,19 @@ def sum_rows(x: tf.Tensor) -> tf.Tensor:
   """Returns the sums over the second axis: [N, rows, C] -> [N, 1, C]."""
   if not on_cpu():
     return tf.reduce_sum(x, 1, keepdims=True)
-  return tf.matmul(tf.ones([tf.shape(x)[0], 1, tf.shape(x)[1]], x.dtype), x)
+  samples, rows, _ = sizes(x)
+  return tf.matmul(tf.ones([samples, 1, rows], x.dtype), x)
+
+
+def sum_samples(x: tf.Tensor) -> tf.Tensor:
+  """Returns the sums over the first axis: [N, ...] -> [1, ...]."""
+  if not on_cpu():
+    return tf.reduce_sum(x, 0, keepdims=True)
+  # For a product of two matrices, XLA has a routine; for a sum or one with a vector it would compile three loops.
+  samples, *others = sizes(x)
+  columns = functools.reduce(operator.mul, others)
+  sums = tf.matmul(tf.ones([2, samples], x.dtype), tf.reshape(x, [samples, columns]))
+  return tf.reshape(sums[:1], [1, *others])
 
 
 def mean_columns(x: tf.Tensor, size: int) -> tf.Tensor:

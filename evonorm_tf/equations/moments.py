@@ -14,7 +14,6 @@ mean of nothing is 0.
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
-import math
 import operator
 
 from evonorm_tf.engines.dispatch import ops_of
@@ -134,10 +133,10 @@ def mean_over_positions(x: Tensor) -> Tensor:
   """Returns the mean over the spatial axes, 0 if there are no positions: [N, ..., C] -> [N, 1, ..., 1, C].
 
   Args:
-    x: a floating tensor [N, ..., C] of rank 2 or more; at rank 2, which has no spatial axes, it is returned as it is.
+    x: a floating tensor [N, ..., C] of rank 2 or more; with one position or none, at rank 2, it is returned as it is.
   """
   ops = ops_of(x)
-  if len(x.shape) == 2:
+  if len(x.shape) == 2 or all(size == 1 for size in x.shape[1:-1]):
     return x
   mean = ops.mean(x, tuple(range(1, len(x.shape) - 1)), keepdims=True)
   if all(x.shape[1:-1]):  # sizes that are known and not 0
@@ -154,9 +153,19 @@ def mean_over_samples(spatial_mean: Tensor, synchronized: bool) -> Tensor:
   """
   # Sums and counts, not means: the replicas' shares of the last batch can differ, and some can be empty.
   ops = ops_of(spatial_mean)
-  total = ops.sum(spatial_mean, 0, keepdims=True)
+  total = ops.sum_samples(spatial_mean)
   count = ops.as_divisor(ops.axes_size(spatial_mean, 0, 1), total.dtype)
   return ops.divide_no_nan(*ops.sum_over_replicas([total, count], synchronized))
+
+
+def count_positions(x: Tensor) -> Tensor | float:
+  """Returns the number of positions of each sample as a divisor: of no positions 1, and sums of nothing stay 0.
+
+  Args:
+    x: a tensor [N, ..., C].
+  """
+  ops, count = ops_of(x), ops_of(x).axes_size(x, 1, -1)
+  return ops.as_divisor(max(count, 1) if isinstance(count, int) else ops.maximum(count, 1), x.dtype)
 
 
 def is_observed(x: Tensor, synchronized: bool, mask: Tensor | None = None) -> Tensor | bool:
@@ -184,9 +193,8 @@ def flatten_positions(x: Tensor) -> Tensor:
   if len(x.shape) == 3:
     return x
   ops = ops_of(x)
-  positions = tuple(x.shape[1:-1])
-  count = ops.axes_size(x, 1, -1) if None in positions else math.prod(positions)
-  return ops.reshape(x, [ops.shape(x)[0] if x.shape[0] is None else x.shape[0], count, x.shape[-1]])
+  sizes = ops.sizes(x)
+  return ops.reshape(x, [sizes[0], functools.reduce(operator.mul, sizes[1:-1], 1), sizes[-1]])
 
 
 def position_sums(terms: Callable[..., list[Tensor]], tensors: Sequence[Tensor], slices: int = 1
@@ -211,7 +219,7 @@ def position_sums(terms: Callable[..., list[Tensor]], tensors: Sequence[Tensor],
     return [ops.sum_rows(term) for term in terms(*tensors)]
   sliced, terms = (ops.unstack(_cut(t, slices), axis=1) for t in tensors), ops.traced_once(terms)
   totals = [functools.reduce(operator.add, parts) for parts in zip(*(terms(*parts) for parts in zip(*sliced)))]
-  samples, part, channels = (ops.shape(totals[0])[axis] for axis in range(3))
+  samples, part, channels = ops.sizes(totals[0])
   rows = ops.reshape(ops.concatenate(totals, 1), [samples * len(totals), part, channels])
   return ops.unstack(ops.reshape(ops.sum_rows(rows), [samples, len(totals), 1, channels]), axis=1)
 
@@ -226,7 +234,7 @@ def sum_position_moments(x: Tensor, slices: int = 1) -> tuple[Tensor, Tensor]:
   ops = ops_of(x)
   if x.shape[1] == 1:
     return x, ops.zeros_like(x)
-  count = ops.as_divisor(ops.maximum(ops.shape(x)[1], 1), x.dtype)  # the moments of no positions are 0, not NaN
+  count = count_positions(x)
   slices = _divisor(x, slices)
   if slices == 1:
     # In two passes: E[x²] − E[x]² loses all digits where the mean is large against the deviation.
@@ -250,8 +258,7 @@ def position_moments_gradient(x: Tensor, mean: Tensor, mean_gradient: Tensor, va
     mean_gradient, variance_gradient: the gradients with respect to the mean and the biased variance, of the mean's
       shape.
   """
-  ops = ops_of(x)
-  count = ops.as_divisor(ops.maximum(ops.axes_size(x, 1, -1), 1), x.dtype)
+  count = count_positions(x)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
 
 
@@ -266,7 +273,7 @@ def _divisor(x: Tensor, slices: int) -> int:
 def _cut(x: Tensor, slices: int) -> Tensor:
   """Returns x with its positions cut into slices: [N, positions, C] -> [N, slices, positions / slices, C]."""
   ops = ops_of(x)
-  samples, count, channels = (ops.shape(x)[axis] for axis in range(3))
+  samples, count, channels = ops.sizes(x)
   return ops.reshape(x, [samples, slices, count // slices, channels])
 
 

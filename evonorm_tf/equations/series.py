@@ -303,8 +303,8 @@ def backward(equation: Equation, slices: int, is_given: bool, x: Tensor, dy: Ten
   wide, wide_dy = (ops.cast(t, weights[0].dtype) for t in (x, dy))
   coefficients = equation.coefficients(statistics, *weights)
   sums = moments.position_sums(lambda x, dy: equation.terms(x, dy, *coefficients), [wide, wide_dy], slices)
-  count = ops.as_divisor(ops.maximum(ops.axes_size(x, 1, -1), 1), wide.dtype)  # of no positions, a gradient of 0
-  by_statistics, by_weights = equation.gradients(sums, statistics, count, is_given, *weights)
+  by_statistics, by_weights = equation.gradients(
+      sums, statistics, moments.count_positions(wide), is_given, *weights)
   dx = equation.input_gradient(wide, wide_dy, *coefficients)
   dx = dx if by_statistics is None else dx + by_statistics.at(wide)
   return ops.cast(dx, x.dtype), by_weights
@@ -324,4 +324,4 @@ def _moment_and_statistics(equation, mean, variance, given_moment, mask=None):
 def _sums_over_samples(tensors: Sequence[Tensor]) -> Tensor:
   """Returns the sum of each tensor, [N, 1, C], over the samples, as the rows of a matrix."""
   ops = ops_of(tensors[0])
-  return ops.sum(ops.concatenate(tensors, 1), 0)
+  return ops.sum_samples(ops.concatenate(tensors, 1))[0]

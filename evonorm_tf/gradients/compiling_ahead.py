@@ -1,6 +1,6 @@
 """XLA compiles ahead what a traced step is going to call, in threads of its own while TensorFlow goes on tracing.
 
-Otherwise it would compile at the first call, in the middle of the first step, one function after the other.
+Otherwise it would compile in the middle of the first step, one function after the other, at the first call of each.
 """
 
 from collections.abc import Callable
@@ -8,21 +8,30 @@ import concurrent.futures
 import functools
 import os
 import threading
+from typing import Any
 
 from absl import logging
 import tensorflow as tf
 
+from evonorm_tf.engines.tensorflow_ops import num_replicas
+from evonorm_tf.engines.tensorflow_ops import on_cpu
 
-def compile_ahead(function: Callable, tensors: tuple) -> None:
-  """Has a function compiled for the shapes of its arguments, if it is being called in a traced step of known sizes.
+_MOST_THREADS = 4  # each has the arguments and results of one function in memory
 
-  It is called with zeros: TensorFlow has no way to compile without a call.
+
+def compile_ahead(function: Callable, tensors: Any) -> None:
+  """Has a function compiled for the shapes of its arguments, on a CPU, where it is traced as part of a larger one.
+
+  TensorFlow compiles at a call, and so the function is called, with zeros. Nothing is done where a size is not known
+  yet, as the batch's in a data set of batches without `drop_remainder`.
 
   Args:
-    function: a TensorFlow function that XLA compiles; it changes no variable.
+    function: a TensorFlow function with an input signature, which XLA compiles. It changes no variable.
     tensors: its arguments, a nested structure of tensors.
   """
-  if not tf.executing_eagerly() and all(t.shape.is_fully_defined() for t in tf.nest.flatten(tensors)):
+  if tf.executing_eagerly() or not on_cpu() or num_replicas() > 1:
+    return
+  if all(t.shape.is_fully_defined() for t in tf.nest.flatten(tensors)):
     _submit_once(function, tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), tensors))
 
 
@@ -33,21 +42,21 @@ def _submit_once(function, specifications):
 
 def _call_with_zeros(function, specifications):
   try:
-    with tf.init_scope():
-      zeros = tf.nest.map_structure(lambda s: tf.zeros(s.shape, s.dtype), specifications)
-      _within_a_function(function)(*zeros)
-  except Exception:  # the step itself will say what is wrong, if anything is
-    logging.exception('Compiling ahead failed.')
+    _within_a_function(function)(*tf.nest.map_structure(lambda s: tf.zeros(s.shape, s.dtype), specifications))
+  except Exception:  # whatever it is, the step itself will raise it, or do without
+    logging.debug('Compiling ahead of the first step failed.', exc_info=True)
 
 
 @functools.cache
 def _within_a_function(function):
-  """Returns the function as a part of another one: only so does XLA find it again when a step calls it."""
-  return tf.function(lambda *tensors: function(*tensors), autograph=False, reduce_retracing=True)
+  """Returns a function that calls the given one: XLA takes calls from Python for those of another function."""
+  return tf.function(lambda *tensors: function(*tensors), function.input_signature, autograph=False)
 
 
 @functools.cache
 def _threads():
-  pool = concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), 'compile_ahead')
-  threading._register_atexit(functools.partial(pool.shutdown, wait=False, cancel_futures=True))
+  pool = concurrent.futures.ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), 'compile_ahead')
+  # Python would wait at its end until all is compiled that has been submitted.
+  before_the_end = getattr(threading, '_register_atexit', lambda _: None)
+  before_the_end(functools.partial(pool.shutdown, wait=False, cancel_futures=True))
   return pool

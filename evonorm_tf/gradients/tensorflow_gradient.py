@@ -115,7 +115,7 @@ def _compiled_passes(equation, x):
   if isinstance(equation, series.SampleEquation):  # the groups are those of this number of channels
     equation = dataclasses.replace(
         equation, groups=primitives.largest_divisor(channels, equation.groups), rational=on_cpu())
-  slices = primitives.largest_divisor(positions, moments.SLICES) if positions else 1
+  slices = primitives.largest_divisor(positions, moments.SLICES) if positions and on_cpu() else 1
   return (functools.partial(_call_compiled, function, equation, slices) for function in (_forward, _backward, _output))
 
 
@@ -136,5 +136,6 @@ def _traced(function: Callable, equation: series.Equation, slices: int, signatur
 
 def _any_size(tensor: tf.Tensor, keep_channels: bool) -> tf.TensorSpec:
   """Returns a specification without sizes of [N, positions, C], but for 1 position, or of a vector over channels."""
-  channels = tensor.shape[-1] if keep_channels else None
-  return tf.TensorSpec([channels] if tensor.shape.rank == 1 else [None, 1 if tensor.shape[1] == 1 else None, channels], tensor.dtype)
+  *others, channels = tensor.shape
+  sizes = [None, 1 if others[1] == 1 else None] if others else []
+  return tf.TensorSpec([*sizes, channels if keep_channels else None], tensor.dtype)
