@@ -47,8 +47,10 @@ where = tf.where
 zeros = tf.zeros
 zeros_like = tf.zeros_like
 
-# Not in `keras.ops`. A function with the decorator returns its value and the function that computes its gradient.
+# Not in `keras.ops`. A function with the decorator returns its value and the function that computes its gradient; the
+# divisor is a number of elements, for tensors of a dtype.
 custom_gradient = tf.custom_gradient
+as_divisor = tf.cast
 
 
 def convert_to_numpy(x: tf.Tensor) -> np.ndarray:
@@ -66,10 +68,9 @@ def rank(x: tf.Tensor) -> int | None:
   return x.shape.rank
 
 
-def axes_size(x: tf.Tensor, first: int, last: int) -> tf.Tensor | int:
-  """Returns the product of the sizes of the axes from `first` to before `last`, a scalar; a number if it is known."""
-  known = x.shape[first:last]
-  return known.num_elements() if known.is_fully_defined() else tf.reduce_prod(tf.shape(x)[first:last])
+def axes_size(x: tf.Tensor, first: int, last: int) -> tf.Tensor:
+  """Returns the product of the sizes of the axes from `first` to before `last`, a scalar."""
+  return tf.reduce_prod(tf.shape(x)[first:last])
 
 
 def sizes(x: tf.Tensor) -> list[tf.Tensor | int]:
@@ -77,11 +78,6 @@ def sizes(x: tf.Tensor) -> list[tf.Tensor | int]:
   if x.shape.is_fully_defined():
     return x.shape.as_list()
   return [size if known is None else known for known, size in zip(x.shape, tf.unstack(tf.shape(x)))]
-
-
-def as_divisor(number: tf.Tensor | int, dtype: tf.DType) -> tf.Tensor | float:
-  """Returns a number of elements as a divisor of tensors of this dtype; one that is known stays a number."""
-  return number * 1. if isinstance(number, int) else tf.cast(number, dtype)
 
 
 def on_cpu() -> bool:

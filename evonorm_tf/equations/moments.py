@@ -164,8 +164,8 @@ def count_positions(x: Tensor) -> Tensor | float:
   Args:
     x: a tensor [N, ..., C].
   """
-  ops, count = ops_of(x), ops_of(x).axes_size(x, 1, -1)
-  return ops.as_divisor(max(count, 1) if isinstance(count, int) else ops.maximum(count, 1), x.dtype)
+  ops, count = ops_of(x), _product(ops_of(x).sizes(x)[1:-1])
+  return max(count, 1) * 1. if isinstance(count, int) else ops.as_divisor(ops.maximum(count, 1), x.dtype)
 
 
 def is_observed(x: Tensor, synchronized: bool, mask: Tensor | None = None) -> Tensor | bool:
@@ -194,7 +194,7 @@ def flatten_positions(x: Tensor) -> Tensor:
     return x
   ops = ops_of(x)
   sizes = ops.sizes(x)
-  return ops.reshape(x, [sizes[0], functools.reduce(operator.mul, sizes[1:-1], 1), sizes[-1]])
+  return ops.reshape(x, [sizes[0], _product(sizes[1:-1]), sizes[-1]])
 
 
 def position_sums(terms: Callable[..., list[Tensor]], tensors: Sequence[Tensor], slices: int = 1
@@ -260,6 +260,10 @@ def position_moments_gradient(x: Tensor, mean: Tensor, mean_gradient: Tensor, va
   """
   count = count_positions(x)
   return (x - mean) * (variance_gradient * (2. / count)) + mean_gradient / count
+
+
+def _product(sizes):
+  return functools.reduce(operator.mul, sizes, 1)
 
 
 def _divisor(x: Tensor, slices: int) -> int:

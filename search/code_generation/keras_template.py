@@ -17,6 +17,11 @@ def axes_size(x: Any, first: int, last: int) -> Any:
   return size
 
 
+def sum_samples(x: Any) -> Any:
+  """Returns the sums over the first axis: [N, ...] -> [1, ...]."""
+  return ops.sum(x, 0, keepdims=True)
+
+
 def sum_over_replicas(tensors: list, synchronized: bool) -> list:
   """Returns the sum of each tensor over all replicas of TensorFlow's strategy; the tensors if not synchronized."""
   if not synchronized or keras.backend.backend() != 'tensorflow':

@@ -50,7 +50,7 @@ class Target:
   register: str
   tensor_type: str
   hint_names: tuple[str, ...]
-  functions: tuple[str, ...] = ('axes_size', 'sum_over_replicas')
+  functions: tuple[str, ...] = ('axes_size', 'sum_samples', 'sum_over_replicas')
 
   @property
   def module(self) -> types.ModuleType:
@@ -72,5 +72,5 @@ TF_KERAS = Target(
 KERAS_3 = Target(
     'keras', 'Keras 3 and its backend only', 'import keras\nfrom keras import ops',
     'keras.saving.register_keras_serializable', 'Tensor', ('keras',),
-    ('axes_size', 'sum_over_replicas', 'as_divisor', 'cond'))
+    ('axes_size', 'sum_samples', 'sum_over_replicas', 'as_divisor', 'cond'))
 TARGETS = {2: TF_KERAS, 3: KERAS_3}  # by the major version of Keras

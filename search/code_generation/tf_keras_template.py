@@ -8,6 +8,11 @@ from evonorm_tf.engines.tensorflow_ops import sum_over_replicas as sum_over_repl
 from search.code_generation.layer_template import LayerTemplate
 
 
+def sum_samples(x: tf.Tensor) -> tf.Tensor:
+  """Returns the sums over the first axis: [N, ...] -> [1, ...]."""
+  return tf.reduce_sum(x, 0, keepdims=True)
+
+
 class Template(LayerTemplate, tf_keras.layers.Layer):
   """The template of a layer of tf_keras, itself a layer: y = x·γ + β."""
 
