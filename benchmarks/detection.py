@@ -50,6 +50,7 @@ from benchmarks.measuring.training_steps import Cost
 from benchmarks.measuring.training_steps import make_optimizer
 from benchmarks.measuring.training_steps import make_table
 from benchmarks.measuring.training_steps import measure_start
+from benchmarks.measuring.training_steps import RECOMPUTE
 from benchmarks.measuring.training_steps import SECOND_BASE
 from benchmarks.measuring.training_steps import Start
 from benchmarks.measuring.training_steps import to_records
@@ -64,7 +65,8 @@ THIN = ResNetFpn(
 MODELS = {'R18-FPN': (THIN, 256), 'R50-FPN': (ResNetFpn(50, synchronized=False), 512)}  # and image size in pixels
 MODES = ('graph', 'core')
 CONTENDERS = (BASE, SECOND_BASE, Contender('gn_relu', 'graph'),
-              *(Contender(layer, mode) for layer in ('evonorm_b0', 'evonorm_s0') for mode in MODES))
+              *(Contender(layer, mode) for layer in ('evonorm_b0', 'evonorm_s0') for mode in MODES),
+              *(Contender(layer, 'core', RECOMPUTE) for layer in ('evonorm_b0', 'evonorm_s0')))
 
 
 def make_task(model: str, num_classes: int) -> MaskRCNNTask:

@@ -41,6 +41,7 @@ from benchmarks.measuring.training_steps import Cost
 from benchmarks.measuring.training_steps import make_optimizer
 from benchmarks.measuring.training_steps import make_table
 from benchmarks.measuring.training_steps import measure_start
+from benchmarks.measuring.training_steps import RECOMPUTE
 from benchmarks.measuring.training_steps import SECOND_BASE
 from benchmarks.measuring.training_steps import Start
 from benchmarks.measuring.training_steps import to_records
@@ -57,7 +58,8 @@ MODELS = {
 }
 MODES = ('graph', 'core', 'XLA')
 CONTENDERS = (BASE, Contender('bn_relu', 'XLA'), SECOND_BASE,
-              *(Contender(layer, mode) for layer in ('evonorm_b0', 'evonorm_s0') for mode in MODES))
+              *(Contender(layer, mode) for layer in ('evonorm_b0', 'evonorm_s0') for mode in MODES),
+              *(Contender(layer, 'core', RECOMPUTE) for layer in ('evonorm_b0', 'evonorm_s0')))
 
 
 def make_batch(batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:

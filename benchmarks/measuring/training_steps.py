@@ -3,8 +3,8 @@
 The columns of the table, of which all but the last are ratios to BN-ReLU in mode 'graph':
 - step: the median time of a step. All contenders take turns in one process, one step each at a time, so that other load
   on the machine, which may change within seconds, affects all of them alike.
-- trace: the time to trace a step (`get_concrete_function`), in which nothing is computed or compiled by XLA.
-- first step: the time of the first step after that, in which XLA compiles.
+- trace: the time to trace a step (`get_concrete_function`). Other threads begin to compile the EvoNorms meanwhile.
+- first step: the time of the first step after that, in which XLA compiles the rest.
 - trace + first: both together.
 - memory: the growth of the resident memory, from before the trace to the peak (Linux's VmHWM) after three steps. It
   includes activations, gradients, and what tracing and compiling take, but neither the weights nor their momentum.
@@ -61,6 +61,7 @@ class Contender(NamedTuple):
 
 
 BASE, SECOND_BASE = Contender('bn_relu', 'graph'), Contender('bn_silu', 'graph')  # to which ratios are taken
+RECOMPUTE = (('recompute', True),)  # the option of models and of detectors
 
 
 class Start(NamedTuple):

@@ -43,7 +43,8 @@ class EvoNorm(NormActBody):
   Args:
     jit_compile: whether XLA compiles the layer's computation, forward and backward, even if the model is not compiled;
       on TensorFlow only. None (default) compiles where that was measured to be faster (benchmarks/layers.py): in
-      training on a CPU, with a single replica. Compiling takes some tenths of a second for every new input shape.
+      training on a CPU, with a single replica. Compiling takes some tenths of a second for every new input shape; in a
+      traced step of known sizes, other threads do it ahead.
       Nothing is compiled with a mask, or while a debugger of TensorFlow watches all operations
       (`tf.debugging.enable_check_numerics`).
 
