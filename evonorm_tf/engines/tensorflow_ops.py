@@ -140,8 +140,11 @@ def zero_unless(condition: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
   """Returns x where the condition holds and 0 elsewhere; both tensors have the same shape.
 
   On a CPU, the operation `Select` takes a quarter of the time of `SelectV2`, which `tf.where` and the gradient of
-  `tf.maximum` use. That shortens the training step of a layer with a maximum by a fifth.
+  `tf.maximum` use. That shortens the training step of a layer with a maximum by a fifth. Elsewhere its zeros would only
+  take up memory, as a constant of the size of x.
   """
+  if not on_cpu():
+    return tf.where(condition, x, tf.zeros([], x.dtype))
   return tf.raw_ops.Select(condition=condition, x=x, y=tf.zeros_like(x))
 
 
