@@ -20,7 +20,9 @@ from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.graph import primitives
 
-SLICES = 8  # the number of slices of the positions in sums that XLA compiles for a CPU; see `position_sums`
+# The numbers of slices of the positions in sums that XLA compiles for a CPU, in the forward and in the backward pass,
+# whose terms take longer to compile; see `position_sums`.
+FORWARD_SLICES, BACKWARD_SLICES = 16, 8
 
 
 def average(x: Tensor, axes: str, groups: int = 1, synchronized: bool = False, mask: Tensor | None = None

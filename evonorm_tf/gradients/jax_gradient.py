@@ -31,26 +31,26 @@ def is_compiled_by_default() -> bool:
   return False
 
 
-def _slices() -> int:
-  """Returns into how many slices sums over positions are cut; see `moments.position_sums`."""
-  return moments.SLICES if jax.default_backend() == 'cpu' else 1
+def _slices(on_cpu: int) -> int:
+  """Returns into how many slices sums over positions are cut, given how many on a CPU; see `moments.position_sums`."""
+  return on_cpu if jax.default_backend() == 'cpu' else 1
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _evaluate(equation, x, given_moment, weights):
-  y, moment, *_ = series.forward(equation, _slices(), x, given_moment, *weights)
+  y, moment, *_ = series.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
   return y, moment
 
 
 def _forward(equation, x, given_moment, weights):
-  y, moment, *statistics = series.forward(equation, _slices(), x, given_moment, *weights)
+  y, moment, *statistics = series.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
   return (y, moment), (x, statistics, given_moment, weights)
 
 
 def _backward(equation, kept, gradients):
   x, statistics, given_moment, weights = kept
   dx, by_weights = series.backward(
-      equation, _slices(), given_moment is not None, x, gradients[0], statistics, *weights)
+      equation, _slices(moments.BACKWARD_SLICES), given_moment is not None, x, gradients[0], statistics, *weights)
   return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(by_weights)[:len(weights)]
 
 

@@ -111,12 +111,17 @@ def _formula_gradients(equation, given, x, dy, *weights):
 
 def _compiled_passes(equation, x):
   """Returns `_forward`, `_backward` and `_output`, compiled, for inputs like x, [N, positions, C]."""
-  positions, channels = x.shape[1:]
+  channels = x.shape[-1]
   if isinstance(equation, series.SampleEquation):  # the groups are those of this number of channels
     equation = dataclasses.replace(
         equation, groups=primitives.largest_divisor(channels, equation.groups), rational=on_cpu())
-  slices = primitives.largest_divisor(positions, moments.SLICES) if positions and on_cpu() else 1
-  return (functools.partial(_call_compiled, function, equation, slices) for function in (_forward, _backward, _output))
+  most = {_forward: moments.FORWARD_SLICES, _backward: moments.BACKWARD_SLICES, _output: 1}
+  return (functools.partial(_call_compiled, function, equation, _slices(x.shape[1], number))
+          for function, number in most.items())
+
+
+def _slices(positions, most):
+  return primitives.largest_divisor(positions, most) if positions and on_cpu() else 1
 
 
 def _call_compiled(function, equation, slices, *tensors):

@@ -161,7 +161,7 @@ def test_position_moments_in_slices(count, mean):
   x = np.random.default_rng(0).normal(mean, 1., (2, count, 3))
   x[0, :max(1, count // 8)] += 5.
   x = x.astype(np.float32)
-  for slices in (1, moments.SLICES):
+  for slices in (1, moments.FORWARD_SLICES):
     actual = moments.sum_position_moments(tf.constant(x), slices)
     np.testing.assert_allclose(actual[0][:, 0], x.astype(np.float64).mean(1), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(actual[1][:, 0], x.astype(np.float64).var(1), rtol=3e-6, atol=1e-6)
