@@ -14,7 +14,7 @@ as ratios to BN-ReLU; `benchmarks.measuring.training_steps` explains the columns
 with all contenders in this process. The rest is measured in --rounds processes for each contender, 21 for each model by
 default.
 
-On two cores R18-FPN takes an estimated quarter of an hour, and R50-FPN with --batch_size=1 --repeats=3 half an hour.
+On two cores R18-FPN takes twelve minutes, and R50-FPN with --batch_size=1 --repeats=3 an estimated half an hour.
 """
 
 import os

@@ -3,12 +3,12 @@
   python -m benchmarks.layers [--rows=evonorms,dtypes,graphs] [--repeats=15] [--json=FILE]
   python -m benchmarks.layers --backend=tensorflow|jax|torch [--device=cpu|gpu] [--repeats=15] [--json=FILE]
 
-Without --backend, the layers of tf_keras are measured, in all their modes (`tf_keras_layers`, an estimated six minutes
+Without --backend, the layers of tf_keras are measured, in all their modes (`tf_keras_layers`, two minutes
 on two cores); with it, those of Keras 3 on that engine, in float32 and bfloat16 (`engine_layers`, two to five minutes).
 Contenders are called in turn, repeatedly, and the tables have median times as ratios to a BN-ReLU with the same input.
 
 The groups of rows of tf_keras, a table or two each:
-- evonorms: all EvoNorms in float32 (two minutes).
+- evonorms: all EvoNorms in float32 (a minute).
 - dtypes: EvoNorm-B0 and -S0 on bfloat16 and float16, compared with a BN-ReLU of the same dtype.
 - graphs: known layers as layer graphs in float32, run by `GraphLayer` and as generated code.
 """

@@ -12,7 +12,7 @@ as ratios to BN-ReLU; `benchmarks.measuring.training_steps` explains the columns
 with all contenders in this process. The rest is measured in --rounds processes for each contender, 18 for each model by
 default.
 
-At full width it takes an estimated half an hour on two cores, and several times that with the mode 'XLA'.
+At full width it takes twenty minutes on two cores, and several times that with the mode 'XLA'.
 """
 
 import os

@@ -5,6 +5,8 @@ import contextlib
 
 from tensorflow.python.framework import ops
 
+from evonorm_tf.gradients.tensorflow_gradient import forget_traced
+
 
 @contextlib.contextmanager
 def released_gradients() -> Iterator[None]:
@@ -22,3 +24,4 @@ def released_gradients() -> Iterator[None]:
     for name in gradients.keys() - before:
       if name.startswith('CustomGradient-'):
         del gradients[name]
+    forget_traced()

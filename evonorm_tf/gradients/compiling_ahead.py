@@ -35,6 +35,12 @@ def compile_ahead(function: Callable, tensors: Any) -> None:
     _submit_once(function, tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), tensors))
 
 
+def forget() -> None:
+  """Forgets which functions have been compiled, and lets go of them."""
+  _submit_once.cache_clear()
+  _within_a_function.cache_clear()
+
+
 @functools.cache
 def _submit_once(function, specifications):
   _threads().submit(_call_with_zeros, function, specifications)

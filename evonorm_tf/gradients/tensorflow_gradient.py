@@ -1,7 +1,8 @@
 """The gradient of the EvoNorms that keeps little (`equations.series`), for TensorFlow; compiled on request.
 
-Each pass is one traced function, which all layers of equal equations and numbers of channels share, whatever their
-inputs' sizes: tracing one anew for each layer or shape would take most of the time before the first step.
+A compiled pass is one traced function, which all layers with equal equations share whatever their inputs' sizes (those
+of the S series, if their numbers of channels are equal): tracing one anew for each layer or shape would take most of
+the time before the first step.
 """
 
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from evonorm_tf.engines.tensorflow_ops import num_replicas
 from evonorm_tf.engines.tensorflow_ops import on_cpu
 from evonorm_tf.equations import moments
 from evonorm_tf.equations import series
+from evonorm_tf.gradients import compiling_ahead
 from evonorm_tf.gradients import recomputation
-from evonorm_tf.gradients.compiling_ahead import compile_ahead
 from evonorm_tf.graph import primitives
 
 try:
@@ -66,6 +67,15 @@ def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tenso
 def is_compiled_by_default() -> bool:
   """Returns whether compiling was measured to be faster here, in training: on a CPU, with a single replica."""
   return on_cpu() and num_replicas() == 1
+
+
+def forget_traced() -> None:
+  """Forgets the functions that have been traced, so that later layers trace them anew.
+
+  It is for those who take gradients of `tf.custom_gradient` out of TensorFlow's registry: the functions have some.
+  """
+  _traced.cache_clear()
+  compiling_ahead.forget()
 
 
 def _forward(equation, slices, x, given, *weights):
@@ -129,7 +139,7 @@ def _call_compiled(function, equation, slices, *tensors):
   has_groups = isinstance(equation, series.SampleEquation)
   signature = tf.nest.map_structure(functools.partial(_any_size, keep_channels=has_groups), tensors)
   traced = _traced(function, equation, slices, signature)
-  compile_ahead(traced, tensors)
+  compiling_ahead.compile_ahead(traced, tensors)
   return traced(*tensors)
 
 

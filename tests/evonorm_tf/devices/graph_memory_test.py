@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from evonorm_tf import EvoNormB0
 from evonorm_tf.devices.graph_memory import released_gradients
+from evonorm_tf.gradients.tensorflow_gradient import forget_traced
 
 
 @pytest.fixture
@@ -76,3 +78,30 @@ def test_gradients_of_other_names_stay():
       slope, = tf.gradients(tf.identity(x), x)
     assert tf.compat.v1.Session().run(slope) == 2.
   del double
+
+
+def test_compiled_layers_are_differentiated_twice_afterwards():
+  """Their traced functions, which layers share, have gradients that the context has taken away."""
+  layer, x = EvoNormB0(jit_compile=True, epsilon=.01), tf.constant([[[1.], [2.], [4.]]])
+  layer.build(x.shape)
+
+  @tf.function(autograph=False)
+  def slope_of_norm(x):
+    with tf.GradientTape() as outer:
+      outer.watch(x)
+      with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(layer(x, training=True)**3)
+      norm = tf.reduce_sum(tape.gradient(y, x)**2)
+    return outer.gradient(norm, x)
+
+  expected = slope_of_norm(x)
+  with released_gradients():
+    forget_traced()
+    layer(x, training=True)
+    with tf.GradientTape() as tape:
+      tape.watch(x)
+      y = layer(x, training=True)
+    tape.gradient(y, x)
+  retraced = tf.function(slope_of_norm.python_function, autograph=False)
+  np.testing.assert_allclose(retraced(x), expected, rtol=1e-5)
