@@ -13,6 +13,7 @@ import tf_keras
 from evonorm_tf.gradients import tensorflow_gradient
 from evonorm_tf.layers import evonorm
 from evonorm_tf.layers import graph_layer
+from evonorm_tf.layers import recomputed as recomputed  # Keras finds its convolutions in saved models
 from evonorm_tf.layers.documentation import documented
 from evonorm_tf.layers.norm_act_body import Identifier
 from evonorm_tf.layers.norm_act_body import NormActBody

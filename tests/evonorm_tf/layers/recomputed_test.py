@@ -1,5 +1,8 @@
 """Convolutions that compute their input again: the same gradients, without the input among what is kept."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -107,6 +110,9 @@ def test_fit_save_and_load(tmp_path):
   loaded = tf_keras.models.load_model(tmp_path / 'model.keras')
   assert [type(layer) for layer in loaded.layers] == [type(layer) for layer in model.layers]
   np.testing.assert_allclose(loaded.predict(images, verbose=0), model.predict(images, verbose=0), rtol=1e-5, atol=1e-6)
+  program = ('from evonorm_tf.layers import keras2; import tf_keras; '
+             f'tf_keras.models.load_model("{tmp_path}/model.keras")')
+  subprocess.run([sys.executable, '-c', program], check=True)
 
 
 def test_conversion():
