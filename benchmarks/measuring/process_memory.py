@@ -5,6 +5,9 @@ import pathlib
 import re
 from typing import NamedTuple
 
+from benchmarks.measuring.processes import peak_resident_bytes
+from evonorm_tf.devices.memory import resident_bytes
+
 
 class ProcessMemory(NamedTuple):
   """Bytes of a process at one moment.
@@ -39,11 +42,9 @@ def read_memory() -> ProcessMemory:
   libc = ctypes.CDLL('libc.so.6')
   libc.mallinfo2.restype = _MallocInfo
   info = libc.mallinfo2()
-  status = pathlib.Path('/proc/self/status').read_text()
-  resident, peak = (1024 * int(re.search(rf'{key}:\s*(\d+) kB', status)[1]) for key in ('VmRSS', 'VmHWM'))
   # Each mapping has a line of its addresses, in hexadecimal, which ends with a file's path, and lines of sizes.
   lines = re.findall(r'^([0-9a-f]+)-([0-9a-f]+) (.*?)\n.*?^Rss:\s*(\d+) kB',
                      pathlib.Path('/proc/self/smaps').read_text(), re.M | re.S)
   mappings = [(int(start, 16), int(end, 16), 1024 * int(size)) for start, end, _, size in lines]
   files = sum(1024 * int(size) for _, _, text, size in lines if '/' in text)
-  return ProcessMemory(resident, peak, info.uordblks, info.fordblks, files, mappings)
+  return ProcessMemory(resident_bytes(), peak_resident_bytes(), info.uordblks, info.fordblks, files, mappings)

@@ -55,23 +55,13 @@ def medians(results: Sequence[Result]) -> Result:
   return type(results[0])(*map(statistics.median, zip(*results)))
 
 
-def resident_bytes() -> int:
-  """Returns the resident memory of this process in bytes."""
-  return _status('VmRSS')
-
-
 def peak_resident_bytes() -> int:
   """Returns the peak resident memory of this process in bytes.
 
   It is not `ru_maxrss`, which a process inherits from the one that started it.
   """
-  return _status('VmHWM')
-
-
-def _status(name: str) -> int:
-  """Returns an amount of memory that Linux tells of this process, in bytes."""
   try:
     text = pathlib.Path('/proc/self/status').read_text(encoding='ascii', errors='replace')
-    return 1024 * int(re.search(rf'{name}:\s*(\d+) kB', text)[1])
+    return 1024 * int(re.search(r'VmHWM:\s*(\d+) kB', text)[1])
   except (OSError, TypeError) as error:
-    raise RuntimeError(f'{name} is read from /proc/self/status, which only Linux has.') from error
+    raise RuntimeError('VmHWM is read from /proc/self/status, which only Linux has.') from error

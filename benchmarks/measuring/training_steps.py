@@ -27,7 +27,7 @@ import tf_keras
 
 from benchmarks.measuring.processes import medians
 from benchmarks.measuring.processes import peak_resident_bytes
-from benchmarks.measuring.processes import resident_bytes
+from evonorm_tf.devices.memory import resident_bytes
 
 STEPS = 3  # in a process that measures a `Start`
 GIGABYTE = 1e9
