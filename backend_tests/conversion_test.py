@@ -137,3 +137,18 @@ def test_operations_of_the_original_stay_its_own():
 def test_a_model_without_normalizations_is_said_to_have_none(caplog):
   keras3.convert_norm_act(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name='plain'), 'evonorm_s0')
   assert 'Model plain has no batch normalization: nothing is replaced.' in caplog.text
+
+
+@pytest.mark.parametrize('name', ['bn_relu', 'evonorm_b0', 'evonorm_s0'])
+def test_a_folded_model_has_the_same_outputs(name):
+  model = small_model(keras3.get_norm_act(name, name='norm')(), keras.layers.Conv2D(4, 3, padding='same'),
+                      keras3.get_norm_act(name, name='behind')())
+  rng = np.random.default_rng(1)
+  for weight in model.weights:
+    if len(weight.shape) == 1:
+      weight.assign(rng.uniform(.5, 1.5, weight.shape))
+  folded = keras3.fold_norm_acts(model)
+  assert len(folded.get_layer('norm').weights) < len(model.get_layer('norm').weights) or name == 'evonorm_s0'
+  assert ('Folded' in type(folded.get_layer('norm')).__name__) == (name != 'bn_relu')
+  np.testing.assert_allclose(folded.predict(images(), verbose=0), model.predict(images(), verbose=0), rtol=1e-4,
+                             atol=1e-5)

@@ -5,14 +5,15 @@
 
 A model is served as a SavedModel, by tf_keras's `predict_on_batch`, and by TFLite in float32 (see
 `benchmarks.measuring.serving`), one image or a batch of 32 at a time. Its weights are random. Contenders:
-- bn_relu_folded: every batch normalization that reads a convolution is folded into it. In the pre-activation ResNet
-  those after an addition or a pooling remain. The base of all ratios.
+- bn_relu_folded: every batch normalization that reads a convolution is folded into it by `fold_norm_acts`. In the
+  pre-activation ResNet those after an addition or a pooling remain. The base of all ratios.
 - bn_relu: as it is. TensorFlow fuses it with the convolution before it when it optimizes a graph, and TFLite's
   converter folds it.
-- evonorm_b0, evonorm_s0: as they are by default; in inference nothing is compiled.
+- evonorm_b0, evonorm_s0: as they are trained; in inference nothing is compiled by default.
 - evonorm_b0_compiled, evonorm_s0_compiled: with `jit_compile=True`. TFLite has no XLA, and runs one by one the slices
   into which sums are cut for XLA.
-- evonorm_b0_bare: with `center=False, scale=False`, which bounds what folding γ and β into other layers could save.
+- evonorm_b0_folded, evonorm_s0_folded: v1, γ, β and affine forms are folded into convolutions by `fold_norm_acts`, as
+  far as they can be; this is what the classification trainer exports.
 
 Each contender with each number of threads has a process of its own. The contenders of one model and number of threads
 stay in memory together and take turns over the rounds; in a round a process times --repeats calls with one image and a
@@ -82,15 +83,12 @@ class Figures(NamedTuple):
     refusals: why TFLite refuses a contender, by contender; '' where it does not.
     differences: the largest difference to the outputs of `predict`, relative to the largest output, by contender and
       form.
-    folded, total: how many batch normalizations were folded, and how many there are.
-    folding_difference: the largest difference to the outputs of the model that is not folded, relative to the largest.
+    by_folding: the largest difference that folding makes to the outputs, relative to the largest output, by contender.
   """
   seconds: dict[tuple[str, str, int, int], list[float]]
   refusals: dict[str, str]
   differences: dict[str, dict[str, float]]
-  folded: int
-  total: int
-  folding_difference: float
+  by_folding: dict[str, float]
 
 
 def measure(model: str, settings: Settings, advance: Advance) -> Figures:
@@ -105,7 +103,7 @@ def measure(model: str, settings: Settings, advance: Advance) -> Figures:
     log = os.path.join(folder, 'stderr')
     pathlib.Path(log).touch()
     try:
-      folding = _run_alone(log, served_models.check_folding, model, settings.size)
+      by_folding = _run_alone(log, served_models.check_folding, model, settings.size)
       refusals = export_all(model, settings, folder, log, advance)
       seconds: dict = {}
       differences: dict = {}
@@ -113,7 +111,7 @@ def measure(model: str, settings: Settings, advance: Advance) -> Figures:
         measure_threads(model, settings, threads, folder, log, refusals, seconds, differences, advance)
     except BrokenProcessPool:
       sys.exit(f'A process has ended, perhaps for lack of memory:\n{pathlib.Path(log).read_text()[-2000:]}')
-  return Figures(seconds, refusals, differences, *folding)
+  return Figures(seconds, refusals, differences, by_folding)
 
 
 def count_steps(settings: Settings) -> int:
@@ -216,8 +214,8 @@ def _last_case(settings: Settings) -> tuple[int, int]:
 
 def _captions(figures: Figures) -> list[str]:
   largest = max(difference for by_form in figures.differences.values() for difference in by_form.values())
-  return [f'{figures.folded} of {figures.total} batch normalizations are folded; outputs then differ by '
-          f'{figures.folding_difference:.0e}. Outputs of one model in several forms differ by up to {largest:.0e}.',
+  return [f'Folding changes outputs by up to {max(figures.by_folding.values()):.0e} of the largest one. Outputs of one '
+          f'model in several forms differ by up to {largest:.0e}.',
           *(f'{NO_VALUE} {CONTENDERS[contender].title}: TFLite refuses it: {reason[:80]}'
             for contender, reason in figures.refusals.items() if reason)]
 
@@ -229,9 +227,9 @@ def to_json(settings: Settings, figures: dict[str, Figures]) -> str:
     settings: what was measured.
     figures: the results of `measure` by model.
   """
-  models = [dict(model=model, folded=f.folded, batch_normalizations=f.total, folding_difference=f.folding_difference,
-                 tflite_refusals={name: reason for name, reason in f.refusals.items() if reason},
-                 differences=f.differences) for model, f in figures.items()]
+  models = [dict(model=model, by_folding=f.by_folding, differences=f.differences,
+                 tflite_refusals={name: reason for name, reason in f.refusals.items() if reason})
+            for model, f in figures.items()]
   times = [dict(model=model, contender=contender, form=form, threads=threads, images=batch_size,
                 seconds=statistics.median(values), seconds_by_round=values)
            for model, f in figures.items() for (contender, form, threads, batch_size), values in f.seconds.items()]

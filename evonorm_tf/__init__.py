@@ -15,6 +15,7 @@ if TYPE_CHECKING:
   from evonorm_tf.conversion.block_swapping import swap_norms as swap_norms
   from evonorm_tf.conversion.convert import convert_norm_act as convert_norm_act
   from evonorm_tf.conversion.convert import plan_conversion as plan_conversion
+  from evonorm_tf.conversion.folding import fold_norm_acts as fold_norm_acts
   from evonorm_tf.conversion.inventory import list_norm_acts as list_norm_acts
   from evonorm_tf.graph.layer_graph import LayerGraph as LayerGraph
   from evonorm_tf.layers.keras2 import EvoNormB0 as EvoNormB0
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'conversion.convert': ('convert_norm_act', 'plan_conversion'),
     'conversion.block_registry': ('register_assembly', 'register_block'),
     'conversion.block_swapping': ('swap_norms',),
+    'conversion.folding': ('fold_norm_acts',),
     'conversion.inventory': ('list_norm_acts',),
     'models.resnet': ('build_resnet', 'build_resnet_backbone'),
     'models.mobilenet': ('build_mobilenet_v2', 'build_mobilenet_v2_backbone'),

@@ -19,6 +19,7 @@ from evonorm_tf.conversion.block_registry import register_assembly as register_a
 from evonorm_tf.conversion.block_registry import register_block as register_block
 from evonorm_tf.conversion.convert import convert_norm_act as convert_norm_act
 from evonorm_tf.conversion.convert import plan_conversion as plan_conversion
+from evonorm_tf.conversion.folding import fold_norm_acts as fold_norm_acts
 from evonorm_tf.conversion.inventory import list_norm_acts as list_norm_acts
 from evonorm_tf.graph.layer_graph import LayerGraph as LayerGraph
 from evonorm_tf.layers.keras3 import BaselineLayer as BaselineLayer

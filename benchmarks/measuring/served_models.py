@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import tf_keras
 
-from benchmarks.measuring.batch_norm_folding import fold
 from evonorm_tf import build_mobilenet_v2
 from evonorm_tf import build_resnet
+from evonorm_tf import fold_norm_acts
 from evonorm_tf import get_norm_act
 
 MODELS: dict[str, Callable[..., tf_keras.Model]] = {
@@ -33,7 +33,7 @@ class Contender(NamedTuple):
     layer: the layer's name, as for `evonorm_tf.get_norm_act`.
     title: its title in tables.
     options: the layer's arguments, as pairs of name and value.
-    folded: whether batch normalizations are folded into convolutions.
+    folded: whether `fold_norm_acts` folds what is constant into convolutions.
   """
   layer: str
   title: str
@@ -48,9 +48,10 @@ CONTENDERS = {
     BASE: Contender('bn_relu', 'BN-ReLU folded', (_MOVING,), folded=True),
     'bn_relu': Contender('bn_relu', 'BN-ReLU', (_MOVING,)),
     'evonorm_b0': Contender('evonorm_b0', 'B0', (_MOVING,)),
+    'evonorm_b0_folded': Contender('evonorm_b0', 'B0 folded', (_MOVING,), folded=True),
     'evonorm_b0_compiled': Contender('evonorm_b0', 'B0 compiled', (_MOVING, _COMPILED)),
-    'evonorm_b0_bare': Contender('evonorm_b0', 'B0 without γ, β', (_MOVING, ('center', False), ('scale', False))),
     'evonorm_s0': Contender('evonorm_s0', 'S0'),
+    'evonorm_s0_folded': Contender('evonorm_s0', 'S0 folded', folded=True),
     'evonorm_s0_compiled': Contender('evonorm_s0', 'S0 compiled', (_COMPILED,)),
 }
 
@@ -78,29 +79,32 @@ def make_model(model: str, contender: str, size: int) -> tf_keras.Model:
       weight.assign(rng.uniform(*interval, weight.shape))
   if _MOVING in options:
     result(make_images(8, size), training=True)
-  return fold(result).model if folded else result
+  return fold_norm_acts(result) if folded else result
 
 
-def check_folding(model: str, size: int) -> tuple[int, int, float]:
-  """Folds a network's batch normalizations, and compares the outputs.
+def check_folding(model: str, size: int) -> dict[str, float]:
+  """Compares the outputs of the folded contenders with those of the same networks before.
 
   Args:
     model: the network's name, a key of `MODELS`.
     size: the height and width of the images in pixels.
 
   Returns:
-    The number of batch normalizations that were folded, that of all, and the largest difference of the outputs,
-    relative to the largest output.
+    The largest difference of the outputs, relative to the largest output, by contender.
 
   Raises:
-    ArithmeticError: if that is above 1e-4.
+    ArithmeticError: if one is above 1e-4.
   """
-  plain, images = make_model(model, 'bn_relu', size), make_images(2, size)
-  folding = fold(plain)
-  difference = relative_difference(folding.model.predict_on_batch(images), plain.predict_on_batch(images))
-  if not difference < 1e-4:
-    raise ArithmeticError(f'{model}: the outputs of the folded network differ by {difference:.1g} of the largest one.')
-  return folding.folded, folding.total, difference
+  differences = {}
+  for name, contender in CONTENDERS.items():
+    if contender.folded:
+      plain, folded = (make_model(model, key, size) for key in (contender.layer, name))
+      images = make_images(2, size)
+      differences[name] = relative_difference(folded.predict_on_batch(images), plain.predict_on_batch(images))
+      if not differences[name] < 1e-4:
+        raise ArithmeticError(f'{model}: the outputs of {contender.title} differ by {differences[name]:.1g} of the '
+                              'largest one from those before folding.')
+  return differences
 
 
 def relative_difference(outputs: np.ndarray, expected: np.ndarray) -> float:

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.classification.task import ClassificationTask
+from evonorm_tf.conversion.folding import fold_norm_acts
 from evonorm_tf.data import orientation
 from evonorm_tf.data.data_objects import ClassificationData
 from evonorm_tf.training import saved_models
@@ -82,7 +83,8 @@ def export(task: ClassificationTask, config: config_definitions.ExperimentConfig
            model_dir: str) -> str:
   """Writes a SavedModel of the newest checkpoint to the folder export/ in the model directory.
 
-  If training kept a moving average of the weights, the SavedModel has the averaged weights.
+  If training kept a moving average of the weights, the SavedModel has the averaged weights. What is constant in
+  norm-activation layers is folded into convolutions; see `evonorm_tf.fold_norm_acts`.
 
   Args:
     task: the task with which the network was trained.
@@ -96,7 +98,7 @@ def export(task: ClassificationTask, config: config_definitions.ExperimentConfig
   Raises:
     ArgumentError: if there is no checkpoint, or it belongs to another model or optimizer.
   """
-  model = trained_model(task, config, model_dir)
+  model = fold_norm_acts(trained_model(task, config, model_dir))
   classifier = Classifier(model, data.preprocess, data.image_size, getattr(data, 'class_names', ()))
   folder = os.path.join(model_dir, 'export')
   signatures = {'serving_default': classifier.from_images, 'image_bytes': classifier.from_image_bytes}

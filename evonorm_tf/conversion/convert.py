@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import dataclasses
 import importlib
 import os
-from typing import Any
 
 from absl import logging
 
@@ -27,6 +26,7 @@ from evonorm_tf.conversion.model_graph import find_readers
 from evonorm_tf.conversion.model_graph import is_fused
 from evonorm_tf.conversion.model_graph import layer_paths
 from evonorm_tf.conversion.model_graph import Reader
+from evonorm_tf.conversion.model_graph import rebuild
 from evonorm_tf.conversion.replacement import carry_weights
 from evonorm_tf.conversion.replacement import check_channels_last
 from evonorm_tf.conversion.replacement import clone_layer
@@ -227,27 +227,7 @@ class _Conversion:
     if is_batch_norm(layer):
       return replace_norm(layer, self._norm_act, nonlinearity=layer in self._fused)
     if internals_of(layer).is_graph(layer):
-      return self._rebuild(layer)
+      return rebuild(layer, self._layer, self._dropped)
     if is_registered(layer):
       return replace_registered(layer, self._norm_act, self._layer)
     return clone_layer(layer)
-
-  def _rebuild(self, model: Layer) -> Layer:
-    """Returns a model that calls the new layers as the old one calls the old layers."""
-    tensors: dict[int, Any] = {}
-    internals = internals_of(model)
-
-    def translate(structure: Any) -> Any:
-      return internals.map_structure(lambda value: tensors.get(id(value), value), structure)
-
-    for node in internals.graph_nodes(model):
-      if id(node) in self._dropped:
-        outputs = translate(node.keras_inputs[0])
-      elif node.is_input:
-        outputs = self._layer(node.layer).output
-      else:
-        args, kwargs = translate((node.call_args, node.call_kwargs))
-        outputs = self._layer(node.layer)(*args, **kwargs)
-      tensors.update(zip(map(id, internals.flatten(node.outputs)), internals.flatten(outputs)))
-    return internals.make_model(
-        model, translate(internals.graph_input(model)), translate(internals.graph_output(model)))

@@ -12,6 +12,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.layers.recomputed import RecomputedConv2D
+from evonorm_tf.layers.recomputed import RecomputedDepthwiseConv2D
+
 Layer, Model, Variable = tf_keras.layers.Layer, tf_keras.Model, tf.Variable
 BATCH_NORMALIZATIONS: tuple[type, ...] = (
     tf_keras.layers.BatchNormalization, tf_keras.layers.experimental.SyncBatchNormalization)
@@ -29,6 +32,15 @@ ACTIVATIONS = {
 }
 ELEMENTWISE_LAYERS = (
     tf_keras.layers.Add, tf_keras.layers.Subtract, tf_keras.layers.Multiply, tf_keras.layers.Rescaling)
+# Layers that `folding` knows: those that sum over channels, those that do not mix channels, and those that only
+# move, drop or average values, or pad with zeros.
+DENSE = (tf_keras.layers.Dense, tf_keras.layers.Conv1D, tf_keras.layers.Conv2D, tf_keras.layers.Conv3D,
+         RecomputedConv2D)
+DEPTHWISE = (tf_keras.layers.DepthwiseConv2D, RecomputedDepthwiseConv2D)
+UNWEIGHTED = (tf_keras.layers.GlobalAveragePooling1D, tf_keras.layers.GlobalAveragePooling2D,
+              tf_keras.layers.GlobalAveragePooling3D, tf_keras.layers.Dropout, tf_keras.layers.SpatialDropout2D)
+ZERO_PADDING = (tf_keras.layers.ZeroPadding1D, tf_keras.layers.ZeroPadding2D, tf_keras.layers.ZeroPadding3D)
+linear = tf_keras.activations.linear
 constant, flatten, map_structure = tf.constant, tf.nest.flatten, tf.nest.map_structure
 
 

@@ -4,6 +4,8 @@ A node is one call of a layer in the graph. Here a reader of a tensor is a consu
 as input, several nodes that together compute an activation, or the model's output.
 """
 
+from collections.abc import Callable
+from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -73,6 +75,36 @@ def all_nodes(model: Layer) -> list[Any]:
   return [node for graph in graphs(model) for node in internals_of(graph).graph_nodes(graph)]
 
 
+def rebuild(model: Model, new_layer: Callable[[Layer], Layer], dropped: Container[int]) -> Model:
+  """Returns a model that calls new layers as another one calls its layers.
+
+  Args:
+    model: a functional model.
+    new_layer: a function that returns the new layer of an old one, always the same one.
+    dropped: the ids of the nodes that the new model leaves out; their first input replaces their output.
+  """
+  tensors: dict[int, Any] = {}
+  internals = internals_of(model)
+
+  def translate(structure: Any) -> Any:
+    return internals.map_structure(lambda value: tensors.get(id(value), value), structure)
+
+  for node in internals.graph_nodes(model):
+    if id(node) in dropped:
+      outputs = translate(node.keras_inputs[0])
+    elif node.is_input:
+      outputs = new_layer(node.layer).output
+    else:
+      args, kwargs = translate((node.call_args, node.call_kwargs))
+      layer = new_layer(node.layer)
+      if type(layer) is not type(node.layer):  # it may not take `mask` or `training`, which Keras 3 notes as None
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}
+      outputs = layer(*args, **kwargs)
+    tensors.update(zip(map(id, internals.flatten(node.outputs)), internals.flatten(outputs)))
+  return internals.make_model(
+      model, translate(internals.graph_input(model)), translate(internals.graph_output(model)))
+
+
 def find_readers(model: Layer) -> dict[Layer, list[Reader]]:
   """Returns the consumers of each batch normalization's output, over all graphs of a model.
 
@@ -85,7 +117,7 @@ def find_readers(model: Layer) -> dict[Layer, list[Reader]]:
   found: dict[Layer, list[Reader]] = {
       node.layer: [] for node in all_nodes(model) if is_batch_norm(node.layer)}
   for graph in graphs(model):
-    nodes, readers = internals_of(graph).graph_nodes(graph), _readers_of_tensors(graph)
+    nodes, readers = internals_of(graph).graph_nodes(graph), readers_of_tensors(graph)
     for node in nodes:
       if node.layer in found:
         found[node.layer] += _readers_of(node.outputs, nodes, readers)
@@ -102,8 +134,12 @@ def is_fused(readers: Sequence[Reader]) -> bool:
   return len(functions) == 1 and None not in functions
 
 
-def _readers_of_tensors(graph: Model) -> dict[int, list[Any]]:
-  """Returns the nodes that take each tensor as input, by the tensor's id; None stands for the graph's output."""
+def readers_of_tensors(graph: Model) -> dict[int, list[Any]]:
+  """Returns the nodes that take each tensor as input, by the tensor's id; None stands for the graph's output.
+
+  Args:
+    graph: a functional model.
+  """
   readers: dict[int, list[Any]] = {}
   internals = internals_of(graph)
   for node in internals.graph_nodes(graph):

@@ -14,6 +14,7 @@ from typing import Any
 
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.equations import folded
 from evonorm_tf.equations import moments
 from evonorm_tf.equations import series
 from evonorm_tf.errors import ArgumentError
@@ -32,6 +33,8 @@ EVONORMS = {
     'evonorm_s1': 'EvoNormS1',
     'evonorm_s2': 'EvoNormS2',
 }
+# The class of an EvoNorm -> that of its form with v1 folded.
+FOLDED = {'EvoNormB0': 'FoldedEvoNormB0', 'EvoNormS0': 'FoldedEvoNormS0'}
 
 
 class EvoNorm(NormActBody):
@@ -242,3 +245,47 @@ class S2(SampleSeries):
   """
 
   _centered = False
+
+
+class FoldedV1:
+  """Mixin of EvoNorm-B0 and -S0 where v1 is folded into the convolution before the layer; for inference.
+
+  `fold_norm_acts` makes these layers: see there.
+  """
+
+  def _evaluate(self, inputs: Tensor, training: Training, mask: Mask, given_moment: Tensor | None = None
+                ) -> tuple[Tensor, Tensor]:
+    """Returns y and the equation's moment, as without the mixin."""
+    del training
+    ops = ops_of(inputs)
+    gamma, beta = (None if weight is None else ops.convert_to_tensor(weight) for weight in (self.gamma, self.beta))
+    return folded.evaluate(
+        self._equation, inputs, ops.convert_to_tensor(self.v1), gamma, beta, given_moment, mask)
+
+
+class FoldedB0(FoldedV1, B0):
+  """EvoNorm-B0 with v1 folded: y = z / max(√(s²_{b,w,h}(x) + ε), z + √(s²_{w,h}(x) + ε)) · γ + β for z = v1·x.
+
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf.layers.keras2 import EvoNormB0, FoldedEvoNormB0
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])
+    >>> options = dict(v1_initializer=lambda *args, **kwargs: [2.])
+    >>> y, folded = EvoNormB0(**options)(x), FoldedEvoNormB0(**options)(2 * x)
+    >>> np.allclose(2 * y, folded)  # γ is divided by v1 to undo that
+    True
+  """
+
+
+class FoldedS0(FoldedV1, S0):
+  """EvoNorm-S0 with v1 folded: y = z·σ(z) / √(s²_{w,h,c/g}(x) + ε) · γ + β for z = v1·x.
+
+  Example:
+    >>> import numpy as np
+    >>> from evonorm_tf.layers.keras2 import EvoNormS0, FoldedEvoNormS0
+    >>> x = np.float32([[[-1], [1]], [[7], [9]]])
+    >>> options = dict(v1_initializer=lambda *args, **kwargs: [2.])
+    >>> y, folded = EvoNormS0(**options)(x), FoldedEvoNormS0(**options)(2 * x)
+    >>> np.allclose(2 * y, folded)  # γ is divided by v1 to undo that
+    True
+  """

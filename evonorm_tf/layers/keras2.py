@@ -86,5 +86,17 @@ class EvoNormS2(evonorm.S2, NormActLayer):
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
 @documented
+class FoldedEvoNormB0(evonorm.FoldedB0, NormActLayer):
+  pass
+
+
+@tf_keras.utils.register_keras_serializable(package='evonorm_tf')
+@documented
+class FoldedEvoNormS0(evonorm.FoldedS0, NormActLayer):
+  pass
+
+
+@tf_keras.utils.register_keras_serializable(package='evonorm_tf')
+@documented
 class GraphLayer(graph_layer.Graph, NormActLayer):
   pass

@@ -100,6 +100,18 @@ class EvoNormS2(evonorm.S2, NormActLayer):
 
 @keras.saving.register_keras_serializable(package='evonorm_tf')
 @documented
+class FoldedEvoNormB0(evonorm.FoldedB0, NormActLayer):
+  pass
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+@documented
+class FoldedEvoNormS0(evonorm.FoldedS0, NormActLayer):
+  pass
+
+
+@keras.saving.register_keras_serializable(package='evonorm_tf')
+@documented
 class GraphLayer(graph_layer.Graph, NormActLayer):
   pass
 
