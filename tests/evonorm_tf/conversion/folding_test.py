@@ -76,8 +76,7 @@ def test_a_normalization_disappears_into_the_layer_before_it(face, kind, name):
 
 
 @pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0', 'evonorm_b1', 'evonorm_s2'])
-@pytest.mark.parametrize('before', CONVOLUTIONS)
-@pytest.mark.parametrize('behind', CONVOLUTIONS)
+@pytest.mark.parametrize('before, behind', zip(CONVOLUTIONS, [*CONVOLUTIONS][2:] + [*CONVOLUTIONS][:2]))
 def test_vectors_go_into_the_layers_around(face, before, behind, name):
   K, package = face
   groups = {'groups': 2} if '_s' in name else {}
