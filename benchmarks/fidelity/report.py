@@ -1,0 +1,118 @@
+"""The tables and the figure of the study."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import csv
+import pathlib
+import statistics
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+import numpy as np
+from rich.table import Table
+
+from benchmarks.fidelity.runs import long_networks
+from benchmarks.fidelity.runs import LONG_SEEDS
+from benchmarks.fidelity.runs import Results
+from benchmarks.fidelity.scores import kendall
+from benchmarks.fidelity.scores import proxies
+from benchmarks.fidelity.scores import Proxy
+from benchmarks.fidelity.scores import Score
+from benchmarks.fidelity.scores import score
+from benchmarks.fidelity.scores import truth
+
+_SHOWN = 16  # rows of the table on the screen
+_COLUMNS = ('proxy', 'tau', 'tau_low', 'tau_high', 'tau_upper', 'tau_upper_low', 'tau_upper_high', 'best_quarter',
+            'noise', 'core_seconds')
+
+
+def write(layers: Sequence[str], graphs: Sequence[str], names: Sequence[str], results: Results, output: pathlib.Path
+          ) -> Table:
+  """Writes truth.csv, proxies.csv and fidelity.png, and returns the table of the best proxies.
+
+  Args:
+    layers: the layers of which all trainings have ended.
+    graphs: those that are layer graphs.
+    names: the networks' names.
+    results: the trainings.
+    output: the folder.
+  """
+  expected = truth(layers, names, results)
+  _write_truth(output / 'truth.csv', expected, names, results)
+  scores = {proxy: score(proxy, expected, graphs, results) for proxy in proxies(names)}
+  ordered = sorted(scores, key=lambda proxy: -scores[proxy].tau)
+  with (output / 'proxies.csv').open('w') as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(_COLUMNS)
+    for proxy in ordered:
+      writer.writerow((proxy, *_cells(scores[proxy])))
+  draw(scores, len(layers), names, output / 'fidelity.png')
+  return _table(ordered, scores, _reliability(layers, names, results))
+
+
+def _cells(s: Score) -> list[str]:
+  values = (s.tau, *s.tau_interval, s.upper, *s.upper_interval, s.quarter)
+  return [f'{value:.3f}' for value in values] + ['' if s.noise is None else f'{s.noise:.4f}', f'{s.core_seconds:.1f}']
+
+
+def _write_truth(path: pathlib.Path, expected: Mapping[str, float], names: Sequence[str], results: Results) -> None:
+  networks = long_networks(names)
+  with path.open('w') as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(('layer', 'mean', *networks, *(f'rate in {network}' for network in networks)))
+    for layer in sorted(expected, key=lambda layer: -expected[layer]):
+      best = [results.best_long(layer, network) for network in networks]
+      writer.writerow((layer, f'{expected[layer]:.4f}',
+                       *(f'{statistics.fmean(map(results.accuracy, runs)):.4f}' for runs in best),
+                       *(runs[0].rate for runs in best)))
+
+
+def _reliability(layers: Sequence[str], names: Sequence[str], results: Results) -> float:
+  """Returns τ between the two seeds of long training, beyond which no proxy can be judged."""
+  by_seed = [np.array([statistics.fmean(results.accuracy(results.best_long(layer, name)[i])
+                                        for name in long_networks(names)) for layer in layers])
+             for i in range(len(LONG_SEEDS))]
+  return kendall(*by_seed)
+
+
+def _table(ordered: Sequence[Proxy], scores: Mapping[Proxy, Score], reliability: float) -> Table:
+  table = Table(title=f'The {_SHOWN} proxies with the highest τ; τ between the seeds of the truth: {reliability:.2f}')
+  for column in ('rate, schedule, steps: networks', 'τ', '90%', 'better half', '90%', 'best quarter', 'noise',
+                 'core-seconds'):
+    table.add_column(column, justify='left' if column.startswith('rate') else 'right')
+  for proxy in ordered[:_SHOWN]:
+    tau, low, high, upper, upper_low, upper_high, quarter, noise, seconds = _cells(scores[proxy])
+    table.add_row(str(proxy), tau, f'{low} to {high}', upper, f'{upper_low} to {upper_high}', quarter, noise or '–',
+                  seconds)
+  return table
+
+
+def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: pathlib.Path) -> None:
+  """Draws fidelity against cost: each proxy a point, those that no cheaper one matches with interval and name.
+
+  Args:
+    scores: the scores by proxy.
+    count: the number of layers.
+    names: the networks' names.
+    path: the PNG file.
+  """
+  figure = Figure(figsize=(10, 6), layout='constrained')
+  FigureCanvasAgg(figure)
+  axes = figure.add_subplot()
+  kinds = {name: [p for p in scores if p.networks == (name,)] for name in names}
+  kinds['three networks'] = [p for p in scores if len(p.networks) > 1]
+  for kind, some in kinds.items():
+    axes.plot([scores[p].core_seconds for p in some], [scores[p].tau for p in some], 'o', label=kind, alpha=.7)
+  front = [p for p in scores if not any(
+      scores[q].core_seconds <= scores[p].core_seconds and scores[q].tau > scores[p].tau for q in scores)]
+  front.sort(key=lambda p: scores[p].core_seconds)
+  for number, proxy in enumerate(front, 1):
+    s = scores[proxy]
+    axes.vlines(s.core_seconds, *s.tau_interval, color='gray', linewidth=1, zorder=0)
+    axes.annotate(str(number), (s.core_seconds, s.tau), xytext=(4, 4), textcoords='offset points')
+  axes.set(xscale='log', xlabel='core-seconds a candidate', ylabel="Kendall's τ to long training, with 90% interval",
+           title=f'Fidelity of {len(scores)} proxies against cost, over {count} layers')
+  axes.legend(loc='upper left', fontsize='small')
+  axes.text(1.02, 1, '\n'.join(f'{i} {p}' for i, p in enumerate(front, 1)), transform=axes.transAxes, va='top',
+            fontsize='x-small')
+  figure.savefig(path, dpi=120)

@@ -1,0 +1,108 @@
+"""The study of the proxy's fidelity: scores against closed forms, the order of trainings, the file after a kill."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.fidelity import layers
+from benchmarks.fidelity import runs
+from benchmarks.fidelity import scores
+from benchmarks.fidelity.runs import Results
+from benchmarks.fidelity.runs import Run
+from evonorm_tf.graph.layer_graph import LayerGraph
+from search.equivalence.affine_comparison import earlier_twins
+from search.graphs.known_graphs import known_graph
+
+NAMES = ['resnet 14', 'resnet 26', 'mobilenet_v2', 'efficientnet']
+LAYERS = ['poor', 'fair', 'good', 'best']
+
+
+def filled(path, short, long):
+  """Results in which each layer has the same accuracy in all short trainings, and in all long ones."""
+  results = Results(path)
+  for i, layer in enumerate(LAYERS):
+    while run := next(runs.pending([layer], NAMES, results, ()), None):
+      accuracy = long[i] if run.is_long else short[i] + .01 * run.seed
+      results.add(run, [(steps, accuracy, steps / 100) for steps in run.measured])
+  return results
+
+
+def test_a_proxy_with_one_inversion(tmp_path):
+  results = filled(tmp_path / 'runs.csv', short=[.2, .1, .3, .4], long=[.5, .6, .7, .8])
+  truth = scores.truth(LAYERS, NAMES, results)
+  assert truth == pytest.approx(dict(zip(LAYERS, [.5, .6, .7, .8])))
+  for proxy in scores.proxies(NAMES):
+    score = scores.score(proxy, truth, ['good'], results)
+    assert score.tau == pytest.approx(4 / 6)  # five of six pairs in order
+    assert (score.upper, score.quarter) == (1., 1.)
+    assert score.tau_interval[0] <= score.tau <= score.tau_interval[1]
+    assert score.noise is None or score.noise == pytest.approx(.01 / np.sqrt(2))
+    assert score.core_seconds == pytest.approx(len(proxy.networks) * len(proxy.rates) * proxy.steps / 100)
+
+
+def test_proxies_are_many_and_none_ends_a_cosine_early():
+  found = scores.proxies(NAMES)
+  assert len(found) == len(set(found)) >= 12
+  assert all(proxy.steps in run.measured and run.cosine == proxy.cosine
+             for proxy in found for some in proxy.runs('layer', 0) for run in some)
+  sets = {proxy.networks for proxy in found}
+  assert {('resnet 26',), ('resnet 26', 'mobilenet_v2', 'efficientnet')} < sets
+
+
+def test_quarters_and_constants():
+  values = np.arange(8.)
+  assert scores.best_share(values, values) == 1.
+  assert scores.best_share(values, -values) == 0.
+  assert scores.best_share(np.array([0, 1, 2, 3, 4, 5, 7, 6.5, ]), np.array([0, 1, 2, 3, 4, 7, 5, 6.])) == .5
+  assert scores.kendall(np.ones(4), np.arange(4.)) == 0.
+
+
+def test_drawn_layers_against_scipy():
+  rng = np.random.default_rng(0)
+  values, true, draws = rng.integers(6, size=9), rng.normal(size=9), rng.integers(9, size=(20, 9))
+  draws[0] = 3  # one layer alone
+  expected = [scores.kendall(values[draw], true[draw]) for draw in draws]
+  np.testing.assert_allclose(scores.drawn_kendall(values, true, draws), expected, atol=1e-12)
+
+
+def test_the_second_seed_has_the_best_rate_of_the_first(tmp_path):
+  results = Results(tmp_path / 'runs.csv')
+  long = [run for run in runs.pending(['layer'], NAMES, results, ()) if run.is_long]
+  assert len(long) == 9 and {run.seed for run in long} == {runs.LONG_SEEDS[0]}
+  assert {run.network for run in long} == {'resnet 26', 'mobilenet_v2', 'efficientnet'}
+  for run in long:
+    results.add(run, [(runs.LONG_STEPS, {.03: .5, .1: .6, .3: runs.CHANCE}[run.rate], 60.)])
+  again = [run for run in runs.pending(['layer'], NAMES, results, ()) if run.is_long]
+  assert again == [dataclasses.replace(run, seed=runs.LONG_SEEDS[1]) for run in long if run.rate == .1]
+  assert not runs.is_complete('layer', NAMES, results)
+  assert not {run.seed for run in runs.short_runs('layer', NAMES)} & set(runs.LONG_SEEDS)
+
+
+def test_trainings_outlive_a_kill(tmp_path):
+  path = tmp_path / 'runs.csv'
+  run = Run('resnet 26', 'x / s[w,h,c]', .1, False, 0, 400)
+  Results(path).add(run, [(100, .25, 1.), (200, .3, 2.), (400, .35, 4.)])
+  results = Results(path)
+  assert results.is_done(run) and results.accuracy(run, 200) == .3 and results.core_seconds == 4.
+  path.write_bytes(path.read_bytes()[:-3])
+  assert not Results(path).is_done(run)
+  Results(path).add(run, [(100, .25, 1.), (200, .3, 2.), (400, .35, 4.)])
+  assert Results(path).is_done(run) and Results(path).core_seconds == 4.
+
+
+def test_other_files_are_refused(tmp_path):
+  (tmp_path / 'runs.csv').write_text('a,b\n1,2\n')
+  with pytest.raises(SystemExit, match='expected the columns .* found'):
+    Results(tmp_path / 'runs.csv')
+
+
+def test_the_layers_are_thirty_and_no_twins():
+  specs = layers.load()
+  graphs = [spec for spec in specs.values() if isinstance(spec, LayerGraph)]
+  known = [known_graph(spec) for spec in specs.values() if isinstance(spec, str) and spec not in (
+      'ln_relu', 'pixel_norm_relu')]
+  assert len(specs) == 30 and set(earlier_twins([*known, *graphs])) == {None}
+  kinds = [entry['kind'] for entry in json.loads(layers.LAYERS.read_text())]
+  assert kinds.count('found') >= 10 and set(kinds) == {'known', 'form', 'standardizing', 'mutant', 'found'}
