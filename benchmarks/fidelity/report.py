@@ -112,7 +112,9 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
     axes.annotate(str(number), (s.core_seconds, s.tau), xytext=(4, 4), textcoords='offset points')
   axes.set(xscale='log', xlabel='core-seconds a candidate', ylabel="Kendall's τ to long training, with 90% interval",
            title=f'Fidelity of {len(scores)} proxies against cost, over {count} layers')
-  axes.legend(loc='upper left', fontsize='small')
+  axes.set_xticks([5, 10, 20, 50, 100], [5, 10, 20, 50, 100])
+  axes.tick_params(which='minor', labelbottom=False)
+  axes.legend(loc='lower right', fontsize='small')
   axes.text(1.02, 1, '\n'.join(f'{i} {p}' for i, p in enumerate(front, 1)), transform=axes.transAxes, va='top',
             fontsize='x-small')
   figure.savefig(path, dpi=120)

@@ -159,8 +159,9 @@ class _Folding:
         self._fold_vectors(node, source, list(self._linear_readers(node, readers)))
 
   def _is_called_once(self, node: Any) -> bool:
-    """Returns whether a node is its layer's only call, and that of a single tensor."""
-    return self._calls[id(node.layer)] == 1 and len(node.keras_inputs) == 1 and len(node.call_args) == 1
+    """Returns whether a node is its layer's only call, and that of a single tensor, not with `training=True`."""
+    return (self._calls[id(node.layer)] == 1 and len(node.keras_inputs) == 1 and len(node.call_args) == 1
+            and not any(value is not None and value is not False for value in node.call_kwargs.values()))
 
   def _linear_source(self, node: Any, maker: dict[int, Any], readers: dict[int, list[Any]]) -> Layer | None:
     """Returns the linear layer whose output a node alone reads, None if there is none or if it activates."""

@@ -141,6 +141,17 @@ def test_what_several_layers_read_or_nothing_linear_stays(face):
     assert result.get_layer(name).gamma is not None and result.get_layer(name).beta is not None
 
 
+def test_what_is_called_as_in_training_stays(face):
+  K, package = face
+  inputs = K.Input((8, 8, 4))
+  x = package.get_norm_act('bn_relu')(name='bn')(K.layers.Conv2D(4, 1)(inputs), training=True)
+  x = package.get_norm_act('evonorm_b0')(name='evonorm')(K.layers.Conv2D(4, 1)(x), training=True)
+  model = K.Model(inputs, K.layers.Conv2D(4, 1)(x))
+  result = package.fold_norm_acts(model)
+  assert names(result) == names(model)
+  np.testing.assert_allclose(result(images(channels=4)), model(images(channels=4)), rtol=1e-5, atol=1e-5)
+
+
 def test_two_readers_take_the_vectors_of_one_layer(face):
   K, package = face
   inputs = K.Input((8, 8, 4))
