@@ -27,73 +27,30 @@ import pathlib
 from absl import app
 from absl import flags
 from rich.console import Console
-import tensorflow as tf
 import tf_keras
 
 from benchmarks.measuring.command_line import define_json
 from benchmarks.measuring.command_line import define_names
 from benchmarks.measuring.processes import take_turns
+from benchmarks.measuring.small_models import make_batch
+from benchmarks.measuring.small_models import make_step
+from benchmarks.measuring.small_models import MODELS
 from benchmarks.measuring.timing import median_seconds
 from benchmarks.measuring.training_steps import BASE
 from benchmarks.measuring.training_steps import choose
 from benchmarks.measuring.training_steps import Contender
 from benchmarks.measuring.training_steps import Cost
-from benchmarks.measuring.training_steps import make_optimizer
 from benchmarks.measuring.training_steps import make_table
 from benchmarks.measuring.training_steps import measure_start
 from benchmarks.measuring.training_steps import RECOMPUTE
 from benchmarks.measuring.training_steps import SECOND_BASE
 from benchmarks.measuring.training_steps import Start
 from benchmarks.measuring.training_steps import to_records
-from evonorm_tf import build_mobilenet_v2
-from evonorm_tf import build_resnet
-from evonorm_tf import get_norm_act
 
-CLASSES = 10
-MODELS = {
-    'ResNetV2-50': functools.partial(build_resnet, depth=50, num_classes=CLASSES, small_images=True,
-                                     input_shape=(32, 32, 3)),
-    'MobileNetV2': functools.partial(build_mobilenet_v2, num_classes=CLASSES, small_images=True,
-                                     input_shape=(32, 32, 3)),
-}
 MODES = ('graph', 'core', 'XLA')
 CONTENDERS = (BASE, Contender('bn_relu', 'XLA'), SECOND_BASE,
               *(Contender(layer, mode) for layer in ('evonorm_b0', 'evonorm_s0') for mode in MODES),
               *(Contender(layer, 'core', RECOMPUTE) for layer in ('evonorm_b0', 'evonorm_s0')))
-
-
-def make_batch(batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns random images, [`batch_size`, 32, 32, 3], and their labels.
-
-  Args:
-    batch_size: the number of images.
-  """
-  images = tf.random.stateless_normal([batch_size, 32, 32, 3], [0, 0])
-  return images, tf.random.stateless_uniform([batch_size], [0, 1], 0, CLASSES, tf.int32)
-
-
-def make_step(model_name: str, width_multiplier: float, contender: Contender):
-  """Returns a `tf.function` of images and labels that takes one training step of a new model and returns the loss.
-
-  Args:
-    model_name: a key of `MODELS`.
-    width_multiplier: the factor of the model's channels.
-    contender: the layer and its mode; its options are arguments of the model's builder.
-  """
-  norm_act = get_norm_act(contender.layer, **contender.layer_options)
-  model = MODELS[model_name](norm_act, width_multiplier=width_multiplier, **dict(contender.options))
-  variables = model.trainable_variables
-  optimizer = make_optimizer(variables, learning_rate=0.01)
-
-  @functools.partial(tf.function, jit_compile=contender.mode == 'XLA')
-  def step(images, labels):
-    with tf.GradientTape() as tape:
-      losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
-      loss = tf.reduce_mean(losses)
-    optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-    return loss
-
-  return step
 
 
 def start_training(model_name: str, width_multiplier: float, batch_size: int, contender: Contender) -> Start:
@@ -105,7 +62,7 @@ def start_training(model_name: str, width_multiplier: float, batch_size: int, co
     batch_size: the number of images in a step.
     contender: the layer and its mode.
   """
-  return measure_start(make_step(model_name, width_multiplier, contender), make_batch(batch_size))
+  return measure_start(make_step(model_name, width_multiplier, contender)[1], make_batch(batch_size))
 
 
 def measure(model_name: str, contenders: list[Contender], width_multiplier: float, batch_size: int, rounds: int,
@@ -122,7 +79,7 @@ def measure(model_name: str, contenders: list[Contender], width_multiplier: floa
   """
   start = functools.partial(start_training, model_name, width_multiplier, batch_size)
   starts = take_turns(start, contenders, rounds, model_name)
-  steps = {contender: make_step(model_name, width_multiplier, contender) for contender in contenders}
+  steps = {contender: make_step(model_name, width_multiplier, contender)[1] for contender in contenders}
   seconds = median_seconds(steps, make_batch(batch_size), repeats, model_name)
   tf_keras.backend.clear_session()
   return {contender: Cost(seconds[contender], starts[contender]) for contender in contenders}

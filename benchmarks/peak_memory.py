@@ -44,22 +44,19 @@ from absl import flags
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-import tensorflow as tf
-import tf_keras
 
 from benchmarks.measuring.allocations import trace_allocations
 from benchmarks.measuring.process_memory import ProcessMemory
 from benchmarks.measuring.process_memory import read_memory
+from benchmarks.measuring.small_models import make_batch
+from benchmarks.measuring.small_models import make_step
+from benchmarks.measuring.small_models import MODELS
 from benchmarks.measuring.tensor_kinds import KINDS
 from benchmarks.measuring.tensor_kinds import TensorKinds
-from evonorm_tf import build_mobilenet_v2
-from evonorm_tf import build_resnet
+from benchmarks.measuring.training_steps import Contender
 from evonorm_tf import get_norm_act
 
-Contender = tuple[str, str]  # the layer's name and the mode
 MEGABYTE = 1e6
-CLASSES = 10
-MODELS = {'ResNetV2-50': functools.partial(build_resnet, depth=50), 'MobileNetV2': build_mobilenet_v2}
 # glibc gives each block from this size on a mapping of its own, and never raises the size.
 UNPOOLED = {'TF_ONEDNN_USE_SYSTEM_ALLOCATOR': '1', 'MALLOC_MMAP_THRESHOLD_': str(2 ** 18)}
 
@@ -79,34 +76,6 @@ class Account(NamedTuple):
   resident: dict[str, int]
 
 
-def make_step(build, contender: Contender):
-  """Returns a model and a function of images and labels that takes one training step of it and returns the loss.
-
-  Args:
-    build: a function that takes a factory of norm-activation layers and returns the model.
-    contender: the layer's name and the mode, 'core' or 'graph', which only matters to EvoNorms.
-  """
-  name, mode = contender
-  model = build(get_norm_act(name, **_options(name, mode)))
-  optimizer = tf_keras.optimizers.legacy.SGD(0.01, momentum=0.9)
-
-  @tf.function
-  def step(images, labels):
-    with tf.GradientTape() as tape:
-      losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
-      loss = tf.reduce_mean(losses)
-    variables = model.trainable_variables
-    optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-    return loss
-
-  optimizer._create_all_weights(model.trainable_variables)  # noqa: SLF001 so that momentum is no growth
-  return model, step
-
-
-def _options(name: str, mode: str) -> dict[str, bool]:
-  return {'jit_compile': mode == 'core'} if name.startswith('evonorm') else {}
-
-
 def measure_account(model_name: str, batch_size: int, width_multiplier: float, largest: int, contender: Contender
                     ) -> Account:
   """Returns the memory of a training step in this process, which must be a new one.
@@ -116,13 +85,10 @@ def measure_account(model_name: str, batch_size: int, width_multiplier: float, l
     batch_size: the number of images in the step.
     width_multiplier: the factor of the model's channels.
     largest: the number of largest tensors to return.
-    contender: the layer's name and the mode.
+    contender: the layer and its mode.
   """
-  build = functools.partial(MODELS[model_name], num_classes=CLASSES, small_images=True, input_shape=(32, 32, 3),
-                            width_multiplier=width_multiplier)
-  model, step = make_step(build, contender)
-  images = tf.random.stateless_normal([batch_size, 32, 32, 3], [0, 0])
-  labels = tf.random.stateless_uniform([batch_size], [0, 1], 0, CLASSES, tf.int32)
+  model, step = make_step(model_name, width_multiplier, contender)
+  images, labels = make_batch(batch_size)
   built = read_memory()
   concrete = step.get_concrete_function(images, labels)
   traced = read_memory()
@@ -130,7 +96,7 @@ def measure_account(model_name: str, batch_size: int, width_multiplier: float, l
     step(images, labels).numpy()
   ran = read_memory()
   trace = trace_allocations(lambda: step(images, labels).numpy())
-  norm_act = type(get_norm_act(contender[0], **_options(*contender))())
+  norm_act = type(get_norm_act(contender.layer)())
   kinds = TensorKinds(concrete.graph, concrete.outputs[0], model, lambda layer: isinstance(layer, norm_act))
   live = trace.live_at_peak()
   by_kind, rows = collections.Counter(), []
@@ -178,7 +144,7 @@ def in_new_process(function, contender: Contender, environment: dict[str, str]):
 
   Args:
     function: the function; it can be pickled, and so can its result.
-    contender: the layer's name and the mode.
+    contender: the layer and its mode.
     environment: environment variables for the process, besides those of this one.
   """
   before = dict(os.environ)
@@ -197,12 +163,12 @@ def make_table(title: str, rows: Iterable[tuple[str, list[str]]], contenders: li
   Args:
     title: the table's title.
     rows: pairs of a row's name and its cells, one for each contender.
-    contenders: the layers' names and the modes.
+    contenders: the layers and their modes.
   """
   table = Table(title=title)
   table.add_column('MB')
-  for name, mode in contenders:
-    table.add_column(f'{name}\n{mode}', justify='right')
+  for contender in contenders:
+    table.add_column(f'{contender.layer}\n{contender.mode}', justify='right')
   for name, cells in rows:
     table.add_row(name, *cells)
   return table
@@ -227,8 +193,8 @@ def print_accounts(accounts: dict[Contender, Account], console: Console) -> None
   console.print(make_table('Growth of the peak resident memory', [
       (part, [f'{account.resident[part] / MEGABYTE:,.0f}' for account in of_all]) for part in of_all[0].resident
   ], contenders))
-  for (name, mode), account in accounts.items():
-    console.print(f'{name}, {mode}: the largest tensors at the peak')
+  for contender, account in accounts.items():
+    console.print(f'{contender.layer}, {contender.mode}: the largest tensors at the peak')
     for size, kind, operation, shape in account.largest:
       console.print(f'  {size / MEGABYTE:6.1f} MB  {kind:15}  {operation} {shape}', markup=False, highlight=False)
 
@@ -244,7 +210,7 @@ _JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
 
 def main(_):
   """Runs the benchmark and prints its tables; the argument, the command line without flags, is not used."""
-  contenders = [(name, mode) for name in _LAYERS.value
+  contenders = [Contender(name, mode) for name in _LAYERS.value
                 for mode in (_MODES.value if name.startswith('evonorm') else ['graph'])]
   setting = _MODEL.value, _BATCH_SIZE.value, _WIDTH_MULTIPLIER.value
   accounts = {}
@@ -255,7 +221,8 @@ def main(_):
   print_accounts(accounts, Console(width=150))
   if _JSON.value:
     records = [dict(model=_MODEL.value, batch_size=_BATCH_SIZE.value, width_multiplier=_WIDTH_MULTIPLIER.value,
-                    layer=name, mode=mode, **account._asdict()) for (name, mode), account in accounts.items()]
+                    layer=contender.layer, mode=contender.mode, **account._asdict())
+               for contender, account in accounts.items()]
     pathlib.Path(_JSON.value).write_text(json.dumps({'accounts': records}, indent=1))
 
 
