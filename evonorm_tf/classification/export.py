@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import functools
 import os
 
+from absl import logging
 from official.core import config_definitions
 import tensorflow as tf
 import tf_keras
@@ -13,6 +14,7 @@ from evonorm_tf.classification.task import ClassificationTask
 from evonorm_tf.conversion.folding import fold_norm_acts
 from evonorm_tf.data import orientation
 from evonorm_tf.data.data_objects import ClassificationData
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.training import saved_models
 from evonorm_tf.training.checkpoints import trained_model
 
@@ -98,9 +100,18 @@ def export(task: ClassificationTask, config: config_definitions.ExperimentConfig
   Raises:
     ArgumentError: if there is no checkpoint, or it belongs to another model or optimizer.
   """
-  model = fold_norm_acts(trained_model(task, config, model_dir))
+  model = _folded(trained_model(task, config, model_dir))
   classifier = Classifier(model, data.preprocess, data.image_size, getattr(data, 'class_names', ()))
   folder = os.path.join(model_dir, 'export')
   signatures = {'serving_default': classifier.from_images, 'image_bytes': classifier.from_image_bytes}
   saved_models.save(classifier, folder, signatures)
   return folder
+
+
+def _folded(model: tf_keras.Model) -> tf_keras.Model:
+  """Returns the folded model, or the model itself if it has layers of the user's that cannot be copied."""
+  try:
+    return fold_norm_acts(model)
+  except ArgumentError as error:
+    logging.warning('The SavedModel has all layers as they were trained, nothing is folded: %s', error)
+    return model

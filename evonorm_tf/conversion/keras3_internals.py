@@ -30,12 +30,13 @@ ACTIVATIONS = {
     keras.layers.Softmax: 'softmax',
 }
 ELEMENTWISE_LAYERS = (keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply, keras.layers.Rescaling)
-# Layers that `folding` knows: those that sum over channels, those that do not mix channels, and those that only
-# move, drop or average values, or pad with zeros.
+# Layers that `folding` knows: those that sum over channels, those with a kernel for each channel, those without weights
+# through which a factor and a term for each channel pass, and those through which a factor passes.
 DENSE = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 DEPTHWISE = (keras.layers.DepthwiseConv2D,)
 UNWEIGHTED = (keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D,
-              keras.layers.GlobalAveragePooling3D, keras.layers.Dropout, keras.layers.SpatialDropout2D)
+              keras.layers.GlobalAveragePooling3D, keras.layers.Dropout, keras.layers.SpatialDropout1D,
+              keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D)
 ZERO_PADDING = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D)
 linear = keras.activations.linear
 _BOOKKEEPING = frozenset(vars(Layer()))  # attributes in which Keras itself keeps what a layer has

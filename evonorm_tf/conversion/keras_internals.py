@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.recomputed import RecomputedConv2D
 from evonorm_tf.layers.recomputed import RecomputedDepthwiseConv2D
 
@@ -32,13 +33,14 @@ ACTIVATIONS = {
 }
 ELEMENTWISE_LAYERS = (
     tf_keras.layers.Add, tf_keras.layers.Subtract, tf_keras.layers.Multiply, tf_keras.layers.Rescaling)
-# Layers that `folding` knows: those that sum over channels, those that do not mix channels, and those that only
-# move, drop or average values, or pad with zeros.
+# Layers that `folding` knows: those that sum over channels, those with a kernel for each channel, those without weights
+# through which a factor and a term for each channel pass, and those through which a factor passes.
 DENSE = (tf_keras.layers.Dense, tf_keras.layers.Conv1D, tf_keras.layers.Conv2D, tf_keras.layers.Conv3D,
          RecomputedConv2D)
 DEPTHWISE = (tf_keras.layers.DepthwiseConv2D, RecomputedDepthwiseConv2D)
 UNWEIGHTED = (tf_keras.layers.GlobalAveragePooling1D, tf_keras.layers.GlobalAveragePooling2D,
-              tf_keras.layers.GlobalAveragePooling3D, tf_keras.layers.Dropout, tf_keras.layers.SpatialDropout2D)
+              tf_keras.layers.GlobalAveragePooling3D, tf_keras.layers.Dropout, tf_keras.layers.SpatialDropout1D,
+              tf_keras.layers.SpatialDropout2D, tf_keras.layers.SpatialDropout3D)
 ZERO_PADDING = (tf_keras.layers.ZeroPadding1D, tf_keras.layers.ZeroPadding2D, tf_keras.layers.ZeroPadding3D)
 linear = tf_keras.activations.linear
 constant, flatten, map_structure = tf.constant, tf.nest.flatten, tf.nest.map_structure
@@ -201,7 +203,11 @@ def copy_layer(layer: tf_keras.layers.Layer, layer_class: type[tf_keras.layers.L
     # In Model Garden, its function may be a functools.partial, which has no configuration.
     clone = tf_keras.layers.Activation(layer.activation)
   else:
-    clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
+    try:
+      clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
+    except (TypeError, ValueError, NotImplementedError) as error:
+      raise ArgumentError(f'Layer {layer.name!r} ({type(layer).__name__}) cannot be copied, for it cannot be made '
+                          f'again from its configuration: {error}') from error
   copy_identity(layer, clone)
   return clone
 

@@ -10,15 +10,26 @@ Layer = Any  # a layer of tf_keras or Keras 3
 Vector = np.ndarray | float
 
 
+def is_channels_last(layer: Layer) -> bool:
+  """Returns whether a layer has its channels last, or does not care.
+
+  Args:
+    layer: any layer.
+  """
+  return getattr(layer, 'data_format', None) in (None, 'channels_last')
+
+
 def is_linear_layer(layer: Layer) -> bool:
   """Returns whether a layer is a dense layer or a convolution, channels last, whose weights `folded_weights` knows.
 
   Args:
-    layer: any layer. Subclasses are none, for they can compute something else.
+    layer: any layer. Subclasses are none, for they can compute something else, and neither are layers with other
+      weights than a kernel and a bias, such as those of LoRA, or with a quantized kernel.
   """
   internals = internals_of(layer)
-  return (type(layer) in (*internals.DENSE, *internals.DEPTHWISE) and layer.built
-          and getattr(layer, 'data_format', 'channels_last') == 'channels_last')
+  if type(layer) not in (*internals.DENSE, *internals.DEPTHWISE) or not layer.built or not is_channels_last(layer):
+    return False
+  return len(layer.weights) == 1 + layer.use_bias and getattr(layer, 'quantization_mode', None) is None
 
 
 def pads(layer: Layer) -> bool:
@@ -42,7 +53,7 @@ def folded_weights(layer: Layer, scale_in: Vector = 1., shift_in: Vector = 0., s
     scale_in, shift_in: vectors over input channels. A shift needs a layer that does not pad.
     scale_out, shift_out: vectors over output channels.
   """
-  weights = [np.float64(weight) for weight in layer.get_weights()]
+  weights = [np.asarray(weight, np.float64) for weight in layer.get_weights()]
   kernel, bias = weights[0], sum(weights[1:])
   is_depthwise = type(layer) in internals_of(layer).DEPTHWISE
   outputs = kernel.shape[2:] if is_depthwise else kernel.shape[-1:]  # depthwise [height, width, C, multiplier]

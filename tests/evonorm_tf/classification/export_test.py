@@ -8,7 +8,9 @@ from PIL import Image
 import pytest
 import tensorflow as tf
 
+from evonorm_tf.classification import export
 from evonorm_tf.data import cifar10
+from evonorm_tf.errors import ArgumentError
 from tests.evonorm_tf.tiny_training import network
 from tests.evonorm_tf.tiny_training import run
 from tests.evonorm_tf.tiny_training import TinyData
@@ -69,6 +71,17 @@ def test_the_outputs_are_those_of_the_averaged_network_in_float32(trained, loade
   raw = network(trained)((IMAGES - cifar10.CHANNEL_MEANS) / cifar10.CHANNEL_STDS, training=False)
   assert np.abs(raw - logits).max() > 1e-3 * np.ptp(logits)
   assert {v.dtype for v in loaded.weights} == {tf.float32}
+  assert len(loaded.weights) < len(network(trained).variables)  # v1, γ and β are folded
+
+
+def test_what_cannot_be_copied_is_exported_as_it_is(trained, monkeypatch, caplog):
+  def refuse(model):
+    raise ArgumentError(f'Layer of {model.name!r} cannot be copied')
+
+  monkeypatch.setattr(export, 'fold_norm_acts', refuse)
+  folder = run(trained, mode='export', precision='mixed_bfloat16', ema_decay=.9)
+  assert 'nothing is folded: Layer of' in caplog.text
+  assert len(tf.saved_model.load(folder).weights) == len(network(trained).variables)
 
 
 def test_loading_warns_of_nothing(moved, caplog):

@@ -71,8 +71,8 @@ CONVOLUTIONS = {
 def test_a_normalization_disappears_into_the_layer_before_it(face, kind, name):
   K, package = face
   norm = package.get_norm_act(name)(nonlinearity=name == 'bn_relu')
-  result = folded(network(K, CONVOLUTIONS[kind](K), norm), package)
-  assert names(result)[2:] == (['Activation'] if name == 'bn_relu' else [])
+  result = folded(network(K, CONVOLUTIONS[kind](K), norm, K.layers.ReLU()), package)
+  assert names(result)[2:] == (['Activation'] if name == 'bn_relu' else []) + ['ReLU']
 
 
 @pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0', 'evonorm_b1', 'evonorm_s2'])
@@ -150,6 +150,88 @@ def test_what_is_called_as_in_training_stays(face):
   result = package.fold_norm_acts(model)
   assert names(result) == names(model)
   np.testing.assert_allclose(result(images(channels=4)), model(images(channels=4)), rtol=1e-5, atol=1e-5)
+
+
+def test_models_called_as_in_training_stay(face):
+  K, package = face
+  inner = K.Sequential([K.Input((8, 8, 4)), K.layers.Conv2D(4, 1), K.layers.BatchNormalization(momentum=1.)])
+  inputs = K.Input((8, 8, 4))
+  model = K.Model(inputs, inner(inputs, training=True))
+  result = package.fold_norm_acts(model)
+  np.testing.assert_allclose(result(images(channels=4)), model(images(channels=4)), rtol=1e-5, atol=1e-5)
+
+
+def test_subclasses_stay(face):
+  K, package = face
+
+  class Tripled(K.layers.BatchNormalization):
+
+    def call(self, x, training=None, mask=None):
+      return super().call(x, training=training) * 3.
+
+  class Raised(package.EvoNormB0):
+
+    def call(self, x, training=None, mask=None):
+      return super().call(x, training=training) + 1.
+
+  class Doubled(K.Model):
+
+    def call(self, inputs, training=None, mask=None):
+      return super().call(inputs, training=training, mask=mask) * 2.
+
+  model = network(K, K.layers.Conv2D(4, 1), Tripled(), Raised(gamma_initializer='zeros'), K.layers.Conv2D(4, 1))
+  result = package.fold_norm_acts(model)
+  assert names(result) == names(model)
+  np.testing.assert_allclose(result(images(channels=4)), model(images(channels=4)), rtol=1e-5, atol=1e-5)
+  inputs = K.Input((8, 8, 4))
+  with pytest.raises(ValueError, match="Doubled 'doubled' has a `call` of its own"):
+    package.fold_norm_acts(Doubled(inputs, K.layers.Conv2D(4, 1)(inputs), name='doubled'))
+
+
+def test_channels_first_stays(face):
+  K, package = face
+  x = np.random.default_rng(0).normal(size=(4, 4, 4, 4)).astype(np.float32)
+  model = K.Sequential([K.Input((4, 4, 4)), package.get_norm_act('evonorm_b0')(),
+                        K.layers.GlobalAveragePooling2D(data_format='channels_first'), K.layers.Dense(3)])
+  assert folded(model, package, x).layers[-3].gamma is not None
+
+
+def test_kernels_of_one_element(face):
+  K, package = face
+  model = K.Sequential([K.Input((8, 8, 1)), K.layers.Conv2D(1, 1), package.get_norm_act('evonorm_b0')(),
+                        K.layers.DepthwiseConv2D(1), K.layers.BatchNormalization(), K.layers.ELU()])
+  assert names(folded(model, package, images(channels=1)))[-4:] == [
+      'Conv2D', 'FoldedEvoNormB0', 'DepthwiseConv2D', 'ELU']
+
+
+def test_outputs_keep_their_names_and_dtypes(face):
+  K, package = face
+  inputs = K.Input((8, 8, 4))
+  boxes = K.layers.BatchNormalization(name='boxes')(K.layers.Conv2D(4, 1)(inputs))
+  half = K.layers.Conv2D(4, 1, dtype='mixed_bfloat16')(inputs)
+  scores = K.layers.BatchNormalization(name='scores', dtype='float32')(half)
+  model = K.Model(inputs, [boxes, scores])
+  result = package.fold_norm_acts(model)
+  assert result.output_names == ['boxes', 'scores']
+  assert [y.dtype for y in result(images(channels=4))] == [tf.float32, tf.float32]
+  assert not [layer for layer in result.layers if layer.name == 'boxes' and layer.weights]
+
+
+def test_more_weights_than_usual():
+  for change in (lambda layer: layer.enable_lora(2), lambda layer: layer.quantize('int8')):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.BatchNormalization()])
+    change(model.layers[0])
+    x = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    result = keras3.fold_norm_acts(model)
+    assert names(result)[-1] == 'BatchNormalization'
+    np.testing.assert_allclose(result(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_layers_that_cannot_be_copied_are_named(face):
+  K, package = face
+  model = network(K, K.layers.Conv2D(4, 1, kernel_initializer=lambda shape, dtype=None: tf.ones(shape, dtype)))
+  with pytest.raises(ValueError, match=r"Layer '.*' \(Conv2D\) cannot be copied"):
+    package.fold_norm_acts(model)
 
 
 def test_two_readers_take_the_vectors_of_one_layer(face):
