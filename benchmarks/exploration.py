@@ -17,23 +17,19 @@ os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import csv
-import gzip
 import itertools
 import pathlib
-import shutil
 import statistics
-import subprocess
-import sys
 
 from absl import app
 from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measuring.search_runs import SearchStudy
 from search.equivalence.affine_comparison import earlier_twins
 from search.journal import records as records_lib
-from search.journal.journal import read
-from search.journal.saved_search import JOURNAL
+from search.journal.record import Record
 
 _OUTPUT = flags.DEFINE_string('output', 'results/exploration', 'Folder of the journals and the table.')
 _MINUTES = flags.DEFINE_float('minutes', 10., 'Of each search.')
@@ -44,50 +40,22 @@ SETTINGS = {  # mutations of a winner, probability that a random graph takes the
 FIELDS = 'setting', 'seed', 'evaluated', 'accepted', 'different', 'twins', 'best', 'core_seconds'
 
 
-def folder_of(number: int, seed: str) -> pathlib.Path:
-  """Returns the folder of one search.
-
-  Args:
-    number: the number of the setting, from 0.
-    seed: the search's seed.
-  """
-  return pathlib.Path(_OUTPUT.value) / f'setting_{number}_seed_{seed}'
+def make_study() -> SearchStudy:
+  """Returns the study that the flags describe."""
+  bindings = {name: (f'proposal.TournamentEvolution.mutations = {mutations}',
+                     f'proposal.TournamentEvolution.random_offspring = {share}')
+              for name, (mutations, share) in SETTINGS.items()}
+  return SearchStudy(pathlib.Path(_OUTPUT.value), 'gin/search/quickstart.gin', _MINUTES.value, bindings)
 
 
-def run(number: int, seed: str) -> None:
-  """Runs or resumes one search to its end, and compresses its journal; does nothing if that was done."""
-  folder = folder_of(number, seed)
-  kept = folder.with_suffix('.jsonl.gz')
-  if kept.exists():
-    return
-  mutations, share = list(SETTINGS.values())[number]
-  bindings = (
-      f'evolution.run_search.seed = {seed}', f'evolution.run_search.max_minutes = {_MINUTES.value}',
-      'evolution.run_search.candidates = 100000', 'evolution.run_search.references = ()', 'evolution.Reranking.top = 0',
-      f'proposal.TournamentEvolution.mutations = {mutations}',
-      f'proposal.TournamentEvolution.random_offspring = {share}')
-  command = [sys.executable, '-m', 'search.run_search', '--gin_file=gin/search/quickstart.gin', f'--model_dir={folder}']
-  subprocess.run(command + [f'--gin_bindings={binding}' for binding in bindings], check=True)
-  with open(folder / JOURNAL, 'rb') as journal, gzip.open(kept, 'wb') as file:
-    shutil.copyfileobj(journal, file)
-  shutil.rmtree(folder)
-
-
-def figures(number: int, seed: str) -> dict[str, object]:
+def figures(setting: str, seed: str, records: list[Record]) -> dict[str, object]:
   """Returns the figures of one search that has ended, by the names in `FIELDS`."""
-  path = folder_of(number, seed).with_suffix('.jsonl')
-  with gzip.open(path.with_suffix('.jsonl.gz'), 'rb') as file:
-    path.write_bytes(file.read())
-  try:
-    _, records = read(path)
-  finally:
-    path.unlink()
   evaluated = records_lib.evaluated(records)
   accepted = records_lib.accepted(evaluated)
   different = earlier_twins([r.graph for r in accepted]).count(None)
   twins = len(evaluated) - earlier_twins([r.graph for r in evaluated]).count(None)
   best = records_lib.best(records)
-  values = (list(SETTINGS)[number], seed, len(evaluated), len(accepted), different, twins,
+  values = (setting, seed, len(evaluated), len(accepted), different, twins,
             f'{best.mean_score:.4f}' if best else '', f'{sum(r.total_seconds for r in evaluated):.0f}')
   return dict(zip(FIELDS, values, strict=True))
 
@@ -111,12 +79,12 @@ def table(rows: list[dict[str, object]]) -> Table:
 
 def main(_):
   """Runs the study and prints its table; the argument, the command line without flags, is not used."""
-  pathlib.Path(_OUTPUT.value).mkdir(parents=True, exist_ok=True)
-  rows = []
-  for seed, number in itertools.product(_SEEDS.value, range(len(SETTINGS))):
-    run(number, seed)
-    rows.append(figures(number, seed))
-    with open(pathlib.Path(_OUTPUT.value) / 'table.csv', 'w') as file:
+  study, rows = make_study(), []
+  study.folder.mkdir(parents=True, exist_ok=True)
+  for seed, setting in itertools.product(_SEEDS.value, SETTINGS):
+    study.run(setting, seed)
+    rows.append(figures(setting, seed, study.records(setting, seed)))
+    with open(study.folder / 'table.csv', 'w') as file:
       writer = csv.DictWriter(file, FIELDS, lineterminator='\n')
       writer.writeheader()
       writer.writerows(rows)

@@ -15,14 +15,13 @@ that ends early has layers of each.
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-import gzip
 import itertools
 import json
 import pathlib
-import tempfile
 
 import numpy as np
 
+from benchmarks.measuring.search_runs import read_compressed
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
@@ -37,7 +36,6 @@ from search.graphs.mutation import mutate
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
 from search.journal import records as records_lib
-from search.journal.journal import read
 
 LAYERS = pathlib.Path('results/proxy_fidelity/layers.json')
 KNOWN = ('bn_relu', 'evonorm_b0', 'evonorm_s0', 'gn_relu', 'evonorm_b1', 'evonorm_s1', 'ln_relu', 'evonorm_b2',
@@ -100,20 +98,13 @@ def _mutant(parent: LayerGraph, others: Sequence[LayerGraph]) -> LayerGraph:
 def _found(others: Sequence[LayerGraph]) -> Iterator[LayerGraph]:
   """Yields layers that searches accepted, from the best to the poorest at equal distances, none of the others."""
   records = [record for path in sorted(pathlib.Path('results/exploration').glob('*.jsonl.gz'))
-             for record in records_lib.accepted(_read_compressed(path))]
+             for record in records_lib.accepted(read_compressed(path))]
   records.sort(key=lambda record: -record.mean_score)
   graphs = [record.graph.without_dead_nodes() for record in records]
   twins = earlier_twins([*others, *graphs])[len(others):]
   different = [graph for graph, twin in zip(graphs, twins) if twin is None]
   for position in np.linspace(0, len(different) - 1, FOUND).round().astype(int):
     yield different[position]
-
-
-def _read_compressed(path: pathlib.Path):
-  with tempfile.NamedTemporaryFile(suffix='.jsonl') as file:
-    file.write(gzip.decompress(path.read_bytes()))
-    file.flush()
-    return read(file.name)[1]
 
 
 def main() -> None:
