@@ -28,6 +28,7 @@ BUILDERS = {
     'efficientnet': lambda norm_act, **options: build_efficientnet(
         norm_act, depth_multiplier=.25, dropout=0., drop_connect=0., **SMALL, **options),
 }
+QUICK = ('resnet', 'evonorm_s0'), ('mobilenet', 'evonorm_b0')  # the others are slow
 
 
 def unit(name='evonorm_s0', **options):
@@ -52,8 +53,9 @@ def assert_close(actual, expected):
     np.testing.assert_allclose(a, e, rtol=0, atol=1e-5 * np.abs(e).max() + 1e-9)
 
 
-@pytest.mark.parametrize('name', ['evonorm_s0', 'evonorm_b0'])
-@pytest.mark.parametrize('builder', BUILDERS)
+@pytest.mark.parametrize('builder, name', [
+    pytest.param(builder, name, marks=() if (builder, name) in QUICK else pytest.mark.slow)
+    for builder in BUILDERS for name in ('evonorm_s0', 'evonorm_b0')])
 def test_gradients_of_models_are_the_same(builder, name):
   plain, recomputed = (BUILDERS[builder](get_norm_act(name, jit_compile=False), recompute=r) for r in (False, True))
   recomputed.set_weights(plain.get_weights())
@@ -100,6 +102,7 @@ def test_frozen_convolution():
   assert_close(gradients(recompute_norm_acts(model), x), expected)
 
 
+@pytest.mark.slow
 def test_fit_save_and_load(tmp_path):
   model = BUILDERS['resnet'](get_norm_act('evonorm_b0'), recompute=True)
   assert any(isinstance(layer, RecomputedConv2D) for layer in model.layers)

@@ -82,6 +82,7 @@ def test_another_keras_is_refused(tmp_path):
     compile_layer('evonorm_s0', str(tmp_path / 'layer.py'), 'A', keras=1)
 
 
+@pytest.mark.slow
 def test_the_binary_and_its_file_alone(tmp_path):
   output = tmp_path / 'layer.py'
   made = run('-m', 'search.compile_layer', '--layer=evonorm_b2', f'--output={output}', '--class_name=Alone')

@@ -62,7 +62,8 @@ def train(graph, task=TASK):
 
 
 @pytest.mark.parametrize('graph', [
-    *map(known_graph, ('bn_silu', 'evonorm_b0', 'evonorm_s0')),
+    pytest.param(known_graph('bn_silu'), marks=pytest.mark.slow),
+    *map(known_graph, ('evonorm_b0', 'evonorm_s0')),
     LayerGraph((Node('second_moment', (0,), 'w,h,c'), Node('first_moment', (4,), 'b,w,h'), Node('div', (0, 5))))],
                          ids=['bn_silu', 'B0', 'S0', 'scalar'])
 def test_the_results_are_those_of_plain_training(graph):

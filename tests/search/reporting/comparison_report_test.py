@@ -161,6 +161,7 @@ def test_plots_hold_the_numbers(make_record):
   assert list(lines['their other children']) == [3] and list(lines['their children that were not accepted']) == [2]
 
 
+@pytest.mark.slow
 def test_the_binary(searches, tmp_path):
   command = [sys.executable, '-m', 'search.analyze', f'--output={tmp_path / "out"}']
   run = lambda *flags: subprocess.run([*command, *flags], cwd=ROOT, capture_output=True, text=True, check=False)
