@@ -6,8 +6,6 @@ import csv
 import pathlib
 import statistics
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 import numpy as np
 from rich.table import Table
 
@@ -20,6 +18,8 @@ from benchmarks.fidelity.scores import Proxy
 from benchmarks.fidelity.scores import Score
 from benchmarks.fidelity.scores import score
 from benchmarks.fidelity.scores import truth
+from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import style
 
 _SHOWN = 16  # rows of the table on the screen
 _COLUMNS = ('proxy', 'tau', 'tau_low', 'tau_high', 'tau_upper', 'tau_upper_low', 'tau_upper_high', 'best_quarter',
@@ -96,9 +96,9 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
     names: the networks' names.
     path: the PNG file.
   """
-  figure = Figure(figsize=(10, 6), layout='constrained')
-  FigureCanvasAgg(figure)
+  figure = new_figure(10, 6)
   axes = figure.add_subplot()
+  style(axes)
   kinds = {name: [p for p in scores if p.networks == (name,)] for name in names}
   kinds['three networks'] = [p for p in scores if len(p.networks) > 1]
   for kind, some in kinds.items():
@@ -117,4 +117,4 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
   axes.legend(loc='lower right', fontsize='small')
   axes.text(1.02, 1, '\n'.join(f'{i} {p}' for i, p in enumerate(front, 1)), transform=axes.transAxes, va='top',
             fontsize='x-small')
-  figure.savefig(path, dpi=120)
+  figure.savefig(path)
