@@ -69,7 +69,7 @@ def fold_norm_acts(model: Model) -> Model:
   batch normalizations anyway; for EvoNorms nothing else does.
 
   Other layers are copied with their names and weights. A layer is left as it is if it is called more than once or with
-  `training=True`, or computes in float16 or in another dtype than its neighbour; if it or its neighbour is of a
+  `training=True`, or computes in float16 or in another dtype than the layer before it; if it or its neighbour is of a
   subclass that may compute something else, has its channels first, or has more weights than usual (LoRA, quantization);
   and v1 is left if the core is compiled (`jit_compile=True`), for that takes one pass anyway.
 
