@@ -32,13 +32,15 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from benchmarks.fidelity.runs import CHANCE
+from benchmarks.fidelity.runs import DEPTHS
+from benchmarks.fidelity.runs import networks
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
 from evonorm_tf.layers.norm_act import get_norm_act
 from search import evolution
-from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
@@ -61,8 +63,6 @@ GRAPHS = {
     'x / √rms[w,h]': LayerGraph((Node('second_moment', (X,), INSTANCE), Node('sqrt', (4,)), Node('div', (X, 5)))),
     'x / s[w,h,c]': LayerGraph((Node('centered_second_moment', (X,), LAYER), Node('div', (X, 4)))),
 }
-CHANCE = .1  # the accuracy of a training that diverges
-DEPTHS = 14, 26  # of the ResNet
 STEPS = 200
 SETTINGS = (.2, True), (.1, True), (.2, False), (.1, False), (.05, False)  # learning rate, whether it falls to 0
 MEASURED = 100, STEPS  # steps after which accuracy is measured
@@ -86,17 +86,6 @@ class Run:
   rate: float
   cosine: bool
   seed: int
-
-
-def networks(task: ProxyTask) -> dict[str, Architecture]:
-  """Returns the task's architectures by name, the ResNet once for each of `DEPTHS`.
-
-  Args:
-    task: the quickstart's proxy task.
-  """
-  resnet, *others = task.architectures
-  return {f'resnet {depth}': Architecture('resnet', {**resnet.options, 'depth': depth}) for depth in DEPTHS} | {
-      a.family: a for a in others}
 
 
 def train(evaluation: Evaluation, run: Run) -> list[tuple[int, float, float]]:

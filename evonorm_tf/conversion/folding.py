@@ -110,13 +110,14 @@ class _Folding:
 
   def __init__(self, model: Model):
     self._model = model
-    self._calls = Counter(id(node.layer) for node in all_nodes(model))
+    calls = all_nodes(model)
+    self._calls = Counter(id(node.layer) for node in calls)
     self._changes: dict[Layer, dict[str, Any]] = {}  # a linear layer -> arguments of `folded_weights`
     self._folded: dict[Layer, _Folded] = {}
     self._activations: set[Layer] = set()  # normalizations of which the activation, or the name, alone remains
     self._dropped: set[int] = set()  # the ids of the nodes of those of which nothing remains
     self._made: dict[Layer, Layer] = {}
-    in_training = {id(graph) for node in all_nodes(model) if internals_of(model).is_graph(node.layer)
+    in_training = {id(graph) for node in calls if internals_of(model).is_graph(node.layer)
                    and not _is_inference(node) for graph in _graphs(node.layer)}
     for graph in _graphs(model):
       if id(graph) not in in_training:

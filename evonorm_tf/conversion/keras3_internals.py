@@ -15,8 +15,6 @@ import keras
 from keras.tree import flatten as flatten
 from keras.tree import map_structure as map_structure
 
-from evonorm_tf.errors import ArgumentError
-
 Layer, Model, Variable = keras.layers.Layer, keras.Model, keras.Variable
 BATCH_NORMALIZATIONS: tuple[type, ...] = (keras.layers.BatchNormalization,)
 NORMALIZATIONS = (*BATCH_NORMALIZATIONS, keras.layers.LayerNormalization, keras.layers.GroupNormalization,
@@ -164,11 +162,7 @@ def copy_layer(layer: Any, layer_class: type | None, config: dict[str, Any]) -> 
   elif type(layer) is keras.layers.Lambda:  # refused in safe mode, which is for files
     clone = keras.layers.Lambda(layer.function, layer._output_shape, layer.mask, layer.arguments, **identity)
   else:
-    try:
-      clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
-    except (TypeError, ValueError, NotImplementedError) as error:
-      raise ArgumentError(f'Layer {layer.name!r} ({type(layer).__name__}) cannot be copied, for it cannot be made '
-                          f'again from its configuration: {error}') from error
+    clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
   copy_own_trainable(layer, clone)
   return clone
 

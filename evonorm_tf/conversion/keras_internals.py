@@ -12,7 +12,6 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.recomputed import RecomputedConv2D
 from evonorm_tf.layers.recomputed import RecomputedDepthwiseConv2D
 
@@ -203,11 +202,7 @@ def copy_layer(layer: tf_keras.layers.Layer, layer_class: type[tf_keras.layers.L
     # In Model Garden, its function may be a functools.partial, which has no configuration.
     clone = tf_keras.layers.Activation(layer.activation)
   else:
-    try:
-      clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
-    except (TypeError, ValueError, NotImplementedError) as error:
-      raise ArgumentError(f'Layer {layer.name!r} ({type(layer).__name__}) cannot be copied, for it cannot be made '
-                          f'again from its configuration: {error}') from error
+    clone = (layer_class or type(layer)).from_config({**layer.get_config(), **config})
   copy_identity(layer, clone)
   return clone
 

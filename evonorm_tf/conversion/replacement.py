@@ -98,9 +98,13 @@ def clone_layer(layer: Layer, layer_class: type[Layer] | None = None, **config
       `name`, `dtype` and `trainable`, which stay the layer's. A plain `Activation` ignores `layer_class` and these.
 
   Raises:
-    ArgumentError: if a layer of Keras 3 cannot be made again from its configuration.
+    ArgumentError: if the layer cannot be made again from its configuration.
   """
-  return internals_of(layer).copy_layer(layer, layer_class, config)
+  try:
+    return internals_of(layer).copy_layer(layer, layer_class, config)
+  except (TypeError, ValueError, NotImplementedError) as error:
+    raise ArgumentError(f'Layer {layer.name!r} ({type(layer).__name__}) cannot be copied, for it cannot be made '
+                        f'again from its configuration: {error}') from error
 
 
 def carry_weights(old: Layer, new: Layer) -> None:

@@ -32,10 +32,8 @@ def evaluate(equation: series.Equation, z: Tensor, v1: Tensor, gamma: Tensor | N
   else:
     mask = moments.flatten_positions(mask)
     mean, variance = (moment(wide, primitives.INSTANCE, mask=mask) for moment in (moments.average, moments.variance))
-  mean, variance = mean * unit, variance * ops.square(unit)
-  moment, center = (
-      equation.moment(mean, variance, mask) if given_moment is None else (series.shared(given_moment), None))
-  statistics = equation.statistics(mean, variance, moment, center)
+  moment, statistics = series.statistics_from_moments(
+      equation, mean * unit, variance * ops.square(unit), given_moment, mask)
   if isinstance(equation, series.SampleEquation):
     factor = statistics[0] if gamma is None else statistics[0] * gamma
     y = wide * ops.sigmoid(wide) * factor

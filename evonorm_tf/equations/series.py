@@ -246,7 +246,7 @@ def evaluate(equation: Equation, x: Tensor, weights: Sequence[Tensor], given_mom
   flat_mask = None if mask is None else moments.flatten_positions(mask)
   mean, variance = (
       moment(wide, primitives.INSTANCE, mask=flat_mask) for moment in (moments.average, moments.variance))
-  moment, statistics = _moment_and_statistics(equation, mean, variance, given_moment, flat_mask)
+  moment, statistics = statistics_from_moments(equation, mean, variance, given_moment, flat_mask)
   y = equation.output(wide, *equation.coefficients(statistics, *weights))
   return ops.reshape(ops.cast(y, x.dtype), ops.shape(x)), ops.stop_gradient(moment)
 
@@ -274,7 +274,7 @@ def moment_and_statistics(equation: Equation, slices: int, x: Tensor, given_mome
     dtype: the dtype of the computation and of the results.
   """
   mean, variance = moments.sum_position_moments(ops_of(x).cast(x, dtype), slices)
-  return _moment_and_statistics(equation, mean, variance, given_moment)
+  return statistics_from_moments(equation, mean, variance, given_moment)
 
 
 def output(equation: Equation, x: Tensor, statistics: Sequence[Tensor], *weights: Tensor) -> Tensor:
@@ -315,8 +315,15 @@ def shared(vector: Tensor) -> Tensor:
   return ops_of(vector).reshape(vector, [1, 1, -1])
 
 
-def _moment_and_statistics(equation, mean, variance, given_moment, mask=None):
-  """Returns the moment, [N or 1, 1, C], and the statistics, from the mean and the variance over positions."""
+def statistics_from_moments(equation: Equation, mean: Tensor, variance: Tensor, given_moment: Tensor | None,
+                            mask: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+  """Returns the moment, [N or 1, 1, C], and the statistics, from the mean and the variance over positions.
+
+  Args:
+    equation, given_moment: as for `evaluate`.
+    mean, variance: [N, 1, C] each.
+    mask: [N, positions, 1]; None (default) for all positions.
+  """
   moment, center = equation.moment(mean, variance, mask) if given_moment is None else (shared(given_moment), None)
   return moment, equation.statistics(mean, variance, moment, center)
 
