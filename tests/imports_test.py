@@ -146,6 +146,15 @@ def test_gin_flags_and_keras(module):
 
 
 @pytest.mark.parametrize('module', TESTS)
+def test_tests_import_no_benchmark_with_flags(module):
+  # All tests share one process, where two flags of one name are an error.
+  for name in imports_any(TESTS[module], 'benchmarks'):
+    parts = name.split('.')
+    paths = (ROOT.joinpath(*parts[:n]).with_suffix('.py') for n in (len(parts), len(parts) - 1))
+    assert not any(path.exists() and 'absl' in path.read_text() for path in paths), name
+
+
+@pytest.mark.parametrize('module', TESTS)
 def test_tests_use_tf_keras(module):
   if not module.endswith('addons_test'):
     assert not uses_tf_keras_attribute(TESTS[module]) and not imports_any(TESTS[module], 'tensorflow_addons')

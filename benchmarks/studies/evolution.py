@@ -16,27 +16,15 @@ import os
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-from collections.abc import Mapping
-from collections.abc import Sequence
 import csv
 import itertools
 import pathlib
 
 from absl import app
 from absl import flags
-from matplotlib.axes import Axes
-import numpy as np
 
 from benchmarks.measuring.search_runs import SearchStudy
-from evonorm_tf.output.figures import new_figure
-from evonorm_tf.output.figures import percent
-from evonorm_tf.output.figures import style
-from search.journal import records as records_lib
-from search.journal.record import Record
-from search.journal.records import TOP
-from search.reporting.comparison import core_seconds
-from search.reporting.comparison_plots import COLORS
-from search.reporting.plots import curves
+from benchmarks.studies import search_curves
 
 _OUTPUT = flags.DEFINE_string('output', 'results/search', 'Folder of the journals, the table and the figure.')
 _MINUTES = flags.DEFINE_float('minutes', 25., 'Of each search.', lower_bound=0.)
@@ -49,70 +37,6 @@ SETTINGS = {
     'random': ('evolution.run_search.strategy = @proposal.RandomSearch()',),
     'Pareto without rejection': ('evaluation.Evaluation.quality = None', 'evaluation.Evaluation.stability = None'),
 }
-FIELDS = 'setting', 'seed', 'evaluated', 'accepted', 'core_seconds', 'best', 'mean_of_ten_best'
-_POINTS = 400  # of a curve
-Searches = Mapping[str, Sequence[Sequence[Record]]]  # the records of each seed, by the setting's name
-
-
-def row(setting: str, seed: str, records: Sequence[Record]) -> dict[str, object]:
-  """Returns the figures of one search, by the names in `FIELDS`.
-
-  Args:
-    setting: a key of `SETTINGS`.
-    seed: the search's seed.
-    records: its records.
-  """
-  evaluated, best = records_lib.evaluated(records), records_lib.best(records)
-  top = records_lib.top_mean(evaluated, TOP)
-  values = (setting, seed, len(evaluated), len(records_lib.accepted(evaluated)),
-            f'{core_seconds(records)[-1]:.0f}' if evaluated else 0, f'{best.mean_score:.4f}' if best else '',
-            '' if top is None else f'{top:.4f}')
-  return dict(zip(FIELDS, values, strict=True))
-
-
-def band(searches: Sequence[Sequence[Record]], by_seconds: bool) -> tuple[np.ndarray, np.ndarray]:
-  """Returns x and the mean score of the ten best so far of each seed there, up to where the shortest search ends.
-
-  Args:
-    searches: the records of each seed.
-    by_seconds: whether x is core-seconds; otherwise it is the number of candidates.
-
-  Returns:
-    x, `[points]`, and the scores, `[seeds, points]`; NaN before the first accepted candidate.
-  """
-  xs = [core_seconds(records) if by_seconds else np.arange(1, len(records_lib.evaluated(records)) + 1)
-        for records in searches]
-  x = np.linspace(0, min(each[-1] for each in xs), _POINTS)
-  tops = [np.concatenate([[np.nan], curves(records_lib.evaluated(records))[1]]) for records in searches]
-  return x, np.array([top[np.searchsorted(each, x, side='right')] for each, top in zip(xs, tops)])
-
-
-def draw(searches: Searches, path: pathlib.Path) -> None:
-  """Draws the bands of all settings against candidates and against core-seconds.
-
-  Args:
-    searches: the searches that have ended.
-    path: the PNG file.
-  """
-  figure = new_figure(11, 4.6)
-  panels = figure.subplots(1, 2, sharey=True)
-  for axes, by_seconds in zip(panels, (False, True)):
-    style(axes)
-    axes.set_xlabel('core-seconds' if by_seconds else 'candidates evaluated')
-    _draw_bands(axes, searches, by_seconds)
-  panels[0].set_ylabel(f'mean validation accuracy of the {TOP} best')
-  panels[0].yaxis.set_major_formatter(percent)
-  panels[1].legend(loc='lower right', fontsize=9)
-  figure.savefig(path)
-
-
-def _draw_bands(axes: Axes, searches: Searches, by_seconds: bool) -> None:
-  for color, (setting, seeds) in zip(COLORS, searches.items()):
-    x, scores = band(seeds, by_seconds)
-    known = ~np.isnan(scores).any(0)
-    label = f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})'
-    axes.plot(x[known], scores[:, known].mean(0), color=color, linewidth=2, label=label)
-    axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=color, alpha=.2, linewidth=0)
 
 
 def main(_):
@@ -123,11 +47,11 @@ def main(_):
     study.run(setting, seed)
     ended = {(name, s): records for name in SETTINGS for s in _SEEDS.value if (records := study.records(name, s))}
     with (study.folder / 'table.csv').open('w') as file:
-      writer = csv.DictWriter(file, FIELDS, lineterminator='\n')
+      writer = csv.DictWriter(file, search_curves.FIELDS, lineterminator='\n')
       writer.writeheader()
-      writer.writerows(row(*key, records) for key, records in ended.items())
-    draw({name: [records for (n, _), records in ended.items() if n == name] for name in SETTINGS
-          if any(n == name for n, _ in ended)}, study.folder / 'evolution.png')
+      writer.writerows(search_curves.row(*key, records) for key, records in ended.items())
+    by_setting = {name: [records for (n, _), records in ended.items() if n == name] for name in SETTINGS}
+    search_curves.draw({name: seeds for name, seeds in by_setting.items() if seeds}, study.folder / 'evolution.png')
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
-"""The study of evolution: bands over seeds against a hand count, rows of searches, a figure that is drawn."""
+"""What studies show of searches: bands over seeds against a hand count, rows of searches, a figure that is drawn."""
 
 import numpy as np
 import pytest
 
-from benchmarks.studies import evolution
+from benchmarks.studies import search_curves
 from search.graphs.known_graphs import known_graph
 from search.journal.record import Record
 
@@ -17,7 +17,7 @@ def search(*scores, seconds=2.):
 
 @pytest.mark.parametrize('by_seconds, end', [(False, 3), (True, 6.)])
 def test_bands_end_with_the_shortest_search(by_seconds, end):
-  x, scores = evolution.band([search(None, .2, .4, .6), search(.1, .3, .2)], by_seconds)
+  x, scores = search_curves.band([search(None, .2, .4, .6), search(.1, .3, .2)], by_seconds)
   assert x[0] == 0 and x[-1] == end and scores.shape == (2, len(x))
   np.testing.assert_allclose(scores[:, -1], [.3, .2])  # of .2 and .4; of .1, .3 and .2
   first = np.searchsorted(x, end / 3)
@@ -26,8 +26,8 @@ def test_bands_end_with_the_shortest_search(by_seconds, end):
 
 
 def test_rows_and_figure(tmp_path):
-  assert evolution.row('Pareto', '0', search(None, .2, .4)) == dict(
+  assert search_curves.row('Pareto', '0', search(None, .2, .4)) == dict(
       setting='Pareto', seed='0', evaluated=3, accepted=2, core_seconds='6', best='0.4000', mean_of_ten_best='0.3000')
-  assert evolution.row('random', '1', search(None))['best'] == ''
-  evolution.draw({'Pareto': [search(.2, .3), search(.1, .4)], 'random': [search(.1, .2)]}, tmp_path / 'figure.png')
+  assert search_curves.row('random', '1', search(None))['best'] == ''
+  search_curves.draw({'Pareto': [search(.2, .3), search(.1, .4)], 'random': [search(.1, .2)]}, tmp_path / 'figure.png')
   assert (tmp_path / 'figure.png').stat().st_size > 10_000

@@ -1,0 +1,83 @@
+"""What a study shows of its searches: a row of figures for each, and curves of the ten best with bands over seeds."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import pathlib
+
+from matplotlib.axes import Axes
+import numpy as np
+
+from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import style
+from search.journal import records as records_lib
+from search.journal.record import Record
+from search.journal.records import TOP
+from search.reporting.comparison import core_seconds
+from search.reporting.comparison_plots import COLORS
+from search.reporting.plots import curves
+
+FIELDS = 'setting', 'seed', 'evaluated', 'accepted', 'core_seconds', 'best', 'mean_of_ten_best'
+_POINTS = 400  # of a curve
+Searches = Mapping[str, Sequence[Sequence[Record]]]  # the records of each seed, by the setting's name
+
+
+def row(setting: str, seed: str, records: Sequence[Record]) -> dict[str, object]:
+  """Returns the figures of one search, by the names in `FIELDS`.
+
+  Args:
+    setting: the setting's name.
+    seed: the search's seed.
+    records: its records.
+  """
+  evaluated, best = records_lib.evaluated(records), records_lib.best(records)
+  top = records_lib.top_mean(evaluated, TOP)
+  values = (setting, seed, len(evaluated), len(records_lib.accepted(evaluated)),
+            f'{core_seconds(records)[-1]:.0f}' if evaluated else 0, f'{best.mean_score:.4f}' if best else '',
+            '' if top is None else f'{top:.4f}')
+  return dict(zip(FIELDS, values, strict=True))
+
+
+def band(searches: Sequence[Sequence[Record]], by_seconds: bool) -> tuple[np.ndarray, np.ndarray]:
+  """Returns x and the mean score of the ten best so far of each seed there, up to where the shortest search ends.
+
+  Args:
+    searches: the records of each seed.
+    by_seconds: whether x is core-seconds; otherwise it is the number of candidates.
+
+  Returns:
+    x, `[points]`, and the scores, `[seeds, points]`; NaN before the first accepted candidate.
+  """
+  xs = [core_seconds(records) if by_seconds else np.arange(1, len(records_lib.evaluated(records)) + 1)
+        for records in searches]
+  x = np.linspace(0, min(each[-1] for each in xs), _POINTS)
+  tops = [np.concatenate([[np.nan], curves(records_lib.evaluated(records))[1]]) for records in searches]
+  return x, np.array([top[np.searchsorted(each, x, side='right')] for each, top in zip(xs, tops)])
+
+
+def draw(searches: Searches, path: pathlib.Path) -> None:
+  """Draws the bands of all settings against candidates and against core-seconds.
+
+  Args:
+    searches: the searches that have ended.
+    path: the PNG file.
+  """
+  figure = new_figure(11, 4.6)
+  panels = figure.subplots(1, 2, sharey=True)
+  for axes, by_seconds in zip(panels, (False, True)):
+    style(axes)
+    axes.set_xlabel('core-seconds' if by_seconds else 'candidates evaluated')
+    _draw_bands(axes, searches, by_seconds)
+  panels[0].set_ylabel(f'mean validation accuracy of the {TOP} best')
+  panels[0].yaxis.set_major_formatter(percent)
+  panels[1].legend(loc='lower right', fontsize=9)
+  figure.savefig(path)
+
+
+def _draw_bands(axes: Axes, searches: Searches, by_seconds: bool) -> None:
+  for color, (setting, seeds) in zip(COLORS, searches.items()):
+    x, scores = band(seeds, by_seconds)
+    known = ~np.isnan(scores).any(0)
+    label = f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})'
+    axes.plot(x[known], scores[:, known].mean(0), color=color, linewidth=2, label=label)
+    axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=color, alpha=.2, linewidth=0)
