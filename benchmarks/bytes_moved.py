@@ -42,6 +42,7 @@ from benchmarks.measuring.kernel_counts import count_graph
 from benchmarks.measuring.kernel_counts import count_hlo
 from benchmarks.measuring.kernel_counts import Counts
 from evonorm_tf.engines import tensorflow_ops
+from evonorm_tf.equations import passes
 from evonorm_tf.equations import series
 
 EPSILON = 1e-5
@@ -90,17 +91,17 @@ def batch_norm_passes(shape: Sequence[int], dtype: str) -> list[Pass]:
   return [(forward, [x, vector, vector]), (backward, [x, x, x, *4 * [vector]])]
 
 
-def evonorm_passes(equation: series.Equation, shape: Sequence[int], dtype: str) -> list[Pass]:
+def evonorm_passes(equation: passes.Equation, shape: Sequence[int], dtype: str) -> list[Pass]:
   """Returns the forward and the backward pass of an EvoNorm that has v1, both with one slice."""
   samples, *spatial, channels = shape
   x = tf.TensorSpec([samples, math.prod(spatial), channels], dtype)
   weights = 3 * [tf.TensorSpec([channels], tf.float32)]
 
   def forward(x, *weights):
-    return series.forward(equation, 1, x, None, *weights)
+    return passes.forward(equation, 1, x, None, *weights)
 
   def backward(x, dy, *tensors):
-    return series.backward(equation, 1, False, x, dy, tensors[3:], *tensors[:3])
+    return passes.backward(equation, 1, False, x, dy, tensors[3:], *tensors[:3])
 
   outputs = tf.function(forward, autograph=False).get_concrete_function(x, *weights).outputs
   statistics = [tf.TensorSpec(t.shape, t.dtype) for t in outputs[2:]]
@@ -152,8 +153,8 @@ def times_table() -> Table:
   return table
 
 
-def _seconds(device, passes):
-  return [sum(device.seconds(counts[form]) for counts in passes) for form in passes[0]]
+def _seconds(device, both):
+  return [sum(device.seconds(counts[form]) for counts in both) for form in both[0]]
 
 
 def _steps(saved):

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measuring.search_runs import SearchStudy
+from benchmarks.measuring.search_runs import timed
 from search.equivalence.affine_comparison import earlier_twins
 from search.journal import records as records_lib
 from search.journal.record import Record
@@ -45,7 +46,7 @@ def make_study() -> SearchStudy:
   bindings = {name: (f'proposal.TournamentEvolution.mutations = {mutations}',
                      f'proposal.TournamentEvolution.random_offspring = {share}')
               for name, (mutations, share) in SETTINGS.items()}
-  return SearchStudy(pathlib.Path(_OUTPUT.value), 'gin/search/quickstart.gin', _MINUTES.value, bindings)
+  return SearchStudy(pathlib.Path(_OUTPUT.value), 'gin/search/quickstart.gin', bindings, timed(_MINUTES.value))
 
 
 def figures(setting: str, seed: str, records: list[Record]) -> dict[str, object]:
@@ -80,7 +81,6 @@ def table(rows: list[dict[str, object]]) -> Table:
 def main(_):
   """Runs the study and prints its table; the argument, the command line without flags, is not used."""
   study, rows = make_study(), []
-  study.folder.mkdir(parents=True, exist_ok=True)
   for seed, setting in itertools.product(_SEEDS.value, SETTINGS):
     study.run(setting, seed)
     rows.append(figures(setting, seed, study.records(setting, seed)))

@@ -28,7 +28,6 @@ import time
 
 from absl import app
 from absl import flags
-import gin
 from rich.console import Console
 
 from benchmarks.fidelity import layers as layers_lib
@@ -36,8 +35,8 @@ from benchmarks.fidelity import report
 from benchmarks.fidelity import runs as runs_lib
 from benchmarks.fidelity.runs import Results
 from benchmarks.fidelity.runs import Run
+from benchmarks.measuring.search_runs import search_argument
 from evonorm_tf.graph.layer_graph import LayerGraph
-from search import evolution
 from search.evaluation.evaluation import Evaluation
 from search.execution.executors import WorkerDied
 from search.execution.executors import WorkerProcesses
@@ -102,9 +101,7 @@ def main(_):
   end, output = time.monotonic() + 60 * _MINUTES.value, pathlib.Path(_OUTPUT.value)
   if _MINUTES.value and not _DATA_DIR.value:
     raise app.UsageError('--data_dir, the TFDS folder with the whole of CIFAR-10, is needed for trainings.')
-  gin.parse_config_file('gin/search/quickstart.gin')
-  evaluation = gin.query_parameter(
-      f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
+  evaluation = search_argument('evaluation', 'gin/search/quickstart.gin')
   names = list(runs_lib.networks(evaluation.task))
   specs = dict(list(layers_lib.load().items())[:_LAYERS.value])
   results = Results(output / 'trainings.csv')

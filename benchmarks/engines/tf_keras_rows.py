@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from benchmarks.measuring.generated_layers import generated_layer
 from evonorm_tf import get_norm_act
-from search.evaluation.kept_tensors import generated_layer
+from evonorm_tf.graph.layer_graph import LayerGraph
 from search.graphs.known_graphs import known_graph
 
 BASE = 'bn_relu', 'graph'  # the row to which ratios are taken
@@ -97,13 +98,18 @@ def _in_modes(make_layers: dict[str, Callable[[], Any]], modes: tuple[str, ...] 
           for name, make_layer in make_layers.items() for mode in modes}
 
 
+def _in_all_modes(title: str, spec: str | LayerGraph, **options: Any) -> Contenders:
+  """Returns a contender for each mode of a layer whose core can be compiled, by the layer's name in the table."""
+  return {(title, mode): Contender(get_norm_act(spec, jit_compile=mode != 'graph', **options)(), mode == 'XLA')
+          for mode in ('graph', 'core', 'XLA')}
+
+
 def _known(names: tuple[str, ...], **options: Any) -> Contenders:
   """Returns the contenders of layers by their registered names, EvoNorms in mode 'core' as well."""
   contenders = {}
   for name in names:
     if name.startswith('evonorm'):
-      for mode in ('graph', 'core', 'XLA'):
-        contenders[name, mode] = Contender(get_norm_act(name, jit_compile=mode != 'graph', **options)(), mode == 'XLA')
+      contenders |= _in_all_modes(name, name, **options)
     else:
       contenders |= _in_modes({name: get_norm_act(name, **options)})
   return contenders
@@ -123,8 +129,8 @@ def _graphs(channels: int) -> Contenders:
   contenders = _in_modes({BASE[0]: get_norm_act(BASE[0])}, (BASE[1],))
   for name in BATCH_NORMS + SELECTED:
     graph = known_graph(name)
-    contenders |= _in_modes({f'{name}, GraphLayer': get_norm_act(graph),
-                             f'{name}, generated': lambda graph=graph: generated_layer(graph)})
+    contenders |= _in_all_modes(f'{name}, GraphLayer', graph)
+    contenders |= _in_modes({f'{name}, generated': lambda graph=graph: generated_layer(graph)})
   return contenders
 
 

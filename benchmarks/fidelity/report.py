@@ -10,14 +10,19 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.fidelity.runs import long_networks
+from benchmarks.fidelity.runs import LONG_RATES
 from benchmarks.fidelity.runs import LONG_SEEDS
 from benchmarks.fidelity.runs import Results
+from benchmarks.fidelity.runs import SHORT
 from benchmarks.fidelity.scores import kendall
 from benchmarks.fidelity.scores import proxies
 from benchmarks.fidelity.scores import Proxy
 from benchmarks.fidelity.scores import Score
 from benchmarks.fidelity.scores import score
+from benchmarks.fidelity.scores import screening
+from benchmarks.fidelity.scores import SCREENING_STEPS
 from benchmarks.fidelity.scores import truth
+from benchmarks.fidelity.scores import truth_at_rate
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import style
 
@@ -47,7 +52,16 @@ def write(layers: Sequence[str], graphs: Sequence[str], names: Sequence[str], re
     for proxy in ordered:
       writer.writerow((proxy, *_cells(scores[proxy])))
   draw(scores, len(layers), names, output / 'fidelity.png')
-  return _table(ordered, scores, _reliability(layers, names, results))
+  table = _table(ordered, scores, _reliability(layers, names, results))
+  table.caption = 'Long training at one rate, one seed: τ ' + ', '.join(
+      f'{kendall(*_in_order(truth_at_rate(rate, layers, names, results), expected)):.2f} at {rate:g}'
+      for rate in LONG_RATES)
+  return table
+
+
+def _in_order(*scores: Mapping[str, float]) -> list[np.ndarray]:
+  """Returns the scores as arrays, all in the order of the first's layers."""
+  return [np.array([some[layer] for layer in scores[0]]) for some in scores]
 
 
 def _cells(s: Score) -> list[str]:
@@ -57,14 +71,17 @@ def _cells(s: Score) -> list[str]:
 
 def _write_truth(path: pathlib.Path, expected: Mapping[str, float], names: Sequence[str], results: Results) -> None:
   networks = long_networks(names)
+  constant = sorted({rate for rate, cosine, *_ in SHORT if not cosine})
   with path.open('w') as file:
     writer = csv.writer(file, lineterminator='\n')
-    writer.writerow(('layer', 'mean', *networks, *(f'rate in {network}' for network in networks)))
+    writer.writerow(('layer', 'mean', *networks, *(f'rate in {network}' for network in networks),
+                     *(f'least after {SCREENING_STEPS} steps at {rate:g}' for rate in constant)))
     for layer in sorted(expected, key=lambda layer: -expected[layer]):
       best = [results.best_long(layer, network) for network in networks]
       writer.writerow((layer, f'{expected[layer]:.4f}',
                        *(f'{statistics.fmean(map(results.accuracy, runs)):.4f}' for runs in best),
-                       *(runs[0].rate for runs in best)))
+                       *(runs[0].rate for runs in best),
+                       *(f'{screening(layer, rate, names, results):.3f}' for rate in constant)))
 
 
 def _reliability(layers: Sequence[str], names: Sequence[str], results: Results) -> float:

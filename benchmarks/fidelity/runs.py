@@ -104,9 +104,8 @@ def train(evaluation: Evaluation, run: Run, spec: LayerGraph | str, data_dir: st
   if run.is_long:
     task = dataclasses.replace(task, data_dir=data_dir, validation_images=LONG_VALIDATION)
   # Compiling the layers' cores pays in long training; the search, whose cost short training is to tell, does not do it.
-  options = {'groups': evaluation.groups, 'synchronized': False, 'jit_compile': None if run.is_long else False}
-  factory = get_norm_act(spec)
-  norm_act = get_norm_act(spec, **{k: v for k, v in options.items() if factory.leaves_open(k)})
+  norm_act = get_norm_act(spec).with_defaults(
+      groups=evaluation.groups, synchronized=False, jit_compile=None if run.is_long else False)
   start, points = time.perf_counter(), []
   training = start_training(task, networks(evaluation.task)[run.network], norm_act, {})
   try:

@@ -12,10 +12,13 @@ from scipy import stats
 
 from benchmarks.fidelity.runs import DEPTHS
 from benchmarks.fidelity.runs import long_networks
+from benchmarks.fidelity.runs import LONG_SEEDS
+from benchmarks.fidelity.runs import LONG_STEPS
 from benchmarks.fidelity.runs import Results
 from benchmarks.fidelity.runs import Run
 from benchmarks.fidelity.runs import SHORT
 
+SCREENING_STEPS = 100  # before the quality test of searches
 _DRAWS = 2000  # of layers, with replacement, for an interval
 _LEVEL = .9  # of the interval
 # The two rates of which a proxy takes the better.
@@ -104,6 +107,29 @@ def truth(layers: Sequence[str], names: Sequence[str], results: Results) -> dict
   """
   return {layer: statistics.fmean(results.accuracy(run) for name in long_networks(names)
                                   for run in results.best_long(layer, name)) for layer in layers}
+
+
+def truth_at_rate(rate: float, layers: Sequence[str], names: Sequence[str], results: Results) -> dict[str, float]:
+  """Returns the mean accuracy of each layer over networks after long training at one rate, with the first seed.
+
+  Args:
+    rate: one of `runs.LONG_RATES`.
+    layers, names, results: as for `truth`.
+  """
+  return {layer: statistics.fmean(results.accuracy(Run(name, layer, rate, True, LONG_SEEDS[0], LONG_STEPS))
+                                  for name in long_networks(names)) for layer in layers}
+
+
+def screening(layer: str, rate: float, names: Sequence[str], results: Results) -> float:
+  """Returns the least accuracy of a layer over networks after 100 steps at a constant rate: a quality test sees it.
+
+  Args:
+    layer: the layer's name.
+    rate: the learning rate, one of those of `runs.SHORT`.
+    names, results: as for `truth`.
+  """
+  proxy = Proxy(tuple(long_networks(names)), (rate,), False, SCREENING_STEPS)
+  return min(results.accuracy(run, SCREENING_STEPS) for (run,) in proxy.runs(layer, 0))
 
 
 def proxy_scores(proxy: Proxy, layers: Sequence[str], results: Results, seed: int) -> dict[str, float] | None:

@@ -1,11 +1,10 @@
 """What one of two workers on two cores does: the evaluation of a search's gin file, on one core, and its candidates."""
 
 from absl import logging
-import gin
 import tensorflow as tf
 
+from benchmarks.measuring.search_runs import search_argument
 from evonorm_tf.graph.layer_graph import LayerGraph
-from search import evolution
 from search.equivalence.equivalents import REDRAW
 from search.evaluation.evaluation import Evaluation
 from search.graphs.random_graph import SearchSpace
@@ -26,8 +25,7 @@ def read_evaluation(gin_file: str) -> Evaluation:
   tf.get_logger().setLevel('ERROR')
   tf.config.threading.set_intra_op_parallelism_threads(1)
   tf.config.threading.set_inter_op_parallelism_threads(1)
-  gin.parse_config_file(gin_file)
-  return gin.query_parameter(f'{evolution.run_search.__module__}.run_search.evaluation').scoped_configurable_fn()
+  return search_argument('evaluation', gin_file)
 
 
 def typical_graphs(count: int) -> list[LayerGraph]:

@@ -1,7 +1,8 @@
 """Searches that are part of a study: several settings times several seeds, run one after the other or resumed.
 
 Each search has a folder in the study's folder while it runs; then its journal alone is kept, compressed. A search that
-has ended is not run again.
+has ended is not run again. While one runs, its journal so far is kept compressed as well, every ten minutes: where the
+folder is missing, as in a clone of a repository that has the compressed file, the search goes on from there.
 """
 
 from collections.abc import Mapping
@@ -13,26 +14,54 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
+import gin
+
+from search import evolution
 from search.journal.journal import read
 from search.journal.record import Record
 from search.journal.saved_search import JOURNAL
 
+_KEEP_EVERY = 600  # seconds
+
+
+def timed(minutes: float) -> tuple[str, ...]:
+  """Returns the gin bindings of searches to compare: they end by the clock, and have no references and no re-ranking.
+
+  Args:
+    minutes: the time of each search.
+  """
+  return (f'evolution.run_search.max_minutes = {minutes}', 'evolution.run_search.candidates = 100000',
+          'evolution.run_search.references = ()', 'evolution.Reranking.top = 0')
+
+
+def search_argument(name: str, gin_file: str, bindings: Sequence[str] = ()) -> Any:
+  """Returns an argument of `search.evolution.run_search` as a gin file configures it, such as its evaluation.
+
+  Args:
+    name: the argument's name, such as 'evaluation'.
+    gin_file: the path of the gin file.
+    bindings: further gin bindings, which win over the file's (default: none).
+  """
+  gin.parse_config_files_and_bindings([gin_file], bindings)
+  return gin.query_parameter(f'{evolution.run_search.__module__}.run_search.{name}').scoped_configurable_fn()
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchStudy:
-  """Searches with one gin file, several settings and several seeds, without references and re-ranking.
+  """Searches with one gin file, several settings and several seeds.
 
   Attributes:
-    folder: the folder of the journals.
+    folder: the folder of the journals; it is created if necessary.
     gin_file: the path of the gin file.
-    minutes: the time of each search.
     settings: the gin bindings of each setting, by the setting's name; journals are named after its number.
+    bindings: the gin bindings that all settings share, such as `timed(10)` (default: none).
   """
   folder: pathlib.Path
   gin_file: str
-  minutes: float
   settings: Mapping[str, Sequence[str]]
+  bindings: Sequence[str] = ()
 
   def run(self, setting: str, seed: int | str) -> None:
     """Runs or resumes one search to its end, and compresses its journal; does nothing if that was done.
@@ -47,17 +76,26 @@ class SearchStudy:
     kept = self._kept(setting, seed)
     if kept.exists():
       return
-    folder = kept.with_name(kept.name.removesuffix(''.join(kept.suffixes)))
-    bindings = (
-        f'evolution.run_search.seed = {seed}', f'evolution.run_search.max_minutes = {self.minutes}',
-        'evolution.run_search.candidates = 100000', 'evolution.run_search.references = ()',
-        'evolution.Reranking.top = 0', *self.settings[setting])
+    name = kept.name.removesuffix('.jsonl.gz')
+    folder, partial = kept.with_name(name), kept.with_name(f'{name}.partial.jsonl.gz')
+    journal = folder / JOURNAL
+    folder.mkdir(parents=True, exist_ok=True)
+    if partial.exists() and not journal.exists():
+      journal.write_bytes(gzip.decompress(partial.read_bytes()))
     command = [sys.executable, '-m', 'search.run_search', f'--gin_file={self.gin_file}', f'--model_dir={folder}']
-    subprocess.run(command + [f'--gin_bindings={binding}' for binding in bindings], check=True)
-    compressed = kept.with_suffix('.part')
-    with open(folder / JOURNAL, 'rb') as journal, gzip.open(compressed, 'wb') as file:
-      shutil.copyfileobj(journal, file)
-    compressed.rename(kept)
+    bindings = f'evolution.run_search.seed = {seed}', *self.bindings, *self.settings[setting]
+    command += [f'--gin_bindings={binding}' for binding in bindings]
+    with subprocess.Popen(command) as process:
+      while True:
+        try:
+          code = process.wait(_KEEP_EVERY)
+          break
+        except subprocess.TimeoutExpired:
+          _compress(journal, partial)
+    if code:
+      raise subprocess.CalledProcessError(code, command)
+    _compress(journal, kept)
+    partial.unlink(missing_ok=True)
     shutil.rmtree(folder)
 
   def records(self, setting: str, seed: int | str) -> list[Record] | None:
@@ -71,6 +109,14 @@ class SearchStudy:
 
   def _kept(self, setting: str, seed: int | str) -> pathlib.Path:
     return self.folder / f'setting_{list(self.settings).index(setting)}_seed_{seed}.jsonl.gz'
+
+
+def _compress(journal: pathlib.Path, path: pathlib.Path) -> None:
+  """Writes a journal to a compressed file, which is replaced at once."""
+  part = path.with_suffix('.part')
+  with open(journal, 'rb') as source, gzip.open(part, 'wb') as file:
+    shutil.copyfileobj(source, file)
+  part.rename(path)
 
 
 def read_compressed(path: pathlib.Path) -> list[Record]:

@@ -24,6 +24,7 @@ from absl import app
 from absl import flags
 
 from benchmarks.measuring.search_runs import SearchStudy
+from benchmarks.measuring.search_runs import timed
 from benchmarks.studies import search_curves
 
 _OUTPUT = flags.DEFINE_string('output', 'results/search', 'Folder of the journals, the table and the figure.')
@@ -41,8 +42,7 @@ SETTINGS = {
 
 def main(_):
   """Runs the study and writes its results; the argument, the command line without flags, is not used."""
-  study = SearchStudy(pathlib.Path(_OUTPUT.value), _GIN_FILE.value, _MINUTES.value, SETTINGS)
-  study.folder.mkdir(parents=True, exist_ok=True)
+  study = SearchStudy(pathlib.Path(_OUTPUT.value), _GIN_FILE.value, SETTINGS, timed(_MINUTES.value))
   for seed, setting in itertools.product(_SEEDS.value, SETTINGS):
     study.run(setting, seed)
     ended = {(name, s): records for name in SETTINGS for s in _SEEDS.value if (records := study.records(name, s))}

@@ -1,11 +1,13 @@
 """The elementwise primitives of layer graphs on every engine (paper section 3, table of primitives).
 
-Their values equal those of the NumPy forms in `evonorm_tf.graph.primitives`. Primitives that select between values
+Their values equal those of the NumPy forms in `evonorm_tf.graph.primitives`; `DERIVATIVES` holds their derivatives in
+closed form, for gradients that `equations.graph_equation` computes by itself. Primitives that select between values
 have a gradient of their own for TensorFlow, which equals TensorFlow's and is faster on a CPU
 (`tensorflow_ops.zero_unless` says why). The other engines differentiate the values.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
@@ -56,4 +58,50 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     'square': lambda x: ops_of(x).square(x),
     'log': lambda x: _signed(x, ops_of(x).log, lambda m: 1. / m),
     'sqrt': lambda x: _signed(x, ops_of(x).sqrt, lambda m: .5 / ops_of(m).sqrt(m)),
+}
+
+
+def _of_max(arguments: Sequence[Tensor], y: Tensor, dy: Tensor) -> list[Tensor]:
+  del y
+  a, b = arguments
+  by_a = dy * ops_of(dy).cast(a >= b, dy.dtype)
+  return [by_a, dy - by_a]
+
+
+def _of_div(arguments: Sequence[Tensor], y: Tensor, dy: Tensor) -> list[Tensor]:
+  by_a = dy / clamp_magnitude(arguments[1])
+  return [by_a, -by_a * y * outside_guard(arguments[1])]
+
+
+def outside_guard(x: Tensor) -> Tensor:
+  """Returns 1 where |x| ≥ EPSILON and 0 where the guard holds a value, which then has no derivative.
+
+  Args:
+    x: a tensor.
+  """
+  ops = ops_of(x)
+  return ops.cast(ops.abs(x) >= EPSILON, x.dtype)
+
+
+def _guarded_magnitude(x: Tensor) -> Tensor:
+  ops = ops_of(x)
+  return ops.maximum(ops.abs(x), EPSILON)
+
+
+# The gradients with respect to the arguments of each primitive in `ELEMENTWISE`, from the arguments, the value y and
+# the gradient dy with respect to it. Sums over axes along which an argument is broadcast are left to the caller.
+DERIVATIVES: dict[str, Callable[[Sequence[Tensor], Tensor, Tensor], list[Tensor]]] = {
+    'add': lambda arguments, y, dy: [dy, dy],
+    'mul': lambda arguments, y, dy: [dy * arguments[1], dy * arguments[0]],
+    'div': _of_div,
+    'max': _of_max,
+    'neg': lambda arguments, y, dy: [-dy],
+    'sigmoid': lambda arguments, y, dy: [dy * (y * (1. - y))],
+    'tanh': lambda arguments, y, dy: [dy * (1. - ops_of(y).square(y))],
+    'exp': lambda arguments, y, dy: [dy * y],
+    'abs': lambda arguments, y, dy: [dy * ops_of(dy).sign(arguments[0])],
+    'square': lambda arguments, y, dy: [dy * (2. * arguments[0])],
+    'log': lambda arguments, y, dy: [dy * (outside_guard(arguments[0]) / _guarded_magnitude(arguments[0]))],
+    'sqrt': lambda arguments, y, dy: [
+        dy * (.5 * outside_guard(arguments[0]) * ops_of(dy).rsqrt(_guarded_magnitude(arguments[0])))],
 }

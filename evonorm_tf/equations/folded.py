@@ -6,11 +6,12 @@ Of each equation one elementwise pass is left out, and of S0 γ costs none: it j
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.equations import moments
+from evonorm_tf.equations import passes
 from evonorm_tf.equations import series
 from evonorm_tf.graph import primitives
 
 
-def evaluate(equation: series.Equation, z: Tensor, v1: Tensor, gamma: Tensor | None, beta: Tensor | None,
+def evaluate(equation: passes.Equation, z: Tensor, v1: Tensor, gamma: Tensor | None, beta: Tensor | None,
              given_moment: Tensor | None = None, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
   """Evaluates f(x)·v1·γ + β, where f is the equation of B0 or S0 without γ and β.
 
@@ -19,21 +20,21 @@ def evaluate(equation: series.Equation, z: Tensor, v1: Tensor, gamma: Tensor | N
     z: v1·x, a tensor [N, ..., C] of rank 2 to 5, of any floating dtype.
     v1: [C], nowhere 0, in the dtype of all computations, float32 or float64.
     gamma, beta: [C] each; None leaves it out.
-    given_moment, mask: as for `series.evaluate`.
+    given_moment, mask: as for `passes.evaluate`.
 
   Returns:
-    The pair (y, moment), as from `series.evaluate`. The moment is of x.
+    The pair (y, moment), as from `passes.evaluate`. The moment is of x.
   """
   ops = ops_of(z)
   wide = ops.cast(moments.flatten_positions(z), v1.dtype)
-  unit = series.shared(1. / v1)
+  unit = passes.shared(1. / v1)
   if mask is None:
     mean, variance = moments.sum_position_moments(wide)
   else:
     mask = moments.flatten_positions(mask)
     mean, variance = (moment(wide, primitives.INSTANCE, mask=mask) for moment in (moments.average, moments.variance))
-  moment, statistics = series.statistics_from_moments(
-      equation, mean * unit, variance * ops.square(unit), given_moment, mask)
+  moment, statistics = passes.statistics_from_moments(
+      equation, mean * unit, variance * ops.square(unit), (), given_moment, mask)
   if isinstance(equation, series.SampleEquation):
     factor = statistics[0] if gamma is None else statistics[0] * gamma
     y = wide * ops.sigmoid(wide) * factor

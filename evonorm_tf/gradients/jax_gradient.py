@@ -1,4 +1,4 @@
-"""The gradient of the EvoNorms that keeps little (`equations.series`), for JAX."""
+"""The gradient of the EvoNorms that keeps little (`equations.passes`), for JAX."""
 
 from collections.abc import Sequence
 import functools
@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from evonorm_tf.equations import moments
-from evonorm_tf.equations import series
+from evonorm_tf.equations import passes
 
 
-def evaluate(equation: series.Equation, x: jax.Array, weights: Sequence[jax.Array],
+def evaluate(equation: passes.Equation, x: jax.Array, weights: Sequence[jax.Array],
              given_moment: jax.Array | None = None, jit_compile: bool = False) -> tuple[jax.Array, jax.Array]:
   """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
 
   Args:
-    equation, x, weights, given_moment: as for `series.evaluate`.
+    equation, x, weights, given_moment: as for `passes.evaluate`.
     jit_compile: not used: `jax.jit` compiles whole steps.
 
   Returns:
-    The pair (y, moment), as from `series.evaluate`.
+    The pair (y, moment), as from `passes.evaluate`.
   """
   del jit_compile
   y, moment = _evaluate(equation, moments.flatten_positions(x), given_moment, tuple(weights))
@@ -38,18 +38,18 @@ def _slices(on_cpu: int) -> int:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _evaluate(equation, x, given_moment, weights):
-  y, moment, *_ = series.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
+  y, moment, *_ = passes.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
   return y, moment
 
 
 def _forward(equation, x, given_moment, weights):
-  y, moment, *statistics = series.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
+  y, moment, *statistics = passes.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
   return (y, moment), (x, statistics, given_moment, weights)
 
 
 def _backward(equation, kept, gradients):
   x, statistics, given_moment, weights = kept
-  dx, by_weights = series.backward(
+  dx, by_weights = passes.backward(
       equation, _slices(moments.BACKWARD_SLICES), given_moment is not None, x, gradients[0], statistics, *weights)
   return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(by_weights)[:len(weights)]
 

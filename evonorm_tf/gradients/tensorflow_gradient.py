@@ -1,4 +1,4 @@
-"""The gradient of the EvoNorms that keeps little (`equations.series`), for TensorFlow; compiled on request.
+"""The gradient of the EvoNorms that keeps little (`equations.passes`), for TensorFlow; compiled on request.
 
 A compiled pass is one traced function, which all layers with equal equations share whatever their inputs' sizes (those
 of the S series, if their numbers of channels are equal): tracing one anew for each layer or shape would take most of
@@ -7,7 +7,6 @@ the time before the first step.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import dataclasses
 import functools
 
 import tensorflow as tf
@@ -15,7 +14,7 @@ import tensorflow as tf
 from evonorm_tf.engines.tensorflow_ops import num_replicas
 from evonorm_tf.engines.tensorflow_ops import on_cpu
 from evonorm_tf.equations import moments
-from evonorm_tf.equations import series
+from evonorm_tf.equations import passes
 from evonorm_tf.gradients import compiling_ahead
 from evonorm_tf.gradients import recomputation
 from evonorm_tf.graph import primitives
@@ -26,18 +25,18 @@ except ImportError:  # it is private; without it the core is compiled while a de
   op_callbacks = None
 
 
-def evaluate(equation: series.Equation, x: tf.Tensor, weights: Sequence[tf.Tensor],
+def evaluate(equation: passes.Equation, x: tf.Tensor, weights: Sequence[tf.Tensor],
              given_moment: tf.Tensor | None = None, jit_compile: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
   """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
 
   Args:
-    equation, x, weights, given_moment: as for `series.evaluate`.
+    equation, x, weights, given_moment: as for `passes.evaluate`.
     jit_compile: whether XLA compiles the forward and the backward pass, each as a whole (default False). It must be
       False if `equation.synchronized` is true. Nothing is compiled while a debugger of TensorFlow watches all
       operations, such as `tf.debugging.enable_check_numerics`, since XLA takes none of the operations that it adds.
 
   Returns:
-    The pair (y, moment), as from `series.evaluate`.
+    The pair (y, moment), as from `passes.evaluate`.
   """
   flat = moments.flatten_positions(x)
   given = () if given_moment is None else (given_moment,)
@@ -79,18 +78,18 @@ def forget_traced() -> None:
 
 
 def _forward(equation, slices, x, given, *weights):
-  """`series.forward`; `given` is () or a tuple of the given moment."""
-  return series.forward(equation, slices, x, given[0] if given else None, *weights)
+  """`passes.forward`; `given` is () or a tuple of the given moment."""
+  return passes.forward(equation, slices, x, given[0] if given else None, *weights)
 
 
 def _output(equation, slices, x, statistics, *weights):
-  """`series.output`, which takes no sums over positions."""
+  """`passes.output`, which takes no sums over positions."""
   del slices
-  return series.output(equation, x, statistics, *weights)
+  return passes.output(equation, x, statistics, *weights)
 
 
 def _backward(equation, slices, x, dy, given, statistics, *weights):
-  """`series.backward`, which is differentiated as the formula is: the statistics kept by `_forward` do not follow x.
+  """`passes.backward`, which is differentiated as the formula is: the statistics kept by `_forward` do not follow x.
 
   Nothing of it runs before dy is known: it would live from the forward pass to this one.
   """
@@ -104,7 +103,7 @@ def _backward(equation, slices, x, dy, given, statistics, *weights):
         dx, *by_weights = _formula_gradients(equation, given, *tensors)
       return tape.gradient((dx, *by_weights), tensors, (upstream[0], *tf.unstack(upstream[1])[:len(weights)]),
                            tf.UnconnectedGradients.ZERO)
-    return series.backward(
+    return passes.backward(
         equation, slices, bool(given), *map(tf.stop_gradient, (x, dy)), statistics, *map(tf.stop_gradient, weights)
     ), gradient
 
@@ -112,19 +111,16 @@ def _backward(equation, slices, x, dy, given, statistics, *weights):
 
 
 def _formula_gradients(equation, given, x, dy, *weights):
-  """Returns the gradients with respect to x and the weights, by TensorFlow from `series.evaluate`."""
+  """Returns the gradients with respect to x and the weights, by TensorFlow from `passes.evaluate`."""
   with tf.GradientTape() as tape:
     tape.watch((x, *weights))
-    y, _ = series.evaluate(equation, x, weights, *given)
+    y, _ = passes.evaluate(equation, x, weights, *given)
   return tape.gradient(y, (x, *weights), dy, tf.UnconnectedGradients.ZERO)
 
 
 def _compiled_passes(equation, x):
   """Returns `_forward`, `_backward` and `_output`, compiled, for inputs like x, [N, positions, C]."""
-  channels = x.shape[-1]
-  if isinstance(equation, series.SampleEquation):  # the groups are those of this number of channels
-    equation = dataclasses.replace(
-        equation, groups=primitives.largest_divisor(channels, equation.groups), rational=on_cpu())
+  equation = equation.specialized(x.shape[-1], on_cpu())
   most = {_forward: moments.FORWARD_SLICES, _backward: moments.BACKWARD_SLICES, _output: 1}
   return (functools.partial(_call_compiled, function, equation, _slices(x.shape[1], number))
           for function, number in most.items())
@@ -136,15 +132,14 @@ def _slices(positions, most):
 
 def _call_compiled(function, equation, slices, *tensors):
   """Calls function(equation, slices, *tensors), compiled by XLA, which compiles for each shape anew."""
-  has_groups = isinstance(equation, series.SampleEquation)
-  signature = tf.nest.map_structure(functools.partial(_any_size, keep_channels=has_groups), tensors)
+  signature = tf.nest.map_structure(functools.partial(_any_size, keep_channels=equation.keeps_channels), tensors)
   traced = _traced(function, equation, slices, signature)
   compiling_ahead.compile_ahead(traced, tensors)
   return traced(*tensors)
 
 
 @functools.cache
-def _traced(function: Callable, equation: series.Equation, slices: int, signature: tuple) -> Callable:
+def _traced(function: Callable, equation: passes.Equation, slices: int, signature: tuple) -> Callable:
   """Returns function(equation, slices, *tensors) as a TensorFlow function, which XLA compiles."""
   return tf.function(functools.partial(function, equation, slices), signature, autograph=False, jit_compile=True)
 

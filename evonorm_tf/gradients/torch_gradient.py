@@ -1,24 +1,24 @@
-"""The gradient of the EvoNorms that keeps little (`equations.series`), for PyTorch."""
+"""The gradient of the EvoNorms that keeps little (`equations.passes`), for PyTorch."""
 
 from collections.abc import Sequence
 
 import torch
 
 from evonorm_tf.equations import moments
-from evonorm_tf.equations import series
+from evonorm_tf.equations import passes
 
 
-def evaluate(equation: series.Equation, x: torch.Tensor, weights: Sequence[torch.Tensor],
+def evaluate(equation: passes.Equation, x: torch.Tensor, weights: Sequence[torch.Tensor],
              given_moment: torch.Tensor | None = None, jit_compile: bool = False
              ) -> tuple[torch.Tensor, torch.Tensor]:
   """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
 
   Args:
-    equation, x, weights, given_moment: as for `series.evaluate`.
+    equation, x, weights, given_moment: as for `passes.evaluate`.
     jit_compile: not used: `torch.compile` compiles whole models.
 
   Returns:
-    The pair (y, moment), as from `series.evaluate`.
+    The pair (y, moment), as from `passes.evaluate`.
   """
   del jit_compile
   y, moment, *_ = _EvoNorm.apply(equation, moments.flatten_positions(x), given_moment, *weights)
@@ -37,7 +37,7 @@ class _EvoNorm(torch.autograd.Function):
 
   @staticmethod
   def forward(equation, x, given_moment, *weights):
-    y, moment, *statistics = series.forward(equation, 1, x, given_moment, *weights)
+    y, moment, *statistics = passes.forward(equation, 1, x, given_moment, *weights)
     # An output that is an input, as the given moment, would be returned as a view with a gradient.
     return y, moment.clone(), *(t.clone() for t in statistics)
 
@@ -54,6 +54,6 @@ class _EvoNorm(torch.autograd.Function):
     x, given_moment, *rest = ctx.saved_tensors
     weights, statistics = rest[:ctx.num_weights], rest[ctx.num_weights:]
     if torch.is_grad_enabled():  # the gradient is to be differentiated: the statistics must be functions of x
-      statistics = series.moment_and_statistics(ctx.equation, 1, x, given_moment, weights[0].dtype)[1]
-    dx, by_weights = series.backward(ctx.equation, 1, given_moment is not None, x, dy, statistics, *weights)
+      statistics = passes.moment_and_statistics(ctx.equation, 1, x, given_moment, weights)[1]
+    dx, by_weights = passes.backward(ctx.equation, 1, given_moment is not None, x, dy, statistics, *weights)
     return None, dx, None, *by_weights[:len(weights)]

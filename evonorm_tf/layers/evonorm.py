@@ -5,7 +5,7 @@ authors' own code is in tensorflow/tpu, models/official/resnet/resnet_model.py. 
 starts at 1, is biased, and decays by 0.9; and if the number of groups does not divide C, the largest smaller number
 that does is used.
 
-`equations.series` and `gradients` do the computation. The classes here subclass no Keras layer: `keras2`
+`equations.passes` and `gradients` do the computation. The classes here subclass no Keras layer: `keras2`
 and `keras3` combine each with the layer class of tf_keras or Keras 3, and `documentation.documented` joins
 their docstrings to those of the public layers.
 """
@@ -18,10 +18,10 @@ from evonorm_tf.equations import folded
 from evonorm_tf.equations import moments
 from evonorm_tf.equations import series
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.fused_core import FusedCore
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import MovingAverages
-from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
 
 # An EvoNorm's name for `get_norm_act` -> the name of its class, which is the same for tf_keras and Keras 3.
@@ -37,19 +37,11 @@ EVONORMS = {
 FOLDED = {'EvoNormB0': 'FoldedEvoNormB0', 'EvoNormS0': 'FoldedEvoNormS0'}
 
 
-class EvoNorm(NormActBody):
+class EvoNorm(FusedCore):
   """Base class of both EvoNorm series, without a Keras layer class.
 
   μ is a mean and s² a biased variance, over the axes in the index: b = the batch, w,h = all spatial axes, c/g = the
   channels of one group.
-
-  Args:
-    jit_compile: whether XLA compiles the layer's computation, forward and backward, even if the model is not compiled;
-      on TensorFlow only. None (default) compiles where that was measured to be faster (benchmarks/layers.py): in
-      training on a CPU, with a single replica. Compiling takes some tenths of a second for every new input shape; in a
-      traced step of known sizes, other threads do it ahead.
-      Nothing is compiled with a mask, or while a debugger of TensorFlow watches all operations
-      (`tf.debugging.enable_check_numerics`).
 
   Reference:
     Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 2.
@@ -57,33 +49,12 @@ class EvoNorm(NormActBody):
 
   _has_v1 = False
 
-  def __init__(self, jit_compile: bool | None = None, **kwargs):
-    super().__init__(**kwargs)
-    self.jit_compile = jit_compile
-
   def _build_nonlinearity(self, channels: int) -> None:
     if self._has_v1:
       self.v1 = self._add_vector('v1', channels)
 
-  def _evaluate(self, inputs: Tensor, training: Training, mask: Mask, given_moment: Tensor | None = None
-                ) -> tuple[Tensor, Tensor]:
-    """Returns y and the equation's moment; `given_moment`, a vector over channels, replaces the inputs' moment."""
-    ops, channels = ops_of(inputs), [inputs.shape[-1]]
-    weights = [ops.ones(channels, self._weight_dtype) if self.gamma is None else ops.convert_to_tensor(self.gamma),
-               ops.zeros(channels, self._weight_dtype) if self.beta is None else ops.convert_to_tensor(self.beta)]
-    if self._has_v1:
-      weights.append(ops.convert_to_tensor(self.v1))
-    if self._gradient is None or mask is not None:
-      return series.evaluate(self._equation, inputs, weights, given_moment, mask)
-    return self._gradient.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
-
-  def _compiles(self, training: Training) -> bool:
-    if self.jit_compile is not None:
-      return self.jit_compile
-    return training is True and self._gradient.is_compiled_by_default()
-
-  def get_config(self) -> dict[str, Any]:
-    return {**super().get_config(), 'jit_compile': self.jit_compile}
+  def _vectors(self) -> list[Any]:
+    return [self.v1] if self._has_v1 else []
 
 
 class BatchSeries(MovingAverages, EvoNorm):

@@ -14,13 +14,16 @@ from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.equations import moments
 from evonorm_tf.equations.elementwise import ELEMENTWISE
+from evonorm_tf.equations.graph_equation import GraphEquation
+from evonorm_tf.equations.graph_plan import fits
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.fused_core import FusedCore
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import Mask
 from evonorm_tf.layers.norm_act_body import MovingAverages
-from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
 
 # A moment is an average, of which there can be a moving average, followed by the identity or √(· + ε).
@@ -32,12 +35,15 @@ _AVERAGES = {
 _MOVING_AVERAGE_INITIALIZERS = {'first_moment': 'zeros', 'second_moment': 'ones', 'centered_second_moment': 'ones'}
 
 
-class Graph(MovingAverages, NormActBody):
+class Graph(MovingAverages, FusedCore):
   """y = graph(x; v0, v1)·γ + β, for a layer graph of primitives.
 
   v0 and v1 are trainable vectors over channels, initialized to 0 and 1. Each exists only if the output depends on it.
   Each node that is a moment over the batch has a moving average: of μ, initialized to 0, or of μ(x²) or s², initialized
   to 1.
+
+  If each moment is of an affine function of x or of another moment, as in all known layers, the layer keeps little more
+  than x for the backward pass and is compiled, as the EvoNorms are; see `jit_compile`, which other graphs ignore.
 
   Args:
     graph: a `LayerGraph`, or the dictionary that its `to_dict` returns. Nodes that the output does not depend on are
@@ -47,6 +53,8 @@ class Graph(MovingAverages, NormActBody):
 
   Raises:
     LayerGraphError: if `graph` is not valid (a ValueError).
+    ValueError: if both `jit_compile=True` and `synchronized=True`; compiled code cannot exchange statistics between
+      replicas.
 
   Example:
     >>> import numpy as np
@@ -67,6 +75,8 @@ class Graph(MovingAverages, NormActBody):
                synchronized: bool = False, **kwargs):
     super().__init__(momentum, synchronized, **kwargs)
     check_groups(groups)
+    if synchronized and self.jit_compile:
+      raise ArgumentError('`jit_compile=True` is not available with `synchronized=True`.')
     graph = graph if isinstance(graph, LayerGraph) else LayerGraph.from_dict(graph)
     self.graph = graph.without_dead_nodes()
     self.groups = groups
@@ -84,6 +94,36 @@ class Graph(MovingAverages, NormActBody):
       if node.axes == primitives.BATCH:
         initializer = _MOVING_AVERAGE_INITIALIZERS[node.primitive]
         self._moving_averages[str(index)] = self._add_moving_average(f'moving_average_{index}', (size,), initializer)
+
+  def _call_nonlinear(self, inputs: Tensor, training: Training, mask: Mask) -> Tensor:
+    moving = list(self._moving_averages.values())
+    if self._gradient is None or mask is not None or not fits(self.graph):
+      return super()._call_nonlinear(inputs, training, mask)
+    if not moving:
+      return self._evaluate(inputs, training, mask)[0]
+    ops = ops_of(inputs)
+
+    def in_training():
+      y, moments_of_batch = self._evaluate(inputs, training, mask)
+      observed = moments.is_observed(inputs, self.synchronized)
+      for number, average in enumerate(moving):
+        self._update(average, moments_of_batch[0, number], observed)
+      return y
+
+    def in_inference():
+      given = ops.stack([ops.convert_to_tensor(average) for average in moving])
+      return self._evaluate(inputs, False, mask, given[None])[0]
+    return self._if_training(training, in_training, in_inference)
+
+  @property
+  def _equation(self) -> GraphEquation:
+    return GraphEquation(self.graph, self.epsilon, self.groups, self.synchronized)
+
+  def _vectors(self) -> list[Any]:
+    return [v for v in (self.v0, self.v1) if v is not None]
+
+  def _compiles(self, training: Training) -> bool:
+    return super()._compiles(training) and not self.synchronized
 
   def _normalize_activate(self, x: Tensor, training: Training, mask: Mask = None) -> Tensor:
     ops, unit = ops_of(x), [1] * (len(x.shape) - 1)

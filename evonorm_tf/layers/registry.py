@@ -119,6 +119,20 @@ class NormActFactory:
     signatures = (inspect.signature(c.__init__) for c in self.layer_class.__mro__)
     return any(option in s.parameters for s in signatures) and option not in self.options
 
+  def with_defaults(self, **options: Any) -> 'NormActFactory':
+    """Returns a factory with further constructor arguments, those that this one leaves open; the others are left out.
+
+    Args:
+      **options: constructor arguments, such as `groups=16`, which matter to some layers only.
+
+    Raises:
+      ValueError: if a value is not valid.
+    """
+    added = {option: value for option, value in options.items() if self.leaves_open(option)}
+    factory = dataclasses.replace(self, options={**self.options, **added})
+    factory()  # raises an error for a bad option
+    return factory
+
 
 def make_factory(spec: str | os.PathLike | LayerGraph, options: Mapping[str, Any], layers: Layers, graph_layer: type
                  ) -> NormActFactory:

@@ -3,7 +3,7 @@
 The paper has no such measurement. The times are those of the steps that an accepted layer trains anyway, and of a short
 training with BN-ReLU in the same process, once for each task; on CPUs they are processor time, because a search shares
 the machine with its other workers. BN-ReLU runs in a network of its own, as a reference does, and a layer graph in the
-network that the process reuses, operation by operation; a layer written for the graph may be faster.
+network that the process reuses, operation by operation; `evonorm_tf.GraphLayer`, whose core is compiled, is faster.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from absl import logging
 import tensorflow as tf
 
 from evonorm_tf.layers.norm_act import NormActFactory
-from search.evaluation.kept_tensors import generated_layer
 from search.evaluation.kept_tensors import kept
 from search.evaluation.kept_tensors import SHAPE
 from search.evaluation.proxy_task import ProxyTask
@@ -43,8 +42,8 @@ def layer_cost(task: ProxyTask, norm_act: NormActFactory, trainings: Mapping[str
     A dictionary with two keys:
     - 'step_time': the time of a training step as a multiple of BN-ReLU's, the geometric mean over the architectures;
       None if there was no step to time or none that the clock could tell from 0, or BN-ReLU does not train.
-    - 'kept': the size of the tensors that the layer keeps for the backward pass as a multiple of its input's; for a
-      layer graph those of the layer that `search.compile_layer` writes. None if there is no such layer.
+    - 'kept': the size of the tensors that the layer keeps for the backward pass as a multiple of its input's; None
+      if it cannot be counted.
   """
   return {STEP_TIME: _step_time(task, norm_act, trainings, base), KEPT: _kept(norm_act)}
 
@@ -79,10 +78,9 @@ def _times_with(norm_act: NormActFactory, task: ProxyTask) -> dict[str, float]:
 
 def _kept(norm_act: NormActFactory) -> float | None:
   try:
-    graph = norm_act.options.get('graph')
-    layer = norm_act() if graph is None else generated_layer(graph)
+    layer = norm_act()
     layer(tf.zeros([1, *SHAPE[1:]]), training=False)  # builds it
     return round(kept(layer), 3)
-  except Exception as e:  # as above; a graph may have no generated form
+  except Exception as e:  # as above
     logging.warning('No count of what the layer keeps: %s', e)
     return None

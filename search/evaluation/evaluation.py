@@ -194,9 +194,8 @@ class Evaluation:
   def _norm_act(self, spec: LayerGraph | str) -> NormActFactory:
     # Statistics of the global batch, so that scores do not depend on the number of replicas. No layer is compiled:
     # compilation would take most of such a short training.
-    options = {'groups': self.groups, 'synchronized': self.task.strategy != 'one_device', 'jit_compile': False}
-    factory = get_norm_act(spec)
-    return get_norm_act(spec, **{k: v for k, v in options.items() if factory.leaves_open(k)})
+    return get_norm_act(spec).with_defaults(
+        groups=self.groups, synchronized=self.task.strategy != 'one_device', jit_compile=False)
 
   def _evaluate(self, norm_act: NormActFactory, outcome: Outcome) -> None:
     start, trainings = start_training if self.reuse else Training, {}

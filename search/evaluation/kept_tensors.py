@@ -3,14 +3,10 @@
 They are most of the memory that a layer takes in training. The unit is the size of the input x; BN-ReLU keeps two.
 """
 
-import ast
 import math
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
-
-from evonorm_tf.graph.layer_graph import LayerGraph
 
 SHAPE = (128, 16, 16, 64)  # the shape of x in counts; vectors over channels or samples are small beside it
 
@@ -48,23 +44,6 @@ def kept(layer: Any, shape: tuple[int, ...] = SHAPE, dtype: tf.DType = tf.float3
   bytes_kept = sum((t.deref().shape.num_elements() or 0) * t.deref().dtype.size for t in sources
                    if t.deref().dtype.is_floating)
   return bytes_kept / (math.prod(shape) * dtype.size)
-
-
-def generated_layer(graph: LayerGraph) -> tf_keras.layers.Layer:
-  """Returns the layer of the file that `search.compile_layer` writes for a layer graph, with its default arguments.
-
-  Args:
-    graph: the layer graph.
-  """
-  from search.code_generation.layer_file import write_layer  # and SymPy, for which rejected layers need not wait
-  name = 'Generated'
-  code = ast.parse(write_layer(graph, name))
-  for node in code.body:
-    if isinstance(node, ast.ClassDef):
-      node.decorator_list = []  # Keras would keep each class that is registered, as long as the process runs
-  definitions = {}
-  exec(compile(code, '<generated layer>', 'exec'), definitions)  # noqa: S102  our own code, written just now
-  return definitions[name]()
 
 
 def _source(tensor: tf.Tensor) -> tf.Tensor:

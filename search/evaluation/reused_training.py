@@ -30,6 +30,7 @@ from search.evaluation.proxy_task import timed
 from search.evaluation.proxy_task import Training
 
 MAX_BYTES = 300_000_000  # of the networks that a process keeps and no training uses
+_OPTIONS = {'graph', 'groups', 'synchronized', 'jit_compile'}  # of a layer graph that a kept network can run; no core
 _LEAST_BYTES = 40_000_000  # of a network, whose memory may have come from what was free already
 
 _idle: collections.OrderedDict[str, '_KeptNetwork'] = collections.OrderedDict()  # the most recently used one last
@@ -52,7 +53,7 @@ def start_training(task: ProxyTask, architecture: Architecture, norm_act: Callab
     A `ReusedTraining` or a `Training`. Its `close` ends it and releases the network.
   """
   is_graph = isinstance(norm_act, NormActFactory) and norm_act.layer_class is GraphLayer
-  if (is_graph and task.strategy == 'one_device' and set(norm_act.options) <= {'graph', 'groups', 'synchronized'}
+  if (is_graph and task.strategy == 'one_device' and set(norm_act.options) <= _OPTIONS
       and can_exchange_functions()):
     return ReusedTraining(task, architecture, norm_act, seconds)
   return Training(task, architecture, norm_act, seconds)
@@ -69,8 +70,8 @@ class ReusedTraining(Training):
   Args:
     task: the proxy task, with the strategy 'one_device'.
     architecture: one of the task's architectures.
-    norm_act: the layer's factory, a `NormActFactory` of `GraphLayer` with the options `graph`, `groups` and
-      `synchronized` at most.
+    norm_act: the layer's factory, a `NormActFactory` of `GraphLayer` with the options `graph`, `groups`,
+      `synchronized` and `jit_compile` at most; the last is ignored.
     seconds: a dictionary to which the time spent is added, in seconds, under 'build', 'trace', 'train' and 'evaluate'.
 
   Attributes:

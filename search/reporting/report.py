@@ -266,7 +266,7 @@ def _cost(records: Sequence[Record], layer: Record) -> Iterable[str]:
   """Yields a sentence with a found layer's cost, which the evolution has measured; nothing without one."""
   for record in records_lib.accepted(records):
     if record.index == layer.index and record.cost:
-      yield (f"A training step takes {_times(record.step_time)} times BN-ReLU's; the compiled layer keeps "
+      yield (f"A training step takes {_times(record.step_time)} times BN-ReLU's; the layer keeps "
              f'{_times(record.cost.get(KEPT))} times x for the backward pass.')
 
 

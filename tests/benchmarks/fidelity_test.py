@@ -1,5 +1,6 @@
 """The study of the proxy's fidelity: scores against closed forms, the order of trainings, the file after a kill."""
 
+import csv
 import dataclasses
 import json
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.fidelity import layers
+from benchmarks.fidelity import report
 from benchmarks.fidelity import runs
 from benchmarks.fidelity import scores
 from benchmarks.fidelity.runs import Results
@@ -40,6 +42,31 @@ def test_a_proxy_with_one_inversion(tmp_path):
     assert score.tau_interval[0] <= score.tau <= score.tau_interval[1]
     assert score.noise is None or score.noise == pytest.approx(.01 / np.sqrt(2))
     assert score.core_seconds == pytest.approx(len(proxy.networks) * len(proxy.rates) * proxy.steps / 100)
+
+
+def test_screening_is_by_the_worst_network(tmp_path):
+  results = filled(tmp_path / 'runs.csv', short=[.2, .1, .3, .4], long=[.5, .6, .7, .8])
+  results.rows[Run('mobilenet_v2', 'best', .1, False, 0, 400), 100] = .15, 1.
+  results.rows[Run('resnet 14', 'fair', .1, False, 0, 400), 100] = .05, 1.  # long training has no such network
+  assert [scores.screening(layer, .1, NAMES, results) for layer in LAYERS] == [.2, .1, .3, .15]
+  assert scores.screening('best', .2, NAMES, results) == .4
+
+
+def test_the_truth_at_one_rate(tmp_path):
+  results = filled(tmp_path / 'runs.csv', short=[.2, .1, .3, .4], long=[.5, .6, .7, .8])
+  results.rows[Run('mobilenet_v2', 'best', .3, True, runs.LONG_SEEDS[0], runs.LONG_STEPS), runs.LONG_STEPS] = .2, 1.
+  assert scores.truth_at_rate(.3, LAYERS, NAMES, results)['best'] == pytest.approx((.8 + .2 + .8) / 3)
+  assert scores.truth_at_rate(.1, LAYERS, NAMES, results) == pytest.approx(dict(zip(LAYERS, [.5, .6, .7, .8])))
+
+
+def test_tables_and_figure(tmp_path):
+  results = filled(tmp_path / 'runs.csv', short=[.2, .1, .3, .4], long=[.5, .6, .7, .8])
+  table = report.write(LAYERS, ['good'], NAMES, results, tmp_path)
+  assert table.caption == 'Long training at one rate, one seed: τ 1.00 at 0.03, 1.00 at 0.1, 1.00 at 0.3'
+  best, *_ = csv.DictReader((tmp_path / 'truth.csv').open())
+  assert (best['layer'], best['mean'], best['least after 100 steps at 0.2']) == ('best', '0.8000', '0.400')
+  assert len((tmp_path / 'proxies.csv').read_text().splitlines()) == 1 + len(scores.proxies(NAMES))
+  assert (tmp_path / 'fidelity.png').stat().st_size > 10_000
 
 
 def test_proxies_are_many_and_none_ends_a_cosine_early():

@@ -16,7 +16,7 @@ LAYERS = [getattr(module, name) for module in (evonorm_tf, keras3) for name in N
 SHARED = ['nonlinearity', 'epsilon', 'center', 'scale', *(
     f'{vector}_{kind}' for kind in ('initializer', 'regularizer', 'constraint') for vector in ('gamma', 'beta', 'v1'))]
 OWN = {'B': ['momentum', 'synchronized', 'jit_compile'], 'S': ['groups', 'jit_compile'],
-       'GraphLayer': ['graph', 'groups', 'momentum', 'synchronized']}
+       'GraphLayer': ['graph', 'groups', 'momentum', 'synchronized', 'jit_compile']}
 
 
 def own_arguments(layer):

@@ -116,6 +116,15 @@ def test_leaves_open(name, options, option, is_open):
   assert get_norm_act(name, **options).leaves_open(option) == is_open
 
 
+def test_defaults_are_what_a_layer_takes_and_a_factory_leaves_open():
+  defaults = {'groups': 8, 'synchronized': True}
+  assert get_norm_act('evonorm_s0').with_defaults(**defaults).options == {'groups': 8}
+  assert get_norm_act('evonorm_s0', groups=4).with_defaults(**defaults).options == {'groups': 4}
+  assert get_norm_act('evonorm_b0').with_defaults(**defaults).options == {'synchronized': True}
+  with pytest.raises(ValueError, match='groups'):
+    get_norm_act('evonorm_s0').with_defaults(groups=0)
+
+
 @pytest.fixture
 def registry():
   """Removes the layers that a test registers."""

@@ -82,19 +82,19 @@ def test_ctrl_c_passes_and_leaves_nothing_behind(base):
   assert step_time(1., .2) == 2
 
 
-def test_what_is_kept_is_that_of_the_generated_layer_or_of_the_known_one(base, monkeypatch):
+def test_what_is_kept_is_that_of_the_layer(base, monkeypatch):
   counted = []
   monkeypatch.setattr(cost, 'kept', lambda layer: counted.append(type(layer).__name__) or 1.0149)
   trainings = {'resnet': types.SimpleNamespace(step_seconds=None)}
   assert layer_cost(TASK, S0, trainings, BASE) == {'step_time': None, 'kept': 1.015}
   assert layer_cost(TASK, get_norm_act('evonorm_s0'), trainings, BASE)['kept'] == 1.015
-  assert counted == ['Generated', 'EvoNormS0'] and base[0] == []
+  assert counted == ['GraphLayer', 'EvoNormS0'] and base[0] == []
 
 
-def test_a_graph_without_a_generated_form(base, monkeypatch):
-  def fail(graph):
-    raise RecursionError(graph)
-  monkeypatch.setattr(cost, 'generated_layer', fail)
+def test_a_layer_that_cannot_be_counted(base, monkeypatch):
+  def fail(layer):
+    raise RecursionError(layer)
+  monkeypatch.setattr(cost, 'kept', fail)
   trainings = {a.family: types.SimpleNamespace(step_seconds=.5) for a in TASK.architectures}
   assert layer_cost(TASK, S0, trainings, BASE) == {'step_time': pytest.approx(5**.5, abs=1e-3), 'kept': None}
   assert len(base[0]) == 2

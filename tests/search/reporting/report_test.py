@@ -160,8 +160,8 @@ def test_costs_of_the_found_layers_and_the_references(records, tmp_path):
   cost_of = lambda r: costs.get(r.name if r.index is None else r.index)
   dear = [r if r.stage == 'reranking' else dataclasses.replace(r, cost=cost_of(r)) for r in records]
   text = report.write_report(dear, tmp_path).read_text()
-  first, second = ("A training step takes 1.31 times BN-ReLU's; the compiled layer keeps 1.01 times x for the backward "
-                   "pass.", "A training step takes 2.50 times BN-ReLU's; the compiled layer keeps – times x")
+  first, second = ("A training step takes 1.31 times BN-ReLU's; the layer keeps 1.01 times x for the backward "
+                   "pass.", "A training step takes 2.50 times BN-ReLU's; the layer keeps – times x")
   assert text.index('### 1. Candidate 1') < text.index(first) < text.index('### 2. Candidate 0') < text.index(second)
   assert text.count('training step takes') == 2  # candidate 2 has none, candidate 3 is not among the found
   assert 'kept in the same units: bn_relu 1.00 and 2.00.' in text

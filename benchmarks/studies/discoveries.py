@@ -1,0 +1,115 @@
+"""What the study of discovery shows: a row for each layer that a search re-ranked, and a figure of all searches."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import pathlib
+import statistics
+
+from matplotlib.axes import Axes
+import numpy as np
+
+from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import style
+from search.equivalence.frozen_vectors import without_frozen_vectors
+from search.graphs.affine_equation import affine_equation_text
+from search.journal import records as records_lib
+from search.journal.outcomes import REFERENCE
+from search.journal.outcomes import RERANKING
+from search.journal.record import Record
+from search.reporting.comparison import core_seconds
+from search.reporting.comparison_plots import COLORS
+from search.reporting.plots import curves
+from search.reporting.plots import MARKERS
+from search.reporting.report import ranking
+
+FIELDS = ('seed', 'layer', 'validation', 'validation_error', 'test', 'test_error', 'trainings', 'equation')
+Searches = Mapping[str, Sequence[Record]]  # the records by the search's seed, those of layers trained beside included
+
+
+def rows(seed: str, records: Sequence[Record]) -> Iterator[dict[str, object]]:
+  """Yields the figures of the re-ranked layers by the names in `FIELDS`, the best by validation accuracy first.
+
+  Accuracies are means over trainings and networks, errors the standard errors over trainings.
+
+  Args:
+    seed: the search's seed.
+    records: its records.
+  """
+  for layer in ranking(records):
+    graph = layer.layer_graph
+    equation = '' if graph is None else affine_equation_text(without_frozen_vectors(graph))
+    trainings = [r for r in records_lib.accepted(records, RERANKING) if r.name == layer.name]
+    if not layer.is_accepted:
+      yield dict.fromkeys(FIELDS, '') | {
+          'seed': seed, 'layer': layer.name, 'trainings': len(trainings), 'equation': equation}
+      continue
+    values = (*_mean_and_error([r.mean_score for r in trainings]), *_mean_and_error(_test_means(trainings)))
+    yield dict(zip(FIELDS, (seed, layer.name, *(f'{value:.4f}' for value in values), len(trainings), equation),
+                   strict=True))
+
+
+def _test_means(trainings: Sequence[Record]) -> list[float]:
+  return [statistics.fmean((r.test_scores or {}).values()) for r in trainings]
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+  """Returns the mean, and its standard error: NaN of a single value."""
+  error = statistics.stdev(values) / len(values)**.5 if len(values) > 1 else float('nan')
+  return statistics.fmean(values), error
+
+
+def draw(searches: Searches, path: pathlib.Path) -> None:
+  """Draws the best score so far of each search against core-seconds, and the re-ranked layers' test accuracies.
+
+  Args:
+    searches: the searches that have ended.
+    path: the PNG file.
+  """
+  figure = new_figure(12, 4.8)
+  progress, final = figure.subplots(1, 2)
+  _draw_progress(progress, searches)
+  _draw_final(final, searches)
+  for axes in (progress, final):
+    style(axes)
+    axes.yaxis.set_major_formatter(percent)
+    axes.legend(fontsize=8, loc='upper left', bbox_to_anchor=(0, -.12), ncols=3, frameon=False)
+  figure.savefig(path)
+
+
+def _draw_progress(axes: Axes, searches: Searches) -> None:
+  for color, (seed, records) in zip(COLORS, searches.items()):
+    seconds, best = core_seconds(records), curves(records_lib.evaluated(records))[0]
+    axes.step(seconds, best, where='post', color=color, linewidth=2, label=f'seed {seed}: best so far')
+  references = records_lib.accepted(next(iter(searches.values())), REFERENCE)
+  for line, reference in zip(('-', '--', '-.', ':'), sorted(references, key=lambda r: -r.mean_score)):
+    axes.axhline(reference.mean_score, color='gray', linestyle=line, linewidth=1, label=reference.name)
+  axes.set(xlabel='core-seconds', ylabel='mean validation accuracy', title='Search, on the proxy task')
+
+
+def _draw_final(axes: Axes, searches: Searches) -> None:
+  table = {seed: [r for r in rows(seed, records) if r['test']] for seed, records in searches.items()}
+  known = sorted({str(r['layer']) for some in table.values() for r in some if not _is_found(r)})
+  styles = {'best found': ('o', COLORS[0]), 'other finalists': ('o', '#b9c4d6')}
+  styles |= {name: (marker, color) for name, marker, color in zip(known, MARKERS, COLORS[1:])}
+  for kind, (marker, color) in styles.items():
+    points = [(x, row) for x, some in enumerate(table.values()) for row in _of_kind(some, kind)]
+    if not points:
+      continue
+    spread = (list(styles).index(kind) - (len(styles) - 1) / 2) * .8 / len(styles)
+    axes.errorbar([x + spread for x, _ in points], [float(row['test']) for _, row in points],
+                  np.nan_to_num([float(row['test_error']) for _, row in points]), fmt=marker, color=color, capsize=2,
+                  label=kind)
+  axes.set_xticks(range(len(table)), [f'seed {seed}' for seed in table])
+  axes.set(ylabel='mean test accuracy ± standard error', title='Re-ranking')
+
+
+def _is_found(row: Mapping[str, object]) -> bool:
+  return str(row['layer']).startswith('candidate ')
+
+
+def _of_kind(some: Sequence[dict[str, object]], kind: str) -> list[dict[str, object]]:
+  """Returns the rows of the best found layer, of the other found ones, or of a known layer."""
+  found = [row for row in some if _is_found(row)]
+  return {'best found': found[:1], 'other finalists': found[1:]}.get(kind, [r for r in some if r['layer'] == kind])

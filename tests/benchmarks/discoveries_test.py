@@ -1,0 +1,41 @@
+"""The study of discovery: rows against means and errors by hand, and a figure that is drawn."""
+
+import pytest
+
+from benchmarks.studies import discoveries
+from search.graphs.known_graphs import known_graph
+from search.journal.record import Record
+
+
+def trainings(name, scores, test_scores, index=None, outcome='accepted'):
+  """The re-ranking of a layer: one record for each seed."""
+  return [Record(stage='reranking', name=name, index=index, graph=None if index is None else known_graph('evonorm_s1'),
+                 outcome=outcome, scores={'resnet': score} if score else {}, test_scores={'resnet': test}, seed=seed)
+          for seed, (score, test) in enumerate(zip(scores, test_scores))]
+
+
+RECORDS = [
+    Record(stage='reference', name='bn_relu', outcome='accepted', scores={'resnet': .3}),
+    Record(stage='evolution', index=4, graph=known_graph('evonorm_s1'), outcome='accepted', scores={'resnet': .4},
+           seconds={'total': 3.}),
+    *trainings('candidate 4', (.5, .7, .6), (.4, .6, .5), index=4),
+    *trainings('bn_relu', (.6, .6, .9), (.8, .8, .8)),
+    *trainings('candidate 5', (0,), (0,), index=5, outcome='failed'),
+    *trainings('tanh', (.2, .2, .2), (.1, .2, .3))]
+
+
+def test_rows_are_ranked_by_validation_with_errors_over_trainings():
+  bn_relu, found, tanh, failed = discoveries.rows('7', RECORDS)
+  assert [r['layer'] for r in (bn_relu, found, tanh, failed)] == ['bn_relu', 'candidate 4', 'tanh', 'candidate 5']
+  # The deviation of .5, .6 and .7 is .1, and that of .6, .6 and .9 is √.03.
+  assert found == dict(seed='7', layer='candidate 4', validation='0.6000', validation_error=f'{.1 / 3**.5:.4f}',
+                       test='0.5000', test_error=f'{.1 / 3**.5:.4f}', trainings=3, equation=found['equation'])
+  assert 'σ(x)' in found['equation'] and tanh['equation'] == ''
+  assert bn_relu['validation_error'] == f'{.01**.5:.4f}' and bn_relu['test_error'] == '0.0000'
+  assert failed['test'] == '' and failed['trainings'] == 0
+
+
+@pytest.mark.parametrize('seeds', ['0', '012'])
+def test_figure(tmp_path, seeds):
+  discoveries.draw({seed: RECORDS for seed in seeds}, tmp_path / 'figure.png')
+  assert (tmp_path / 'figure.png').stat().st_size > 10_000

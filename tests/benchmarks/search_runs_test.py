@@ -1,0 +1,53 @@
+"""Searches of a study, with a shell script in the search's place: kept compressed, resumed from what was kept."""
+
+import gzip
+import subprocess
+
+import pytest
+
+from benchmarks.measuring import search_runs
+from benchmarks.measuring.search_runs import SearchStudy
+
+FOLDER = 'for a; do case $a in --model_dir=*) folder=${a#--model_dir=};; esac; done\n'
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+  """Returns a function that returns a study whose searches are the script's lines, which know `$folder`."""
+  def make(script):
+    path = tmp_path / 'python'
+    path.write_text(f'#!/bin/sh\n{FOLDER}{script}\n')
+    path.chmod(0o755)
+    monkeypatch.setattr(search_runs.sys, 'executable', str(path))
+    return SearchStudy(tmp_path / 'study', 'a.gin', {'one': (), 'other': ('a.b = 1',)}, ('a.c = 2',))
+  return make
+
+
+def names(study):
+  return sorted(path.name for path in study.folder.iterdir())
+
+
+def test_only_the_compressed_journal_stays_and_is_not_made_again(study):
+  some = study('echo "$@" >> $folder/journal.jsonl')
+  some.run('other', 3)
+  assert names(some) == ['setting_1_seed_3.jsonl.gz']
+  arguments = gzip.decompress((some.folder / 'setting_1_seed_3.jsonl.gz').read_bytes()).decode()
+  assert arguments.split()[:3] == ['-m', 'search.run_search', '--gin_file=a.gin']
+  for binding in ('evolution.run_search.seed = 3', 'a.b = 1', 'a.c = 2'):
+    assert f'--gin_bindings={binding}' in arguments
+  study('exit 1').run('other', 3)
+
+
+def test_what_was_kept_of_a_search_that_broke_off_is_its_beginning(study, monkeypatch):
+  monkeypatch.setattr(search_runs, '_KEEP_EVERY', .05)
+  wait = 'while [ ! -e $folder.partial.jsonl.gz ]; do sleep .02; done'
+  broken = study(f'echo first > $folder/journal.jsonl; {wait}; exit 3')
+  with pytest.raises(subprocess.CalledProcessError, match='exit status 3'):
+    broken.run('one', 0)
+  (broken.folder / 'setting_0_seed_0' / 'journal.jsonl').unlink()
+  (broken.folder / 'setting_0_seed_0').rmdir()
+  assert names(broken) == ['setting_0_seed_0.partial.jsonl.gz']
+  monkeypatch.setattr(search_runs, '_KEEP_EVERY', 60)
+  study('echo second >> $folder/journal.jsonl').run('one', 0)
+  assert names(broken) == ['setting_0_seed_0.jsonl.gz']
+  assert gzip.decompress((broken.folder / 'setting_0_seed_0.jsonl.gz').read_bytes()) == b'first\nsecond\n'
