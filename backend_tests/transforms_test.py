@@ -6,6 +6,7 @@ import pytest
 
 from backend_tests.gradients import values_and_gradients
 from evonorm_tf import keras3
+from search.graphs.known_graphs import known_graph
 
 BACKEND = keras.backend.backend()
 on_jax = pytest.mark.skipif(BACKEND != 'jax', reason='of JAX')
@@ -18,7 +19,8 @@ def images(shape=SHAPE, seed=0):
 
 
 def make(name):
-  layer = keras3.get_norm_act(name, **({'groups': 4} if 's0' in name else {}))()
+  spec = known_graph(name.removeprefix('graph of ')) if name.startswith('graph') else name
+  layer = keras3.get_norm_act(spec).with_defaults(groups=4)()
   layer.build(SHAPE)
   return layer
 
@@ -31,7 +33,7 @@ def call_in_training(layer):
 
 
 @on_jax
-@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0', 'bn_relu'])
+@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0', 'bn_relu', 'graph of bn_silu'])
 def test_jit_and_vmap(name):
   import jax
   call, x = call_in_training(make(name)), images()

@@ -112,6 +112,7 @@ def test_a_wheel_from_the_sdist_is_the_same(source, wheel, tmp_path):
   assert names_in(tmp_path / wheel.name) == names_in(wheel)
 
 
+@pytest.mark.slow
 def test_a_layer_and_a_search_run(installed, tmp_path):
   ran = run(sys.executable, '-c', SCRIPT, installed, installed / 'bin' / 'evonorm-search',
             '--gin_file=search/smoke.gin', '--model_dir=found',

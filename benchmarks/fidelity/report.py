@@ -18,7 +18,7 @@ from benchmarks.fidelity.scores import kendall
 from benchmarks.fidelity.scores import proxies
 from benchmarks.fidelity.scores import Proxy
 from benchmarks.fidelity.scores import Score
-from benchmarks.fidelity.scores import score
+from benchmarks.fidelity.scores import score_all
 from benchmarks.fidelity.scores import screening
 from benchmarks.fidelity.scores import SCREENING_STEPS
 from benchmarks.fidelity.scores import truth
@@ -28,7 +28,7 @@ from evonorm_tf.output.figures import style
 
 _SHOWN = 16  # rows of the table on the screen
 _COLUMNS = ('proxy', 'tau', 'tau_low', 'tau_high', 'tau_upper', 'tau_upper_low', 'tau_upper_high', 'best_quarter',
-            'noise', 'core_seconds')
+            'passing', 'noise', 'tau_other_seed', 'core_seconds', 'expected_best', 'first')
 
 
 def write(layers: Sequence[str], graphs: Sequence[str], names: Sequence[str], results: Results, output: pathlib.Path
@@ -44,8 +44,8 @@ def write(layers: Sequence[str], graphs: Sequence[str], names: Sequence[str], re
   """
   expected = truth(layers, names, results)
   _write_truth(output / 'truth.csv', expected, names, results)
-  scores = {proxy: score(proxy, expected, graphs, results) for proxy in proxies(names)}
-  ordered = sorted(scores, key=lambda proxy: -scores[proxy].tau)
+  scores = score_all(proxies(names), expected, graphs, results)
+  ordered = sorted(scores, key=lambda proxy: -scores[proxy].best)
   with (output / 'proxies.csv').open('w') as file:
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(_COLUMNS)
@@ -65,8 +65,10 @@ def _in_order(*scores: Mapping[str, float]) -> list[np.ndarray]:
 
 
 def _cells(s: Score) -> list[str]:
-  values = (s.tau, *s.tau_interval, s.upper, *s.upper_interval, s.quarter)
-  return [f'{value:.3f}' for value in values] + ['' if s.noise is None else f'{s.noise:.4f}', f'{s.core_seconds:.1f}']
+  values = (s.tau, *s.tau_interval, s.upper, *s.upper_interval, s.quarter, s.passing)
+  return [*(f'{value:.3f}' for value in values), '' if s.noise is None else f'{s.noise:.4f}',
+          '' if s.other_tau is None else f'{s.other_tau:.3f}', f'{s.core_seconds:.1f}', f'{s.best:.2f}',
+          f'{s.first:.3f}']
 
 
 def _write_truth(path: pathlib.Path, expected: Mapping[str, float], names: Sequence[str], results: Results) -> None:
@@ -85,7 +87,7 @@ def _write_truth(path: pathlib.Path, expected: Mapping[str, float], names: Seque
 
 
 def _reliability(layers: Sequence[str], names: Sequence[str], results: Results) -> float:
-  """Returns τ between the two seeds of long training, beyond which no proxy can be judged."""
+  """Returns τ between the two seeds of long training."""
   by_seed = [np.array([statistics.fmean(results.accuracy(results.best_long(layer, name)[i])
                                         for name in long_networks(names)) for layer in layers])
              for i in range(len(LONG_SEEDS))]
@@ -93,14 +95,15 @@ def _reliability(layers: Sequence[str], names: Sequence[str], results: Results) 
 
 
 def _table(ordered: Sequence[Proxy], scores: Mapping[Proxy, Score], reliability: float) -> Table:
-  table = Table(title=f'The {_SHOWN} proxies with the highest τ; τ between the seeds of the truth: {reliability:.2f}')
-  for column in ('rate, schedule, steps: networks', 'τ', '90%', 'better half', '90%', 'best quarter', 'noise',
-                 'core-seconds'):
+  table = Table(title=f'The {_SHOWN} proxies with the highest expected best; '
+                      f'τ between the seeds of the truth: {reliability:.2f}')
+  for column in ('rate, schedule, steps: networks', 'τ', '90%', 'better half', '90%', 'best quarter', 'passing',
+                 'noise', 'core-seconds', 'expected best', 'first'):
     table.add_column(column, justify='left' if column.startswith('rate') else 'right')
   for proxy in ordered[:_SHOWN]:
-    tau, low, high, upper, upper_low, upper_high, quarter, noise, seconds = _cells(scores[proxy])
-    table.add_row(str(proxy), tau, f'{low} to {high}', upper, f'{upper_low} to {upper_high}', quarter, noise or '–',
-                  seconds)
+    tau, low, high, upper, upper_low, upper_high, quarter, passing, noise, _, *others = _cells(scores[proxy])
+    table.add_row(str(proxy), tau, f'{low} to {high}', upper, f'{upper_low} to {upper_high}', quarter, passing,
+                  noise or '–', *others)
   return table
 
 
@@ -129,7 +132,7 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
     axes.annotate(str(number), (s.core_seconds, s.tau), xytext=(4, 4), textcoords='offset points')
   axes.set(xscale='log', xlabel='core-seconds a candidate', ylabel="Kendall's τ to long training, with 90% interval",
            title=f'Fidelity of {len(scores)} proxies against cost, over {count} layers')
-  axes.set_xticks([5, 10, 20, 50, 100], [5, 10, 20, 50, 100])
+  axes.set_xticks([1, 2, 5, 10, 20, 50, 100], [1, 2, 5, 10, 20, 50, 100])
   axes.tick_params(which='minor', labelbottom=False)
   axes.legend(loc='lower right', fontsize='small')
   axes.text(1.02, 1, '\n'.join(f'{i} {p}' for i, p in enumerate(front, 1)), transform=axes.transAxes, va='top',

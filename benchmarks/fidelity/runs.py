@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import csv
 import dataclasses
+import fcntl
 import io
 import pathlib
 import time
@@ -103,7 +104,8 @@ def train(evaluation: Evaluation, run: Run, spec: LayerGraph | str, data_dir: st
       evaluation.task, learning_rate=run.rate, cosine=run.cosine, steps=run.length, training_seed=run.seed)
   if run.is_long:
     task = dataclasses.replace(task, data_dir=data_dir, validation_images=LONG_VALIDATION)
-  # Compiling the layers' cores pays in long training; the search, whose cost short training is to tell, does not do it.
+  # Compiling a named layer's core pays in long training. Layer graphs train in networks that are kept, operation by
+  # operation, as the search trains candidates.
   norm_act = get_norm_act(spec).with_defaults(
       groups=evaluation.groups, synchronized=False, jit_compile=None if run.is_long else False)
   start, points = time.perf_counter(), []
@@ -120,25 +122,31 @@ def train(evaluation: Evaluation, run: Run, spec: LayerGraph | str, data_dir: st
 
 
 class Results:
-  """The file of results: a CSV with one line for each accuracy measured.
+  """The file of results: a CSV with one line for each accuracy measured, open in one process at a time.
 
   Attributes:
     rows: the accuracy and the seconds so far, by training and number of steps.
 
   Raises:
-    SystemExit: if the file has other columns.
+    SystemExit: if the file has other columns, or another process has it open.
   """
 
   def __init__(self, path: pathlib.Path):
-    self._path = path
     self.rows: dict[tuple[Run, int], tuple[float, float]] = {}
-    if not path.exists():
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.write_text(','.join(FIELDS) + '\n')
-    lines = path.read_text().splitlines(keepends=True)
-    if lines and not lines[-1].endswith('\n'):  # a kill in the middle of a line
-      path.write_text(''.join(lines := lines[:-1]))
-    reader = csv.DictReader(lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    self._file = path.open('a+')
+    try:
+      fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+      raise SystemExit(f'{path} is in use by another process.') from e
+    self._file.seek(0)
+    text = self._file.read()
+    complete = text[:text.rfind('\n') + 1]  # without what a kill may have left of a line
+    self._file.truncate(len(complete.encode()))
+    if not complete:
+      self._file.write(complete := ','.join(FIELDS) + '\n')
+      self._file.flush()
+    reader = csv.DictReader(complete.splitlines())
     if tuple(reader.fieldnames or ()) != FIELDS:
       raise SystemExit(f'{path}: expected the columns {FIELDS}, found {reader.fieldnames}.')
     for row in reader:
@@ -158,8 +166,12 @@ class Results:
     for steps, accuracy, seconds in points:
       self.rows[run, steps] = accuracy, seconds
       writer.writerow((*dataclasses.astuple(run), steps, f'{accuracy:.4f}', f'{seconds:.1f}'))
-    with self._path.open('a') as file:
-      file.write(lines.getvalue())
+    self._file.write(lines.getvalue())
+    self._file.flush()
+
+  def close(self) -> None:
+    """Closes the file, so that another process can open it."""
+    self._file.close()
 
   def is_done(self, run: Run) -> bool:
     """Returns whether a training has ended, with all its lines in the file."""

@@ -19,6 +19,11 @@ from benchmarks.fidelity.runs import Run
 from benchmarks.fidelity.runs import SHORT
 
 SCREENING_STEPS = 100  # before the quality test of searches
+MIN_ACCURACY = .2  # of that test
+BUDGET = 9000  # core-seconds of a search: 75 minutes on two cores
+# Core-seconds for each candidate that is accepted: those that are rejected, the stability test, the cost. Of 1,198 in
+# the first search of `results/exploration`, 800 went into its 28 accepted candidates.
+OVERHEAD = 14
 _DRAWS = 2000  # of layers, with replacement, for an interval
 _LEVEL = .9  # of the interval
 # The two rates of which a proxy takes the better.
@@ -68,16 +73,26 @@ class Score(NamedTuple):
     upper: τ over the better half of the layers by the truth.
     upper_interval: its bootstrap interval.
     quarter: the share of the true best quarter that the proxy has in its best quarter.
+    passing: the share of the true best quarter that a quality test would let through: with an accuracy of
+      `MIN_ACCURACY` in each network, after `SCREENING_STEPS` steps or, with a cosine, at the end.
     noise: the standard deviation over seeds of a layer's score; None with one seed.
-    core_seconds: what a candidate costs, the mean over the layer graphs.
+    other_tau: τ with the second seed of the proxy; None with one seed.
+    core_seconds: what training a candidate costs that passes, the mean over the layer graphs, without the start that a
+      search, which keeps its networks, has once.
+    best: what a search of `BUDGET` core-seconds can hope for; see `expected_best`.
+    first: the share of draws of layers in which `best` is the highest of all proxies.
   """
   tau: float
   tau_interval: tuple[float, float]
   upper: float
   upper_interval: tuple[float, float]
   quarter: float
+  passing: float
   noise: float | None
+  other_tau: float | None
   core_seconds: float
+  best: float
+  first: float = 1.
 
 
 def proxies(names: Sequence[str]) -> list[Proxy]:
@@ -148,6 +163,23 @@ def proxy_scores(proxy: Proxy, layers: Sequence[str], results: Results, seed: in
           for layer, some in runs.items()}
 
 
+def score_all(some: Sequence[Proxy], expected: Mapping[str, float], graphs: Sequence[str], results: Results
+              ) -> dict[Proxy, Score]:
+  """Returns the scores of proxies, those compared with each other included.
+
+  Args:
+    some: the proxies.
+    expected, graphs, results: as for `score`.
+  """
+  scores = {proxy: score(proxy, expected, graphs, results) for proxy in some}
+  true = np.array(list(expected.values()))
+  draws = _draws(len(true))
+  best = np.array([expected_best(drawn_kendall(_values(proxy, list(expected), results, 0), true, draws),
+                                 scores[proxy].core_seconds) for proxy in some])
+  firsts = np.bincount(best.argmax(0), minlength=len(some)) / len(draws)
+  return {proxy: scores[proxy]._replace(first=float(first)) for proxy, first in zip(some, firsts)}
+
+
 def score(proxy: Proxy, expected: Mapping[str, float], graphs: Sequence[str], results: Results) -> Score:
   """Returns the scores of a proxy.
 
@@ -158,18 +190,60 @@ def score(proxy: Proxy, expected: Mapping[str, float], graphs: Sequence[str], re
     results: the trainings.
   """
   layers = list(expected)
-  by_seed = [s for seed in (0, 1) if (s := proxy_scores(proxy, layers, results, seed)) is not None]
-  values = np.array([by_seed[0][layer] for layer in layers])
   true = np.array([expected[layer] for layer in layers])
+  values, *others = [v for seed in (0, 1) if (v := _values(proxy, layers, results, seed)) is not None]
   upper = true >= np.median(true)
-  noise = None
-  if len(by_seed) == 2:
-    differences = np.array([by_seed[0][layer] - by_seed[1][layer] for layer in layers])
-    noise = float(np.sqrt(np.mean(differences ** 2) / 2))
-  seconds = statistics.fmean(sum(results.rows[run, proxy.steps][1] for each in proxy.runs(layer, 0) for run in each)
-                             for layer in layers if layer in graphs)
-  return Score(kendall(values, true), interval(values, true), kendall(values[upper], true[upper]),
-               interval(values[upper], true[upper]), best_share(values, true), noise, seconds)
+  noise = float(np.sqrt(np.mean((values - others[0]) ** 2) / 2)) if others else None
+  tau, seconds = kendall(values, true), core_seconds(proxy, graphs, results)
+  best_quarter = np.array(layers)[np.argsort(-true)[:_quarter(len(true))]]
+  passing = statistics.fmean(_passes(proxy, layer, results) for layer in best_quarter)
+  return Score(tau, interval(values, true), kendall(values[upper], true[upper]), interval(values[upper], true[upper]),
+               best_share(values, true), passing, noise, kendall(others[0], true) if others else None, seconds,
+               expected_best(tau, seconds))
+
+
+def _values(proxy: Proxy, layers: Sequence[str], results: Results, seed: int) -> np.ndarray | None:
+  found = proxy_scores(proxy, layers, results, seed)
+  return None if found is None else np.array([found[layer] for layer in layers])
+
+
+def _passes(proxy: Proxy, layer: str, results: Results) -> bool:
+  """Returns whether a layer passes a quality test in each of the proxy's networks, at one of its rates."""
+  steps = proxy.steps if proxy.cosine else SCREENING_STEPS
+  return all(max(results.accuracy(run, steps) for run in each) >= MIN_ACCURACY for each in proxy.runs(layer, 0))
+
+
+def core_seconds(proxy: Proxy, graphs: Sequence[str], results: Results) -> float:
+  """Returns what training a candidate costs, the mean over the layer graphs that pass, or over all if none does.
+
+  The start of a training, building and tracing a network, is what the first 100 steps of the constant rate take longer
+  than the second.
+
+  Args:
+    proxy, graphs, results: as for `score`.
+  """
+  def seconds(run: Run) -> float:
+    first, second = (results.rows[dataclasses.replace(run, rate=.1, cosine=False, seed=0, length=400), steps][1]
+                     for steps in (100, 200))
+    return max(results.rows[run, proxy.steps][1] - max(2 * first - second, 0.), 0.)
+
+  passing = [layer for layer in graphs if _passes(proxy, layer, results)] or graphs
+  return statistics.fmean(sum(seconds(run) for each in proxy.runs(layer, 0) for run in each) for layer in passing)
+
+
+def expected_best(tau: float | np.ndarray, core_seconds: float) -> float | np.ndarray:
+  """Returns the expected truth of the candidate that a proxy puts first, in standard deviations over candidates.
+
+  It weighs fidelity against cost, in a model that is simple: a search evaluates as many candidates as its budget pays
+  for, and truth and proxy are normal with the correlation that belongs to τ, sin(π·τ/2). Then the expectation is the
+  correlation times that of the largest of so many normal numbers (Blom's approximation).
+
+  Args:
+    tau: Kendall's τ between proxy and truth, or an array of them.
+    core_seconds: what training a candidate costs.
+  """
+  count = max(1., BUDGET / (core_seconds + OVERHEAD))
+  return np.sin(np.pi * tau / 2) * stats.norm.ppf((count - .375) / (count + .25))
 
 
 def kendall(values: np.ndarray, true: np.ndarray) -> float:
@@ -179,10 +253,13 @@ def kendall(values: np.ndarray, true: np.ndarray) -> float:
 
 def interval(values: np.ndarray, true: np.ndarray) -> tuple[float, float]:
   """Returns the bootstrap interval of τ over layers."""
-  rng = np.random.default_rng(0)
-  draws = rng.integers(len(values), size=(_DRAWS, len(values)))
-  low, high = np.quantile(drawn_kendall(values, true, draws), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+  low, high = np.quantile(drawn_kendall(values, true, _draws(len(values))), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
   return float(low), float(high)
+
+
+def _draws(count: int) -> np.ndarray:
+  """Returns positions of so many layers, drawn with replacement: the same for all proxies."""
+  return np.random.default_rng(0).integers(count, size=(_DRAWS, count))
 
 
 def drawn_kendall(values: np.ndarray, true: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -200,6 +277,17 @@ def drawn_kendall(values: np.ndarray, true: np.ndarray, draws: np.ndarray) -> np
 
 
 def best_share(values: np.ndarray, true: np.ndarray) -> float:
-  """Returns the share of the true best quarter that is in the best quarter by the values."""
-  count = max(1, round(len(values) / 4))
-  return len({*np.argsort(-values)[:count]} & {*np.argsort(-true)[:count]}) / count
+  """Returns the share of the true best quarter that is in the best quarter by the values; ties are in it in part."""
+  return float(_in_best_quarter(values) @ _in_best_quarter(true) / _quarter(len(values)))
+
+
+def _quarter(count: int) -> int:
+  return max(1, round(count / 4))
+
+
+def _in_best_quarter(values: np.ndarray) -> np.ndarray:
+  """Returns how much of each value is in the best quarter: 1, 0, or a share for those that tie at its end."""
+  count = _quarter(len(values))
+  last = np.sort(values)[-count]
+  above, at = values > last, values == last
+  return above + at * (count - above.sum()) / at.sum()

@@ -2,15 +2,20 @@
 
 Each search has a folder in the study's folder while it runs; then its journal alone is kept, compressed. A search that
 has ended is not run again. While one runs, its journal so far is kept compressed as well, every ten minutes: where the
-folder is missing, as in a clone of a repository that has the compressed file, the search goes on from there.
+folder is missing, as in a clone of a repository that has the compressed file, the search goes on from there. Beside the
+journals, studies.json says with which gin files and bindings each was begun; with others it is refused.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import gzip
+import hashlib
+import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +23,7 @@ from typing import Any
 
 import gin
 
-from search import evolution
+from evonorm_tf.cli import gin_files
 from search.journal.journal import read
 from search.journal.record import Record
 from search.journal.saved_search import JOURNAL
@@ -45,7 +50,7 @@ def search_argument(name: str, gin_file: str, bindings: Sequence[str] = ()) -> A
     bindings: further gin bindings, which win over the file's (default: none).
   """
   gin.parse_config_files_and_bindings([gin_file], bindings)
-  return gin.query_parameter(f'{evolution.run_search.__module__}.run_search.{name}').scoped_configurable_fn()
+  return gin.query_parameter(f'search.evolution.run_search.{name}').scoped_configurable_fn()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,31 +77,23 @@ class SearchStudy:
 
     Raises:
       subprocess.CalledProcessError: if the search ends with an error.
+      SystemExit: if the search, or a part of it, is there already with another configuration.
     """
     kept = self._kept(setting, seed)
-    if kept.exists():
-      return
     name = kept.name.removesuffix('.jsonl.gz')
     folder, partial = kept.with_name(name), kept.with_name(f'{name}.partial.jsonl.gz')
     journal = folder / JOURNAL
-    folder.mkdir(parents=True, exist_ok=True)
-    if partial.exists() and not journal.exists():
-      journal.write_bytes(gzip.decompress(partial.read_bytes()))
-    command = [sys.executable, '-m', 'search.run_search', f'--gin_file={self.gin_file}', f'--model_dir={folder}']
-    bindings = f'evolution.run_search.seed = {seed}', *self.bindings, *self.settings[setting]
-    command += [f'--gin_bindings={binding}' for binding in bindings]
-    with subprocess.Popen(command) as process:
-      while True:
-        try:
-          code = process.wait(_KEEP_EVERY)
-          break
-        except subprocess.TimeoutExpired:
-          _compress(journal, partial)
-    if code:
-      raise subprocess.CalledProcessError(code, command)
-    _compress(journal, kept)
+    bindings = [f'evolution.run_search.seed = {seed}', *self.bindings, *self.settings[setting]]
+    self._check_settings(name, bindings)
+    if not kept.exists():
+      folder.mkdir(parents=True, exist_ok=True)
+      if partial.exists() and not journal.exists():
+        journal.write_bytes(gzip.decompress(partial.read_bytes()))
+      command = [sys.executable, '-m', 'search.run_search', f'--gin_file={self.gin_file}', f'--model_dir={folder}']
+      _run(command + [f'--gin_bindings={binding}' for binding in bindings], lambda: _compress(journal, partial))
+      _compress(journal, kept)
     partial.unlink(missing_ok=True)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
   def records(self, setting: str, seed: int | str) -> list[Record] | None:
     """Returns the records of a search that has ended; None if it has not.
@@ -109,6 +106,43 @@ class SearchStudy:
 
   def _kept(self, setting: str, seed: int | str) -> pathlib.Path:
     return self.folder / f'setting_{list(self.settings).index(setting)}_seed_{seed}.jsonl.gz'
+
+
+  def _check_settings(self, name: str, bindings: Sequence[str]) -> None:
+    """Notes the configuration of a search, or raises SystemExit if it was begun with another one."""
+    path = self.folder / 'studies.json'
+    noted = json.loads(path.read_text()) if path.exists() else {}
+    texts = [pathlib.Path(file).read_text() for file in gin_files.all_files([self.gin_file])]
+    own = {'gin_file': self.gin_file, 'sha256': hashlib.sha256('\n'.join(texts).encode()).hexdigest(),
+           'bindings': list(bindings)}
+    if noted.setdefault(name, own) != own:
+      raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
+                       'own.')
+    self.folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix('.part')
+    part.write_text(json.dumps(noted, indent=1) + '\n')
+    part.rename(path)
+
+
+def _run(command: Sequence[str], keep: Callable[[], None]) -> None:
+  """Runs a command, and calls `keep` every ten minutes; the command ends with this process."""
+  before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+  process = subprocess.Popen(command)
+  try:
+    while True:
+      try:
+        code = process.wait(_KEEP_EVERY)
+        break
+      except subprocess.TimeoutExpired:
+        keep()
+  except BaseException:
+    process.terminate()
+    process.wait()
+    raise
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  if code:
+    raise subprocess.CalledProcessError(code, command)
 
 
 def _compress(journal: pathlib.Path, path: pathlib.Path) -> None:

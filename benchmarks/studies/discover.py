@@ -15,10 +15,8 @@ import os
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-import collections
 from collections.abc import Sequence
 import csv
-import json
 import pathlib
 
 from absl import app
@@ -27,49 +25,13 @@ from absl import flags
 from benchmarks.measuring.search_runs import search_argument
 from benchmarks.measuring.search_runs import SearchStudy
 from benchmarks.studies import discoveries
-from evonorm_tf.graph.layer_graph import LayerGraph
-from evonorm_tf.graph.layer_graph import Node
-from search.evolution import Reranking
-from search.execution.executors import WorkerDied
 from search.execution.executors import WorkerProcesses
-from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 
 _OUTPUT = flags.DEFINE_string('output', 'results/discover', 'Folder of the journals, the table and the figure.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'TFDS folder with the whole of CIFAR-10.', required=True)
 _SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Of the searches.')
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/discover.gin', 'The search.')
-
-TANH = LayerGraph((Node('tanh', (0,)),))
-
-
-def train_tanh(reranking: Reranking, path: pathlib.Path) -> list[Record]:
-  """Trains tanh as the re-ranking trains layers, with each of its seeds, unless that was done.
-
-  Args:
-    reranking: the re-ranking.
-    path: the file of the records, JSON lines.
-
-  Raises:
-    WorkerDied: if a training dies; those that have ended are in the file.
-  """
-  records = [Record.from_json(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
-  missing = sorted({*range(reranking.seeds)} - {r.seed for r in records})
-  waiting, executor = collections.deque(missing), WorkerProcesses(2)
-  try:
-    for _ in missing:
-      while waiting and executor.free:
-        begun = waiting.popleft()
-        executor.submit(begun, reranking.evaluation.with_seed(begun).evaluate, TANH)
-      seed, outcome = executor.next_result()
-      if isinstance(outcome, WorkerDied):
-        raise outcome
-      records.append(Record.of_outcome(outcome, stage=RERANKING, name='tanh', seed=seed, seconds=outcome.seconds))
-      with path.open('a') as file:
-        file.write(json.dumps(records[-1].to_json()) + '\n')
-  finally:
-    executor.close()
-  return records
 
 
 def write(study: SearchStudy, seeds: Sequence[str], tanh: Sequence[Record]) -> None:
@@ -97,7 +59,8 @@ def main(_):
   reranking = search_argument('reranking', _GIN_FILE.value, bindings)
   for seed in _SEEDS.value:
     study.run('discover', seed)
-    write(study, _SEEDS.value, train_tanh(reranking, study.folder / 'tanh.jsonl'))
+    tanh = discoveries.train_tanh(reranking, study.folder / 'tanh.jsonl', WorkerProcesses(2))
+    write(study, _SEEDS.value, tanh)
 
 
 if __name__ == '__main__':

@@ -1,18 +1,28 @@
-"""What the study of discovery shows: a row for each layer that a search re-ranked, and a figure of all searches."""
+"""What the study of discovery shows: a row for each layer that a search re-ranked, and a figure of all searches.
 
+tanh, which a search ends with whose proxy is not faithful, stands among the re-ranked layers; no search re-ranks it.
+"""
+
+import collections
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import json
 import pathlib
 import statistics
 
 from matplotlib.axes import Axes
 import numpy as np
 
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import style
 from search.equivalence.frozen_vectors import without_frozen_vectors
+from search.evolution import Reranking
+from search.execution.executors import Executor
+from search.execution.executors import WorkerDied
 from search.graphs.affine_equation import affine_equation_text
 from search.journal import records as records_lib
 from search.journal.outcomes import REFERENCE
@@ -25,7 +35,38 @@ from search.reporting.plots import MARKERS
 from search.reporting.report import ranking
 
 FIELDS = ('seed', 'layer', 'validation', 'validation_error', 'test', 'test_error', 'trainings', 'equation')
+TANH = LayerGraph((Node('tanh', (0,)),))
 Searches = Mapping[str, Sequence[Record]]  # the records by the search's seed, those of layers trained beside included
+
+
+def train_tanh(reranking: Reranking, path: pathlib.Path, executor: Executor) -> list[Record]:
+  """Trains tanh as the re-ranking trains layers, with each of its seeds, unless that was done.
+
+  Args:
+    reranking: the re-ranking.
+    path: the file of the records, JSON lines.
+    executor: runs the trainings; it is closed at the end.
+
+  Raises:
+    WorkerDied: if a training dies; those that have ended are in the file.
+  """
+  records = [Record.from_json(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+  missing = sorted({*range(reranking.seeds)} - {r.seed for r in records})
+  waiting = collections.deque(missing)
+  try:
+    for _ in missing:
+      while waiting and executor.free:
+        begun = waiting.popleft()
+        executor.submit(begun, reranking.evaluation.with_seed(begun).evaluate, TANH)
+      seed, outcome = executor.next_result()
+      if isinstance(outcome, WorkerDied):
+        raise outcome
+      records.append(Record.of_outcome(outcome, stage=RERANKING, name='tanh', seed=seed, seconds=outcome.seconds))
+      with path.open('a') as file:
+        file.write(json.dumps(records[-1].to_json()) + '\n')
+  finally:
+    executor.close()
+  return records
 
 
 def rows(seed: str, records: Sequence[Record]) -> Iterator[dict[str, object]]:

@@ -1,1 +1,1 @@
-"""The equations of norm-activation layers, each written once for all engines: moments, primitives and both series."""
+"""The equations of norm-activation layers, each written once for all engines: moments, primitives, series, graphs."""

@@ -30,16 +30,23 @@ def clamp_magnitude(x: Tensor) -> Tensor:
   return clamped(x)
 
 
+def _log_slope(x: Tensor) -> Tensor:
+  return 1. / x
+
+
+def _sqrt_slope(x: Tensor) -> Tensor:
+  return .5 / ops_of(x).sqrt(x)
+
+
 def _signed(x: Tensor, function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> Tensor:
   """Returns sign(x)·function(max(|x|, EPSILON)); the clamp makes the gradient at 0 finite, namely zero."""
   ops = ops_of(x)
 
   @ops.custom_gradient
   def signed(x):
-    magnitude = ops.maximum(ops.abs(x), EPSILON)
     # The gradient computes the magnitude again, as a function of x, so that it can be differentiated in turn.
-    return ops.sign(x) * function(magnitude), lambda dy: ops.zero_unless(
-        ops.abs(x) >= EPSILON, dy * derivative(ops.maximum(ops.abs(x), EPSILON)))
+    return ops.sign(x) * function(_guarded_magnitude(x)), lambda dy: ops.zero_unless(
+        ops.abs(x) >= EPSILON, dy * derivative(_guarded_magnitude(x)))
 
   return signed(x)
 
@@ -56,8 +63,8 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     'exp': lambda x: ops_of(x).exp(x),
     'abs': lambda x: ops_of(x).abs(x),
     'square': lambda x: ops_of(x).square(x),
-    'log': lambda x: _signed(x, ops_of(x).log, lambda m: 1. / m),
-    'sqrt': lambda x: _signed(x, ops_of(x).sqrt, lambda m: .5 / ops_of(m).sqrt(m)),
+    'log': lambda x: _signed(x, ops_of(x).log, _log_slope),
+    'sqrt': lambda x: _signed(x, ops_of(x).sqrt, _sqrt_slope),
 }
 
 
@@ -70,17 +77,23 @@ def _of_max(arguments: Sequence[Tensor], y: Tensor, dy: Tensor) -> list[Tensor]:
 
 def _of_div(arguments: Sequence[Tensor], y: Tensor, dy: Tensor) -> list[Tensor]:
   by_a = dy / clamp_magnitude(arguments[1])
-  return [by_a, -by_a * y * outside_guard(arguments[1])]
+  return [by_a, where_unguarded(arguments[1], -by_a * y)]
 
 
-def outside_guard(x: Tensor) -> Tensor:
-  """Returns 1 where |x| ≥ EPSILON and 0 where the guard holds a value, which then has no derivative.
+def _of_signed(slope: Callable[[Tensor], Tensor]) -> Callable[[Sequence[Tensor], Tensor, Tensor], list[Tensor]]:
+  """Returns the entry of a primitive sign(x)·f(max(|x|, EPSILON)), given the derivative of f."""
+  return lambda arguments, y, dy: [where_unguarded(arguments[0], dy * slope(_guarded_magnitude(arguments[0])))]
+
+
+def where_unguarded(x: Tensor, t: Tensor) -> Tensor:
+  """Returns t where |x| ≥ EPSILON, and 0 where the guard holds the value of x, which then has no derivative.
 
   Args:
     x: a tensor.
+    t: a tensor that broadcasts against x.
   """
   ops = ops_of(x)
-  return ops.cast(ops.abs(x) >= EPSILON, x.dtype)
+  return ops.where(ops.abs(x) >= EPSILON, t, ops.zeros([], t.dtype))
 
 
 def _guarded_magnitude(x: Tensor) -> Tensor:
@@ -101,7 +114,6 @@ DERIVATIVES: dict[str, Callable[[Sequence[Tensor], Tensor, Tensor], list[Tensor]
     'exp': lambda arguments, y, dy: [dy * y],
     'abs': lambda arguments, y, dy: [dy * ops_of(dy).sign(arguments[0])],
     'square': lambda arguments, y, dy: [dy * (2. * arguments[0])],
-    'log': lambda arguments, y, dy: [dy * (outside_guard(arguments[0]) / _guarded_magnitude(arguments[0]))],
-    'sqrt': lambda arguments, y, dy: [
-        dy * (.5 * outside_guard(arguments[0]) * ops_of(dy).rsqrt(_guarded_magnitude(arguments[0])))],
+    'log': _of_signed(_log_slope),
+    'sqrt': _of_signed(_sqrt_slope),
 }

@@ -9,6 +9,8 @@ of the vectors with respect to the weights and the statistics of x.
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
+import functools
+import operator
 from typing import Any
 
 from evonorm_tf.engines.dispatch import ops_of
@@ -16,7 +18,7 @@ from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.equations.elementwise import clamp_magnitude
 from evonorm_tf.equations.elementwise import DERIVATIVES
 from evonorm_tf.equations.elementwise import ELEMENTWISE
-from evonorm_tf.equations.elementwise import outside_guard
+from evonorm_tf.equations.elementwise import where_unguarded
 from evonorm_tf.equations.graph_plan import Plan
 from evonorm_tf.equations.graph_plan import plan
 from evonorm_tf.equations.graph_plan import X
@@ -27,17 +29,19 @@ from evonorm_tf.equations.rational_sigmoid import rational_sigmoid
 from evonorm_tf.graph import primitives
 from evonorm_tf.graph.layer_graph import LayerGraph
 
-_SHIFT, _RECIPROCAL = 'shift', 'reciprocal'  # of a node, beside its index in keys
-_Values = dict[Any, Tensor]  # by a node's index, or (_SHIFT or _RECIPROCAL, index)
+# Keys of values beside the indices of nodes: x − mean; with an index, a line's value at the mean, a node's reciprocal.
+_CENTERED, _AT_MEAN, _RECIPROCAL = 'centered', 'at mean', 'reciprocal'
+_Values = dict[Any, Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class GraphEquation:
   """A layer graph that fits, as an equation of `passes`, which describes the methods and their shapes.
 
-  The weights are γ, β and those of v0 and v1 that the graph reads. The statistics are the mean and the variance over
-  positions and, where moments are given, these. The moment is [1, K, C], of the K nodes that are moments over the batch
-  in the graph's order: μ, μ(x²) or s², as moving averages are; without such nodes it is the mean, to no purpose.
+  The weights are γ, β and those of v0 and v1 that the graph reads. The moment is [1, K, C], of the K nodes that are
+  moments over the batch in the graph's order: μ, μ(x²) or s², as moving averages are; without such nodes it is the mean
+  over positions, to no purpose. The statistics are the mean and the variance over positions, the moment if there is
+  one, and the means that it is about, unless it is given.
 
   Attributes:
     graph: the layer graph, without dead nodes.
@@ -55,25 +59,36 @@ class GraphEquation:
   keeps_channels = True
 
   def specialized(self, channels: int, rational: bool) -> 'GraphEquation':
-    """Returns the equation for a number of channels."""
+    """Returns the equation for a number of channels, with `rational_sigmoid` only where its absolute error does."""
+    nodes = [self.graph.node(index) for index in self._plan.curves]
+    magnifies = any(node.primitive in ('log', 'sqrt') or node.primitive == 'div' and node.inputs[1] in self._plan.curves
+                    for node in nodes)
     return dataclasses.replace(
-        self, groups=primitives.largest_divisor(channels, self.groups), rational=rational)
+        self, groups=primitives.largest_divisor(channels, self.groups), rational=rational and not magnifies)
+
+  def needs_moments(self, is_given: bool) -> bool:
+    """Returns whether anything depends on the moments over positions."""
+    return self._plan.reads_moments[is_given]
 
   def moment(self, mean: Tensor, variance: Tensor, weights: Sequence[Tensor], mask: Tensor | None = None
-             ) -> tuple[Tensor, Tensor]:
-    """Returns the moments over the batch, and the mean over positions."""
+             ) -> tuple[Tensor, Tensor | None]:
+    """Returns the moments over the batch, and the means that they are about; without any the mean over positions."""
+    if not self._plan.batch_moments:
+      return mean, None
     vectors = self._vectors((mean, variance), weights, mask)
-    found = [vectors.tape.values[number] for number in vectors.averages]
-    return ops_of(mean).concatenate(found, 1) if found else mean, mean
+    return tuple(ops_of(mean).concatenate(some, 1) for some in (vectors.averages, vectors.centers))
 
   def statistics(self, mean: Tensor, variance: Tensor, moment: Tensor, center: Tensor | None) -> tuple[Tensor, ...]:
-    """Returns the mean and the variance over positions, and the moments if they are given."""
-    return (mean, variance) if center is not None else (mean, variance, moment)
+    """Returns the statistics."""
+    if not self._plan.batch_moments:
+      return mean, variance
+    return (mean, variance, moment) if center is None else (mean, variance, moment, center)
 
   def coefficients(self, statistics: Sequence[Tensor], *weights: Tensor) -> tuple[Tensor, ...]:
     """Returns the coefficients, [N or 1, 1, C or 1] each."""
     vectors = self._vectors(statistics, weights)
-    return tuple(vectors.tape.values[number] for number in vectors.coefficients)
+    found = [vectors.tape.values[number] for number in vectors.coefficients]
+    return *([statistics[0]] if self._plan.is_centered else []), *found
 
   def output(self, x: Tensor, *coefficients: Tensor) -> Tensor:
     """Returns y, [N, positions, C], from x of that shape and the coefficients."""
@@ -81,23 +96,28 @@ class GraphEquation:
     return self._values(x, coefficients)[self._plan.core] * factor + offset
 
   def terms(self, x: Tensor, dy: Tensor, *coefficients: Tensor) -> list[Tensor]:
-    """Returns the terms whose sums over positions `gradients` takes, one for each coefficient."""
+    """Returns the terms whose sums over positions `gradients` takes, one for each coefficient but the mean."""
     values = self._values(x, coefficients)
     found = self._gradients(values, dy * coefficients[-2])
-    by_lines = [found[i] * x if key == i else found[i] for key, i in self._line_keys()]
+    by_lines = [found[i] * values[_CENTERED if i in self._plan.shifted else X] if key == i else found[i]
+                for key, i in self._line_keys()]
     return [*by_lines, *(found[key] for key in self._vector_keys()), dy * values[self._plan.core], dy]
 
   def gradients(self, sums: Sequence[Tensor], statistics: Sequence[Tensor], count: Tensor, is_given: bool,
                 *weights: Tensor) -> tuple[ByStatistics | None, Tensor]:
     """Returns the gradient through the statistics, None if y depends on none, and rows of the weights' gradients."""
-    del is_given
-    vectors, ops, mean = self._vectors(statistics, weights), ops_of(sums[0]), statistics[0]
-    found = vectors.tape.gradients(zip(vectors.coefficients, sums, strict=True))
+    vectors, ops = self._vectors(statistics, weights), ops_of(sums[0])
+    seeds = list(zip(vectors.coefficients, sums, strict=True))
+    # A line is a·(x − mean) + (its value at the mean).
+    seeds += [(vectors.moments[0], -vectors.tape.values[vectors.scales[i]] * by_line)
+              for (key, i), by_line in zip(self._line_keys(), sums) if key != i]
+    found = vectors.tape.gradients(seeds)
     rows = [found.get(number, ops.zeros_like(vectors.tape.values[number])) for number in vectors.weights]
     by_weights = ops.reshape(ops.concatenate(rows, 1), [len(weights), weights[0].shape[0]])
-    by_mean, by_variance = (found.get(number) for number in vectors.moments)
-    if by_mean is None and by_variance is None:
+    if not self.needs_moments(is_given):
       return None, by_weights
+    by_mean, by_variance = (found.get(number) for number in vectors.moments)
+    mean = statistics[0]
     slope = ops.zeros_like(mean) if by_variance is None else by_variance * (2. / count)
     return ByStatistics(slope, mean, None if by_mean is None else by_mean / count), by_weights
 
@@ -105,22 +125,18 @@ class GraphEquation:
     """Returns dx, [N, positions, C], as if the coefficients did not depend on x."""
     values = self._values(x, coefficients)
     found = self._gradients(values, dy * coefficients[-2])
-    scales = dict(zip((key for key, _ in self._line_keys()), coefficients))
+    scales = self._read(coefficients)
     terms = [found[X]] if X in found else []
-    terms += [found[i] * scales[i] for i in self._plan.lines]
-    dx = terms[0]
-    for term in terms[1:]:
-      dx = dx + term
-    return dx
+    return functools.reduce(operator.add, terms + [found[i] * scales[i] for i in self._plan.lines])
 
   @property
   def _plan(self) -> Plan:
     return plan(self.graph)
 
   def _line_keys(self) -> list[tuple[Any, int]]:
-    """Returns the key of each coefficient of a line, its index for a and (_SHIFT, index) for b, with the index."""
+    """Returns the key of each coefficient of a line, its index for a and (_AT_MEAN, index), with the index."""
     return [(key, i) for i in self._plan.lines
-            for key in ([i, (_SHIFT, i)] if i in self._plan.shifted else [i])]
+            for key in ([i, (_AT_MEAN, i)] if i in self._plan.shifted else [i])]
 
   def _vector_keys(self) -> list[Any]:
     return [(_RECIPROCAL, i) if is_reciprocal else i for i, is_reciprocal in self._plan.vectors]
@@ -129,15 +145,20 @@ class GraphEquation:
                ) -> GraphVectors:
     return GraphVectors(self.graph, self.epsilon, self.groups, self.synchronized, statistics, weights, mask)
 
+  def _read(self, coefficients: Sequence[Tensor]) -> _Values:
+    """Returns the coefficients of lines and the vectors that curves read, by their keys."""
+    keys = [key for key, _ in self._line_keys()] + self._vector_keys()
+    return dict(zip(keys, coefficients[self._plan.is_centered:]))
+
   def _values(self, x: Tensor, coefficients: Sequence[Tensor]) -> _Values:
     """Returns the values of the curves, and of all that they read."""
-    line_keys, vector_keys = self._line_keys(), self._vector_keys()
-    of_lines = dict(zip((key for key, _ in line_keys), coefficients))
+    read = self._read(coefficients)
     values: _Values = {X: x, ZERO: ops_of(x).zeros([1, 1, 1], x.dtype)}
-    values |= dict(zip(vector_keys, coefficients[len(line_keys):]))
+    values |= {key: read[key] for key in self._vector_keys()}
+    if self._plan.is_centered:
+      values[_CENTERED] = x - coefficients[0]
     for i in self._plan.lines:
-      line = x * of_lines[i]
-      values[i] = line + of_lines[_SHIFT, i] if (_SHIFT, i) in of_lines else line
+      values[i] = values[_CENTERED] * read[i] + read[_AT_MEAN, i] if i in self._plan.shifted else x * read[i]
     for index in self._plan.curves:
       node = self.graph.node(index)
       if node.primitive == 'div':
@@ -182,5 +203,5 @@ class GraphEquation:
       return [(numerator, by_numerator), ((_RECIPROCAL, denominator), dy * values[numerator])]
     by_denominator = -by_numerator * values[index]
     if not self._is_beyond_guard(denominator):
-      by_denominator = by_denominator * outside_guard(values[denominator])
+      by_denominator = where_unguarded(values[denominator], by_denominator)
     return [(numerator, by_numerator), (denominator, by_denominator)]

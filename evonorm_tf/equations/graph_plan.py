@@ -4,7 +4,7 @@ The nodes of a graph are of three kinds. Vectors over channels: v0, v1, moments,
 Lines: x, and affine functions a·x + b of it, with vectors a and b. Curves: whatever else varies over positions. A graph
 fits if none of its moments is of a curve.
 
-The output is p·h + q with vectors p and q, as small a curve h as possible, the core, or x in its place.
+The output is p·h + q with vectors p and q and as small a curve h as possible, the core; or h is the output, a line.
 """
 
 from collections.abc import Collection
@@ -26,14 +26,15 @@ class Plan:
   """The parts of a graph that fits. Nodes are named by their indices and stand in the graph's order.
 
   Attributes:
-    core: the node h; x where the output is a line.
-    outer: the nodes from h, or from the line that the output reads, to the output.
-    curves: the curves that h needs, h at the end.
-    lines: the lines but x that curves read.
+    core: the node h.
+    outer: the nodes from h to the output; none where h is the output.
+    curves: the curves that h needs, h at the end; none where it is a line.
+    lines: the lines but x that curves read, or h.
     vectors: the vectors that curves read, except the zero tensor; and whether it is the reciprocal that they read.
-    computed_lines: the lines that moments are of, that curves read or that the output reads, and those on the way.
+    computed_lines: `lines`, the lines that moments are of, and those on the way to them.
     shifted: the lines with a b that is not 0.
-    batch_moments: the moments over the batch.
+    batch_moments: the number of moments over the batch.
+    reads_moments: whether a moment is of a line; and whether one over another index set than the batch is.
     positive: nodes that are nowhere below √ε.
   """
   core: int
@@ -43,8 +44,14 @@ class Plan:
   vectors: tuple[tuple[int, bool], ...]
   computed_lines: frozenset[int]
   shifted: frozenset[int]
-  batch_moments: tuple[int, ...]
+  batch_moments: int
+  reads_moments: tuple[bool, bool]
   positive: frozenset[int]
+
+  @property
+  def is_centered(self) -> bool:
+    """Whether a line with a b is read, and so x − mean."""
+    return bool(self.shifted & {*self.lines})
 
 
 def fits(graph: LayerGraph) -> bool:
@@ -56,7 +63,7 @@ def fits(graph: LayerGraph) -> bool:
   return plan(graph) is not None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def plan(graph: LayerGraph) -> Plan | None:
   """Returns the plan of a graph; None if it does not fit.
 
@@ -73,13 +80,15 @@ def plan(graph: LayerGraph) -> Plan | None:
   curves = _needed(graph, {core}, kinds.curves) if core in kinds.curves else ()
   read = [(i, graph.node(c).primitive == 'div' and place == 1)
           for c in curves for place, i in enumerate(graph.node(c).inputs)]
-  lines = {i for i, _ in read} & kinds.lines - {X}
-  ends = kinds.of_moments | lines | ({core} & kinds.lines)
+  lines = ({i for i, _ in read} | {core}) & kinds.lines - {X}
+  moments = [node for _, node in _nodes(graph) if primitives.PRIMITIVES[node.primitive].is_moment]
+  of_lines = [node.axes for node in moments if node.inputs[0] in kinds.lines]
   return Plan(
-      core if curves else X, outer, curves, tuple(sorted(lines)),
+      core, outer, curves, tuple(sorted(lines)),
       tuple(sorted({(i, inverted) for i, inverted in read if i in kinds.vectors and (i, inverted) != (ZERO, False)})),
-      frozenset(_needed(graph, ends - {X}, kinds.lines - {X})), frozenset(kinds.shifted),
-      tuple(i for i, node in _nodes(graph) if node.axes == primitives.BATCH), frozenset(kinds.positive))
+      frozenset(_needed(graph, (kinds.of_moments | lines) - {X}, kinds.lines - {X})), frozenset(kinds.shifted),
+      [node.axes for node in moments].count(primitives.BATCH),
+      (bool(of_lines), any(axes != primitives.BATCH for axes in of_lines)), frozenset(kinds.positive))
 
 
 class _Kinds:
@@ -126,7 +135,7 @@ class _Kinds:
 
 
 def _outer_nodes(graph: LayerGraph, kinds: _Kinds) -> tuple[int, tuple[int, ...]]:
-  """Returns the innermost node of which the output is p·h + q, or a line, and the nodes from there to the output."""
+  """Returns the innermost curve of which the output is p·h + q, or the output, and the nodes from there to it."""
   inner, outer = graph.output, []
   while inner in kinds.curves and kinds.has_one_variable(graph.node(inner)):
     outer.insert(0, inner)

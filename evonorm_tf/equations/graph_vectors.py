@@ -1,10 +1,11 @@
 """The vectors of a layer graph: its moments and weights, what is computed from them, and the coefficients.
 
 The mean and the variance of x over the positions of each sample and channel are all that the moments need. The mean of
-a line a·x + b is a·mean + b, its variance a²·variance; moments over other index sets follow by the law of total
-variance.
+a line a·x + b is its value at the mean, its variance a²·variance; moments over other index sets follow by the law of
+total variance. Lines are computed as a·(x − mean) + (a·mean + b), since a·x and b can be large and nearly cancel.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 from evonorm_tf.engines.dispatch import ops_of
@@ -21,8 +22,6 @@ from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 
-_Line = tuple[int, int | None]  # the numbers of a and b in a·t + b; None for 0
-
 
 class GraphVectors:
   """The computation of a graph's vectors on a tape.
@@ -30,8 +29,9 @@ class GraphVectors:
   Args:
     graph: a layer graph that fits.
     epsilon, groups, synchronized: as for `GraphEquation`.
-    statistics: the mean and the variance of x over positions, [N, 1, C] each, and the moments over the batch if they
-      are given, [1, K, C].
+    statistics: the mean and the variance of x over positions, [N or 1, 1, C] each; the averages of which moments over
+      the batch are roots, [1, K, C], where they are known; and the means that they are about, [1, K, C], unless the
+      averages are constants.
     weights: γ, β and those of v0 and v1 that the graph reads, [C] each.
     mask: [N, positions, 1]; None (default) for all positions.
 
@@ -39,22 +39,25 @@ class GraphVectors:
     tape: the vectors, by number.
     moments: the numbers of the mean and the variance of x over positions.
     weights: the numbers of the weights.
-    averages: the numbers of the averages of which moments over the batch are roots, in the graph's order.
-    coefficients: the numbers of the coefficients: a and, if it is not 0, b of each line that curves read; the vectors
-      that they read; p·γ and q·γ + β. A number can occur twice.
+    averages, centers: the averages of which moments over the batch are roots and the means that they are about, in the
+      graph's order, [1, 1, C] each.
+    scales: the numbers of a of the lines that are read, by the index of the node.
+    coefficients: the numbers of the coefficients, but for the mean: of each line that is read a and, if it has a b, the
+      value at the mean; the vectors that curves read; p·γ and q·γ + β. A number can occur twice.
   """
 
   def __init__(self, graph: LayerGraph, epsilon: float, groups: int, synchronized: bool, statistics: Sequence[Tensor],
                weights: Sequence[Tensor], mask: Tensor | None = None):
-    mean, variance, *given = statistics
-    self._epsilon, self._plan, self._given = epsilon, plan(graph), given[0] if given else None
+    mean, variance, *known = statistics
+    self._epsilon, self._plan, self._known = epsilon, plan(graph), known
     self._average_options = groups, synchronized, mask
     self.tape, ops = VectorTape(), ops_of(mean)
     self._zero, self._one = (self.tape.leaf(make([1, 1, 1], mean.dtype)) for make in (ops.zeros, ops.ones))
     self.moments = self.tape.leaf(mean), self.tape.leaf(variance)
     self.weights = tuple(self.tape.leaf(shared(w)) for w in weights)
-    self.averages: list[int] = []
-    self._lines: dict[int, _Line] = {X: (self._one, None)}
+    self.averages: list[Tensor] = []
+    self.centers: list[Tensor] = []
+    self._scales, self._at_mean = {X: self._one}, {X: self.moments[0]}  # of lines
     self._vectors = {ZERO: self._zero, **dict(zip((i for i in VECTORS if i in graph.live), self.weights[2:]))}
     for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
       if primitives.PRIMITIVES[node.primitive].is_moment:
@@ -62,50 +65,45 @@ class GraphVectors:
       elif all(i in self._vectors for i in node.inputs):
         self._vectors[index] = self.tape.apply(node.primitive, *(self._vectors[i] for i in node.inputs))
       elif index in self._plan.computed_lines:
-        self._lines[index] = self._combined(node, [self._lines.get(i) for i in node.inputs])
-    self.coefficients = [*self._read_by_curves(), *self._factor_and_offset(graph)]
+        self._scales[index] = self._scale(node, self._scales)
+        self._at_mean[index] = self.tape.apply(node.primitive, *(
+            self._at_mean[i] if i in self._at_mean else self._vectors[i] for i in node.inputs))
+    self.scales = {i: self._scales[i] for i in self._plan.lines}
+    self.coefficients = [*self._read(), *self._factor_and_offset(graph)]
 
-  def _combined(self, node: Node, lines: Sequence[_Line | None]) -> _Line:
-    """Returns a node as p·t + q, from its inputs as such functions of t; None for a vector."""
-    apply = self.tape.apply
-    if node.primitive == 'add' and None not in lines:
-      (a, b), (c, d) = lines
-      return apply('add', a, c), apply('add', b, d) if b is not None and d is not None else d if b is None else b
-    scale, shift = next(line for line in lines if line is not None)
-    vectors = [self._vectors[i] for i, line in zip(node.inputs, lines) if line is None]
+  def _scale(self, node: Node, scales: Mapping[int, int]) -> int:
+    """Returns the number of p of a node p·t + q, given those of its inputs that are such functions of t."""
+    factors = [scales[i] for i in node.inputs if i in scales]
     if node.primitive == 'add':
-      if vectors == [self._zero]:
-        return scale, shift
-      return scale, vectors[0] if shift is None else apply('add', shift, *vectors)
-    return apply(node.primitive, scale, *vectors), None if shift is None else apply(node.primitive, shift, *vectors)
+      return self.tape.apply('add', *factors) if len(factors) == 2 else factors[0]
+    return self.tape.apply(node.primitive, *factors, *(self._vectors[i] for i in node.inputs if i not in scales))
 
-  def _read_by_curves(self) -> list[int]:
-    lines = [number for i in self._plan.lines for number in self._lines[i] if number is not None]
-    return lines + [self.tape.apply('div', self._one, self._vectors[i]) if is_reciprocal else self._vectors[i]
-                    for i, is_reciprocal in self._plan.vectors]
+  def _read(self) -> list[int]:
+    """Returns the numbers of what curves read."""
+    lines = [number for i in self._plan.lines
+             for number in ([self._scales[i], self._at_mean[i]] if i in self._plan.shifted else [self._scales[i]])]
+    vectors = [self.tape.apply('div', self._one, self._vectors[i]) if is_reciprocal else self._vectors[i]
+               for i, is_reciprocal in self._plan.vectors]
+    return lines + vectors
 
   def _factor_and_offset(self, graph: LayerGraph) -> tuple[int, int]:
     """Returns the numbers of p·γ and q·γ + β."""
-    gamma, beta, *_ = self.weights
-    outer = self._plan.outer
-    if self._plan.curves and not outer:
-      return gamma, beta
-    line: _Line = (self._one, None)
-    if not self._plan.curves:
-      inner = graph.output if not outer else next(i for i in graph.node(outer[0]).inputs if i in self._lines)
-      line = self._lines[inner]
-    for index in outer:
+    factor, offset, *_ = self.weights
+    apply, inner = self.tape.apply, self._plan.core
+    scales, at_zero = {inner: self._one}, {inner: self._zero}
+    for index in self._plan.outer:
       node = graph.node(index)
-      line = self._combined(node, [None if i in self._vectors else line for i in node.inputs])
-    factor, offset = line
-    apply = self.tape.apply
-    return apply('mul', factor, gamma), beta if offset is None else apply('add', apply('mul', offset, gamma), beta)
+      scales = {index: self._scale(node, scales)}
+      at_zero = {index: apply(node.primitive, *(at_zero[i] if i in at_zero else self._vectors[i]
+                                                for i in node.inputs))}
+      inner = index
+    if not self._plan.outer:
+      return factor, offset
+    return apply('mul', scales[inner], factor), apply('add', apply('mul', at_zero[inner], factor), offset)
 
   def _moment(self, node: Node) -> int:
     """Returns the number of a moment, √(· + ε) of an average but for first moments."""
     average = self._average(node)
-    if node.axes == primitives.BATCH:
-      self.averages.append(average)
     if node.primitive == 'first_moment':
       return average
     value = self.tape.values[average]
@@ -114,34 +112,43 @@ class GraphVectors:
 
   def _average(self, node: Node) -> int:
     """Returns the number of μ(t), μ(t²) or s²(t) of a node t."""
-    if node.axes == primitives.BATCH and self._given is not None:
-      place = len(self.averages)
-      return self.tape.leaf(self._given[:, place:place + 1])
+    place = len(self.averages)
+    known = [shared(t[:, place:place + 1]) for t in self._known] if node.axes == primitives.BATCH else []
+    if len(known) == 1:  # a constant
+      self.averages.append(known[0])
+      return self.tape.leaf(known[0])
     numbers = self._position_moments(node.inputs[0])
     mean, variance = (self.tape.values[number] for number in numbers)
-    ops, over = ops_of(mean), (node.axes, *self._average_options)
-    if node.primitive == 'first_moment':
-      value = moments.average(mean, *over)
-      return self.tape.result(value, numbers, lambda dy: [self._spread(dy, node.axes, mean), None])
-    if node.primitive == 'second_moment':
-      value, center = moments.average(variance + ops.square(mean), *over), 0.
-    else:
-      value, center = moments.total_moments(mean, variance, *over)
+    value, center = known or self._average_and_center(node, mean, variance)
+    if node.axes == primitives.BATCH:
+      self.averages.append(value)
+      self.centers.append(center)
 
     def gradient(dy):
-      by_square = self._spread(dy, node.axes, mean)
-      return [by_square * (2. * (mean - center)), by_square]
+      spread = self._spread(dy, node.axes, mean)
+      if node.primitive == 'first_moment':
+        return [spread, None]
+      about = center if node.primitive == 'centered_second_moment' else 0.
+      return [spread * (2. * (mean - about)), spread]
     return self.tape.result(value, numbers, gradient)
+
+  def _average_and_center(self, node: Node, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the average, and the mean that a centered one is about; for others the average itself."""
+    over = node.axes, *self._average_options
+    if node.primitive == 'centered_second_moment':
+      return moments.total_moments(mean, variance, *over)
+    value = moments.average(mean if node.primitive == 'first_moment' else variance + ops_of(mean).square(mean), *over)
+    return value, value
 
   def _position_moments(self, index: int) -> tuple[int, int]:
     """Returns the numbers of a node's mean and variance over positions."""
     if index == X:
       return self.moments
     if index in self._vectors:
-      return self._vectors[index], self._zero
-    apply, (scale, shift), (mean, variance) = self.tape.apply, self._lines[index], self.moments
-    mean = apply('mul', scale, mean)
-    return mean if shift is None else apply('add', mean, shift), apply('mul', apply('square', scale), variance)
+      vector = self.tape.values[self._vectors[index]]
+      return self._vectors[index], self.tape.leaf(ops_of(vector).zeros_like(vector))
+    square = self.tape.apply('square', self._scales[index])
+    return self._at_mean[index], self.tape.apply('mul', square, self.moments[1])
 
   def _spread(self, dy: Tensor, axes: str, argument: Tensor) -> Tensor:
     """Returns the gradient with respect to the argument of `moments.average`, or what broadcasts to it."""

@@ -57,6 +57,10 @@ class Equation(Protocol):
     """Returns the equation to compile for a number of channels, with `rational_sigmoid` or without."""
     ...
 
+  def needs_moments(self, is_given: bool) -> bool:
+    """Returns whether anything depends on the moments over positions, given whether the equation's moment is given."""
+    ...
+
   def moment(self, mean: Tensor, variance: Tensor, weights: Sequence[Tensor], mask: Tensor | None = None
              ) -> tuple[Tensor, Tensor | None]:
     """Returns the equation's moment, of which there can be a moving average, and the mean that it is about."""
@@ -109,7 +113,8 @@ def evaluate(equation: Equation, x: Tensor, weights: Sequence[Tensor], given_mom
   wide = ops.cast(moments.flatten_positions(x), weights[0].dtype)
   flat_mask = None if mask is None else moments.flatten_positions(mask)
   mean, variance = (
-      moment(wide, primitives.INSTANCE, mask=flat_mask) for moment in (moments.average, moments.variance))
+      moment(wide, primitives.INSTANCE, mask=flat_mask) for moment in (moments.average, moments.variance)
+  ) if equation.needs_moments(given_moment is not None) else _no_moments(wide)
   moment, statistics = statistics_from_moments(equation, mean, variance, weights, given_moment, flat_mask)
   y = equation.output(wide, *equation.coefficients(statistics, *weights))
   return ops.reshape(ops.cast(y, x.dtype), ops.shape(x)), ops.stop_gradient(moment)
@@ -136,7 +141,9 @@ def moment_and_statistics(equation: Equation, slices: int, x: Tensor, given_mome
   Args:
     equation, slices, x, given_moment, weights: as for `forward`.
   """
-  mean, variance = moments.sum_position_moments(ops_of(x).cast(x, weights[0].dtype), slices)
+  wide = ops_of(x).cast(x, weights[0].dtype)
+  mean, variance = (moments.sum_position_moments(wide, slices) if equation.needs_moments(given_moment is not None)
+                    else _no_moments(wide))
   return statistics_from_moments(equation, mean, variance, weights, given_moment)
 
 
@@ -171,6 +178,12 @@ def backward(equation: Equation, slices: int, is_given: bool, x: Tensor, dy: Ten
   dx = equation.input_gradient(wide, wide_dy, *coefficients)
   dx = dx if by_statistics is None else dx + by_statistics.at(wide)
   return ops.cast(dx, x.dtype), by_weights
+
+
+def _no_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+  """Returns zeros in the place of moments that nothing depends on, [1, 1, C] each."""
+  zeros = ops_of(x).zeros([1, 1, x.shape[-1]], x.dtype)
+  return zeros, zeros
 
 
 def shared(vector: Tensor) -> Tensor:

@@ -41,6 +41,10 @@ class SampleEquation:
     return dataclasses.replace(
         self, groups=primitives.largest_divisor(channels, self.groups), rational=rational)
 
+  def needs_moments(self, is_given: bool) -> bool:
+    """Returns whether anything depends on the moments over positions: unless the moment is given."""
+    return not is_given
+
   def moment(self, mean: Tensor, variance: Tensor, weights: Sequence[Tensor], mask: Tensor | None = None
              ) -> tuple[Tensor, Tensor | None]:
     """Returns the equation's moment and, if it is centered, the mean that it is about, [N, 1, C] each."""
@@ -129,6 +133,11 @@ class BatchEquation:
     """Returns the equation itself, which is the same for any number of channels."""
     del channels, rational
     return self
+
+  def needs_moments(self, is_given: bool) -> bool:
+    """Returns True: the equation always reads moments of each sample."""
+    del is_given
+    return True
 
   def moment(self, mean: Tensor, variance: Tensor, weights: Sequence[Tensor], mask: Tensor | None = None
              ) -> tuple[Tensor, Tensor]:

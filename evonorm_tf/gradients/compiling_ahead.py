@@ -17,6 +17,7 @@ from evonorm_tf.engines.tensorflow_ops import num_replicas
 from evonorm_tf.engines.tensorflow_ops import on_cpu
 
 _MOST_THREADS = 4  # each has the arguments and results of one function in memory
+_MOST_FUNCTIONS = 1000  # that are remembered; see `tensorflow_gradient`
 
 
 def compile_ahead(function: Callable, tensors: Any) -> None:
@@ -41,7 +42,7 @@ def forget() -> None:
   _within_a_function.cache_clear()
 
 
-@functools.cache
+@functools.lru_cache(_MOST_FUNCTIONS)
 def _submit_once(function, specifications):
   _threads().submit(_call_with_zeros, function, specifications)
 
@@ -53,7 +54,7 @@ def _call_with_zeros(function, specifications):
     logging.debug('Compiling ahead of the first step failed.', exc_info=True)
 
 
-@functools.cache
+@functools.lru_cache(_MOST_FUNCTIONS)
 def _within_a_function(function):
   """Returns a function that calls the given one: XLA takes calls from Python for those of another function."""
   return tf.function(lambda *tensors: function(*tensors), function.input_signature, autograph=False)

@@ -1,4 +1,4 @@
-"""The gradient of the EvoNorms that keeps little (`equations.passes`), for JAX."""
+"""The gradient of EvoNorms and layer graphs that keeps little (`equations.passes`), for JAX."""
 
 from collections.abc import Sequence
 import functools
@@ -12,7 +12,7 @@ from evonorm_tf.equations import passes
 
 def evaluate(equation: passes.Equation, x: jax.Array, weights: Sequence[jax.Array],
              given_moment: jax.Array | None = None, jit_compile: bool = False) -> tuple[jax.Array, jax.Array]:
-  """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
+  """Evaluates an equation, with a custom gradient with respect to x and the weights.
 
   Args:
     equation, x, weights, given_moment: as for `passes.evaluate`.

@@ -1,8 +1,8 @@
-"""The gradient of the EvoNorms that keeps little (`equations.passes`), for TensorFlow; compiled on request.
+"""The gradient of EvoNorms and layer graphs that keeps little (`equations.passes`), for TensorFlow; compiled on demand.
 
 A compiled pass is one traced function, which all layers with equal equations share whatever their inputs' sizes (those
-of the S series, if their numbers of channels are equal): tracing one anew for each layer or shape would take most of
-the time before the first step.
+of the S series and of layer graphs, if their numbers of channels are equal): tracing one anew for each layer or shape
+would take most of the time before the first step.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,13 @@ try:
 except ImportError:  # it is private; without it the core is compiled while a debugger watches, too
   op_callbacks = None
 
+# Functions that are remembered at a time; the EvoNorms take a few, and each layer graph as many again.
+_MOST_FUNCTIONS = 1000
+
 
 def evaluate(equation: passes.Equation, x: tf.Tensor, weights: Sequence[tf.Tensor],
              given_moment: tf.Tensor | None = None, jit_compile: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-  """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
+  """Evaluates an equation, with a custom gradient with respect to x and the weights.
 
   Args:
     equation, x, weights, given_moment: as for `passes.evaluate`.
@@ -138,7 +141,7 @@ def _call_compiled(function, equation, slices, *tensors):
   return traced(*tensors)
 
 
-@functools.cache
+@functools.lru_cache(_MOST_FUNCTIONS)
 def _traced(function: Callable, equation: passes.Equation, slices: int, signature: tuple) -> Callable:
   """Returns function(equation, slices, *tensors) as a TensorFlow function, which XLA compiles."""
   return tf.function(functools.partial(function, equation, slices), signature, autograph=False, jit_compile=True)

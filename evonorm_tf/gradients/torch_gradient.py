@@ -1,4 +1,4 @@
-"""The gradient of the EvoNorms that keeps little (`equations.passes`), for PyTorch."""
+"""The gradient of EvoNorms and layer graphs that keeps little (`equations.passes`), for PyTorch."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from evonorm_tf.equations import passes
 def evaluate(equation: passes.Equation, x: torch.Tensor, weights: Sequence[torch.Tensor],
              given_moment: torch.Tensor | None = None, jit_compile: bool = False
              ) -> tuple[torch.Tensor, torch.Tensor]:
-  """Evaluates an EvoNorm, with a custom gradient with respect to x and the weights.
+  """Evaluates an equation, with a custom gradient with respect to x and the weights.
 
   Args:
     equation, x, weights, given_moment: as for `passes.evaluate`.
@@ -21,7 +21,7 @@ def evaluate(equation: passes.Equation, x: torch.Tensor, weights: Sequence[torch
     The pair (y, moment), as from `passes.evaluate`.
   """
   del jit_compile
-  y, moment, *_ = _EvoNorm.apply(equation, moments.flatten_positions(x), given_moment, *weights)
+  y, moment, *_ = _Evaluation.apply(equation, moments.flatten_positions(x), given_moment, *weights)
   return torch.reshape(y, x.shape), moment
 
 
@@ -30,7 +30,7 @@ def is_compiled_by_default() -> bool:
   return False
 
 
-class _EvoNorm(torch.autograd.Function):
+class _Evaluation(torch.autograd.Function):
   """(equation, x, given moment, *weights) -> y, moment and statistics, of which y alone has a gradient."""
 
   generate_vmap_rule = True

@@ -17,11 +17,10 @@ from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.equations import folded
 from evonorm_tf.equations import moments
 from evonorm_tf.equations import series
-from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.fused_core import FusedBatchCore
 from evonorm_tf.layers.fused_core import FusedCore
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import Mask
-from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import Training
 
 # An EvoNorm's name for `get_norm_act` -> the name of its class, which is the same for tf_keras and Keras 3.
@@ -53,24 +52,15 @@ class EvoNorm(FusedCore):
     if self._has_v1:
       self.v1 = self._add_vector('v1', channels)
 
-  def _vectors(self) -> list[Any]:
+  def _own_weights(self) -> list[Any]:
     return [self.v1] if self._has_v1 else []
 
 
-class BatchSeries(MovingAverages, EvoNorm):
+class BatchSeries(FusedBatchCore, EvoNorm):
   """Base class of the B series: y = x / max(√(s²_{b,w,h}(x) + ε), instance term) · γ + β.
 
   The layer keeps a moving average of s²_{b,w,h}(x), which starts at 1.
-
-  Raises:
-    ValueError: if both `jit_compile=True` and `synchronized=True`; compiled code cannot exchange statistics between
-      replicas.
   """
-
-  def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
-    super().__init__(momentum, synchronized, **kwargs)
-    if synchronized and self.jit_compile:
-      raise ArgumentError('`jit_compile=True` is not available with `synchronized=True`.')
 
   @property
   def _equation(self) -> series.BatchEquation:
@@ -90,9 +80,6 @@ class BatchSeries(MovingAverages, EvoNorm):
     def in_inference():
       return self._evaluate(inputs, False, mask, ops_of(inputs).convert_to_tensor(self.moving_variance))[0]
     return self._if_training(training, in_training, in_inference)
-
-  def _compiles(self, training: Training) -> bool:
-    return super()._compiles(training) and not self.synchronized
 
 
 class B0(BatchSeries):

@@ -5,7 +5,9 @@ from typing import Any
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.equations import passes
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act_body import Mask
+from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import NormActBody
 from evonorm_tf.layers.norm_act_body import Training
 
@@ -35,12 +37,12 @@ class FusedCore(NormActBody):
     ops, channels = ops_of(inputs), [inputs.shape[-1]]
     weights = [ops.ones(channels, self._weight_dtype) if self.gamma is None else ops.convert_to_tensor(self.gamma),
                ops.zeros(channels, self._weight_dtype) if self.beta is None else ops.convert_to_tensor(self.beta),
-               *map(ops.convert_to_tensor, self._vectors())]
+               *map(ops.convert_to_tensor, self._own_weights())]
     if self._gradient is None or mask is not None:
       return passes.evaluate(self._equation, inputs, weights, given_moment, mask)
     return self._gradient.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
 
-  def _vectors(self) -> list[Any]:
+  def _own_weights(self) -> list[Any]:
     """Returns the equation's weights beside γ and β."""
     return []
 
@@ -51,3 +53,20 @@ class FusedCore(NormActBody):
 
   def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), 'jit_compile': self.jit_compile}
+
+
+class FusedBatchCore(MovingAverages, FusedCore):
+  """Base class of such layers that keep moving averages of batch moments.
+
+  Raises:
+    ValueError: if both `jit_compile=True` and `synchronized=True`; compiled code cannot exchange statistics between
+      replicas.
+  """
+
+  def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
+    super().__init__(momentum, synchronized, **kwargs)
+    if synchronized and self.jit_compile:
+      raise ArgumentError('`jit_compile=True` is not available with `synchronized=True`.')
+
+  def _compiles(self, training: Training) -> bool:
+    return super()._compiles(training) and not self.synchronized

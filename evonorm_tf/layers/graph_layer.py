@@ -16,14 +16,12 @@ from evonorm_tf.equations import moments
 from evonorm_tf.equations.elementwise import ELEMENTWISE
 from evonorm_tf.equations.graph_equation import GraphEquation
 from evonorm_tf.equations.graph_plan import fits
-from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
-from evonorm_tf.layers.fused_core import FusedCore
+from evonorm_tf.layers.fused_core import FusedBatchCore
 from evonorm_tf.layers.norm_act_body import check_groups
 from evonorm_tf.layers.norm_act_body import Mask
-from evonorm_tf.layers.norm_act_body import MovingAverages
 from evonorm_tf.layers.norm_act_body import Training
 
 # A moment is an average, of which there can be a moving average, followed by the identity or √(· + ε).
@@ -35,15 +33,16 @@ _AVERAGES = {
 _MOVING_AVERAGE_INITIALIZERS = {'first_moment': 'zeros', 'second_moment': 'ones', 'centered_second_moment': 'ones'}
 
 
-class Graph(MovingAverages, FusedCore):
+class Graph(FusedBatchCore):
   """y = graph(x; v0, v1)·γ + β, for a layer graph of primitives.
 
   v0 and v1 are trainable vectors over channels, initialized to 0 and 1. Each exists only if the output depends on it.
   Each node that is a moment over the batch has a moving average: of μ, initialized to 0, or of μ(x²) or s², initialized
   to 1.
 
-  If each moment is of an affine function of x or of another moment, as in all known layers, the layer keeps little more
-  than x for the backward pass and is compiled, as the EvoNorms are; see `jit_compile`, which other graphs ignore.
+  If each moment is of an affine function of x or of a vector, as in all known layers, the layer keeps little more than
+  x for the backward pass and is compiled, as the EvoNorms are. Other graphs ignore `jit_compile`, and so do graphs
+  whose output does not vary over positions and subclasses that compute f themselves.
 
   Args:
     graph: a `LayerGraph`, or the dictionary that its `to_dict` returns. Nodes that the output does not depend on are
@@ -53,8 +52,6 @@ class Graph(MovingAverages, FusedCore):
 
   Raises:
     LayerGraphError: if `graph` is not valid (a ValueError).
-    ValueError: if both `jit_compile=True` and `synchronized=True`; compiled code cannot exchange statistics between
-      replicas.
 
   Example:
     >>> import numpy as np
@@ -75,8 +72,6 @@ class Graph(MovingAverages, FusedCore):
                synchronized: bool = False, **kwargs):
     super().__init__(momentum, synchronized, **kwargs)
     check_groups(groups)
-    if synchronized and self.jit_compile:
-      raise ArgumentError('`jit_compile=True` is not available with `synchronized=True`.')
     graph = graph if isinstance(graph, LayerGraph) else LayerGraph.from_dict(graph)
     self.graph = graph.without_dead_nodes()
     self.groups = groups
@@ -96,9 +91,9 @@ class Graph(MovingAverages, FusedCore):
         self._moving_averages[str(index)] = self._add_moving_average(f'moving_average_{index}', (size,), initializer)
 
   def _call_nonlinear(self, inputs: Tensor, training: Training, mask: Mask) -> Tensor:
-    moving = list(self._moving_averages.values())
-    if self._gradient is None or mask is not None or not fits(self.graph):
+    if self._gradient is None or mask is not None or self._computes_itself or not fits(self.graph):
       return super()._call_nonlinear(inputs, training, mask)
+    moving = list(self._moving_averages.values())
     if not moving:
       return self._evaluate(inputs, training, mask)[0]
     ops = ops_of(inputs)
@@ -119,11 +114,14 @@ class Graph(MovingAverages, FusedCore):
   def _equation(self) -> GraphEquation:
     return GraphEquation(self.graph, self.epsilon, self.groups, self.synchronized)
 
-  def _vectors(self) -> list[Any]:
-    return [v for v in (self.v0, self.v1) if v is not None]
+  @property
+  def _computes_itself(self) -> bool:
+    """Whether a subclass has methods of its own in the place of those that run the graph."""
+    methods = '_normalize_activate', '_moment', '_batch_or_moving'
+    return any(getattr(type(self), name) is not getattr(Graph, name) for name in methods)
 
-  def _compiles(self, training: Training) -> bool:
-    return super()._compiles(training) and not self.synchronized
+  def _own_weights(self) -> list[Any]:
+    return [v for v in (self.v0, self.v1) if v is not None]
 
   def _normalize_activate(self, x: Tensor, training: Training, mask: Mask = None) -> Tensor:
     ops, unit = ops_of(x), [1] * (len(x.shape) - 1)

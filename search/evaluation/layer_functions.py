@@ -140,8 +140,6 @@ class ExchangeableLayer(GraphLayer):
     **kwargs: the arguments of `evonorm_tf.GraphLayer`, among them the `graph`.
   """
 
-  _gradient = None  # `_normalize_activate` runs the graph
-
   def __init__(self, functions: LayerFunctions, **kwargs):
     super().__init__(**kwargs)
     self._functions = functions

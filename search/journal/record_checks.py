@@ -1,7 +1,7 @@
 """Checks across the records of a journal, which no record shows by itself.
 
 No layer has two records of one seed in a stage, a copied outcome equals the original, all scores are of the same
-architectures, and parents were accepted.
+architectures, but for those of the re-ranking, which may have its own, and parents were accepted.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.markdown import one_line
 from evonorm_tf.output.model_dir import ModelDirError
 from search.journal.outcomes import EVOLUTION
+from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 
 # The stage, in it the candidate's index (evolution) or the layer's name, and the number of the training.
@@ -34,7 +35,7 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
       record's number, from 1, and what was expected.
   """
   met: dict[_Key, tuple[int, Record]] = {}
-  names: set[str] = set()
+  names: dict[bool, set[str]] = {False: set(), True: set()}  # of the stages before the re-ranking, and of that
   for number, line in enumerate(lines, 1):
     try:
       record = Record.from_json(line)
@@ -44,7 +45,8 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
         raise ArgumentError(f'{key[0]} {one_line(repr(key[1]))}{seed} is there already, as record {met[key][0]}.')
       if record.same_as is not None:
         _check_copy(record, met.get((EVOLUTION, record.same_as, 0), (0, None))[1])
-      names = _check_architectures(record, names)
+      is_final = record.stage == RERANKING
+      names[is_final] = _check_architectures(record, names[is_final])
     except (ValueError, RecursionError) as e:
       raise ModelDirError(f'{path}, record {number}: {e}') from e
     met[key] = number, record

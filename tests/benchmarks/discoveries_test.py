@@ -1,8 +1,11 @@
-"""The study of discovery: rows against means and errors by hand, and a figure that is drawn."""
+"""The study of discovery: rows against means and errors by hand, a figure that is drawn, and trainings beside."""
 
 import pytest
 
 from benchmarks.studies import discoveries
+from search.evaluation.evaluation import Outcome
+from search.execution.executors import InProcess
+from search.execution.executors import WorkerDied
 from search.graphs.known_graphs import known_graph
 from search.journal.record import Record
 
@@ -39,3 +42,37 @@ def test_rows_are_ranked_by_validation_with_errors_over_trainings():
 def test_figure(tmp_path, seeds):
   discoveries.draw({seed: RECORDS for seed in seeds}, tmp_path / 'figure.png')
   assert (tmp_path / 'figure.png').stat().st_size > 10_000
+
+
+class Evaluation:
+  """The evaluation of a re-ranking, whose scores tell the seed; the training with seed 1 dies at first."""
+
+  def __init__(self, log, seed=0):
+    self.log, self.seed = log, seed
+
+  def with_seed(self, seed):
+    return Evaluation(self.log, seed)
+
+  def evaluate(self, graph):
+    self.log.append(self.seed)
+    if self.log.count(1) == 1 and self.seed == 1:
+      return WorkerDied()
+    assert graph == discoveries.TANH
+    return Outcome('accepted', scores={'resnet': .1 * self.seed}, test_scores={'resnet': .2}, seconds={'total': 3.})
+
+
+class Reranking:
+  seeds = 3
+
+  def __init__(self, log):
+    self.evaluation = Evaluation(log)
+
+
+def test_tanh_is_trained_with_each_seed_once(tmp_path):
+  log, path = [], tmp_path / 'tanh.jsonl'
+  with pytest.raises(WorkerDied):
+    discoveries.train_tanh(Reranking(log), path, InProcess())
+  records = discoveries.train_tanh(Reranking(log), path, InProcess())
+  assert log == [0, 1, 1, 2]
+  assert discoveries.train_tanh(Reranking(log), path, InProcess()) == records and log == [0, 1, 1, 2]
+  assert [(r.name, r.seed, r.scores['resnet']) for r in records] == [('tanh', 0, 0.), ('tanh', 1, .1), ('tanh', 2, .2)]

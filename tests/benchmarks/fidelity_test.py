@@ -1,5 +1,6 @@
 """The study of the proxy's fidelity: scores against closed forms, the order of trainings, the file after a kill."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -27,7 +28,7 @@ def filled(path, short, long):
   for i, layer in enumerate(LAYERS):
     while run := next(runs.pending([layer], NAMES, results, ()), None):
       accuracy = long[i] if run.is_long else short[i] + .01 * run.seed
-      results.add(run, [(steps, accuracy, steps / 100) for steps in run.measured])
+      results.add(run, [(steps, accuracy, 1. + steps / 100) for steps in run.measured])
   return results
 
 
@@ -40,8 +41,13 @@ def test_a_proxy_with_one_inversion(tmp_path):
     assert score.tau == pytest.approx(4 / 6)  # five of six pairs in order
     assert (score.upper, score.quarter) == (1., 1.)
     assert score.tau_interval[0] <= score.tau <= score.tau_interval[1]
+    has_second_seed = (proxy.rates, proxy.cosine) in (((.1,), False), ((.2,), True)) and proxy.steps <= (
+        200 if proxy.cosine else 400)
+    assert (score.noise is not None) == has_second_seed
     assert score.noise is None or score.noise == pytest.approx(.01 / np.sqrt(2))
+    # The start of each training, a second here, is not the search's, which keeps its networks.
     assert score.core_seconds == pytest.approx(len(proxy.networks) * len(proxy.rates) * proxy.steps / 100)
+    assert score.passing == 1. and score.first == 1.
 
 
 def test_screening_is_by_the_worst_network(tmp_path):
@@ -69,6 +75,18 @@ def test_tables_and_figure(tmp_path):
   assert (tmp_path / 'fidelity.png').stat().st_size > 10_000
 
 
+def test_proxies_that_a_quality_test_blinds(tmp_path):
+  results = filled(tmp_path / 'runs.csv', short=[.2, .25, .3, .4], long=[.5, .6, .7, .8])
+  for steps in (100, 200, 400):
+    results.rows[Run('mobilenet_v2', 'best', .2, False, 0, 400), steps] = .1, 5.
+  truth = scores.truth(LAYERS, NAMES, results)
+  blind, seeing = (scores.Proxy(('resnet 26', 'mobilenet_v2', 'efficientnet'), (rate,), False, 200)
+                   for rate in (.2, .1))
+  assert scores.score(blind, truth, LAYERS, results).passing == 0.
+  assert scores.score(seeing, truth, LAYERS, results).passing == 1.
+  assert scores.score(scores.Proxy(('resnet 26',), (.2,), False, 200), truth, LAYERS, results).passing == 1.
+
+
 def test_proxies_are_many_and_none_ends_a_cosine_early():
   found = scores.proxies(NAMES)
   assert len(found) == len(set(found)) >= 12
@@ -78,11 +96,20 @@ def test_proxies_are_many_and_none_ends_a_cosine_early():
   assert {('resnet 26',), ('resnet 26', 'mobilenet_v2', 'efficientnet')} < sets
 
 
+def test_the_expected_best_of_a_budget():
+  # One candidate is as good as any; of two normal numbers the larger is 1/√π on average, of 100 it is 2.5076.
+  for count, expected in ((1, 0.), (2, np.pi**-.5), (100, 2.5076)):
+    seconds = scores.BUDGET / count - scores.OVERHEAD
+    assert scores.expected_best(1., seconds) == pytest.approx(expected, rel=.05)
+    np.testing.assert_allclose(scores.expected_best(np.array([1 / 3, 0.]), seconds), [expected / 2, 0.], rtol=.05)
+
+
 def test_quarters_and_constants():
   values = np.arange(8.)
   assert scores.best_share(values, values) == 1.
   assert scores.best_share(values, -values) == 0.
   assert scores.best_share(np.array([0, 1, 2, 3, 4, 5, 7, 6.5, ]), np.array([0, 1, 2, 3, 4, 7, 5, 6.])) == .5
+  assert scores.best_share(np.array([9., 5, 5, 5, 0, 0, 0, 0]), np.arange(8.)[::-1]) == (1 + 1 / 3) / 2
   assert scores.kendall(np.ones(4), np.arange(4.)) == 0.
 
 
@@ -107,16 +134,26 @@ def test_the_second_seed_has_the_best_rate_of_the_first(tmp_path):
   assert not {run.seed for run in runs.short_runs('layer', NAMES)} & set(runs.LONG_SEEDS)
 
 
+def opened(path):
+  return contextlib.closing(Results(path))
+
+
 def test_trainings_outlive_a_kill(tmp_path):
-  path = tmp_path / 'runs.csv'
+  path, points = tmp_path / 'runs.csv', [(100, .25, 1.), (200, .3, 2.), (400, .35, 4.)]
   run = Run('resnet 26', 'x / s[w,h,c]', .1, False, 0, 400)
-  Results(path).add(run, [(100, .25, 1.), (200, .3, 2.), (400, .35, 4.)])
-  results = Results(path)
-  assert results.is_done(run) and results.accuracy(run, 200) == .3 and results.core_seconds == 4.
-  path.write_bytes(path.read_bytes()[:-3])
-  assert not Results(path).is_done(run)
-  Results(path).add(run, [(100, .25, 1.), (200, .3, 2.), (400, .35, 4.)])
-  assert Results(path).is_done(run) and Results(path).core_seconds == 4.
+  with opened(path) as results:
+    results.add(run, points)
+    with pytest.raises(SystemExit, match='in use by another process'):
+      Results(path)
+  with opened(path) as results:
+    assert results.is_done(run) and results.accuracy(run, 200) == .3 and results.core_seconds == 4.
+  for torn in (path.read_bytes()[:-3], b'network,la', b''):
+    path.write_bytes(torn)
+    with opened(path) as results:
+      assert not results.is_done(run)
+      results.add(run, points)
+    with opened(path) as results:
+      assert results.is_done(run) and results.core_seconds == 4.
 
 
 def test_other_files_are_refused(tmp_path):

@@ -1,13 +1,19 @@
 """Searches of a study, with a shell script in the search's place: kept compressed, resumed from what was kept."""
 
+import dataclasses
 import gzip
+import os
+import pathlib
 import subprocess
+import sys
+import time
 
 import pytest
 
 from benchmarks.measuring import search_runs
 from benchmarks.measuring.search_runs import SearchStudy
 
+REAL_PYTHON, ROOT = sys.executable, pathlib.Path(__file__).parents[2]
 FOLDER = 'for a; do case $a in --model_dir=*) folder=${a#--model_dir=};; esac; done\n'
 
 
@@ -19,12 +25,14 @@ def study(tmp_path, monkeypatch):
     path.write_text(f'#!/bin/sh\n{FOLDER}{script}\n')
     path.chmod(0o755)
     monkeypatch.setattr(search_runs.sys, 'executable', str(path))
+    (tmp_path / 'a.gin').touch()
+    monkeypatch.chdir(tmp_path)
     return SearchStudy(tmp_path / 'study', 'a.gin', {'one': (), 'other': ('a.b = 1',)}, ('a.c = 2',))
   return make
 
 
 def names(study):
-  return sorted(path.name for path in study.folder.iterdir())
+  return sorted(path.name for path in study.folder.iterdir() if path.name != 'studies.json')
 
 
 def test_only_the_compressed_journal_stays_and_is_not_made_again(study):
@@ -51,3 +59,32 @@ def test_what_was_kept_of_a_search_that_broke_off_is_its_beginning(study, monkey
   study('echo second >> $folder/journal.jsonl').run('one', 0)
   assert names(broken) == ['setting_0_seed_0.jsonl.gz']
   assert gzip.decompress((broken.folder / 'setting_0_seed_0.jsonl.gz').read_bytes()) == b'first\nsecond\n'
+
+
+def test_another_configuration_is_refused(study, tmp_path):
+  study('echo a > $folder/journal.jsonl').run('one', 0)
+  for change in ('bindings', 'gin file'):
+    some = study('exit 1')
+    if change == 'bindings':
+      some = dataclasses.replace(some, bindings=('a.c = 3',))
+    else:
+      (tmp_path / 'a.gin').write_text('a.d = 4')
+    with pytest.raises(SystemExit, match='setting_0_seed_0 was begun with .*a.c = 2'):
+      some.run('one', 0)
+  study('echo a > $folder/journal.jsonl').run('one', 1)  # with the file as it is now
+
+
+def test_a_search_ends_with_its_study(study, tmp_path):
+  some = study(f'echo $$ > {tmp_path}/pid; sleep 60')
+  code = ('import pathlib, sys\nfrom benchmarks.measuring import search_runs\n'
+          f'study = search_runs.SearchStudy(pathlib.Path({str(some.folder)!r}), "a.gin", {{"one": ()}})\n'
+          f'executable, sys.executable = sys.executable, {str(tmp_path / "python")!r}\nstudy.run("one", 0)')
+  process = subprocess.Popen([REAL_PYTHON, '-c', code], cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  pid = tmp_path / 'pid'
+  for _ in range(600):
+    if pid.exists() and pid.read_text():
+      break
+    time.sleep(.1)
+  process.terminate()
+  assert process.wait(30) == 143
+  assert not pathlib.Path(f'/proc/{pid.read_text().strip()}').exists()

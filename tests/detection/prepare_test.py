@@ -39,6 +39,7 @@ def flags_of(images, annotations, output):
   return f'--images={images}', f'--annotations={annotations}', f'--output={output}', '--images_per_shard=1'
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('ctrl_c_raises')
 def test_interrupted_and_started_again(tmp_path):
   """A Ctrl-C ends the process at once, without cleaning up, as if it were killed."""

@@ -127,6 +127,7 @@ def make_task(train, validation, **parser):
   return MaskRCNNTask(params, train, validation, 'bn_relu', {}, seed=0)
 
 
+@pytest.mark.slow
 def test_damaged_records_are_replaced_in_training_and_left_out_of_evaluation(damaged, caplog):
   task = make_task(damaged, damaged)
   with caplog.at_level(logging.WARNING, 'absl'):

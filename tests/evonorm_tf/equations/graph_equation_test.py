@@ -1,11 +1,15 @@
 """Layer graphs as equations: which fit, and their own gradient against TensorFlow's and finite differences."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.measuring.search_runs import read_compressed
 from evonorm_tf.equations.elementwise import DERIVATIVES
 from evonorm_tf.equations.elementwise import ELEMENTWISE
+from evonorm_tf.equations.graph_equation import GraphEquation
 from evonorm_tf.equations.graph_plan import fits
 from evonorm_tf.equations.graph_plan import Plan
 from evonorm_tf.equations.graph_plan import plan
@@ -23,7 +27,9 @@ from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
+from search.journal.records import accepted
 
+ROOT = pathlib.Path(__file__).parents[3]
 SHAPE = (4, 3, 2, 6)
 X, ZERO, V0, V1 = range(4)
 MOMENTS = 'first_moment', 'second_moment', 'centered_second_moment'
@@ -52,7 +58,8 @@ def graph_of(argument, moment, axes):
 
 def layers(graph, seed=0, **options):
   """The layer and the plain one, with the same random weights."""
-  pair = [layer_class(graph, groups=3, dtype='float64', **options) for layer_class in (GraphLayer, Plain)]
+  options = {'groups': 3, 'dtype': 'float64', 'jit_compile': False, **options}
+  pair = [layer_class(graph, **options) for layer_class in (GraphLayer, Plain)]
   for layer in pair:
     layer.build(SHAPE)
     rng = np.random.default_rng(seed)
@@ -70,7 +77,7 @@ def results(layer, x, training):
   with tf.GradientTape() as tape:
     tape.watch(x)
     y = layer(x, training=training)
-    loss = tf.reduce_sum(y * np.sin(np.arange(np.prod(SHAPE))).reshape(SHAPE))
+    loss = tf.reduce_sum(tf.cast(y, tf.float64) * np.sin(np.arange(np.prod(SHAPE))).reshape(SHAPE))
   gradients = tape.gradient(loss, [x, *layer.trainable_weights], unconnected_gradients='zero')
   return [y, *gradients, *layer.non_trainable_weights]
 
@@ -105,16 +112,23 @@ def test_which_graphs_fit(graph, expected):
   assert fits(graph) == expected
 
 
+def test_most_layers_that_searches_accepted_fit():
+  """The figures of docs/performance.md."""
+  graphs = [record.graph.without_dead_nodes() for path in sorted(ROOT.glob('results/exploration/*.jsonl.gz'))
+            for record in accepted(read_compressed(path))]
+  assert (sum(map(fits, graphs)), len(graphs)) == (180, 195)
+
+
 def test_the_plan_of_a_graph():
   # max(x·v1 / √μ(·²), x·v1 + v0) / v0, times v1
   graph = LayerGraph((Node('mul', (X, V1)), Node('second_moment', (4,), BATCH), Node('div', (4, 5)),
                       Node('add', (V0, 4)), Node('tanh', (6,)), Node('max', (8, 7)), Node('div', (9, 5)),
                       Node('neg', (10,)), Node('mul', (V1, 11))))
   assert plan(graph) == Plan(core=9, outer=(10, 11, 12), curves=(8, 9), lines=(6, 7), vectors=(),
-                             computed_lines=frozenset({4, 6, 7}), shifted=frozenset({7}), batch_moments=(5,),
-                             positive=frozenset({5}))
+                             computed_lines=frozenset({4, 6, 7}), shifted=frozenset({7}), batch_moments=1,
+                             reads_moments=(True, False), positive=frozenset({5}))
   line = LayerGraph((Node('second_moment', (X,), INSTANCE), Node('div', (X, 4))))
-  assert (plan(line).core, plan(line).outer, plan(line).curves) == (X, (), ())
+  assert (plan(line).core, plan(line).outer, plan(line).curves) == (5, (), ())
 
 
 def test_random_graphs_have_tensorflows_gradient():
@@ -154,16 +168,69 @@ def test_second_derivatives(name):
     np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0', 'bn_silu'])
+# Two batch moments; √σ and 1 / σ(x), which σ's rational form would spoil where σ is small; an activation.
+GRAPHS = {
+    'two moments': LayerGraph((Node('first_moment', (X,), BATCH), Node('second_moment', (X,), BATCH), Node('neg', (4,)),
+                               Node('add', (X, 6)), Node('div', (7, 5)), Node('tanh', (8,)))),
+    'sqrt': LayerGraph((Node('sigmoid', (X,)), Node('sqrt', (4,)))),
+    'divisor': LayerGraph((Node('sigmoid', (X,)), Node('div', (V1, 4)))), 'tanh': LayerGraph((Node('tanh', (X,)),)),
+    **{name: known_graph(name) for name in ('evonorm_b0', 'evonorm_s0', 'bn_silu')}}
+
+
+@pytest.mark.parametrize('name', GRAPHS)
 def test_compiled_in_float32(name):
-  compiled, plain = (layer_class(known_graph(name), groups=3, jit_compile=jit_compile)
+  compiled, plain = (layer_class(GRAPHS[name], groups=3, jit_compile=jit_compile)
                      for layer_class, jit_compile in ((GraphLayer, True), (Plain, None)))
-  x = tf.cast(images(), tf.float32)
+  x = tf.cast(images() * (6. if name in ('sqrt', 'divisor') else 1.), tf.float32)
   for layer in (compiled, plain):
     layer.build(SHAPE)
   for training in (True, False):
     for actual, expected in zip(results_32(compiled, x, training), results_32(plain, x, training), strict=True):
       np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=2e-5)
+
+
+def test_a_moment_of_a_moment_of_a_vector_is_of_all_channels():
+  graph = LayerGraph((Node('centered_second_moment', (V1,), INSTANCE), Node('first_moment', (4,), BATCH),
+                      Node('second_moment', (X,), BATCH), Node('div', (X, 6)), Node('add', (7, 5))))
+  assert fits(graph)
+  for training in (True, False):
+    assert_equal(layers(graph), images(), training)
+
+
+@pytest.mark.parametrize('name', ['bn_relu', 'gn_silu', 'evonorm_b0'])
+def test_digits_of_a_large_mean_are_not_lost(name):
+  """float32 at mean 1000 and deviation 1 against float64."""
+  graph, x = known_graph(name), tf.cast(images() + 1000., tf.float32)
+  narrow = GraphLayer(graph, groups=3, jit_compile=False)
+  wide, _ = layers(graph)
+  narrow.build(SHAPE)
+  for weight, other in zip(narrow.weights, wide.weights, strict=True):
+    weight.assign(tf.cast(other, tf.float32))
+  expected = results(wide, tf.cast(x, tf.float64), True)
+  actual = results(narrow, x, True)
+  for a, e in zip(actual[:-len(narrow.non_trainable_weights) or None], expected):
+    np.testing.assert_allclose(a, e, rtol=2e-3, atol=2e-3 * np.abs(e).max())
+
+
+def test_a_constant_channel_is_its_bias():
+  layer = GraphLayer(known_graph('bn_relu'), jit_compile=False)
+  np.testing.assert_array_equal(layer(tf.fill([2, 3, 3, 4], 1000.), training=True), 0.)
+
+
+def test_a_subclass_that_computes_f_itself_is_heard():
+  class Doubled(GraphLayer):
+
+    def _normalize_activate(self, x, training, mask=None):
+      return 2. * x
+
+  np.testing.assert_array_equal(Doubled(known_graph('evonorm_s0'))(tf.ones([1, 2, 2, 4]), training=True), 2.)
+
+
+def test_an_activation_needs_no_moments():
+  graph = LayerGraph((Node('mul', (X, V1)), Node('sigmoid', (4,)), Node('mul', (X, 5))))
+  assert GraphEquation(graph, 1e-5, 4).needs_moments(False) is False
+  bn_relu, b0 = (GraphEquation(known_graph(name), 1e-5, 4) for name in ('bn_relu', 'evonorm_b0'))
+  assert bn_relu.needs_moments(False) and not bn_relu.needs_moments(True) and b0.needs_moments(True)
 
 
 def results_32(layer, x, training):

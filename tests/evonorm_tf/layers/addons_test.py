@@ -41,11 +41,13 @@ def run_python(program, legacy_keras):
       [sys.executable, '-W', 'error::UserWarning', '-c', program], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_threads_build_without_a_warning_and_import_only_then():
   result = run_python(BUILD_FROM_THREADS, legacy_keras='1')
   assert result.returncode == 0 and 'Addons' not in result.stderr, result.stderr
 
 
+@pytest.mark.slow
 def test_keras_3_is_refused_for_frn_tlu_alone():
   result = run_python(BUILD_ON_KERAS_3, legacy_keras='0')
   assert result.returncode == 0, result.stderr

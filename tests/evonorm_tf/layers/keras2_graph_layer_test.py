@@ -43,7 +43,7 @@ def pair_of_layers(name):
   rng = np.random.default_rng(0)
   options = {'groups': GROUPS} if name.startswith(('gn', 'evonorm_s')) else {}
   hand_written = get_norm_act(name, dtype='float64', **options)()
-  graph_layer = GraphLayer(known_graph(name), groups=GROUPS, dtype='float64')
+  graph_layer = GraphLayer(known_graph(name), groups=GROUPS, dtype='float64', jit_compile=False)
   for layer in (hand_written, graph_layer):
     layer.build([None, None, None, CHANNELS])
   renamed = {} if name.startswith('evonorm') else INNER_AFFINE
@@ -83,7 +83,7 @@ def random_case(seed, shape):
   """A random graph, its layer with random weights, an input, and the graph's NumPy value (which may not be finite)."""
   rng = np.random.default_rng(seed)
   graph = random_graph(SPACE, rng)
-  layer = GraphLayer(graph, groups=4, dtype='float64', center=False, scale=False)
+  layer = GraphLayer(graph, groups=4, dtype='float64', center=False, scale=False, jit_compile=False)
   x, v0, v1 = rng.normal(.2, 1., shape), rng.normal(size=shape[-1]), rng.normal(size=shape[-1])
   layer.build(shape)
   for variable, value in ((layer.v0, v0), (layer.v1, v1)):
@@ -168,7 +168,7 @@ def test_guard_rule(primitive, value):
 @pytest.mark.parametrize('constant', [False, True])
 @pytest.mark.parametrize('name', KNOWN_GRAPHS)
 def test_second_derivatives_are_finite(name, constant):
-  layer = GraphLayer(known_graph(name), groups=GROUPS)
+  layer = GraphLayer(known_graph(name), groups=GROUPS, jit_compile=False)
   x = tf.ones([2, 2, 2, CHANNELS]) if constant else tf.constant(images((2, 2, 2, CHANNELS)), tf.float32)
   with tf.GradientTape() as outer:
     outer.watch(x)
@@ -194,7 +194,7 @@ def test_dead_nodes_have_no_weights(nodes, weights):
 @pytest.mark.parametrize('dtype,noise,tolerance', [('float16', 1., 2e-3), ('mixed_bfloat16', 3., 2e-2)])
 @pytest.mark.parametrize('name', ['bn_silu', 'gn_silu'])
 def test_runs_in_float32_at_low_precision(name, dtype, noise, tolerance):
-  layer = GraphLayer(known_graph(name), groups=GROUPS, dtype=dtype)
+  layer = GraphLayer(known_graph(name), groups=GROUPS, dtype=dtype, jit_compile=False)
   x = tf.cast(np.random.default_rng(2).normal(100., noise, (4, 5, 5, CHANNELS)), dtype.removeprefix('mixed_'))
   y = layer(x, training=True)
   expected = known_graph(name).evaluate(x.numpy().astype(np.float64), np.zeros(CHANNELS), np.ones(CHANNELS), GROUPS)

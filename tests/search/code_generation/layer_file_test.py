@@ -57,7 +57,7 @@ def pair_of_layers(graph, dtype='float64', shape=SHAPE, **options):
   layer_class = compiled(graph)
   has_groups = 'groups' in layer_class(**options).get_config()
   layer = layer_class(dtype=dtype, **options, **({'groups': GROUPS} if has_groups else {}))
-  graph_layer = GraphLayer(graph, groups=GROUPS, dtype=dtype, **options)
+  graph_layer = GraphLayer(graph, groups=GROUPS, dtype=dtype, jit_compile=False, **options)
   for each in (layer, graph_layer):
     each.build(shape)
   for name in WEIGHTS:
@@ -280,6 +280,7 @@ def imports_of(source):
       f'{n.module}.{a.name}' for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
 
 
+@pytest.mark.slow
 def test_the_file_needs_tensorflow_and_keras_only_and_is_the_same_each_time(tmp_path):
   for name in ('evonorm_b1', 'gn_silu'):
     source = write_layer(known_graph(name), 'Alone')

@@ -26,7 +26,8 @@ class Layer:
   """The layer in float64, whose moving averages are those of the last batch."""
 
   def __init__(self, graph, probe):
-    self.layer = GraphLayer(graph, groups=probe.groups, epsilon=probe.epsilon, momentum=0., dtype='float64')
+    self.layer = GraphLayer(graph, groups=probe.groups, epsilon=probe.epsilon, momentum=0., dtype='float64',
+                            jit_compile=False)
     self.layer.build(probe.start.x.shape)
     self.vectors = {name: v for name in ('v0', 'v1') if (v := getattr(self.layer, name)) is not None}
     self.moving = {v.name: v for v in self.layer.non_trainable_variables}

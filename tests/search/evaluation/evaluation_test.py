@@ -245,6 +245,7 @@ def test_a_real_evaluation_is_json_and_sees_no_test_image(monkeypatch):
   assert json.loads(json.dumps(vars(outcome), allow_nan=False)) == vars(outcome)
 
 
+@pytest.mark.slow
 def test_the_cost_of_accepted_layers_changes_no_score():
   evaluation = Evaluation(TASK, stability=StabilityTest(steps=1), measures_cost=True)
   plain, outcome = dataclasses.replace(evaluation, measures_cost=False).evaluate(S0), evaluation.evaluate(S0)

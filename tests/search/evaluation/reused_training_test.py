@@ -55,7 +55,7 @@ def assert_close(found, expected, rtol, atol):
 
 def train(graph, task=TASK):
   """The results of a training whose network goes back, and the network."""
-  training = ReusedTraining(task, task.architectures[0], get_norm_act(graph, groups=4), {})
+  training = ReusedTraining(task, task.architectures[0], get_norm_act(graph, groups=4, jit_compile=False), {})
   found, network = results(training), training._kept
   training.close()
   return found, network
@@ -67,7 +67,7 @@ def train(graph, task=TASK):
     LayerGraph((Node('second_moment', (0,), 'w,h,c'), Node('first_moment', (4,), 'b,w,h'), Node('div', (0, 5))))],
                          ids=['bn_silu', 'B0', 'S0', 'scalar'])
 def test_the_results_are_those_of_plain_training(graph):
-  plain = results(Training(TASK, RESNET, get_norm_act(graph, groups=4), {}))
+  plain = results(Training(TASK, RESNET, get_norm_act(graph, groups=4, jit_compile=False), {}))
   assert_close(train(graph)[0], plain, rtol=1e-4, atol=2e-5)
 
 
@@ -79,7 +79,7 @@ def test_the_results_are_those_of_plain_training(graph):
 def test_other_families_and_dropout(family, options):
   task = dataclasses.replace(TASK, architectures=(Architecture(family, options),), learning_rate=.001)
   graph = known_graph('evonorm_b0')
-  plain = results(Training(task, task.architectures[0], get_norm_act(graph, groups=4), {}))
+  plain = results(Training(task, task.architectures[0], get_norm_act(graph, groups=4, jit_compile=False), {}))
   for _ in range(2):
     assert_close(train(graph, task)[0], plain, rtol=1e-3, atol=1e-4)
 
@@ -103,7 +103,7 @@ def test_only_what_fits_is_used_again():
 
 
 def test_a_network_is_its_trainings_own_until_close():
-  make = lambda graph: ReusedTraining(TASK, RESNET, get_norm_act(graph), {})
+  make = lambda graph: ReusedTraining(TASK, RESNET, get_norm_act(graph, jit_compile=False), {})
   one, two = make(TANH), make(ABS)
   assert one.model is not two.model
   one.close()

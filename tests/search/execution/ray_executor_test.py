@@ -91,6 +91,7 @@ def test_room_is_counted_node_by_node(needs, nodes, room):
   assert sum(map(executor._places_on, nodes)) == room
 
 
+@pytest.mark.slow
 def test_deaths_and_ends(light_workers, tmp_path, capfd):
   handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
   executor = light_workers(candidates_per_process=2, tasks=2)

@@ -24,6 +24,15 @@ def test_records_of_every_kind_pass(make_json, whole):
       make_json(index=6, rungs=[RUNG], same_as=5)])
 
 
+def test_a_reranking_may_have_other_networks(make_json):
+  final = [make_json('reranking', index=0, scores=(.5,), seed=seed) | {'scores': {'efficientnet': .4}}
+           for seed in (0, 1)]
+  records = [make_json('reference', (.5, .25), name='bn_relu'), make_json(index=0, scores=(.5, 1)), *final]
+  assert [r.scores for r in parse_records('journal', records)[2:]] == [{'efficientnet': .4}] * 2
+  with pytest.raises(ModelDirError, match=r"record 4: scores must be of \['efficientnet'\], received \['resnet'"):
+    parse_records('journal', [*records[:3], final[1] | {'scores': {'resnet': .5}}])
+
+
 def test_records_of_searches_that_begin_with_layers_and_reuse_pass(bare, whole, tmp_path):
   options = dict(candidates=40, equivalents='reuse', space=SearchSpace(10))
   for name, initial in (('known', 'known'), ('earlier', str(whole[0]))):
