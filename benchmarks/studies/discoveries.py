@@ -1,4 +1,4 @@
-"""What the study of discovery shows: a row for each layer that a search re-ranked, and a figure of all searches.
+"""What the study of discovery shows: a row for each layer that a search re-ranked, a figure, and how searches ended.
 
 tanh, which a search ends with whose proxy is not faithful, stands among the re-ranked layers; no search re-ranks it.
 """
@@ -13,6 +13,8 @@ import statistics
 
 from matplotlib.axes import Axes
 import numpy as np
+from rich.table import Table
+from rich.text import Text
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
@@ -50,7 +52,9 @@ def train_tanh(reranking: Reranking, path: pathlib.Path, executor: Executor) -> 
   Raises:
     WorkerDied: if a training dies; those that have ended are in the file.
   """
-  records = [Record.from_json(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+  text = path.read_text() if path.exists() else ''
+  path.write_text(text := text[:text.rfind('\n') + 1])  # without what a kill may have left of a line
+  records = [Record.from_json(json.loads(line)) for line in text.splitlines()]
   missing = sorted({*range(reranking.seeds)} - {r.seed for r in records})
   waiting = collections.deque(missing)
   try:
@@ -82,13 +86,33 @@ def rows(seed: str, records: Sequence[Record]) -> Iterator[dict[str, object]]:
     graph = layer.layer_graph
     equation = '' if graph is None else affine_equation_text(without_frozen_vectors(graph))
     trainings = [r for r in records_lib.accepted(records, RERANKING) if r.name == layer.name]
-    if not layer.is_accepted:
+    if not layer.is_accepted or not trainings:
       yield dict.fromkeys(FIELDS, '') | {
           'seed': seed, 'layer': layer.name, 'trainings': len(trainings), 'equation': equation}
       continue
     values = (*_mean_and_error([r.mean_score for r in trainings]), *_mean_and_error(_test_means(trainings)))
     yield dict(zip(FIELDS, (seed, layer.name, *(f'{value:.4f}' for value in values), len(trainings), equation),
                    strict=True))
+
+
+def verdicts(searches: Searches) -> Table:
+  """Returns a table of how far the best layer found, by validation accuracy, is above each known one on test images.
+
+  Args:
+    searches: the searches.
+  """
+  table = Table(title='Test accuracy of the best layer found, and how many points it is above others')
+  found = {seed: [row for row in rows(seed, records) if row['test']] for seed, records in searches.items()}
+  names = sorted({str(row['layer']) for some in found.values() for row in some if not _is_found(row)})
+  for column in ('seed', 'best found', 'test accuracy', *names):
+    table.add_column(column, justify='right')
+  for seed, some in found.items():
+    best = next((row for row in some if _is_found(row)), None)
+    if best is not None:
+      above = {str(row['layer']): 100 * (float(str(best['test'])) - float(str(row['test']))) for row in some}
+      table.add_row(seed, Text(str(best['equation'])), f'{100 * float(str(best["test"])):.1f}',
+                    *(f'{above[name]:+.1f}' if name in above else '–' for name in names))
+  return table
 
 
 def _test_means(trainings: Sequence[Record]) -> list[float]:

@@ -8,7 +8,8 @@ after the other on an otherwise idle machine, without references and re-ranking:
 five hours on two cores. Each is resumed where it stopped, and its journal is kept compressed.
 
 Written after each search: table.csv, a row for each search, and evolution.png, the mean score of the ten best so far
-against candidates and against core-seconds, the mean over seeds with a band from the lowest to the highest.
+against candidates and against core-seconds, the mean over seeds with a band from the lowest to the highest, up to where
+the shortest search of all ends.
 """
 
 import os
@@ -49,7 +50,7 @@ def main(_):
     with (study.folder / 'table.csv').open('w') as file:
       writer = csv.DictWriter(file, search_curves.FIELDS, lineterminator='\n')
       writer.writeheader()
-      writer.writerows(search_curves.row(*key, records) for key, records in ended.items())
+      writer.writerows(search_curves.rows(ended))
     by_setting = {name: [records for (n, _), records in ended.items() if n == name] for name in SETTINGS}
     search_curves.draw({name: seeds for name, seeds in by_setting.items() if seeds}, study.folder / 'evolution.png')
 

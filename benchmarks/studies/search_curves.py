@@ -17,25 +17,37 @@ from search.reporting.comparison import core_seconds
 from search.reporting.comparison_plots import COLORS
 from search.reporting.plots import curves
 
-FIELDS = 'setting', 'seed', 'evaluated', 'accepted', 'core_seconds', 'best', 'mean_of_ten_best'
+FIELDS = ('setting', 'seed', 'evaluated', 'accepted', 'core_seconds', 'best', 'mean_of_ten_best',
+          'mean_of_ten_best_at_equal_core_seconds')
 _POINTS = 400  # of a curve
 Searches = Mapping[str, Sequence[Sequence[Record]]]  # the records of each seed, by the setting's name
 
 
-def row(setting: str, seed: str, records: Sequence[Record]) -> dict[str, object]:
-  """Returns the figures of one search, by the names in `FIELDS`.
+def rows(searches: Mapping[tuple[str, str], Sequence[Record]]) -> list[dict[str, object]]:
+  """Returns the figures of searches, by the names in `FIELDS`.
 
   Args:
-    setting: the setting's name.
-    seed: the search's seed.
-    records: its records.
+    searches: the records, by setting and seed. The last figure is at the core-seconds at which the shortest ends: equal
+      times are not equal core-seconds, since a search also waits for its proposals.
   """
+  ends = [core_seconds(records)[-1] for records in searches.values() if records_lib.evaluated(records)]
+  return [_row(*key, records, min(ends, default=0.)) for key, records in searches.items()]
+
+
+def _row(setting: str, seed: str, records: Sequence[Record], end: float) -> dict[str, object]:
   evaluated, best = records_lib.evaluated(records), records_lib.best(records)
   top = records_lib.top_mean(evaluated, TOP)
   values = (setting, seed, len(evaluated), len(records_lib.accepted(evaluated)),
             f'{core_seconds(records)[-1]:.0f}' if evaluated else 0, f'{best.mean_score:.4f}' if best else '',
-            '' if top is None else f'{top:.4f}')
+            '' if top is None else f'{top:.4f}', _top_at(records, end))
   return dict(zip(FIELDS, values, strict=True))
+
+
+def _top_at(records: Sequence[Record], end: float) -> str:
+  """Returns the mean score of the ten best after so many core-seconds, as text; empty without any."""
+  number = np.searchsorted(core_seconds(records), end, side='right')
+  top = records_lib.top_mean(records_lib.evaluated(records)[:number], TOP)
+  return '' if top is None else f'{top:.4f}'
 
 
 def band(searches: Sequence[Sequence[Record]], by_seconds: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -67,17 +79,22 @@ def draw(searches: Searches, path: pathlib.Path) -> None:
   for axes, by_seconds in zip(panels, (False, True)):
     style(axes)
     axes.set_xlabel('core-seconds' if by_seconds else 'candidates evaluated')
-    _draw_bands(axes, searches, by_seconds)
+    end = min(_draw_bands(axes, searches, by_seconds))
+    axes.set_xlim(0, end)  # where all settings can be compared
   panels[0].set_ylabel(f'mean validation accuracy of the {TOP} best')
   panels[0].yaxis.set_major_formatter(percent)
   panels[1].legend(loc='lower right', fontsize=9)
   figure.savefig(path)
 
 
-def _draw_bands(axes: Axes, searches: Searches, by_seconds: bool) -> None:
+def _draw_bands(axes: Axes, searches: Searches, by_seconds: bool) -> list[float]:
+  """Draws a line and a band for each setting; returns where each ends."""
+  ends = []
   for color, (setting, seeds) in zip(COLORS, searches.items()):
     x, scores = band(seeds, by_seconds)
     known = ~np.isnan(scores).any(0)
     label = f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})'
     axes.plot(x[known], scores[:, known].mean(0), color=color, linewidth=2, label=label)
     axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=color, alpha=.2, linewidth=0)
+    ends.append(x[-1])
+  return ends

@@ -9,7 +9,7 @@ from typing import Any
 
 # The values of fields, by class, that earlier journals do not have.
 _FIELDS_BEFORE: dict[str, dict[str, Any]] = {
-    'Evaluation': {'confirms': False, 'best_score': None, 'measures_cost': False},
+    'Evaluation': {'confirms': False, 'best_score': None, 'measures_cost': False, 'jit_compile': False},
     'ProxyTask': {'training_seed': None},
     'Reranking': {'seeds': 1},
     'SearchSpace': {'uniform_over': 'pairs'},

@@ -1,6 +1,9 @@
 """The study of discovery: rows against means and errors by hand, a figure that is drawn, and trainings beside."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from benchmarks.studies import discoveries
 from search.evaluation.evaluation import Outcome
@@ -38,6 +41,15 @@ def test_rows_are_ranked_by_validation_with_errors_over_trainings():
   assert failed['test'] == '' and failed['trainings'] == 0
 
 
+def test_the_best_found_layer_is_compared_with_the_known_ones():
+  table = discoveries.verdicts({'7': RECORDS, '8': RECORDS[:2]})
+  console = Console(width=200, file=io.StringIO())
+  console.print(table)
+  (row,) = [line for line in console.file.getvalue().splitlines() if ' 7 ' in line]
+  assert [cell.strip() for cell in row.split('│')[3:-1]] == ['50.0', '-30.0', '+30.0']  # .5 to .8 and .2
+  assert [column.header for column in table.columns[3:]] == ['bn_relu', 'tanh'] and table.row_count == 1
+
+
 @pytest.mark.parametrize('seeds', ['0', '012'])
 def test_figure(tmp_path, seeds):
   discoveries.draw({seed: RECORDS for seed in seeds}, tmp_path / 'figure.png')
@@ -72,6 +84,8 @@ def test_tanh_is_trained_with_each_seed_once(tmp_path):
   log, path = [], tmp_path / 'tanh.jsonl'
   with pytest.raises(WorkerDied):
     discoveries.train_tanh(Reranking(log), path, InProcess())
+  with path.open('a') as file:
+    file.write('{"stage": "rera')  # a kill
   records = discoveries.train_tanh(Reranking(log), path, InProcess())
   assert log == [0, 1, 1, 2]
   assert discoveries.train_tanh(Reranking(log), path, InProcess()) == records and log == [0, 1, 1, 2]

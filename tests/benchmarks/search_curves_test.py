@@ -26,8 +26,12 @@ def test_bands_end_with_the_shortest_search(by_seconds, end):
 
 
 def test_rows_and_figure(tmp_path):
-  assert search_curves.row('Pareto', '0', search(None, .2, .4)) == dict(
-      setting='Pareto', seed='0', evaluated=3, accepted=2, core_seconds='6', best='0.4000', mean_of_ten_best='0.3000')
-  assert search_curves.row('random', '1', search(None))['best'] == ''
+  pareto, random, short = search_curves.rows({
+      ('Pareto', '0'): search(None, .2, .4), ('random', '1'): search(None, None), ('random', '2'): search(.1, .3)})
+  assert pareto == dict(setting='Pareto', seed='0', evaluated=3, accepted=2, core_seconds='6', best='0.4000',
+                        mean_of_ten_best='0.3000', mean_of_ten_best_at_equal_core_seconds='0.2000')  # after 4
+  assert random['best'] == random['mean_of_ten_best_at_equal_core_seconds'] == ''
+  assert short['mean_of_ten_best_at_equal_core_seconds'] == '0.2000'
+  assert search_curves.rows({('random', '1'): []})[0]['core_seconds'] == 0
   search_curves.draw({'Pareto': [search(.2, .3), search(.1, .4)], 'random': [search(.1, .2)]}, tmp_path / 'figure.png')
   assert (tmp_path / 'figure.png').stat().st_size > 10_000
