@@ -111,7 +111,7 @@ def main(_):
   graphs = [layer for layer in complete if isinstance(specs[layer], LayerGraph)]
   print(f'{len(complete)} of {len(specs)} layers are complete.')
   if len(complete) >= 4 and graphs:
-    Console(width=140).print(report.write(complete, graphs, names, results, output))
+    Console(width=170).print(report.write(complete, graphs, names, results, output))
 
 
 if __name__ == '__main__':

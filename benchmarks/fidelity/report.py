@@ -25,6 +25,7 @@ from benchmarks.fidelity.scores import truth
 from benchmarks.fidelity.scores import truth_at_rate
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import style
+from search.reporting.comparison_plots import COLORS
 
 _SHOWN = 16  # rows of the table on the screen
 _COLUMNS = ('proxy', 'tau', 'tau_low', 'tau_high', 'tau_upper', 'tau_upper_low', 'tau_upper_high', 'best_quarter',
@@ -97,13 +98,16 @@ def _reliability(layers: Sequence[str], names: Sequence[str], results: Results) 
 def _table(ordered: Sequence[Proxy], scores: Mapping[Proxy, Score], reliability: float) -> Table:
   table = Table(title=f'The {_SHOWN} proxies with the highest expected best; '
                       f'τ between the seeds of the truth: {reliability:.2f}')
-  for column in ('rate, schedule, steps: networks', 'τ', '90%', 'better half', '90%', 'best quarter', 'passing',
-                 'noise', 'core-seconds', 'expected best', 'first'):
-    table.add_column(column, justify='left' if column.startswith('rate') else 'right')
+  table.add_column('rate, schedule, steps: networks', no_wrap=True)
+  for column in ('τ, 90%', 'better half, 90%', 'best quarter', 'passing', 'noise', 'core-seconds', 'expected best',
+                 'first'):
+    table.add_column(column, justify='right')
   for proxy in ordered[:_SHOWN]:
-    tau, low, high, upper, upper_low, upper_high, quarter, passing, noise, _, *others = _cells(scores[proxy])
-    table.add_row(str(proxy), tau, f'{low} to {high}', upper, f'{upper_low} to {upper_high}', quarter, passing,
-                  noise or '–', *others)
+    s = scores[proxy]
+    taus = (f'{tau:.2f} ({low:.2f} to {high:.2f})'
+            for tau, (low, high) in ((s.tau, s.tau_interval), (s.upper, s.upper_interval)))
+    table.add_row(str(proxy), *taus, f'{s.quarter:.2f}', f'{s.passing:.2f}',
+                  '–' if s.noise is None else f'{s.noise:.3f}', *_cells(s)[-3:])
   return table
 
 
@@ -121,8 +125,11 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
   style(axes)
   kinds = {name: [p for p in scores if p.networks == (name,)] for name in names}
   kinds['three networks'] = [p for p in scores if len(p.networks) > 1]
-  for kind, some in kinds.items():
-    axes.plot([scores[p].core_seconds for p in some], [scores[p].tau for p in some], 'o', label=kind, alpha=.7)
+  for color, (kind, some) in zip(COLORS, kinds.items()):
+    for passes in (True, False):  # hollow where a quality test would reject one of the best
+      points = [(scores[p].core_seconds, scores[p].tau) for p in some if (scores[p].passing == 1.) == passes]
+      axes.plot(*np.reshape(points, (-1, 2)).T, 'o', color=color, fillstyle='full' if passes else 'none', alpha=.7,
+                label=kind if passes else None)
   front = [p for p in scores if not any(
       scores[q].core_seconds <= scores[p].core_seconds and scores[q].tau > scores[p].tau for q in scores)]
   front.sort(key=lambda p: scores[p].core_seconds)
@@ -131,7 +138,8 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
     axes.vlines(s.core_seconds, *s.tau_interval, color='gray', linewidth=1, zorder=0)
     axes.annotate(str(number), (s.core_seconds, s.tau), xytext=(4, 4), textcoords='offset points')
   axes.set(xscale='log', xlabel='core-seconds a candidate', ylabel="Kendall's τ to long training, with 90% interval",
-           title=f'Fidelity of {len(scores)} proxies against cost, over {count} layers')
+           title=f'Fidelity of {len(scores)} proxies against cost, over {count} layers; '
+                 'hollow: rejects one of the best')
   axes.set_xticks([1, 2, 5, 10, 20, 50, 100], [1, 2, 5, 10, 20, 50, 100])
   axes.tick_params(which='minor', labelbottom=False)
   axes.legend(loc='lower right', fontsize='small')

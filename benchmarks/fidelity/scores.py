@@ -61,7 +61,8 @@ class Proxy:
 
   def __str__(self) -> str:
     schedule = 'cosine' if self.cosine else 'constant'
-    return f'{" or ".join(f"{rate:g}" for rate in self.rates)}, {schedule}, {self.steps}: {" + ".join(self.networks)}'
+    networks = self.networks[0] + (f' and {len(self.networks) - 1} others' if len(self.networks) > 1 else '')
+    return f'{" or ".join(f"{rate:g}" for rate in self.rates)}, {schedule}, {self.steps}: {networks}'
 
 
 class Score(NamedTuple):
