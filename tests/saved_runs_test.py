@@ -116,6 +116,7 @@ def test_a_gan_draws(go_on, expected):
   np.testing.assert_allclose(networks.gan_colours(model_dir / 'samples'), expected['gan_colours'], atol=.1)
 
 
+@pytest.mark.slow
 def test_a_detector_s_variables_are_those_of_its_network(no_configuration, expected):
   model, folder = networks.detector(), folders.FOLDER / 'detector'
   tf.train.Checkpoint(model=model).read(

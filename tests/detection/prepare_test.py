@@ -73,6 +73,7 @@ def test_errors(tmp_path):
   assert errors.startswith('error: `annotations` must be a JSON file') and len(errors.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_flags_belong_to_the_data(tmp_path):
   process = command('--images=images', '--annotations=annotations.json', '--crop=64', '--output=out')
   assert '--data=nuclei perhaps --crop' in ' '.join(''.join(process.communicate()).split()) and process.returncode == 1

@@ -23,10 +23,11 @@ def greatest_difference(actual, expected):
   return max(np.abs(actual[name] - expected[name]).max() for name in expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('norm_act, options', [
     ('evonorm_b0', {'synchronized': True}),
-    pytest.param('evonorm_s0', {'jit_compile': False}, marks=pytest.mark.slow),  # as replicas compute it anyway
-    pytest.param('bn_relu', {'synchronized': True}, marks=pytest.mark.slow)], ids=['B0', 'S0', 'BN-ReLU'])
+    ('evonorm_s0', {'jit_compile': False}),  # as replicas compute it anyway
+    ('bn_relu', {'synchronized': True})], ids=['B0', 'S0', 'BN-ReLU'])
 def test_two_replicas_train_as_one_device(tmp_path, norm_act, options):
   single = run(tmp_path / 'single', 'one_device', norm_act, options)
   double = run(tmp_path / 'double', 'mirrored', norm_act, options)

@@ -54,6 +54,7 @@ def run(*command):
                         check=False)
 
 
+@pytest.mark.slow
 def test_each_former_module_is_the_present_one_and_warns_once():
   process = run('-c', IMPORT_ALL)
   assert process.returncode == 0, process.stderr

@@ -153,10 +153,11 @@ for model_name in sys.argv[1:]:
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('models,dtypes,jit_compiles', [
     (['mixed_bfloat16.jit', 'mixed_float16.graph'], ['bfloat16', 'float16'], [True, False]),
-    pytest.param(['mixed_float16.jit', 'mixed_bfloat16.graph', 'float32.jit', 'float32.graph'],
-                 ['float16', 'bfloat16', 'float32', 'float32'], [True, False] * 2, marks=pytest.mark.slow)])
+    (['mixed_float16.jit', 'mixed_bfloat16.graph', 'float32.jit', 'float32.graph'],
+     ['float16', 'bfloat16', 'float32', 'float32'], [True, False] * 2)])
 def test_a_program_that_knows_keras_3_alone(models, dtypes, jit_compiles, tmp_path):
   np.save(tmp_path / 'images.npy', np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32))
   environment = {k: v for k, v in os.environ.items() if k != 'TF_USE_LEGACY_KERAS'} | {'PYTHONPATH': str(ROOT)}

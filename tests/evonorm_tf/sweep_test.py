@@ -96,6 +96,7 @@ def test_the_paper_s_sweep_makes_two_steps(main, tmp_path):
   assert f'python -m evonorm_tf.sweep --gin_file=gin/classification/{CONFIG.name} ' in CONFIG.read_text()
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
   (tmp_path / 'sweep.gin').write_text(GIN)
   command = [sys.executable, '-m', 'evonorm_tf.sweep', f'--gin_file={tmp_path}/sweep.gin', '--model_dir=/nowhere/x']

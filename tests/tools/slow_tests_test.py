@@ -28,6 +28,7 @@ def run(tmp_path):
   return run_script
 
 
+@pytest.mark.slow
 def test_what_has_passed_is_not_run_again(run, tmp_path):
   code, (first, second, last) = run()
   assert code == 1 and first.startswith('a_test.py (1 tests): passed in ') and first.endswith(' s')

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.evonorm_tf import tiny_imagenet
 
 # Decodes a damaged file, without and with the context, and prints in between.
@@ -24,6 +26,7 @@ decode()
 """
 
 
+@pytest.mark.slow
 def test_what_is_printed(tmp_path):
   data = tiny_imagenet.encode(tiny_imagenet.photograph(0))
   start = data.index(b'\xff\xc0') + 5  # height and width

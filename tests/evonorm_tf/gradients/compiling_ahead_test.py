@@ -106,6 +106,7 @@ def test_a_failure_is_left_to_the_step(monkeypatch):
   np.testing.assert_allclose(step(x)[0], layer(x, training=True), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_step_compiles_nothing_again():
   environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL='0', TF_CPP_VMODULE='device_compiler=1', TF_USE_LEGACY_KERAS='1')
   done = subprocess.run([sys.executable, '-u', '-c', PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
