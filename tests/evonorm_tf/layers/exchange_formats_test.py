@@ -16,7 +16,6 @@ from evonorm_tf.layers.norm_act import NORM_ACTS
 ROOT = pathlib.Path(__file__).parents[3]
 # The largest difference, relative to the largest output.
 TOLERANCES = {'float32': 1e-6, 'float16': 2e-3, 'dynamic': .02, 'int8': .03}
-GRAPH_TOLERANCES = {**TOLERANCES, 'int8': .15}  # a graph's moments are of products that integers hold coarsely
 # What TFLite's kernels refuse, as the README's table says. The integer division looks for divisors that are stored as
 # 0, but 0 is a number in the middle of the range: whether there is one depends on the values, and here EvoNorm-B0 has
 # none. tf_keras's own GroupNormalization is not taken either.
@@ -101,8 +100,7 @@ def test_tflite(name):
     pytest.skip('TFLite takes it in no precision')
   found = differences(TFLITE, name, *kinds)
   assert [*found] == kinds
-  tolerances = GRAPH_TOLERANCES if name == 'graph' else TOLERANCES
-  assert not {kind: number for kind, number in found.items() if not number < tolerances[kind]}, found
+  assert not {kind: number for kind, number in found.items() if not number < TOLERANCES[kind]}, found
 
 
 @pytest.mark.slow
