@@ -57,6 +57,7 @@ def expected():
   return folders.expected_arrays()
 
 
+@pytest.mark.slow
 def test_another_program_loads(tmp_path):
   """tf_keras imports the module that a file names for a layer, but not for one in a model; Keras 3 imports neither."""
   files = folders.MODELS / 'keras2.keras', folders.MODELS / 'keras3.keras', folders.FOLDER / 'expected.npz'

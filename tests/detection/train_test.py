@@ -30,6 +30,7 @@ def test_the_import_is_quick_and_help_names_the_flags():
   assert all(f'--{flag}' in text for flag in ('gin_file', 'gin_bindings', 'model_dir', 'mode', 'images', 'strategy'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arguments, message', [
     (["--gin_bindings=CocoData.train = 'no/train'", '--strategy=one_device'],
      "error: 'no/train' must be a folder that `python -m detection.prepare` has prepared to the end"),

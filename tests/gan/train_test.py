@@ -44,6 +44,7 @@ def test_classes_are_integers(main):
     main(mode='sample', classes=['cat'])
 
 
+@pytest.mark.slow
 def test_training_and_pictures(main, tmp_path):
   assert main(*TINY, mode='train') is None
   assert tf.train.latest_checkpoint(tmp_path / 'model').endswith('-2')
