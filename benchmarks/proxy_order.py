@@ -97,8 +97,7 @@ def train(evaluation: Evaluation, run: Run) -> list[tuple[int, float, float]]:
   """
   task = dataclasses.replace(evaluation.task, learning_rate=run.rate, cosine=run.cosine, steps=STEPS, seed=run.seed)
   spec = GRAPHS.get(run.layer, run.layer)
-  options = {'groups': evaluation.groups, 'synchronized': False, 'jit_compile': False}
-  norm_act = get_norm_act(spec, **{k: v for k, v in options.items() if get_norm_act(spec).leaves_open(k)})
+  norm_act = get_norm_act(spec).with_defaults(groups=evaluation.groups, synchronized=False, jit_compile=False)
   start = time.perf_counter()
   points: list[tuple[int, float, float]] = []
   training = start_training(task, networks(evaluation.task)[run.network], norm_act, {})

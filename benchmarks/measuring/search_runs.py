@@ -145,6 +145,19 @@ def _run(command: Sequence[str], keep: Callable[[], None]) -> None:
     raise subprocess.CalledProcessError(code, command)
 
 
+def complete_lines(path: pathlib.Path) -> str:
+  """Returns the text of a file, without what a kill may have left of a last line; that is cut off. Empty for no file.
+
+  Args:
+    path: the file, to which lines are appended.
+  """
+  text = path.read_text() if path.exists() else ''
+  complete = text[:text.rfind('\n') + 1]
+  if complete != text:
+    path.write_text(complete)
+  return complete
+
+
 def _compress(journal: pathlib.Path, path: pathlib.Path) -> None:
   """Writes a journal to a compressed file, which is replaced at once."""
   part = path.with_suffix('.part')

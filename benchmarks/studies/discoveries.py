@@ -16,6 +16,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.measuring.search_runs import complete_lines
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.output.figures import new_figure
@@ -52,9 +53,7 @@ def train_tanh(reranking: Reranking, path: pathlib.Path, executor: Executor) -> 
   Raises:
     WorkerDied: if a training dies; those that have ended are in the file.
   """
-  text = path.read_text() if path.exists() else ''
-  path.write_text(text := text[:text.rfind('\n') + 1])  # without what a kill may have left of a line
-  records = [Record.from_json(json.loads(line)) for line in text.splitlines()]
+  records = [Record.from_json(json.loads(line)) for line in complete_lines(path).splitlines()]
   missing = sorted({*range(reranking.seeds)} - {r.seed for r in records})
   waiting = collections.deque(missing)
   try:

@@ -21,6 +21,7 @@ from absl import app
 from absl import flags
 from rich.console import Console
 
+from benchmarks.measuring.search_runs import complete_lines
 from benchmarks.measuring.search_runs import read_compressed
 from benchmarks.measuring.search_runs import search_argument
 from benchmarks.studies import neighbours
@@ -55,16 +56,16 @@ def layers() -> dict[tuple[str, str, str], LayerGraph]:
 
 
 def read(path: pathlib.Path) -> list[neighbours.Row]:
-  """Returns the evaluations in a file, without what a kill may have left of a line; none if there is no file.
+  """Returns the evaluations in a file, which is begun if there is none.
 
   Args:
     path: the file.
   """
-  text = path.read_text() if path.exists() else ''
-  complete = text[:text.rfind('\n') + 1] or ','.join(neighbours.FIELDS) + '\n'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(complete)
-  return list(csv.DictReader(complete.splitlines()))
+  text = complete_lines(path)
+  if not text:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(','.join(neighbours.FIELDS) + '\n')
+  return list(csv.DictReader(text.splitlines()))
 
 
 def main(_):

@@ -245,12 +245,6 @@ def test_a_real_evaluation_is_json_and_sees_no_test_image(monkeypatch):
   assert json.loads(json.dumps(vars(outcome), allow_nan=False)) == vars(outcome)
 
 
-def test_compiled_layers_have_the_same_scores():
-  plain, compiled = (Evaluation(TASK, groups=4, jit_compile=jit_compile).evaluate(S0) for jit_compile in (False, True))
-  assert compiled.outcome == plain.outcome == 'accepted' and compiled.scores == plain.scores
-  assert Evaluation(TASK, jit_compile=None)._norm_act(S0).options['jit_compile'] is None
-
-
 @pytest.mark.slow
 def test_the_cost_of_accepted_layers_changes_no_score():
   evaluation = Evaluation(TASK, stability=StabilityTest(steps=1), measures_cost=True)

@@ -168,3 +168,12 @@ def test_an_evaluation_leaves_none_of_its_graphs():
   before = set(ops.gradient_registry._registry)
   assert evaluation.evaluate(known_graph('bn_silu')).outcome == 'accepted'
   assert set(ops.gradient_registry._registry) == before
+
+
+def test_compiled_layers_have_the_same_scores_in_networks_of_their_own():
+  task, graph = ProxyTask((RESNET,), steps=2, batch_size=8, crop_size=8, image_size=8,
+                          validation_images=50), known_graph('evonorm_s0')
+  plain, compiled = (Evaluation(task, groups=4, jit_compile=jit_compile).evaluate(graph)
+                     for jit_compile in (False, True))
+  assert compiled.outcome == plain.outcome == 'accepted' and compiled.scores == plain.scores
+  assert Evaluation(task, jit_compile=None)._norm_act(graph).options['jit_compile'] is None
