@@ -35,16 +35,22 @@ class Statements(config_parser.ParserDelegate):
     macros: the names of the macros that some statement reads, as `%NAME`.
     scopes: the names of the scopes that some reference enters, as `@scope/name`.
     in_effect: the macros that a setting reads, for each setting that no later one replaces, by its name.
+    imports: the import statements of the files, by the name that each binds.
+    references: the functions and classes that some statement refers to, as `@module.name`, without their scopes.
   """
   bindings: list[config_parser.BindingStatement] = dataclasses.field(default_factory=list)
   macros: set[str] = dataclasses.field(default_factory=set)
   scopes: set[str] = dataclasses.field(default_factory=set)
   in_effect: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+  imports: dict[str, str] = dataclasses.field(default_factory=dict)
+  references: set[str] = dataclasses.field(default_factory=set)
   _macros_of_next: set[str] = dataclasses.field(default_factory=set)
 
   def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> None:
-    """Notes the scopes of a reference; gin's parser calls this."""
-    self.scopes.update(scoped_configurable_name.split('/')[:-1])
+    """Notes a reference and its scopes; gin's parser calls this."""
+    *scopes, name = scoped_configurable_name.split('/')
+    self.scopes.update(scopes)
+    self.references.add(name)
 
   def macro(self, macro_name: str) -> None:
     """Notes that a macro is read; gin's parser calls this."""
@@ -117,6 +123,8 @@ def _read(text_or_file, where: str, statements: Statements) -> None:
     for statement in config_parser.ConfigParser(text_or_file, statements):
       if isinstance(statement, config_parser.BindingStatement):
         statements.add(statement)
+      elif isinstance(statement, config_parser.ImportStatement):
+        statements.imports[statement.bound_name()] = statement.format()
   except SyntaxError as e:
     unquoted = _UNQUOTED.search(str(e))
     line = (e.text or '').strip()

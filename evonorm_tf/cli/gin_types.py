@@ -106,8 +106,10 @@ def _object_fits(value: Any, kind: type, parts: tuple) -> bool:
 def _reference_fits(reference: Any, kind: Any) -> bool:
   """Returns whether `@function`, or the result of `@function()`, may be passed where a type hint's class stands."""
   made_by = reference.configurable.wrapped
-  if not inspect.isclass(kind) or kind in (*_ANYTHING, collections.abc.Callable) or _is_protocol(kind):
+  if not inspect.isclass(kind) or kind in (*_ANYTHING, collections.abc.Callable):
     return True
+  if _is_protocol(kind):  # of which a class is no object
+    return reference.evaluate or not inspect.isclass(made_by)
   if not inspect.isclass(made_by):  # what a function returns is not known
     return reference.evaluate or kind not in _WORDS
   return issubclass(made_by if reference.evaluate else type, kind)

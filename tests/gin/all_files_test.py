@@ -7,7 +7,7 @@ from typing import Any
 import gin
 import pytest
 
-from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli import gin_configuration
 from evonorm_tf.cli import gin_files
 from evonorm_tf.cli import gin_statements
 from evonorm_tf.cli import gin_types
@@ -26,7 +26,7 @@ def files_of(file):
 def test_every_setting_is_read(file):
   statements = gin_statements.read(files_of(file), [])
   gin_statements.check(statements, {})
-  roots = statements.functions().keys() & gin_binary._COMMANDS
+  roots = statements.functions().keys() & gin_configuration.COMMANDS
   assert roots == ({'run_sweep', 'run_classification'} if file.stem == 'cifar10_batch_size' else {*roots}) and roots
 
 
@@ -43,7 +43,7 @@ def test_values_and_defaults_have_the_types_of_the_hints(file):
 
 
 def test_the_commands_run_these_roots():
-  for module in gin_binary._COMMANDS.values():
+  for module in gin_configuration.COMMANDS.values():
     assert (ROOT / f'{module.replace(".", "/")}.py').is_file()
-  for root, module in gin_binary._COMMANDS.items():
+  for root, module in gin_configuration.COMMANDS.items():
     assert f".{root}'" in (ROOT / f'{module.replace(".", "/")}.py').read_text()

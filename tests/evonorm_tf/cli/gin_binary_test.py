@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from evonorm_tf import errors
 from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli import gin_configuration
 from tests.evonorm_tf import fake_experiment
 
 GIN = """from __gin__ import dynamic_registration
@@ -120,7 +121,7 @@ def test_a_file_where_the_folder_should_be(run, tmp_path, place):
 
 
 def test_a_configuration_of_another_command_is_told_before_it_is_parsed(run, tmp_path, monkeypatch):
-  monkeypatch.setitem(gin_binary._COMMANDS, 'train', 'some.command')
+  monkeypatch.setitem(gin_configuration.COMMANDS, 'train', 'some.command')
   (tmp_path / 'other.gin').write_text('from nowhere import train\ntrain.train.rate = 3\n')
   assert run(file=tmp_path / 'other.gin') == (
       f'error: the configuration sets nothing of run, which this command runs. {tmp_path / "other.gin"}, line 2 sets '
@@ -169,7 +170,7 @@ def test_other_errors_are_bugs_and_keep_their_traceback(run, error):
 
 
 def test_a_missing_package_of_another_project_is_named(run, monkeypatch):
-  monkeypatch.setattr(gin_binary.importlib, 'import_module', absent)
+  monkeypatch.setattr(gin_configuration.importlib, 'import_module', absent)
   code = run()
   assert code == ("error: No module named 'official'. The extra `all` has all optional packages: pip install "
                   "'evonorm-tf[all]'.")
@@ -219,3 +220,19 @@ def test_who_cleans_up_gets_the_ctrl_c(run):
   run(action=lambda: look(0), cleans_up=True)
   run(action=lambda: look(1))
   assert handlers[0] is signal.default_int_handler is not handlers[1]
+
+
+def test_a_binding_refers_to_what_the_file_imports_and_does_not_use(tmp_path):
+  # In a process of its own: gin remembers what was ever registered.
+  code = """
+import gin
+from evonorm_tf.cli import gin_configuration
+with gin_configuration.configured('search.evolution.run_search', ['gin/search/quickstart.gin'], [
+    'proposal.TournamentEvolution.winner = @tournament.average_winner',
+    'evolution.run_search.space = @random_graph.sample_space()'], ('model_dir',)) as run_search:
+  bound = gin_configuration.bound_arguments(run_search)
+  assert 'REFERENCED' not in gin.config_str()
+print(bound['strategy'].winner.__name__, bound['space'].index_sets)
+"""
+  ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+  assert ran.stdout == "average_winner ('w,h,c', 'w,h', 'w,h,c/g')\n", ran.stderr
