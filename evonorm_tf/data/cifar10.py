@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from evonorm_tf.data import image_batches
 from evonorm_tf.data.tfds import import_tfds
 from evonorm_tf.errors import ArgumentError
 
@@ -27,10 +28,6 @@ BUNDLED_DATA_DIR = pathlib.Path(__file__).parent
 # Channel statistics of the 50,000 training images, on the scale of uint8 pixels.
 CHANNEL_MEANS = 255. * np.array([0.49139968, 0.48215841, 0.44653091])
 CHANNEL_STDS = 255. * np.array([0.24703223, 0.24348513, 0.26158784])
-
-# With TensorFlow's default of 4 rounds, permutations of 40,000 or more images correlate between epochs by 0.5 or more;
-# with 12 or more rounds no correlation is seen.
-_SHUFFLE_ROUNDS = 16
 
 
 @functools.cache
@@ -140,56 +137,28 @@ def downscale(images: np.ndarray, size: int) -> np.ndarray:
 def training_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.Tensor, batch_size: int, crop_size: int,
                      seed: int, first_step: int = 0, input_context: tf.distribute.InputContext | None = None,
                      scale: Callable[[tf.Tensor], tf.Tensor] | None = None) -> tf.data.Dataset:
-  """Returns an infinite dataset of shuffled, randomly cropped and flipped training batches.
-
-  A global batch is a pure function of (seed, step): it does not depend on the global seed, threads, the number of
-  replicas or earlier calls. Every image occurs once per epoch; a batch may span two epochs. All windows of an image and
-  their mirror images are equally likely.
+  """Returns an infinite dataset of shuffled, randomly cropped and flipped training batches of RGB images.
 
   Args:
-    images: uint8 array or tensor `[N, H, W, 3]`. Each call copies an array but shares a tensor, so convert the images
-      once before building many pipelines over them.
+    images: uint8 array or tensor `[N, H, W, 3]`.
     labels: integer array or tensor `[N]`.
     batch_size: the number of images per global batch, that is, over all replicas.
     crop_size: the height and width of the crops in pixels, at most H and W.
     seed: an integer.
     first_step: the number of the first batch, by default 0; to resume from a checkpoint, the checkpoint's step.
-    input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds the
-      per-replica batches of that pipeline's replicas in turn. None, the default, gives global batches.
+    input_context: the `tf.distribute.InputContext` of one input pipeline among several; None, the default, gives global
+      batches. See `image_batches.training_batches`.
     scale: a function from uint8 pixels `[..., 3]` to the network's input; None, the default, for `normalize`.
 
   Returns:
-    tf.data.Dataset of (images, labels): `[batch_size, crop_size, crop_size, 3]`, as `scale` returns them (`normalize`:
-    float32), and integers `[batch_size]`. With `input_context`, the size of a replica's share takes the place of
-    `batch_size`.
+    tf.data.Dataset of (images, labels), as `image_batches.training_batches` returns them.
 
   Raises:
     ArgumentError: for wrong shapes, a crop larger than the images, or a `batch_size` that is not positive.
   """
-  height, width = _check_images(images, labels, batch_size)
-  if not 0 < crop_size <= min(height, width):
-    raise ArgumentError(f'`crop_size` must be from 1 to {min(height, width)}, the size of the images, '
-                        f'received {crop_size}.')
-  with tf.device('CPU:0'):  # tf.data runs there; tensors on a GPU would be copied back for each dataset
-    pixels = tf.reshape(tf.convert_to_tensor(images), [-1, images.shape[-1]])
-    labels = tf.convert_to_tensor(labels)
-    windows = tf.constant(_windows(height, width, crop_size))
-    seed = tf.constant(seed, tf.int64)
-
-  context = input_context or tf.distribute.InputContext()
-  local_size = context.get_per_replica_batch_size(batch_size)
-  replicas = context.num_replicas_in_sync
-  local_replicas = replicas // context.num_input_pipelines
-  scale = scale or normalize
-
-  def batch(number):
-    step, replica = number // local_replicas, number % local_replicas
-    part = step * replicas + context.input_pipeline_id * local_replicas + replica
-    crops, crop_labels = _training_batch(pixels, labels, windows, seed, part, height * width, local_size)
-    return scale(crops), crop_labels
-
-  numbers = tf.data.Dataset.counter(first_step * local_replicas)
-  return _without_tuning(numbers.map(batch)).prefetch(2)
+  _check_channels(images)
+  return image_batches.training_batches(
+      images, labels, batch_size, crop_size, seed, first_step, input_context, scale=scale or normalize)
 
 
 def pad(images: np.ndarray, margin: int) -> np.ndarray:
@@ -203,14 +172,14 @@ def pad(images: np.ndarray, margin: int) -> np.ndarray:
 
 def evaluation_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.Tensor, batch_size: int,
                        input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
-  """Returns a finite dataset of the whole images, each once and in order, normalized by `normalize`.
+  """Returns a finite dataset of the whole RGB images, each once and in order, normalized by `normalize`.
 
   Args:
     images: uint8 array or tensor `[N, H, W, 3]`.
     labels: integer array or tensor `[N]`.
     batch_size: the number of images per global batch, that is, over all replicas; the last batch may be smaller.
-    input_context: the `tf.distribute.InputContext` of one input pipeline among several. The dataset then holds
-      per-replica batches of that pipeline's share of the images. None, the default, gives global batches of all.
+    input_context: the `tf.distribute.InputContext` of one input pipeline among several; None, the default, gives global
+      batches of all images. See `image_batches.evaluation_batches`.
 
   Returns:
     tf.data.Dataset of (float32 `[batch, H, W, 3]`, integers `[batch]`).
@@ -218,14 +187,8 @@ def evaluation_batches(images: np.ndarray | tf.Tensor, labels: np.ndarray | tf.T
   Raises:
     ArgumentError: for wrong shapes or a `batch_size` that is not positive.
   """
-  _check_images(images, labels, batch_size)
-  if input_context:
-    share = slice(input_context.input_pipeline_id, None, input_context.num_input_pipelines)
-    images, labels = images[share], labels[share]
-    batch_size = input_context.get_per_replica_batch_size(batch_size)
-  with tf.device('CPU:0'):
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels))
-  return _without_tuning(dataset.batch(batch_size).map(lambda x, y: (normalize(x), y))).prefetch(2)
+  _check_channels(images)
+  return image_batches.evaluation_batches(images, labels, batch_size, input_context, scale=normalize)
 
 
 @tf.function(autograph=False)
@@ -234,62 +197,9 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
   return (tf.cast(images, tf.float32) - CHANNEL_MEANS.astype(np.float32)) / CHANNEL_STDS.astype(np.float32)
 
 
-# A separate tf.function, so that it is traced once for all candidates of a search and not once per dataset.
-@tf.function(autograph=False)
-def _training_batch(pixels, labels, windows, seed, number, image_size, batch_size):
-  """Returns batch `number`; `pixels` is `[N * image_size, 3]`, and `windows` is the result of `_windows`."""
-  first = number * batch_size
-  images = _shuffled_indices(seed, first + tf.range(batch_size, dtype=tf.int64), tf.size(labels, tf.int64))
-  window = _draw(seed, first, batch_size, tf.shape(windows)[0])
-  # One gather crops and flips the whole batch.
-  crops = tf.gather(pixels, images[:, None, None] * image_size + tf.gather(windows, window))
-  return crops, tf.gather(labels, images)
-
-
-def _shuffled_indices(seed: tf.Tensor, positions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-  """Returns the image index at each of `positions` in an endless sequence of random permutations, one per epoch."""
-  epoch = positions // images
-  # The raw op, because `tf.random.experimental.index_shuffle` fixes the rounds and does not accept a batch of seeds.
-  seeds = tf.stack([tf.fill(tf.shape(epoch), seed), epoch, tf.zeros_like(epoch)], 1)
-  return tf.raw_ops.RandomIndexShuffle(
-      index=positions % images, seed=seeds, max_index=images - 1, rounds=_SHUFFLE_ROUNDS)
-
-
-def _draw(seed: tf.Tensor, first: tf.Tensor, size: int, count: tf.Tensor) -> tf.Tensor:
-  """Returns uniform integers `[size]` below `count`; the i-th is a function of `seed` and the position `first + i`."""
-  key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=tf.stack([seed, 0]))
-  # Philox generates four integers per counter value; each position uses the first of them.
-  counter += tf.cast(tf.stack([first, 0]), tf.uint64)
-  bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
-      shape=[size, 4], key=key, counter=counter, alg=1, dtype=tf.uint32)[:, 0]
-  return tf.cast(bits % tf.cast(count, tf.uint32), tf.int32)
-
-
-def _windows(height: int, width: int, size: int) -> np.ndarray:
-  """Returns the pixel indices `[windows, size, size]` of all windows of an image, followed by their mirror images."""
-  pixel = np.arange(height * width).reshape(height, width)
-  windows = np.lib.stride_tricks.sliding_window_view(pixel, (size, size)).reshape(-1, size, size)
-  return np.concatenate([windows, windows[:, :, ::-1]])
-
-
-def _without_tuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
-  """Switches off tf.data's optimizations, which cost more than they gain at a millisecond of work per batch."""
-  options = tf.data.Options()
-  options.autotune.enabled = False
-  options.experimental_optimization.apply_default_optimizations = False
-  return dataset.with_options(options)
-
-
-def _check_images(images: Any, labels: Any, batch_size: int) -> tuple[int, int]:
-  """Returns the images' height and width; raises ArgumentError for wrong shapes or sizes."""
-  shape = tuple(images.shape)
-  if len(shape) != 4 or shape[-1] != 3 or not shape[0]:
-    raise ArgumentError(f'`images` must be [N, H, W, 3], received {list(shape)}.')
-  if tuple(labels.shape) != shape[:1]:
-    raise ArgumentError(f'`labels` must be [{shape[0]}] as the images, received {list(labels.shape)}.')
-  if batch_size <= 0:
-    raise ArgumentError(f'`batch_size` must be positive, received {batch_size}.')
-  return shape[1:3]
+def _check_channels(images: Any) -> None:
+  if len(images.shape) != 4 or images.shape[-1] != 3:
+    raise ArgumentError(f'`images` must be [N, H, W, 3], received {list(images.shape)}.')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from evonorm_tf.data import cifar10
 from evonorm_tf.data import draw_cifar10_subset
+from evonorm_tf.data import image_batches
 from evonorm_tf.data.tfds import import_tfds
 
 FULL_DATA_DIR = pathlib.Path(__file__).parents[3].parent / 'shared' / 'data' / 'tfds'
@@ -169,7 +170,7 @@ def test_training_batches_hold_every_image_once_an_epoch_in_changing_order():
 def test_epochs_of_the_full_set_are_uncorrelated():
   # TensorFlow's default number of rounds gives 0.6 to 0.7 here.
   positions = tf.range(100_000, dtype=tf.int64)
-  indices = cifar10._shuffled_indices(tf.constant(3, tf.int64), positions, tf.constant(50_000, tf.int64))
+  indices = image_batches._shuffled_indices(tf.constant(3, tf.int64), positions, tf.constant(50_000, tf.int64))
   first, second = np.split(indices, 2)
   assert abs(np.corrcoef(first, second)[0, 1]) < .02
   np.testing.assert_array_equal(np.sort(first), positions[:50_000])
@@ -179,12 +180,12 @@ def test_epochs_of_the_full_set_are_uncorrelated():
 def test_windows_are_equally_likely(windows):
   """Pearson's statistic of 20,000 draws within five of its deviations, and no correlation from draw to draw."""
   seed, first = tf.constant(3, tf.int64), tf.constant(0, tf.int64)
-  draws = cifar10._draw(seed, first, 20_000, windows).numpy()
+  draws = image_batches._draw(seed, first, 20_000, windows).numpy()
   expected = 20_000 / windows
   statistic = ((np.bincount(draws, minlength=windows) - expected)**2 / expected).sum()
   assert abs(statistic - (windows - 1)) < 5 * np.sqrt(2 * (windows - 1))
   assert abs(np.corrcoef(draws[1:], draws[:-1])[0, 1]) < .03
-  np.testing.assert_array_equal(cifar10._draw(seed, first + 137, 20, windows), draws[137:157])
+  np.testing.assert_array_equal(image_batches._draw(seed, first + 137, 20, windows), draws[137:157])
 
 
 def context(pipeline, pipelines, replicas):
