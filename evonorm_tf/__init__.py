@@ -18,6 +18,8 @@ if TYPE_CHECKING:
   from evonorm_tf.conversion.folding import fold_norm_acts as fold_norm_acts
   from evonorm_tf.conversion.inventory import list_norm_acts as list_norm_acts
   from evonorm_tf.graph.layer_graph import LayerGraph as LayerGraph
+  from evonorm_tf.graph.registration import register_index_set as register_index_set
+  from evonorm_tf.graph.registration import register_primitive as register_primitive
   from evonorm_tf.layers.keras2 import EvoNormB0 as EvoNormB0
   from evonorm_tf.layers.keras2 import EvoNormB1 as EvoNormB1
   from evonorm_tf.layers.keras2 import EvoNormB2 as EvoNormB2
@@ -40,6 +42,7 @@ __version__ = '0.2.0'
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'layers.keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2', 'GraphLayer'),
     'graph.layer_graph': ('LayerGraph',),
+    'graph.registration': ('register_index_set', 'register_primitive'),
     'layers.norm_act': ('get_norm_act', 'register_norm_act'),
     'conversion.convert': ('convert_norm_act', 'plan_conversion'),
     'conversion.block_registry': ('register_assembly', 'register_block'),

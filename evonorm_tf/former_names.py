@@ -90,6 +90,8 @@ _MOVED = {
     'evonorm_tf.fused': ('SampleEquation BatchEquation', 'evonorm_tf.equations.series'),
     'evonorm_tf.endpoints': ('BackboneModel', 'evonorm_tf.models.backbone_model'),
     'evonorm_tf.model_graph': ('is_graph graph_nodes', 'evonorm_tf.conversion.keras_internals'),
+    'search.proxy_task': ('Training Network NonFiniteLoss kernels timed NOT_FINITE STEPS_PER_CALL',
+                          'search.evaluation.training'),
     'search.records': ('REFERENCE EVOLUTION RERANKING STAGES ELSEWHERE ACCEPTED POOR UNSTABLE FAILED OUTCOMES',
                        'search.journal.outcomes'),
 }

@@ -24,7 +24,7 @@ def lazy_names(package: str, names: Mapping[str, Iterable[str]]
   Returns:
     A function that imports a name's module and returns the name's value, or raises AttributeError for an unknown name
     and MissingDependencyError (an ImportError) where TensorFlow or tf_keras is not installed;
-    a function that lists the package's names; and the sorted list of public names.
+    a function that returns the sorted list of public names, so that `dir(package)` shows nothing else; and that list.
   """
   module_of = {name: module for module, its_names in names.items() for name in its_names}
 
@@ -39,7 +39,5 @@ def lazy_names(package: str, names: Mapping[str, Iterable[str]]
       raise MissingDependencyError(f'`{package}.{name}` needs {error.name}, which is not installed; in Keras 3 on JAX '
                                    'or PyTorch use `evonorm_tf.keras3`.') from error
 
-  def dir_of_package() -> list[str]:
-    return sorted({*vars(importlib.import_module(package)), *module_of})
-
-  return getattr_of_package, dir_of_package, sorted(module_of)
+  names_in_order = sorted(module_of)
+  return getattr_of_package, names_in_order.copy, names_in_order

@@ -9,9 +9,12 @@ have a gradient of their own for TensorFlow, which equals TensorFlow's and is fa
 from collections.abc import Callable
 from collections.abc import Sequence
 
+from evonorm_tf.engines.dispatch import form_for
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.graph import primitives
 from evonorm_tf.graph.primitives import EPSILON
+from evonorm_tf.graph.registration import RegisteredPrimitive
 
 
 def clamp_magnitude(x: Tensor) -> Tensor:
@@ -66,6 +69,18 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     'log': lambda x: _signed(x, ops_of(x).log, _log_slope),
     'sqrt': lambda x: _signed(x, ops_of(x).sqrt, _sqrt_slope),
 }
+
+
+def form_of(name: str) -> Callable[..., Tensor]:
+  """Returns the form of a primitive that is not a moment, of the paper or registered.
+
+  Args:
+    name: the primitive's name.
+  """
+  primitive = primitives.PRIMITIVES[name]
+  if not isinstance(primitive, RegisteredPrimitive):
+    return ELEMENTWISE[name]
+  return lambda *arguments: form_for(arguments[0], name, primitive.tensorflow_form, primitive.keras_form)(*arguments)
 
 
 def _of_max(arguments: Sequence[Tensor], y: Tensor, dy: Tensor) -> list[Tensor]:

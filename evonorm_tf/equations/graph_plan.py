@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import dataclasses
 import functools
 
+from evonorm_tf.equations.elementwise import ELEMENTWISE
 from evonorm_tf.graph import primitives
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
@@ -73,6 +74,8 @@ def plan(graph: LayerGraph) -> Plan | None:
   Args:
     graph: a layer graph without dead nodes.
   """
+  if not all(node.primitive in ELEMENTWISE or node.axes in primitives.INDEX_SETS for node in graph.nodes):
+    return None  # a primitive or an index set that a user has added
   kinds = _Kinds(graph)
   if not kinds.fit or graph.output in kinds.vectors:
     return None

@@ -16,8 +16,10 @@ from collections.abc import Sequence
 import functools
 import operator
 
+from evonorm_tf.engines.dispatch import form_for
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph import primitives
 
 # The numbers of slices of the positions in sums that XLA compiles for a CPU, in the forward and in the backward pass,
@@ -42,6 +44,8 @@ def average(x: Tensor, axes: str, groups: int = 1, synchronized: bool = False, m
     [N, 1, ..., 1, C] over `INSTANCE` and `GROUP` (each channel holds its group's value), [N, 1, ..., 1] over `LAYER`,
     [1, ..., 1, C] over `BATCH`.
   """
+  if axes in primitives.REGISTERED_INDEX_SETS:
+    return _users_average(x, primitives.REGISTERED_INDEX_SETS[axes], groups, mask)
   if mask is None:
     spatial_mean = mean_over_positions(x)
   else:
@@ -74,8 +78,10 @@ def variance(x: Tensor, axes: str, groups: int = 1, synchronized: bool = False, 
   Returns:
     A tensor of the shape that `average` returns for this index set.
   """
-  if mask is None:
+  if mask is None and axes in primitives.INDEX_SETS:
     return total_variance(*_spatial_moments(x), axes, groups, synchronized)
+  if mask is None:
+    return average(ops_of(x).square(x - average(x, axes, groups)), axes, groups)
   ops = ops_of(x)
   kept = ops.where(mask, x, 0.)
   return average(ops.square(kept - average(kept, axes, groups, synchronized, mask)), axes, groups, synchronized, mask)
@@ -129,6 +135,14 @@ def mean_of_squares(x: Tensor, axes: str, groups: int = 1, synchronized: bool = 
   ops = ops_of(x)
   x = x if mask is None else ops.where(mask, x, 0.)
   return average(ops.square(x), axes, groups, synchronized, mask)
+
+
+def _users_average(x: Tensor, index_set: primitives.IndexSet, groups: int, mask: Tensor | None) -> Tensor:
+  """Returns the mean over an index set that a user has added."""
+  if mask is not None:
+    raise ArgumentError(f'a mask: the index set {index_set.name!r} of your own does not take one.')
+  mean = form_for(x, index_set.name, index_set.tensorflow_average, index_set.keras_average)
+  return mean(x, groups)
 
 
 def mean_over_positions(x: Tensor) -> Tensor:

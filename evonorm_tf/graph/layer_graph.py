@@ -34,7 +34,7 @@ class Node:
     primitive: the primitive's name, a key of `primitives.PRIMITIVES`.
     inputs: the indices of the nodes that are its arguments. 0 to 3 are x, the zero tensor, v0 and v1; intermediate
       nodes begin at 4.
-    axes: a moment's index set, one of `primitives.INDEX_SETS`; empty (default) for all other primitives.
+    axes: a moment's index set, one of `primitives.index_sets`; empty (default) for all other primitives.
   """
   primitive: str
   inputs: tuple[int, ...]
@@ -178,15 +178,16 @@ def _check_node(index: int, node: Node) -> None:
   primitive = primitives.PRIMITIVES.get(node.primitive)
   if primitive is None:
     known = ', '.join(primitives.PRIMITIVES)
-    raise LayerGraphError(f'Node {index}: unknown primitive {_shown(node.primitive)}; known are {known}.')
+    raise LayerGraphError(f'Node {index}: unknown primitive {_shown(node.primitive)}; known are {known}. One of your '
+                          'own must be registered first, by `evonorm_tf.register_primitive`.')
   if len(node.inputs) != primitive.arity:
     raise LayerGraphError(
         f'Node {index}: {node.primitive} takes {primitive.arity} `inputs`, received {len(node.inputs)}.')
   for i in node.inputs:
     if not 0 <= i < index:
       raise LayerGraphError(f'Node {index}: `inputs` must be earlier nodes, 0 to {index - 1}, received {_shown(i)}.')
-  if primitive.is_moment and node.axes not in primitives.INDEX_SETS:
-    raise LayerGraphError(f'Node {index}: `axes` of {node.primitive} must be one of {primitives.INDEX_SETS}, '
+  if primitive.is_moment and node.axes not in primitives.index_sets():
+    raise LayerGraphError(f'Node {index}: `axes` of {node.primitive} must be one of {primitives.index_sets()}, '
                           f'received {_shown(node.axes)}.')
   if node.axes and not primitive.is_moment:
     raise LayerGraphError(f'Node {index}: {node.primitive} takes no `axes`, received {_shown(node.axes)}.')

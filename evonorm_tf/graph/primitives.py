@@ -1,6 +1,7 @@
 """The primitives of layer graphs: their names, arities and NumPy forms (paper section 3, table of primitives).
 
-Their TensorFlow forms are in `evonorm_tf.equations.elementwise` and `evonorm_tf.equations.moments`.
+Their TensorFlow forms are in `evonorm_tf.equations.elementwise` and `evonorm_tf.equations.moments`. Users add
+primitives and index sets by `evonorm_tf.graph.registration`.
 
 All tensors of a graph broadcast against x of shape [N, ..., C], so a node may keep an axis at size 1: v0 and v1 are
 [1, ..., 1, C], the zero tensor [1, ..., 1], an instance moment [N, 1, ..., 1, C].
@@ -11,7 +12,9 @@ inside the root instead, as the EvoNorm layers do.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +27,7 @@ INDEX_SETS = (BATCH, LAYER, INSTANCE, GROUP)
 
 @dataclasses.dataclass(frozen=True)
 class Primitive:
-  """A primitive operation on tensors.
+  """A primitive operation on tensors; `registration.RegisteredPrimitive` is one that a user has added.
 
   Attributes:
     name: its name in layer graphs.
@@ -39,6 +42,45 @@ class Primitive:
   numpy_form: Callable[..., np.ndarray]
   is_moment: bool = False
   is_guarded: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexSet:
+  """An index set that a user has added.
+
+  Attributes:
+    name: its name in layer graphs and equations.
+    numpy_average: a function of x, [N, ..., C], and the number of channel groups that returns the mean of x over the
+      index set; it broadcasts against x and does not mix samples.
+    tensorflow_average: the same for tensors of TensorFlow.
+    keras_average: the same by `keras.ops`, for Keras 3 on JAX or PyTorch; None if there is none.
+    over_channels: whether the channels are in the index set, so that the mean is one number for all of them.
+    code: the code of the mean in generated files, with {} in the place of x, by the name of the Keras package.
+  """
+  name: str
+  numpy_average: Callable[[np.ndarray, int], np.ndarray]
+  tensorflow_average: Callable[..., Any]
+  keras_average: Callable[..., Any] | None
+  over_channels: bool
+  code: Mapping[str, str]
+
+
+REGISTERED_INDEX_SETS: dict[str, IndexSet] = {}  # by name, in the order of registration
+
+
+def index_sets() -> tuple[str, ...]:
+  """Returns the names of all index sets, those that users have added at the end."""
+  return INDEX_SETS + tuple(REGISTERED_INDEX_SETS)
+
+
+def is_over_channels(axes: str) -> bool:
+  """Returns whether the mean over an index set is one number for all channels.
+
+  Args:
+    axes: the index set, one of `index_sets`; '' for none gives False.
+  """
+  added = REGISTERED_INDEX_SETS.get(axes)
+  return axes == LAYER if added is None else added.over_channels
 
 
 def largest_divisor(channels: int, groups: int) -> int:
@@ -66,7 +108,7 @@ def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
 
   Args:
     x: an array [N, ..., C].
-    axes: the index set, one of `INDEX_SETS`.
+    axes: the index set, one of `index_sets`.
     groups: the number of channel groups, used with `GROUP`. If it does not divide C, the largest smaller number that
       does is used.
 
@@ -74,6 +116,8 @@ def average(x: np.ndarray, axes: str, groups: int) -> np.ndarray:
     An array that broadcasts against x. Every averaged axis has size 1, except that the channel axis has size C with
     `GROUP`, where each channel holds its group's value.
   """
+  if axes in REGISTERED_INDEX_SETS:
+    return REGISTERED_INDEX_SETS[axes].numpy_average(x, groups)
   spatial = tuple(range(1, x.ndim - 1))
   if axes == BATCH:
     return x.mean((0,) + spatial, keepdims=True)
@@ -93,7 +137,7 @@ def second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float = EPSILO
 
   Args:
     x: an array [N, ..., C].
-    axes: the index set, one of `INDEX_SETS`.
+    axes: the index set, one of `index_sets`.
     groups: the number of channel groups, used with `GROUP`. If it does not divide C, the largest smaller number that
       does is used.
     epsilon: the constant added inside the root (default `EPSILON`).
@@ -110,7 +154,7 @@ def centered_second_moment(x: np.ndarray, axes: str, groups: int, epsilon: float
 
   Args:
     x: an array [N, ..., C].
-    axes: the index set, one of `INDEX_SETS`.
+    axes: the index set, one of `index_sets`.
     groups: the number of channel groups, used with `GROUP`. If it does not divide C, the largest smaller number that
       does is used.
     epsilon: the constant added inside the root (default `EPSILON`).
@@ -142,7 +186,8 @@ _MOMENTS = (
     Primitive('centered_second_moment', 1, centered_second_moment, is_moment=True, is_guarded=True),
 )
 
-# All primitives by name. Their order determines which random graphs a seed gives.
+# All primitives by name, those that users have added at the end. Their order determines which random graphs a seed
+# gives.
 PRIMITIVES = {p.name: p for p in (
     Primitive('add', 2, np.add),
     Primitive('mul', 2, np.multiply),
@@ -158,3 +203,4 @@ PRIMITIVES = {p.name: p for p in (
     Primitive('sqrt', 1, _signed(np.sqrt), is_guarded=True),
     *_MOMENTS,
 )}
+BUILT_IN = tuple(PRIMITIVES)  # the names of the paper's

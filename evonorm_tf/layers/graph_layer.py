@@ -13,7 +13,7 @@ from typing import Any
 from evonorm_tf.engines.dispatch import ops_of
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.equations import moments
-from evonorm_tf.equations.elementwise import ELEMENTWISE
+from evonorm_tf.equations.elementwise import form_of
 from evonorm_tf.equations.graph_equation import GraphEquation
 from evonorm_tf.equations.graph_plan import fits
 from evonorm_tf.graph import primitives
@@ -84,7 +84,7 @@ class Graph(FusedBatchCore):
     node_channels = [channels, 1, channels, channels]
     self._moving_averages = {}
     for index, node in enumerate(self.graph.nodes, len(INITIAL_NODES)):
-      size = 1 if node.axes == primitives.LAYER else max(node_channels[i] for i in node.inputs)
+      size = 1 if primitives.is_over_channels(node.axes) else max(node_channels[i] for i in node.inputs)
       node_channels.append(size)
       if node.axes == primitives.BATCH:
         initializer = _MOVING_AVERAGE_INITIALIZERS[node.primitive]
@@ -132,7 +132,7 @@ class Graph(FusedBatchCore):
       if primitives.PRIMITIVES[node.primitive].is_moment:
         values.append(self._moment(index, arguments[0], training, x, mask))
       else:
-        values.append(_apply(ELEMENTWISE[node.primitive], arguments, mask))
+        values.append(_apply(form_of(node.primitive), arguments, mask))
     return ops.broadcast_to(values[-1], ops.shape(x))
 
   def _moment(self, index: int, x: Tensor, training: Training, inputs: Tensor, mask: Mask) -> Tensor:

@@ -20,7 +20,7 @@ def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFact
 
   Args:
     spec: a name in `NORM_ACTS` ("bn_relu", "evonorm_s0", ..., or one that `register_norm_act` added), the path of a
-      layer graph's JSON file (ending in .json), or a `LayerGraph`.
+      layer graph's JSON file (ending in .json), the folder of a search for its best layer, or a `LayerGraph`.
     **options: constructor arguments of the layer, such as `groups=16` or `synchronized=True`.
 
   Returns:

@@ -141,7 +141,8 @@ def make_factory(spec: str | os.PathLike | LayerGraph, options: Mapping[str, Any
   It makes one layer at once, so that a bad option fails here and not in the middle of building a model.
 
   Args:
-    spec: a name in `layers`, the path of a layer graph's JSON file (ending in .json), or a `LayerGraph`.
+    spec: a name in `layers`, the path of a layer graph's JSON file (ending in .json), the folder of a search with a
+      report, which stands for its best layer, or a `LayerGraph`.
     options: constructor arguments of the layer.
     layers: the layers registered for this Keras version: name -> (class, arguments that the name implies).
     graph_layer: the class of this Keras version that runs layer graphs.
@@ -162,12 +163,24 @@ def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: 
   """Returns the class and the constructor arguments of the layer that `spec` names."""
   if isinstance(spec, LayerGraph):
     return graph_layer, {'graph': spec}
+  if spec in layers:
+    return layers[spec]
+  if isinstance(spec, (str, os.PathLike)) and os.path.isdir(spec):
+    return graph_layer, {'graph': _best_of_search(spec)}
   if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):
     return graph_layer, {'graph': LayerGraph.load(spec)}
-  if spec not in layers:
-    known = ', '.join(sorted(layers))
-    other = OTHER[keras_name(graph_layer)]
-    elsewhere = f', which is a layer of {NAMES[other]} only: use `{PACKAGES[other]}.get_norm_act`'
-    raise ArgumentError(f'`spec` must be one of {known}, or the path of a layer graph (.json), received {spec!r}'
-                        f'{elsewhere if spec in _BUILT_IN | _LAYERS[other].keys() else ""}.')
-  return layers[spec]
+  known = ', '.join(sorted(layers))
+  other = OTHER[keras_name(graph_layer)]
+  elsewhere = f', which is a layer of {NAMES[other]} only: use `{PACKAGES[other]}.get_norm_act`'
+  raise ArgumentError(f'`spec` must be one of {known}, the path of a layer graph (.json), or the folder of a search, '
+                      f'received {spec!r}{elsewhere if spec in _BUILT_IN | _LAYERS[other].keys() else ""}.')
+
+
+def _best_of_search(model_dir: str | os.PathLike) -> LayerGraph:
+  """Returns the best layer of a search, which its report holds as a file."""
+  path = os.path.join(model_dir, 'report', 'layer_1.json')
+  if not os.path.isfile(path):
+    raise ArgumentError(f'`spec`: {os.fspath(model_dir)} is no folder of a search with a found layer: it has no '
+                        'report/layer_1.json, which a search writes at its end. `search.Search(folder).report()` '
+                        'writes it earlier.')
+  return LayerGraph.load(path)

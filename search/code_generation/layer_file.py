@@ -72,7 +72,7 @@ def write_layer(graph: LayerGraph, class_name: str, target: Target = TF_KERAS) -
   """
   assignments = simplify(graph)
   symbols = set().union(*(value.free_symbols for value in assignments.values()))
-  statements = write_statements(assignments, target.name_of)
+  statements = write_statements(assignments, target.name_of, target.package)
   methods = dict(_methods(target))
   methods['build'] = _fill(methods['build'], 'weights', _weights(symbols, statements))
   methods['call'] = _fill(methods['call'], 'statements', statements.lines)

@@ -17,7 +17,7 @@ import sympy
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import EPSILON
-from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import index_sets
 from search.graphs import equation
 from search.graphs.equation import EPSILON_SYMBOL
 from search.graphs.equation import is_negative
@@ -77,7 +77,7 @@ class _TrackedMixin:
 
   @classmethod
   def eval(cls, x, axes):
-    if INDEX_SETS[axes] != BATCH:
+    if index_sets()[axes] != BATCH:
       return super().eval(x, axes)
     if is_negative(x):
       return cls.parity * cls(-x, axes)

@@ -10,15 +10,20 @@ import dataclasses
 
 import sympy
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import GROUP
-from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import index_sets
 from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import is_over_channels
 from evonorm_tf.graph.primitives import LAYER
+from evonorm_tf.graph.primitives import REGISTERED_INDEX_SETS
+from evonorm_tf.graph.registration import registered
 from search.code_generation import simplification
 from search.code_generation.targets import tensorflow_name
 from search.graphs import equation
 from search.graphs.equation import Moment
+from search.graphs.users_operations import UsersFunction
 
 WIDTH = 116  # the longest statement in characters; its indentation makes that 120
 # Index set -> its name in the names of variables.
@@ -73,16 +78,20 @@ class Statements:
   averages: set[tuple[str, str]]
 
 
-def write_statements(assignments: dict[sympy.Symbol, sympy.Expr], name_of: Callable[[str], str] = tensorflow_name
-                     ) -> Statements:
+def write_statements(assignments: dict[sympy.Symbol, sympy.Expr], name_of: Callable[[str], str] = tensorflow_name,
+                     package: str = 'tf_keras') -> Statements:
   """Returns the code of a simplified layer graph.
 
   Args:
     assignments: the expressions by name, in the order of computation, as `simplification.simplify` returns them.
     name_of: a function that returns an operation's name in the code, by its name in `keras.ops`; TensorFlow's by
       default.
+    package: the Keras package of the code, 'tf_keras' (default) or 'keras', for primitives that users have added.
+
+  Raises:
+    ArgumentError: if a primitive or index set that a user has added has no code.
   """
-  writer = _Writer(name_of)
+  writer = _Writer(name_of, package)
   for name, value in assignments.items():
     writer.add(name, value)
   return writer.statements
@@ -92,10 +101,11 @@ class _CodePrinter(equation.TextPrinter):
   """Printer of expressions as code; `names` gives each symbol's name there, `name_of` each operation's."""
   minus, times, root = '-', ' * ', '{}**0.5'
 
-  def __init__(self, names: dict[sympy.Symbol, str], name_of: Callable[[str], str]):
+  def __init__(self, names: dict[sympy.Symbol, str], name_of: Callable[[str], str], package: str):
     super().__init__()
     self._names = names
     self._op = name_of
+    self._package = package
 
   def tensor(self, expr: sympy.Expr) -> str:
     """Returns the expression's code as a tensor. A number becomes a constant tensor, as some functions need it."""
@@ -116,6 +126,9 @@ class _CodePrinter(equation.TextPrinter):
       first, *others = expr.args
       rest = others[0] if len(others) == 1 else expr.func(*others)
       return f'{self._op("maximum")}({self.tensor(first)}, {self._print(rest)})'
+    if isinstance(expr, UsersFunction):
+      code = registered([expr.users_name])[expr.users_name].code
+      return _users_code(expr.users_name, code.get(self._package)).format(', '.join(map(self.tensor, expr.args)))
     argument = self.tensor(expr.args[0])
     if isinstance(expr, simplification.Guarded):
       return f'_guarded({argument})'
@@ -147,11 +160,11 @@ def is_number(expr: sympy.Expr) -> bool:
 class _Writer:
   """A writer of statements, which collects them in its attribute `statements`."""
 
-  def __init__(self, name_of: Callable[[str], str]):
-    self._op = name_of
+  def __init__(self, name_of: Callable[[str], str], package: str):
+    self._op, self._package = name_of, package
     self._names = {equation.X: 'x', equation.V0: 'self.v0', equation.V1: 'self.v1',
                    equation.EPSILON_SYMBOL: 'self.epsilon', simplification.GUARD: 'GUARD'}
-    self._printer = _CodePrinter(self._names, name_of)
+    self._printer = _CodePrinter(self._names, name_of, package)
     self._counts = collections.Counter()
     # The symbols whose values have the full shape of x, those with at least the rank of x, and those with all channels.
     self._full, self._ranked = {equation.X}, {equation.X}
@@ -190,10 +203,10 @@ class _Writer:
     """Returns the longest line that the assignment needs, approximately."""
     if not isinstance(value, Moment):
       return f'{_name_of(value)}_99 = {self._value(name, value)}'
-    axes, (kind, average, moving) = INDEX_SETS[value.args[1]], _MOMENTS[type(value)]
+    axes, (kind, average, moving) = index_sets()[value.args[1]], _MOMENTS[type(value)]
     if axes == BATCH:
       return f'batch_{average}_99 = {_batch_average(average, self._argument(value), f"{moving}_99")}'
-    return f'{SCOPES[axes]}_{kind}_99 = {self._root(self._average(axes, average, self._argument(value)))}'
+    return f'{_scope(axes)}_{kind}_99 = {self._root(self._average(axes, average, self._argument(value)))}'
 
   def _add_value(self, name: sympy.Symbol, value: sympy.Expr) -> None:
     """Adds the statement of an assignment that is not a moment."""
@@ -217,9 +230,9 @@ class _Writer:
 
   def _add_moment(self, name: sympy.Symbol, moment: Moment) -> None:
     """Adds the statements of a moment: its average and, for the second moments, the root of that average."""
-    axes = INDEX_SETS[moment.args[1]]
-    scope, (kind, average, moving_name) = SCOPES[axes], _MOMENTS[type(moment)]
-    has_channels = axes != LAYER and bool(moment.args[0].free_symbols & self._channelled)
+    axes = index_sets()[moment.args[1]]
+    scope, (kind, average, moving_name) = _scope(axes), _MOMENTS[type(moment)]
+    has_channels = not is_over_channels(axes) and bool(moment.args[0].free_symbols & self._channelled)
     argument = self._argument(moment)
     if len(self._longest_line(name, moment)) > WIDTH:  # and no part of it can have a statement of its own
       argument = self._append('argument', argument)
@@ -247,9 +260,11 @@ class _Writer:
 
   def _average(self, axes: str, average: str, argument: str) -> str:
     """Returns the code of an average over an index set other than the batch."""
-    mean = _MEANS[axes]
-    return {'mean': f'{mean}({argument})', 'mean_square': f'{mean}({self._op("square")}({argument}))',
-            'variance': f'_variance({argument}, {mean})'}[average]
+    added = REGISTERED_INDEX_SETS.get(axes)
+    mean = _MEANS[axes] + '({})' if added is None else _users_code(axes, added.code.get(self._package))
+    function = _MEANS[axes] if added is None else f'lambda t: {mean.format("t")}'
+    return {'mean': mean.format(argument), 'mean_square': mean.format(f'{self._op("square")}({argument})'),
+            'variance': f'_variance({argument}, {function})'}[average]
 
   def _root(self, average: str) -> str:
     """Returns the code of √(average + ε)."""
@@ -259,6 +274,18 @@ class _Writer:
     """Returns the name, with a number appended from its second use on: `gate`, `gate_2`."""
     self._counts[base] += 1
     return base if self._counts[base] == 1 else f'{base}_{self._counts[base]}'
+
+
+def _scope(axes: str) -> str:
+  """Returns the name of an index set in the names of variables."""
+  return SCOPES.get(axes, axes if axes.isidentifier() else 'own')
+
+
+def _users_code(name: str, code: str | None) -> str:
+  """Returns the code that a user has registered with a name; raises ArgumentError if there is none."""
+  if not code:
+    raise ArgumentError(f'{name!r} of your own was registered without `code` for this Keras.')
+  return code
 
 
 def _batch_average(average: str, argument: str, moving: str) -> str:

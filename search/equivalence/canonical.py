@@ -81,6 +81,8 @@ def _simplified(node: Node, arguments: list[_Signed]) -> _Signed:
   """Returns the value of a node, given the values of its arguments."""
   if node.primitive in _BINARY:
     return _BINARY[node.primitive](*arguments)
+  if len(arguments) > 1:  # a primitive that a user has added, of which no rule is known
+    return _term(node.primitive, *arguments)
   return _unary(node.primitive, node.axes, arguments[0])
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import average
 from evonorm_tf.graph.primitives import clamp_magnitude
+from evonorm_tf.graph.primitives import PRIMITIVES
+from evonorm_tf.graph.registration import RegisteredPrimitive
 
 
 def _guarded(derivative: np.ndarray, x: np.ndarray, epsilon: float) -> np.ndarray:
@@ -57,6 +59,9 @@ def tangent(node: Node, groups: int, epsilon: float, result: np.ndarray, argumen
     arguments: the values of the node's arguments, in their order.
     tangents: the derivatives of the arguments along the direction, in the same order.
   """
+  added = PRIMITIVES[node.primitive]
+  if isinstance(added, RegisteredPrimitive):
+    return added.tangent(arguments, tangents)
   if node.primitive in _ELEMENTWISE:
     return _ELEMENTWISE[node.primitive](result, *arguments, *tangents, epsilon)
   (x,), (dx,) = arguments, tangents

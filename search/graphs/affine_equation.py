@@ -32,6 +32,7 @@ from search.graphs.notation import TexPrinter
 from search.graphs.notation import TextPrinter
 from search.graphs.notation import V0
 from search.graphs.notation import V1
+from search.graphs.users_operations import UsersFunction
 
 _Constants = Mapping[sympy.Symbol, sympy.Expr]  # symbols that do not depend on x, with their values at the start
 
@@ -125,7 +126,7 @@ def _is_constant(expr: sympy.Expr, constants: _Constants) -> bool:
 
 def _is_nonzero(expr: sympy.Expr, constants: _Constants) -> bool:
   """Returns whether a constant expression is not 0 at the start, and certainly for few values of v0 and v1 at most."""
-  if expr.xreplace(constants) == 0:
+  if expr.xreplace(constants) == 0 or expr.has(UsersFunction):  # of which nothing is known
     return False
   if isinstance(expr, _WITH_KINKS):
     return _is_nonzero(expr.args[0], constants)

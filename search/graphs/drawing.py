@@ -81,7 +81,8 @@ def _label(graph: LayerGraph, index: int) -> tuple[str, str]:
   """Returns a node's symbol and, for a moment, its index set; otherwise an empty string."""
   if index < len(INITIAL_NODES):
     return INITIAL_NODES[index], ''
-  return LABELS[graph.node(index).primitive], graph.node(index).axes
+  primitive = graph.node(index).primitive
+  return LABELS.get(primitive, primitive), graph.node(index).axes
 
 
 def _colors(graph: LayerGraph, index: int) -> tuple[str, str]:

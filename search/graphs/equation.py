@@ -23,16 +23,20 @@ import sympy
 
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import EPSILON
-from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import index_sets
+from evonorm_tf.graph.primitives import INSTANCE
 from search.graphs.notation import EPSILON_SYMBOL
 from search.graphs.notation import is_negative
+from search.graphs.notation import Opaque
 from search.graphs.notation import TexPrinter
 from search.graphs.notation import TextPrinter
 from search.graphs.notation import V0
 from search.graphs.notation import V1
 from search.graphs.notation import X
 from search.graphs.notation import Y
+from search.graphs.users_operations import operation_of
 
 MAX_LENGTH = 400  # characters of an equation on one line
 MAX_NUMBER = 10**12  # an expression with a larger number gets a name: repeated squares grow without bound
@@ -54,38 +58,6 @@ def is_nonnegative(expr: sympy.Expr) -> bool:
   if expr.is_Mul or expr.is_Add:
     return all(map(is_nonnegative, expr.args))
   return expr == EPSILON_SYMBOL or isinstance(expr, (Positive, Magnitude))
-
-
-class Opaque(sympy.Function):
-  """Base class of the functions in equations, which SymPy never evaluates numerically. Subclasses set the attributes.
-
-  Attributes:
-    text, latex: format strings of the function's notation; {} stands for the arguments in brackets, {axes} for `axes`.
-    brackets: the opening and the closing bracket around the arguments (default '()').
-    values: the function's known values by argument (default: none).
-    is_root: whether the notation is a root sign, which needs brackets under an exponent (default False).
-    parity: -1 if f(−x) = −f(x), 1 if f(−x) = f(x), otherwise 0 (default).
-    axes: a moment's index set, such as 'b,w,h'; empty for all other functions.
-    printed_arguments: the arguments that the notation shows; for a moment, all but the index set.
-  """
-  is_number, is_root, brackets, parity = False, False, '()', 0
-  values: dict[int, sympy.Expr] = {}
-  axes = property(lambda self: '')
-  printed_arguments = property(lambda self: self.args[:1] if self.axes else self.args)
-
-  @classmethod
-  def eval(cls, x: sympy.Expr, *axes: sympy.Integer) -> sympy.Expr | None:
-    """Returns the simplified function of x, by a known value or by its parity; None to keep it as it is.
-
-    Args:
-      x: the function's argument.
-      *axes: for a moment, the number of its index set in `INDEX_SETS`.
-    """
-    if x in cls.values:
-      return cls.values[x]
-    if cls.parity and is_negative(x):
-      return cls.parity * cls(-x, *axes)
-    return None
 
 
 class Positive(Opaque):
@@ -160,8 +132,8 @@ class Maximum(Opaque):
 
 
 class Moment(Opaque):
-  """Base class of moments; the arguments are an expression and the number of an index set in `INDEX_SETS`."""
-  axes = property(lambda self: INDEX_SETS[self.args[1]])
+  """Base class of moments; the arguments are an expression and the number of an index set in `index_sets`."""
+  axes = property(lambda self: index_sets()[self.args[1]])
 
 
 class FirstMoment(Moment):
@@ -174,7 +146,7 @@ class FirstMoment(Moment):
 
     Args:
       x: the expression to average.
-      axes: the number of the index set in `INDEX_SETS`.
+      axes: the number of the index set in `index_sets`.
     """
     return x if is_constant(x, axes) else super().eval(x, axes)
 
@@ -196,7 +168,7 @@ class CenteredSecondMoment(Moment, Positive):
 
     Args:
       x: the expression.
-      axes: the number of the index set in `INDEX_SETS`.
+      axes: the number of the index set in `index_sets`.
     """
     return sympy.sqrt(EPSILON_SYMBOL) if is_constant(x, axes) else super().eval(x, axes)
 
@@ -206,9 +178,10 @@ def is_constant(x: sympy.Expr, axes: sympy.Integer) -> bool:
 
   Args:
     x: an expression of the symbols and functions of this module.
-    axes: the number of the index set in `INDEX_SETS`.
+    axes: the number of the index set in `index_sets`.
   """
-  return x.free_symbols <= ({EPSILON_SYMBOL} if 'c' in INDEX_SETS[axes] else {EPSILON_SYMBOL, V0, V1})
+  vectors = {V0, V1} if index_sets()[axes] in (BATCH, INSTANCE) else set()  # which vary over channels
+  return x.free_symbols <= {EPSILON_SYMBOL} | vectors
 
 
 def _sum(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
@@ -280,8 +253,8 @@ def solve(graph: LayerGraph, size: int, shared_size: int, operations: Mapping[st
   values: list[sympy.Expr] = [X, sympy.S.Zero, V0, V1]
   names: dict[sympy.Expr, sympy.Symbol] = {}
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
-    axes = (sympy.Integer(INDEX_SETS.index(node.axes)),) if node.axes else ()
-    value = operations[node.primitive](*(values[i] for i in node.inputs), *axes)
+    axes = (sympy.Integer(index_sets().index(node.axes)),) if node.axes else ()
+    value = operation_of(node.primitive, operations)(*(values[i] for i in node.inputs), *axes)
     if index != graph.output and _exceeds(value, shared_size if readers[index] > 1 else size):
       value = names.setdefault(value, sympy.Dummy())
     values.append(value)

@@ -18,6 +18,14 @@ def mutate(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> L
     graph: the layer graph, which stays as it is.
     space: the search space, which gives the operations to choose from.
     rng: the source of all randomness.
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> space, rng = search.SearchSpace(nodes=6), np.random.default_rng(0)
+    >>> graph = search.random_graph(space, rng)
+    >>> sum(a != b for a, b in zip(graph.nodes, search.mutate(graph, space, rng).nodes)) <= 1
+    True
   """
   position = int(rng.integers(len(graph.nodes)))
   node = random_node(len(INITIAL_NODES) + position, space, rng)

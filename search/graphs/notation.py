@@ -37,13 +37,45 @@ def _factor_key(factor: sympy.Expr) -> tuple:
   return rank, factor.sort_key()
 
 
+class Opaque(sympy.Function):
+  """Base class of the functions in equations, which SymPy never evaluates numerically. Subclasses set the attributes.
+
+  Attributes:
+    text, latex: format strings of the function's notation; {} stands for the arguments in brackets, {axes} for `axes`.
+    brackets: the opening and the closing bracket around the arguments (default '()').
+    values: the function's known values by argument (default: none).
+    is_root: whether the notation is a root sign, which needs brackets under an exponent (default False).
+    parity: -1 if f(−x) = −f(x), 1 if f(−x) = f(x), otherwise 0 (default).
+    axes: a moment's index set, such as 'b,w,h'; empty for all other functions.
+    printed_arguments: the arguments that the notation shows; for a moment, all but the index set.
+  """
+  is_number, is_root, brackets, parity = False, False, '()', 0
+  values: dict[int, sympy.Expr] = {}
+  axes = property(lambda self: '')
+  printed_arguments = property(lambda self: self.args[:1] if self.axes else self.args)
+
+  @classmethod
+  def eval(cls, x: sympy.Expr, *axes: sympy.Integer) -> sympy.Expr | None:
+    """Returns the simplified function of x, by a known value or by its parity; None to keep it as it is.
+
+    Args:
+      x: the function's argument.
+      *axes: for a moment, the number of its index set in `index_sets`.
+    """
+    if x in cls.values:
+      return cls.values[x]
+    if cls.parity and is_negative(x):
+      return cls.parity * cls(-x, *axes)
+    return None
+
+
 class NotationMixin:
   """Mixin for SymPy's printers: the order of terms and factors, and the notation of functions.
 
   A printer that uses it defines the attributes below, and the methods `brackets`, `fraction` and `power`.
 
   Attributes:
-    form: the attribute of a function that holds its notation, 'text' or 'latex' (see `equation.Opaque`).
+    form: the attribute of a function that holds its notation, 'text' or 'latex' (see `Opaque`).
     minus, times: the signs of negation and of a product.
     root: a format string of a square root.
     affine: the text of γ and β at the end of an equation.

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.graph import primitives
+from evonorm_tf.graph import primitives as primitives_lib
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 
-_PRIMITIVES = tuple(primitives.PRIMITIVES.values())
 PRIMITIVES, PAIRS = 'primitives', 'pairs'  # what the operation of a random node is uniform over
 
 
@@ -23,34 +22,55 @@ class SearchSpace:
 
   Attributes:
     nodes: the number of intermediate nodes in every graph (default 10, believed to be the paper's number).
-    index_sets: the index sets that moments may average over, some of `primitives.INDEX_SETS` (default: all of them).
-      `sample_space` leaves out `primitives.BATCH`.
+    index_sets: the index sets that moments may average over, some of `primitives.index_sets` (default: the
+      paper's four). `sample_space` leaves out `primitives.BATCH`.
     uniform_over: what the operation of a random node is uniform over: 'primitives' (default) draws a primitive first
       and then, for a moment, its index set; 'pairs' draws one of `operations`, so that with four index sets a moment is
       drawn four times as often as another primitive, half of all nodes. Which of them the paper does is not known.
+    primitives: the names of the primitives that nodes may have, the paper's (`primitives.BUILT_IN`) and such as
+      `evonorm_tf.register_primitive` has added, each as often as it stands here; None (default) for the paper's.
 
   Raises:
-    ArgumentError: if `nodes` is less than 1, if `index_sets` is empty or has an unknown member, or if `uniform_over` is
-      neither of the two.
+    ArgumentError: if `nodes` is less than 1, if `index_sets` or `primitives` is empty or has an unknown member, or if
+      `uniform_over` is neither of the two.
+
+  Example:
+    >>> import search
+    >>> space = search.SearchSpace(nodes=6, index_sets=('w,h', 'w,h,c/g'))
+    >>> len(space.operations)  # 12 primitives, and 3 moments over 2 index sets
+    18
   """
   nodes: int = 10
-  index_sets: tuple[str, ...] = primitives.INDEX_SETS
+  index_sets: tuple[str, ...] = primitives_lib.INDEX_SETS
   uniform_over: str = PRIMITIVES
+  primitives: tuple[str, ...] | None = None
 
   def __post_init__(self):
     if self.nodes < 1:
       raise ArgumentError(f'`nodes` must be at least 1, received {self.nodes}.')
-    unknown = set(self.index_sets) - set(primitives.INDEX_SETS)
-    if unknown or not self.index_sets:
-      raise ArgumentError(f'`index_sets` must be some of {primitives.INDEX_SETS}, received {self.index_sets}.')
+    _check_known('index_sets', self.index_sets, primitives_lib.index_sets())
+    if self.primitives is not None:
+      _check_known('primitives', self.primitives, tuple(primitives_lib.PRIMITIVES))
     if self.uniform_over not in (PRIMITIVES, PAIRS):
       raise ArgumentError(f'`uniform_over` must be {PRIMITIVES!r} or {PAIRS!r}, received {self.uniform_over!r}.')
 
   @functools.cached_property
-  def operations(self) -> tuple[tuple[primitives.Primitive, str], ...]:
+  def primitives_drawn(self) -> tuple[primitives_lib.Primitive, ...]:
+    """The primitives that a node can have, in the order that decides which graphs a seed gives."""
+    names = primitives_lib.BUILT_IN if self.primitives is None else self.primitives
+    return tuple(primitives_lib.PRIMITIVES[name] for name in names)
+
+  @functools.cached_property
+  def operations(self) -> tuple[tuple[primitives_lib.Primitive, str], ...]:
     """The operations that a node can have: pairs of a primitive and, for a moment, its index set, otherwise ''."""
-    return tuple((p, axes) for p in primitives.PRIMITIVES.values()
+    return tuple((p, axes) for p in self.primitives_drawn
                  for axes in (self.index_sets if p.is_moment else ('',)))
+
+
+def _check_known(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
+  if isinstance(names, str) or not names or set(names) - set(known):
+    raise ArgumentError(f'`{argument}` must be some of {tuple(known)}, received {names!r}. Those of your own must be '
+                        'registered first, by `evonorm_tf.register_primitive` or `register_index_set`.')
 
 
 def sample_space(nodes: int = 10, uniform_over: str = PRIMITIVES) -> SearchSpace:
@@ -69,7 +89,7 @@ def sample_space(nodes: int = 10, uniform_over: str = PRIMITIVES) -> SearchSpace
   Raises:
     ArgumentError: as `SearchSpace`.
   """
-  return SearchSpace(nodes, tuple(s for s in primitives.INDEX_SETS if s != primitives.BATCH), uniform_over)
+  return SearchSpace(nodes, tuple(s for s in primitives_lib.INDEX_SETS if s != primitives_lib.BATCH), uniform_over)
 
 
 def random_node(index: int, space: SearchSpace, rng: np.random.Generator) -> Node:
@@ -83,7 +103,7 @@ def random_node(index: int, space: SearchSpace, rng: np.random.Generator) -> Nod
   if space.uniform_over == PAIRS:
     primitive, axes = _one_of(space.operations, rng)
   else:
-    primitive = _one_of(_PRIMITIVES, rng)
+    primitive = _one_of(space.primitives_drawn, rng)
     axes = _one_of(space.index_sets, rng) if primitive.is_moment else ''
   return Node(primitive.name, tuple(_below(index, rng) for _ in range(primitive.arity)), axes)
 
@@ -94,6 +114,13 @@ def random_graph(space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
   Args:
     space: the search space.
     rng: the source of all randomness.
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> graph = search.random_graph(search.SearchSpace(nodes=6), np.random.default_rng(0))
+    >>> len(graph.nodes)
+    6
   """
   first = len(INITIAL_NODES)
   return LayerGraph(tuple(random_node(first + i, space, rng) for i in range(space.nodes)))

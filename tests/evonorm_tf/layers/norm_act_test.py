@@ -33,7 +33,7 @@ def images():
 
 def test_the_names_are_known_and_listed_in_the_error():
   assert set(NORM_ACTS) == set(NAMES)
-  message = r"`spec` must be one of bn_relu, .*pixel_norm_relu.*\(.json\), received 'bn_rlu'"
+  message = r"`spec` must be one of bn_relu, .*pixel_norm_relu.*\(.json\), or the folder of a search, received 'bn_rlu'"
   with pytest.raises(ValueError, match=message):
     get_norm_act('bn_rlu')
 
@@ -165,7 +165,7 @@ def test_a_layer_of_ones_own_has_a_name(registry):
   np.testing.assert_array_equal(factory(name='x')(images()), np.maximum(2. * images(), 0.))
   np.testing.assert_array_equal(pickle.loads(pickle.dumps(factory))()(images()), factory()(images()))
   assert get_norm_act('bn_gelu')().activation is tf_keras.activations.gelu
-  with pytest.raises(ValueError, match="must be one of bn_gelu, bn_relu, .*pixel_norm_relu, rectifier, steep, or the"):
+  with pytest.raises(ValueError, match="must be one of bn_gelu, bn_relu, .*pixel_norm_relu, rectifier, steep, the"):
     get_norm_act('rectifyer')
 
 
