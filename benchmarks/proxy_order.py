@@ -42,9 +42,9 @@ from evonorm_tf.graph.primitives import LAYER
 from evonorm_tf.layers.norm_act import get_norm_act
 from search import evolution
 from search.evaluation.evaluation import Evaluation
-from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.reused_training import start_training
+from search.evaluation.training import NonFiniteLoss
 from search.execution.executors import WorkerProcesses
 from search.graphs.known_graphs import V0
 from search.graphs.known_graphs import X

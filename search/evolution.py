@@ -5,13 +5,12 @@ task. The journal in `model_dir` holds the whole state of a search, so the same 
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import dataclasses
-import math
 import pathlib
 import textwrap
-import time
 
 from rich.console import Console
 from rich.text import Text
@@ -23,31 +22,36 @@ from evonorm_tf.layers.norm_act import NORM_ACTS
 from evonorm_tf.output.model_dir import replacing
 from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import REDRAW
-from search.evaluation.evaluation import Evaluation
-from search.evaluation.evaluation import Outcome
+from search.evaluation.registered_forms import check_forms
 from search.execution.deferred_interrupts import interrupts_noted
+from search.execution.deferred_interrupts import raise_if_interrupted
 from search.execution.executors import Executor
 from search.execution.executors import make_executor
-from search.execution.executors import WorkerDied
 from search.execution.retries import Retrying
 from search.graphs.random_graph import SearchSpace
+from search.jobs import Candidates
+from search.jobs import Evaluator
+from search.jobs import FixedLayers
+from search.jobs import JobSource
 from search.journal import records as records_lib
 from search.journal.identity import identity_of
 from search.journal.journal import Journal
 from search.journal.outcomes import EVOLUTION
-from search.journal.outcomes import FAILED
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
+from search.journal.registrations import registrations
 from search.journal.saved_search import JOURNAL
+from search.library.callbacks import AnyCallback
+from search.library.callbacks import Callbacks
+from search.library.opened_search import RunningSearch
+from search.recorder import SearchRecorder
 from search.reporting import report
+from search.reporting.progress import prefixed_console
 from search.reporting.progress import Progress
 from search.reporting.summaries import Summaries
-from search.scheduler import Candidates
-from search.scheduler import FixedLayers
-from search.scheduler import Job
-from search.scheduler import Result
 from search.scheduler import Scheduler
+from search.scheduler import Track
 from search.selection.population import Population
 from search.selection.proposal import Strategy
 from search.selection.proposer import Proposer
@@ -71,8 +75,13 @@ class Reranking:
 
   Raises:
     ArgumentError: if `seeds` is below 1.
+
+  Example:
+    >>> import search
+    >>> task = search.ProxyTask((search.Architecture('resnet'),), steps=2000)
+    >>> again = search.Reranking(search.Evaluation(task, test=True), top=5, seeds=3)
   """
-  evaluation: Evaluation
+  evaluation: Evaluator
   top: int = 10
   best: int = 3
   seeds: int = 3
@@ -83,18 +92,19 @@ class Reranking:
 
 
 @wrap_system_errors()
-def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, strategy: Strategy, space: SearchSpace,
+def run_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, strategy: Strategy, space: SearchSpace,
                window: int, candidates: int, references: Sequence[str] = (), seed: int = 0, workers: int = 1,
                executor: Callable[[], Executor] | None = None, retries: int = 2, max_minutes: float | None = None,
                initial: str = RANDOM, equivalents: str = REDRAW, same_layer: str = AFFINE,
-               operative_config: Callable[[], str] = str) -> list[Record]:
+               operative_config: Callable[[], str] = str, callbacks: Sequence[AnyCallback] = ()) -> list[Record]:
   """Runs a search, or resumes one, and writes its report; gin files configure this function.
 
   Args:
     model_dir: the folder for the journal, the TensorBoard events and the report; it is created if necessary. If it
       holds a search, that search is resumed. All arguments must then be the same, except for `candidates`, `workers`,
-      `executor`, `retries`, `max_minutes` and `operative_config`.
-    evaluation: evaluates candidates and references on the proxy task.
+      `executor`, `retries`, `max_minutes`, `operative_config` and `callbacks`.
+    evaluation: evaluates candidates and references on the proxy task: a `search.evaluation.Evaluation`, or any other
+      `search.Evaluator`.
     reranking: the settings of the re-ranking at the end.
     strategy: draws the graph of the next candidate, for instance a `search.selection.TournamentEvolution`.
     space: the search space.
@@ -124,6 +134,8 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
       from any v0 and v1. See `search.equivalence.equivalents`.
     operative_config: returns the text of the gin configuration, to be written to `model_dir`/operative_config.gin and
       to TensorBoard (default: an empty text).
+    callbacks: `search.library.callbacks.Callback` objects, or functions of the search and a record, which are called
+      with each record once it is written (default: none).
 
   Returns:
     All records of the journal, in the order in which they were written.
@@ -137,37 +149,82 @@ def run_search(model_dir: str, evaluation: Evaluation, reranking: Reranking, str
     WorkersCannotStart: if workers die at their start, before they reach a candidate.
     MachineError, TensorFlowError: if the operating system or TensorFlow fails outside an evaluation.
   """
+  with interrupts_noted():
+    with open_search(model_dir, evaluation, reranking, strategy, space, window, candidates, references, seed,
+                     max_minutes, initial, equivalents, same_layer, operative_config, callbacks) as opened:
+      with contextlib.closing(executor() if executor else make_executor(workers)) as started:
+        Scheduler(Retrying(started, retries, opened.journal)).run([opened.track])
+      opened.end()
+    raise_if_interrupted()
+  return opened.journal.records
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedSearch:
+  """A search whose journal is open and whose jobs wait for workers.
+
+  Attributes:
+    journal: the journal.
+    track: the jobs.
+    end: writes the report and tells the callbacks; to be called when the jobs are done.
+  """
+  journal: Journal
+  track: Track
+  end: Callable[[], None]
+
+
+@contextlib.contextmanager
+def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, strategy: Strategy, space: SearchSpace,
+                window: int, candidates: int, references: Sequence[str] = (), seed: int = 0,
+                max_minutes: float | None = None, initial: str = RANDOM, equivalents: str = REDRAW,
+                same_layer: str = AFFINE, operative_config: Callable[[], str] = str,
+                callbacks: Sequence[AnyCallback] = (), name: str = '', share: float | None = None
+                ) -> Iterator[OpenedSearch]:
+  """A context with an opened search; `run_search` describes the arguments and errors.
+
+  Args:
+    name: the search's name where several share an executor (default: none).
+    share: the number of workers that count as the search's own where several share an executor: the time that its
+      evaluations have taken, divided by it, then counts for `max_minutes`. None (default) for the time that passes.
+  """
+  check_forms(space)
   begun_with = initial_candidates(initial, space, evaluation, window, seed)
   _check(candidates, references, begun_with)
+  watching = Callbacks(callbacks)
   proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed, same_layer)
   # All arguments that the results depend on. A search may be resumed with more candidates, or with other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed, equivalents=equivalents, same_layer=same_layer,
-                         initial=identity_of_warm_start(initial, begun_with))
+                         initial=identity_of_warm_start(initial, begun_with)) | registrations(space)
   phases = {REFERENCE: len(references), EVOLUTION: candidates,
             RERANKING: (reranking.top + len(references)) * reranking.seeds}
-  with interrupts_noted():
-    with contextlib.ExitStack() as stack:
-      journal = stack.enter_context(Journal(pathlib.Path(model_dir) / JOURNAL, identity))
-      stack.enter_context(termination.before_end(journal.close))  # or a candidate in this process would have crashed it
-      evaluation.check()
-      reranking.evaluation.check()
-      summaries = stack.enter_context(contextlib.closing(
-          Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
-      _write_config(operative_config(), model_dir, summaries)
-      started = stack.enter_context(contextlib.closing(executor() if executor else make_executor(workers)))
-      progress = stack.enter_context(Progress(phases))
-      recorder = _Recorder(journal, summaries, progress)
-      scheduler = Scheduler(Retrying(started, retries, journal), recorder)
-      scheduler.run(FixedLayers(REFERENCE, references, evaluation, journal.records))
-      scheduler.run(Candidates(proposer, evaluation, candidates, journal.records, recorder.seconds_left(max_minutes)))
-      finalists = records_lib.finalists(journal.records, reranking.top)
-      layers = [*finalists, *references]
+  with contextlib.ExitStack() as stack:
+    journal = stack.enter_context(Journal(pathlib.Path(model_dir) / JOURNAL, identity))
+    stack.enter_context(termination.before_end(journal.close))  # or a candidate in this process would have crashed it
+    evaluation.check()
+    reranking.evaluation.check()
+    summaries = stack.enter_context(contextlib.closing(
+        Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
+    _write_config(operative_config(), model_dir, summaries)
+    progress = stack.enter_context(Progress(phases, prefixed_console(name) if name else None))
+    found = RunningSearch(model_dir, journal.records, identity)
+    recorder = SearchRecorder(journal, summaries, progress, watching, found, share)
+
+    def stages() -> Iterator[JobSource]:
+      yield FixedLayers(REFERENCE, references, evaluation, journal.records)
+      yield Candidates(proposer, evaluation, candidates, journal.records, recorder.seconds_left(max_minutes))
+      layers = [*records_lib.finalists(journal.records, reranking.top), *references]
       progress.expect(RERANKING, len(layers) * reranking.seeds)
-      scheduler.run(FixedLayers(RERANKING, layers, reranking.evaluation, journal.records, reranking.seeds))
+      yield FixedLayers(RERANKING, layers, reranking.evaluation, journal.records, reranking.seeds)
+
+    def end() -> None:
       journal.check_is_there()
-    _report(journal.records, model_dir, reranking)
-  return journal.records
+      progress.end()
+      _report(journal.records, model_dir, reranking)
+      watching.on_search_end(found)
+
+    watching.on_search_begin(found)
+    yield OpenedSearch(journal, Track(stages(), recorder, name), end)
 
 
 def _check(candidates: int, references: Sequence[str], begun_with: Sequence[InitialCandidate]) -> None:
@@ -181,66 +238,20 @@ def _check(candidates: int, references: Sequence[str], begun_with: Sequence[Init
     raise ArgumentError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
 
 
-class _Recorder:
-  """Writes results to the journal first, then to TensorBoard and the console.
-
-  Args:
-    journal: the journal of the search.
-    summaries: writes the TensorBoard events.
-    progress: shows the progress on the console.
-  """
-
-  def __init__(self, journal: Journal, summaries: Summaries, progress: Progress):
-    self._journal = journal
-    self._summaries = summaries
-    self._progress = progress
-    self._earlier = journal.records[-1].elapsed if journal.records else 0.
-    self._start = time.monotonic()
-
-  @property
-  def elapsed(self) -> float:
-    """The run time so far in seconds, including earlier runs of the same search."""
-    return self._earlier + time.monotonic() - self._start
-
-  def seconds_left(self, max_minutes: float | None) -> Callable[[], float]:
-    """Returns a function that returns the seconds left of `max_minutes` for the evolution, which begins or goes on now.
-
-    Infinity if `max_minutes` is None. What the evolution took in earlier runs is the time to each of its records from
-    the record before.
-    """
-    ends = [0., *(r.elapsed for r in self._journal.records)]
-    earlier = sum(end - begin for begin, end, record in zip(ends, ends[1:], self._journal.records)
-                  if record.stage == EVOLUTION)
-    end = math.inf if max_minutes is None else self.elapsed - earlier + 60 * max_minutes
-    return lambda: end - self.elapsed
-
-  def begin(self, stage: str, seconds_left: float) -> None:
-    """Shows that a stage begins, in which jobs may be begun for another `seconds_left` seconds."""
-    self._progress.update(stage, self._journal.records, seconds_allowed=seconds_left)
-
-  def record(self, job: Job, result: Result) -> Record:
-    """Writes the result of a job to the journal, shows it, and returns its record; a dead worker counts as failed."""
-    outcome = Outcome(FAILED, str(result)) if isinstance(result, WorkerDied) else result
-    seconds = {} if isinstance(outcome, Record) else outcome.seconds  # copying an outcome takes no time
-    record = job.record(outcome, seconds, round(self.elapsed, 2))
-    self._journal.append(record)
-    self._summaries.write(self._journal.records)
-    self._progress.update(job.stage, self._journal.records)
-    return record
-
-
 def _write_config(config: str, model_dir: str, summaries: Summaries) -> None:
-  """Writes the configuration's text to `model_dir`/operative_config.gin and to TensorBoard."""
-  with replacing(pathlib.Path(model_dir) / 'operative_config.gin') as file:
-    file.write_text(config, encoding='utf-8')
+  """Writes the configuration's text to `model_dir`/operative_config.gin and to TensorBoard; an empty one is no news."""
+  kept = pathlib.Path(model_dir) / 'operative_config.gin'
+  if config or not kept.exists():
+    with replacing(kept) as file:
+      file.write_text(config, encoding='utf-8')
   summaries.write_text('operative_config', textwrap.indent(config, '    '))  # Markdown leaves indented text as it is
 
 
 def _report(records: Sequence[Record], model_dir: str, reranking: Reranking) -> None:
   """Writes the report and prints its table."""
-  task = reranking.evaluation.task
-  test_images = len(task.load()['test'][1])
+  task = getattr(reranking.evaluation, 'task', None)
+  facts = (len(task.load()['test'][1]), task.steps) if task else (None, None)
   console = Console()
-  console.print(report.final_table(records, reranking.best, test_images, task.steps))
-  path = report.write_report(records, model_dir, reranking.best, test_images, task.steps)
+  console.print(report.final_table(records, reranking.best, *facts))
+  path = report.write_report(records, model_dir, reranking.best, *facts)
   console.print(Text(f'Report: {path}'), soft_wrap=True)

@@ -1,227 +1,24 @@
-"""The scheduler of a search: a loop that hands jobs to an executor, and the two sources of its jobs.
-
-A job is one layer to evaluate in one stage of the search. `FixedLayers` supplies layers that are known before the stage
-begins: the references, and the candidates to re-rank. `Candidates` proposes candidates one by one, each only when a
-worker is free, so that every proposal can use all results recorded so far.
-"""
+"""The scheduler: a loop that hands the jobs of one or several searches to an executor."""
 
 import collections
 from collections.abc import Callable
-from collections.abc import Mapping
+from collections.abc import Iterable
 from collections.abc import Sequence
-import dataclasses
-import math
+import time
 from typing import Protocol
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.execution.deferred_interrupts import raise_if_interrupted
 from search.execution.executors import WorkerDied
 from search.execution.retries import Retrying
-from search.journal import records as records_lib
-from search.journal.outcomes import EVOLUTION
+from search.jobs import Candidates as Candidates  # for those who import it from here, as it was before
+from search.jobs import FixedLayers as FixedLayers
+from search.jobs import Job as Job
+from search.jobs import JobSource as JobSource
 from search.journal.record import EvaluationOutcome
 from search.journal.record import Record
-from search.selection.proposer import Proposer
 
 Result = EvaluationOutcome | WorkerDied  # a `Record` is an `EvaluationOutcome`, too
-
-
-class Evaluator(Protocol):
-  """The interface of the evaluation of layers; `search.evaluation.Evaluation` implements it."""
-
-  def informed_by(self, records: Sequence[Record]) -> 'Evaluator':
-    """Returns an evaluation that compares the next candidate with earlier ones, as successive halving does.
-
-    Args:
-      records: the search's records of all stages, in the order of the journal.
-    """
-
-  def with_seed(self, seed: int) -> 'Evaluator':
-    """Returns an evaluation that trains from other initial weights and in another order.
-
-    Args:
-      seed: the number of the training; 0 is this evaluation itself.
-    """
-
-  def evaluate(self, spec: LayerGraph | str) -> EvaluationOutcome:
-    """Evaluates a layer and returns the outcome.
-
-    Args:
-      spec: a layer graph, or the name of a known layer such as 'bn_relu'.
-    """
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """One layer that one stage of a search must record, by evaluating it or by copying an earlier outcome.
-
-  Attributes:
-    stage: 'reference', 'evolution' or 'reranking'.
-    layer: the layer graph of a candidate, or the name of a known layer, such as 'bn_relu'.
-    name: the layer's name in the journal, such as 'candidate 17' or 'bn_relu'.
-    index: the number of a candidate, from 0 in the order of proposal; None (default) for a known layer.
-    parent: the index of the candidate that this one was mutated from. None (default) for a random graph, a candidate
-      of a warm start, a known layer, and every layer in the re-ranking.
-    filtered: the number of graphs that were drawn and rejected without an evaluation before this candidate was found,
-      by reason, for instance `{'output does not depend on x': 3}`; empty by default.
-    same_as: the index of an earlier candidate that is the same layer; this one copies its outcome. None
-      (default) if there is no such candidate.
-    origin: for a candidate that the search begins with (see `search.selection.warm_start`), a known layer's name or
-      'candidate 17 of another search'; None (default) for every other layer.
-    outcome: the record whose outcome is copied: that of candidate `same_as`, or of an earlier search. None (default)
-      if the layer has to be evaluated, or if candidate `same_as` has no record yet.
-    seed: the number of the training, from 0, where the stage trains each layer with several seeds; None (default) where
-      it trains it once.
-  """
-  stage: str
-  layer: LayerGraph | str
-  name: str
-  index: int | None = None
-  parent: int | None = None
-  filtered: Mapping[str, int] = dataclasses.field(default_factory=dict)
-  same_as: int | None = None
-  origin: str | None = None
-  outcome: Record | None = None
-  seed: int | None = None
-
-  @property
-  def key(self) -> str:
-    """The job's name in the executor and in the journal's notes: 'evolution 17', 'reranking bn_relu, seed 1'."""
-    seed = f', seed {self.seed}' if self.seed else ''
-    return f'{self.stage} {self.index if self.stage == EVOLUTION else self.name}{seed}'
-
-  @property
-  def key_of_original(self) -> str | None:
-    """The key of the job of candidate `same_as`; None if there is no such candidate."""
-    return None if self.same_as is None else f'{self.stage} {self.same_as}'
-
-  def record(self, outcome: EvaluationOutcome, seconds: Mapping[str, float], elapsed: float) -> Record:
-    """Returns the record of this job for the journal.
-
-    Args:
-      outcome: the outcome of the job's evaluation, or the record whose outcome it copies.
-      seconds: the time of the evaluation in seconds, by activity, such as 'train'; empty for a copy.
-      elapsed: the run time of the search so far, in seconds.
-    """
-    return Record.of_outcome(
-        outcome, stage=self.stage, graph=self.layer if isinstance(self.layer, LayerGraph) else None, index=self.index,
-        name=self.name, parent=self.parent, filtered=self.filtered, same_as=self.same_as, origin=self.origin,
-        seed=self.seed, seconds=seconds, elapsed=elapsed)
-
-
-class JobSource(Protocol):
-  """The interface of a source of jobs, which supplies the jobs of one stage.
-
-  `FixedLayers` and `Candidates` implement it.
-
-  Attributes:
-    stage: 'reference', 'evolution' or 'reranking'.
-  """
-  stage: str
-
-  def has_more(self) -> bool:
-    """Returns whether another job may be begun now."""
-
-  def seconds_left(self) -> float:
-    """Returns the number of seconds in which jobs may still be begun; infinity if there is no time limit."""
-
-  def next_job(self) -> Job:
-    """Returns the next job. Call it only if `has_more` returns True."""
-
-  def evaluator(self, job: Job) -> Evaluator:
-    """Returns the evaluation for a job that begins now."""
-
-  def take(self, record: Record) -> None:
-    """Receives the record of one of the source's jobs, so that later jobs can build on it."""
-
-
-class FixedLayers:
-  """A source of jobs for layers that are known before the stage begins; layers already on record are skipped.
-
-  Args:
-    stage: 'reference' or 'reranking'.
-    layers: the layers in the order of evaluation: names of known layers, and records of candidates.
-    evaluation: evaluates every layer of the stage.
-    records: the journal's records of all stages.
-    seeds: the number of trainings of each layer, with other initial weights and in another order (default 1). All
-      layers are trained with the first seed before any is with the second.
-  """
-
-  def __init__(self, stage: str, layers: Sequence[Record | str], evaluation: Evaluator, records: Sequence[Record],
-               seeds: int = 1):
-    self.stage = stage
-    self._evaluation = evaluation
-    distinct = {job.name: job for job in map(self._job, layers)}.values()
-    seeded = (dataclasses.replace(job, seed=seed) for seed in range(seeds) for job in distinct)
-    jobs = distinct if seeds == 1 else seeded
-    done = {(r.name, r.seed or 0) for r in records_lib.of_stage(records, stage)}
-    self._waiting = collections.deque(job for job in jobs if (job.name, job.seed or 0) not in done)
-
-  def _job(self, layer: Record | str) -> Job:
-    if isinstance(layer, str) or layer.graph is None:
-      return Job(self.stage, str(layer), str(layer))
-    return Job(self.stage, layer.graph, layer.name, layer.index)
-
-  def has_more(self) -> bool:
-    """Returns whether a layer is waiting."""
-    return bool(self._waiting)
-
-  def seconds_left(self) -> float:
-    """Returns infinity: the stage runs to its end."""
-    return math.inf
-
-  def next_job(self) -> Job:
-    """Returns the job of the next layer."""
-    return self._waiting.popleft()
-
-  def evaluator(self, job: Job) -> Evaluator:
-    """Returns the stage's evaluation, which is the same for every layer, with the job's seed."""
-    return self._evaluation.with_seed(job.seed or 0)
-
-  def take(self, record: Record) -> None:
-    """Does nothing: no later job depends on the record."""
-
-
-class Candidates:
-  """A source of jobs for the candidates of the evolution, which it proposes one by one.
-
-  When a search is resumed, the proposer first receives the candidates already on record, in the journal's order.
-
-  Args:
-    proposer: proposes the candidates; it must not have proposed or received any candidate yet.
-    evaluation: evaluates the candidates.
-    count: the number of candidates, including those on record.
-    records: the journal's list of records of all stages, which grows during the search.
-    seconds_left: returns the number of seconds in which candidates may still be begun.
-  """
-  stage = EVOLUTION
-
-  def __init__(self, proposer: Proposer, evaluation: Evaluator, count: int, records: Sequence[Record],
-               seconds_left: Callable[[], float]):
-    self._proposer, self._evaluation, self._records = proposer, evaluation, records
-    self._done = {r.index: r for r in records_lib.of_stage(records, EVOLUTION)}
-    self._waiting = collections.deque(i for i in range(count) if i not in self._done)
-    self.seconds_left = seconds_left
-    proposer.replay(self._done.values())
-
-  def has_more(self) -> bool:
-    """Returns whether a candidate is left to propose, and time to begin it."""
-    return bool(self._waiting) and self.seconds_left() >= 0
-
-  def next_job(self) -> Job:
-    """Returns the job of a newly proposed candidate."""
-    p = self._proposer.propose(self._waiting.popleft())
-    outcome = p.earlier if p.same_as is None else self._done.get(p.same_as)
-    return Job(EVOLUTION, p.graph, f'candidate {p.index}', p.index, p.parent, p.filtered, p.same_as, p.origin, outcome)
-
-  def evaluator(self, job: Job) -> Evaluator:
-    """Returns the evaluation that compares the next candidate with all records so far."""
-    return self._evaluation.informed_by(self._records)
-
-  def take(self, record: Record) -> None:
-    """Receives the record of a candidate, which joins the population if it was accepted."""
-    self._done[record.index] = record
-    self._proposer.take(record)
 
 
 class Recorder(Protocol):
@@ -235,67 +32,123 @@ class Recorder(Protocol):
       seconds_left: the number of seconds in which jobs of the stage may be begun; infinity if there is no time limit.
     """
 
-  def record(self, job: Job, result: Result) -> Record:
+  def record(self, job: Job, result: Result, seconds: float) -> Record:
     """Writes the result of a job to the journal and returns its record.
 
     Args:
       job: the job.
       result: the outcome of its evaluation, the record whose outcome it copies, or a `WorkerDied`.
+      seconds: the time from the job's begin to its end; 0 for a copy.
     """
 
 
-class Scheduler:
-  """The main loop of a search: runs the jobs of a stage, as many at a time as the executor has room for.
+class Track:
+  """The jobs of one search: those of its stages, one stage after the other.
 
   A job is in one of these states:
-  - waiting: its source will make it when the executor has room;
+  - waiting: its source will make it when a worker is free;
   - running: the executor is evaluating it; jobs may finish in any order;
   - following: it waits for the outcome of a running job of the same layer;
   - done: its record is in the journal, and its source has received the record.
 
   Args:
-    executor: evaluates the jobs, and repeats those that killed their worker.
-    recorder: writes the results to the journal.
+    stages: the sources of jobs, each of which is asked for only when the stage before is over.
+    recorder: writes the results to the search's journal.
+    name: the search's name where several share an executor (default: none).
   """
 
-  def __init__(self, executor: Retrying, recorder: Recorder):
-    self._executor = executor
-    self._recorder = recorder
+  def __init__(self, stages: Iterable[JobSource], recorder: Recorder, name: str = ''):
+    self._stages, self._recorder, self._prefix = iter(stages), recorder, f'{name}: ' if name else ''
+    self._source: JobSource | None = None
+    self._is_done = False
     self._running: dict[str, Job] = {}  # by key
+    self._begun: dict[str, float] = {}  # when each running job began, by key
     self._following: dict[str, list[Job]] = collections.defaultdict(list)  # by the key of the running job
 
-  def run(self, source: JobSource) -> None:
-    """Runs all jobs of a source and returns when they are done.
+  def is_done(self) -> bool:
+    """Returns whether all jobs of all stages are done; begins the next stage where one is over."""
+    while not (self._is_done or self._running or self._source is not None and self._source.has_more()):
+      self._source = next(self._stages, None)
+      if self._source is None:
+        self._is_done = True
+      else:
+        self._recorder.begin(self._source.stage, self._source.seconds_left())
+    return self._is_done
+
+  def next_task(self) -> tuple[str, Callable[..., EvaluationOutcome], LayerGraph | str] | None:
+    """Returns the next task for a worker; None if there is none before a running one ends, or at all.
+
+    Returns:
+      The task's key, which begins with the search's name, and the function and its argument.
+    """
+    while not self.is_done() and self._source is not None and self._source.has_more():
+      job = self._source.next_job()
+      if job.key_of_original in self._running:
+        self._following[job.key_of_original].append(job)
+      elif job.outcome is not None:
+        self._finish(job, job.outcome)
+      else:
+        self._running[job.key], self._begun[job.key] = job, time.monotonic()
+        return self._prefix + job.key, self._source.evaluator(job).evaluate, job.layer
+    return None
+
+  def finish(self, key: str, result: Result) -> None:
+    """Records the result of a task.
 
     Args:
-      source: supplies the jobs of one stage.
+      key: the task's key.
+      result: the outcome of the evaluation, or a `WorkerDied`.
+    """
+    job = self._running.pop(key.removeprefix(self._prefix))
+    self._finish(job, result, time.monotonic() - self._begun.pop(job.key))
+
+  def _finish(self, job: Job, result: Result, seconds: float = 0.) -> None:
+    record = self._recorder.record(job, result, seconds)
+    self._source.take(record)
+    for follower in self._following.pop(job.key, ()):
+      self._finish(follower, record)
+
+
+class Scheduler:
+  """The main loop: runs the jobs of one or several searches, as many at a time as the executor has room for.
+
+  Args:
+    executor: evaluates the jobs, and repeats those that killed their worker.
+  """
+
+  def __init__(self, executor: Retrying):
+    self._executor = executor
+    self._running: dict[str, Track] = {}  # by the task's key
+
+  def run(self, tracks: Sequence[Track]) -> None:
+    """Runs all jobs of searches, which take turns with free workers, and returns when they are done.
+
+    Args:
+      tracks: the searches.
 
     Raises:
       KeyboardInterrupt: after Ctrl-C; jobs that are running then are not recorded.
       WorkersCannotStart: if workers die one after another, even without a job.
     """
-    self._recorder.begin(source.stage, source.seconds_left())
-    while source.has_more() or self._running:
-      while source.has_more() and self._executor.free:
-        self._begin(source.next_job(), source)
+    turns = collections.deque(tracks)
+    while not all(track.is_done() for track in tracks):
+      self._fill_workers(turns)
       if self._running:
         key, result = self._next_result()
-        self._finish(self._running.pop(key), result, source)
+        self._running.pop(key).finish(key, result)
 
-  def _begin(self, job: Job, source: JobSource) -> None:
-    if job.key_of_original in self._running:
-      self._following[job.key_of_original].append(job)
-    elif job.outcome is not None:
-      self._finish(job, job.outcome, source)
-    else:
-      self._running[job.key] = job
-      self._executor.submit(job.key, source.evaluator(job).evaluate, job.layer)
-
-  def _finish(self, job: Job, result: Result, source: JobSource) -> None:
-    record = self._recorder.record(job, result)
-    source.take(record)
-    for follower in self._following.pop(job.key, ()):
-      self._finish(follower, record, source)
+  def _fill_workers(self, turns: collections.deque[Track]) -> None:
+    """Begins jobs until no worker is free, or no search has one to begin; who had a turn goes to the end."""
+    passed = 0
+    while self._executor.free and passed < len(turns):
+      track = turns[0]
+      turns.rotate(-1)
+      task = track.next_task()
+      if task is None:
+        passed += 1
+      else:
+        passed, self._running[task[0]] = 0, track
+        self._executor.submit(*task)
 
   def _next_result(self) -> tuple[str, Result]:
     """Waits for a result. Discards it after Ctrl-C, since a second Ctrl-C may have broken an evaluation in progress."""

@@ -25,10 +25,12 @@ RULES = {
     'evonorm_tf.conversion': FREELY, 'evonorm_tf.data': FREELY, 'evonorm_tf.training': FREELY,
     'evonorm_tf.classification': FREELY, 'evonorm_tf.batch_size_sweep': FREELY,
     'search': LATE, 'search.run_search': LATE, 'search.analyze': LATE, 'search.compile_layer': LATE,
-    'search.audit_equivalence': LATE, 'search.evolution': FREELY, 'search.scheduler': LATE,
+    'search.audit_equivalence': LATE, 'search.evolution': FREELY, 'search.scheduler': LATE, 'search.jobs': LATE,
+    'search.study': FREELY, 'search.recorder': FREELY,
+    'search.run_study': LATE,
     'search.graphs': NEVER, 'search.equivalence': NEVER, 'search.journal': NEVER, 'search.selection': NEVER,
     'search.execution': LATE, 'search.evaluation': FREELY, 'search.reporting': FREELY,
-    'search.code_generation': FREELY,
+    'search.code_generation': FREELY, 'search.library': FREELY,
     'detection': LATE, 'detection.train': LATE, 'detection.prepare': LATE, 'detection.trainer': FREELY,
     'detection.task': FREELY, 'detection.models': FREELY, 'detection.pretrained': FREELY,
     'detection.data': FREELY, 'detection.results': FREELY,
@@ -36,7 +38,8 @@ RULES = {
     'gan.networks': FREELY, 'gan.training': FREELY, 'gan.samples': FREELY, 'gan.scores': FREELY,
 }
 # Modules that may import gin, and those that may define flags beside those with a block `if __name__ == '__main__':`.
-GIN = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.gin_statements', 'evonorm_tf.cli.gin_types')
+GIN = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.gin_configuration', 'evonorm_tf.cli.gin_statements',
+       'evonorm_tf.cli.gin_types')
 FLAGS = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags', 'evonorm_tf.cli.console')
 
 

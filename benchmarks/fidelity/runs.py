@@ -23,9 +23,9 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
-from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.reused_training import start_training
+from search.evaluation.training import NonFiniteLoss
 
 CHANCE = .1  # the accuracy of a training that diverges
 DEPTHS = 14, 26  # of the ResNet; the second is the quickstart's

@@ -15,11 +15,10 @@ from search.journal.record import Record
 from search.journal.records import TOP
 from search.reporting.comparison import core_seconds
 from search.reporting.comparison_plots import COLORS
-from search.reporting.plots import curves
+from search.reporting.seed_bands import top_band
 
 FIELDS = ('setting', 'seed', 'evaluated', 'accepted', 'core_seconds', 'best', 'mean_of_ten_best',
           'mean_of_ten_best_at_equal_core_seconds')
-_POINTS = 400  # of a curve
 Searches = Mapping[str, Sequence[Sequence[Record]]]  # the records of each seed, by the setting's name
 
 
@@ -50,23 +49,6 @@ def _top_at(records: Sequence[Record], end: float) -> str:
   return '' if top is None else f'{top:.4f}'
 
 
-def band(searches: Sequence[Sequence[Record]], by_seconds: bool) -> tuple[np.ndarray, np.ndarray]:
-  """Returns x and the mean score of the ten best so far of each seed there, up to where the shortest search ends.
-
-  Args:
-    searches: the records of each seed.
-    by_seconds: whether x is core-seconds; otherwise it is the number of candidates.
-
-  Returns:
-    x, `[points]`, and the scores, `[seeds, points]`; NaN before the first accepted candidate.
-  """
-  xs = [core_seconds(records) if by_seconds else np.arange(1, len(records_lib.evaluated(records)) + 1)
-        for records in searches]
-  x = np.linspace(0, min(each[-1] for each in xs), _POINTS)
-  tops = [np.concatenate([[np.nan], curves(records_lib.evaluated(records))[1]]) for records in searches]
-  return x, np.array([top[np.searchsorted(each, x, side='right')] for each, top in zip(xs, tops)])
-
-
 def draw(searches: Searches, path: pathlib.Path) -> None:
   """Draws the bands of all settings against candidates and against core-seconds.
 
@@ -91,7 +73,7 @@ def _draw_bands(axes: Axes, searches: Searches, by_seconds: bool) -> list[float]
   """Draws a line and a band for each setting; returns where each ends."""
   ends = []
   for color, (setting, seeds) in zip(COLORS, searches.items()):
-    x, scores = band(seeds, by_seconds)
+    x, scores = top_band(seeds, by_seconds)
     known = ~np.isnan(scores).any(0)
     label = f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})'
     axes.plot(x[known], scores[:, known].mean(0), color=color, linewidth=2, label=label)

@@ -16,8 +16,8 @@ from evonorm_tf.layers.norm_act import NormActFactory
 from search.evaluation.kept_tensors import kept
 from search.evaluation.kept_tensors import SHAPE
 from search.evaluation.proxy_task import ProxyTask
-from search.evaluation.proxy_task import STEPS_PER_CALL
-from search.evaluation.proxy_task import Training
+from search.evaluation.training import STEPS_PER_CALL
+from search.evaluation.training import Training
 from search.journal.outcomes import KEPT
 from search.journal.outcomes import STEP_TIME
 
@@ -53,7 +53,7 @@ def _step_time(task: ProxyTask, norm_act: NormActFactory, trainings: Mapping[str
   times = {family: training.step_seconds for family, training in trainings.items()}
   if not all(times.values()):
     return None
-  key = repr(task)
+  key = task.key
   if key not in _base_times:
     _base_times[key] = times if norm_act == base else _times_with(base, task)
   base_times = _base_times[key]

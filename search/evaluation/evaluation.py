@@ -19,16 +19,17 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NormActFactory
 from search.evaluation.cost import layer_cost
-from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
-from search.evaluation.proxy_task import timed
-from search.evaluation.proxy_task import Training
 from search.evaluation.rejection import QualityTest
 from search.evaluation.rejection import Rejected
+from search.evaluation.rejection import RejectionTest
 from search.evaluation.rejection import StabilityTest
 from search.evaluation.reused_training import start_training
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
+from search.evaluation.training import NonFiniteLoss
+from search.evaluation.training import timed
+from search.evaluation.training import Training
 from search.execution.deferred_interrupts import interrupted_at_once
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
@@ -47,7 +48,7 @@ class Outcome:
   All accuracies are fractions in [0, 1], in dictionaries by architecture, such as `{'resnet': 0.43}`.
 
   Attributes:
-    outcome: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed' (default).
+    outcome: 'accepted', 'rejected: quality', 'rejected: own test', 'rejected: stability' or 'failed' (default).
     detail: for a layer that was not accepted, the reason in one line, with the architecture in which it arose. For a
       layer that successive halving stopped, its accuracy and the accuracy needed. Otherwise empty.
     screening: the validation accuracies at the quality test, of the architectures that reached it.
@@ -63,6 +64,12 @@ class Outcome:
     cost: what the layer costs: 'step_time', the time of a training step as a multiple of BN-ReLU's, and 'kept', the
       size of the tensors that it keeps for the backward pass as a multiple of its input's; None for what could not be
       measured. Empty unless `Evaluation.measures_cost` is set and the layer was accepted. See `search.evaluation.cost`.
+
+  Example:
+    >>> import search
+    >>> outcome = search.Outcome('rejected: quality', detail='resnet: accuracy 0.11 after 100 steps')
+    >>> outcome.scores
+    {}
   """
   outcome: str = FAILED
   detail: str = ''
@@ -106,12 +113,20 @@ class Evaluation:
       confirms any accepted layer.
     measures_cost: whether to measure what accepted layers cost, in time and memory (default False). Each process trains
       BN-ReLU for some 75 steps, once, to compare with; scores stay the same. See `search.evaluation.cost`.
+    tests: further rejection tests of a user, in their order, after the quality test and before the stability test; see
+      `rejection.RejectionTest` (default: none).
     jit_compile: the layers' argument of this name. False (default) compiles nothing: that would take most of a short
       training. None compiles the layers' cores where it pays, which shortens thousands of steps, as of a re-ranking;
       networks are not reused then. The results are equal up to rounding.
 
   Raises:
     ArgumentError: if the last rung of `halving` does not come before the end of the training.
+
+  Example:
+    >>> import search
+    >>> task = search.ProxyTask((search.Architecture('resnet', {'depth': 8}),), steps=100, validation_images=500)
+    >>> evaluation = search.Evaluation(task, quality=search.QualityTest(steps=50), groups=8)
+    >>> evaluation.check()  # the data can be read, and the network be built
   """
   task: ProxyTask
   quality: QualityTest | None = None
@@ -125,6 +140,7 @@ class Evaluation:
   best_score: float | None = None
   measures_cost: bool = False
   jit_compile: bool | None = False
+  tests: tuple[RejectionTest, ...] = ()
 
   def __post_init__(self):
     if self.halving and self.halving.rungs[-1] >= self.task.steps:
@@ -160,14 +176,32 @@ class Evaluation:
     It clears the global state of tf_keras afterwards.
 
     Raises:
-      ArgumentError: if the data cannot be read, or an argument of the task or of an architecture is not valid.
+      ArgumentError: if the data cannot be read, or an argument of the task, of an architecture or of the loss test is
+        not valid.
       KeyboardInterrupt: on Ctrl-C while the data are read, which may include a download.
     """
     with interrupted_at_once():  # reading the data may download it first
       self.task.training_batches()
+    if self.quality and self.quality.loss_test:
+      self.quality.loss_test.largest_loss(self.task.num_classes)
     for architecture in self.task.architectures:
       self.task.build(architecture, get_norm_act('bn_relu'))
+    self._try_tests()
     tf_keras.backend.clear_session()
+
+  def _try_tests(self) -> None:
+    """Calls each of `tests` with networks of BN-ReLU that are not trained; raises ArgumentError if one fails to run."""
+    if not self.tests:
+      return
+    norm_act = self._norm_act('bn_relu')
+    trainings = {a.family: Training(self.task, a, norm_act, {}) for a in self.task.architectures}
+    for test in self.tests:
+      try:
+        test.check(self.task, norm_act, trainings)
+      except Rejected:
+        pass  # as it may
+      except Exception as e:
+        raise ArgumentError(f'`tests`: {type(test).__name__} fails with BN-ReLU: {type(e).__name__}: {e}') from e
 
   def evaluate(self, spec: LayerGraph | str) -> Outcome:
     """Evaluates a layer and returns the outcome.
@@ -215,6 +249,8 @@ class Evaluation:
           stack.callback(training.close)
           trainings[architecture.family] = training
           self._screen(architecture.family, training, outcome)
+      for test in self.tests:
+        test.check(self.task, norm_act, trainings)
       if self.stability:
         with _noting(self.task.architectures[0].family), timed(outcome.seconds, 'stability'):
           outcome.gradient_norm = self.stability.check(self.task, norm_act)
@@ -232,7 +268,7 @@ class Evaluation:
     loss_test = self.quality.loss_test
     if loss_test and loss_test.steps < self.task.steps:
       training.train(loss_test.steps - loss_test.window)
-      loss_test.check(training.train(loss_test.window))
+      loss_test.check(training.train(loss_test.window), self.task.num_classes)
     training.train(min(self.quality.steps, self.task.steps) - training.steps_done)
     outcome.screening[family] = training.accuracy('validation')
     self.quality.check(outcome.screening[family])

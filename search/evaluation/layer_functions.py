@@ -144,6 +144,14 @@ class ExchangeableLayer(GraphLayer):
     super().__init__(**kwargs)
     self._functions = functions
 
+  def use(self, functions: LayerFunctions) -> None:
+    """Makes calls outside of traced functions run another graph.
+
+    Args:
+      functions: the functions of that graph, with the signature of the layer's own.
+    """
+    self._functions = functions
+
   def _build_nonlinearity(self, channels):
     super()._build_nonlinearity(channels)
     if self.v0 is None:

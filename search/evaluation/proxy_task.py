@@ -1,35 +1,26 @@
-"""The proxy task: short training of networks with a norm-activation layer on CIFAR-10 (paper section 4).
+"""The proxy task: short training of networks with a norm-activation layer (paper section 4).
 
 The validation images are held out of the training images. The test images are used for a search's final table only.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
-import contextlib
+from collections.abc import Mapping
 import dataclasses
-import functools
-import math
-import statistics
-import time
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.data import cifar10
-from evonorm_tf.devices.strategy import get_strategy
+from evonorm_tf.data import image_batches
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.errors import EvoNormError
+from search.evaluation import proxy_data
 from search.evaluation.architecture import Architecture
 from search.execution.deferred_interrupts import raise_if_interrupted
+from search.execution.plain_functions import plain_function
+from search.journal.identity import cache_key
 
-NUM_CLASSES = len(cifar10.LABEL_NAMES)
-NOT_FINITE = 'loss is not finite after {steps} steps'
-STEPS_PER_CALL = 25  # training steps from one check of the loss to the next
-_FIRST_CHECKS = 1, 4, 10  # steps after which it is checked before, as most that explode do so; the first is traced
-
-
-class NonFiniteLoss(EvoNormError, ArithmeticError):
-  """The error raised when the training loss becomes infinite or NaN."""
+NUM_CLASSES = len(cifar10.LABEL_NAMES)  # of CIFAR-10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,20 +36,37 @@ class ProxyTask:
     momentum: the Nesterov momentum, in [0, 1] (default 0.9).
     weight_decay: the factor of ½‖w‖² in the loss, for kernels of convolutions and dense layers alone (default 1e-4).
     batch_size: the number of images in a training batch, over all replicas (default 128).
-    crop_size: the height and width of the random training crops, in pixels (default 24).
-    image_size: the height and width to which all images are downscaled first, in pixels, a divisor of 32 (default 32).
+    crop_size: the height and width of the random training crops, in pixels (default 24); None for whole images.
+    image_size: the height and width to which all images are downscaled first, in pixels, a divisor of their own
+      (default 32, that of CIFAR-10); None to leave them as they are.
     evaluation_batch_size: the number of whole images in an evaluation batch (default 512).
-    validation_images: the number of training images to hold out, a multiple of 10 (default 5,000).
-    data_dir: the TFDS folder with CIFAR-10; None (default) for the subset bundled with `evonorm_tf`, whose 5,000
-      training images need a smaller `validation_images`.
+    validation_images: the number of training images to hold out, a multiple of the number of classes (default 5,000);
+      not used if `data` has a split 'validation'.
+    data_dir: the TFDS folder with CIFAR-10, or with the data set that `data` names; None (default) for the subset
+      bundled with `evonorm_tf`, whose 5,000 training images need a smaller `validation_images`, or for TFDS's own
+      folder.
     seed: the seed of the split, the initial weights and the batches (default 0). It is the same for every candidate, so
       that only the layer differs.
     training_seed: another seed of the initial weights and the batches, on the same split; None (default) for `seed`.
     strategy: a name for `evonorm_tf.devices.strategy.get_strategy`: 'one_device' (default), 'mirrored',
       'multi_worker_mirrored' or 'tpu'.
+    data: other images than CIFAR-10's (None, the default): the name of an image data set of TFDS, such as 'mnist'; or
+      a function without arguments that returns a mapping from 'train', 'test' and, if there is one, 'validation' to
+      pairs of arrays (images `[count, height, width, channels]`, labels from 0 `[count]`) or to datasets of pairs
+      (image, label), and which each worker process calls for itself; or such a mapping to arrays, which travels with
+      each candidate, so it should be small. The numbers of classes and channels follow from them. Channels are
+      normalized to mean 0 and variance 1 over the training images.
+    flips: whether half of the training images are mirrored, left and right (default True).
 
   Raises:
     ArgumentError: if there is no architecture, two are of the same family, or `steps` is below 1.
+
+  Example:
+    >>> import search
+    >>> networks = (search.Architecture('resnet', {'depth': 8, 'width_multiplier': .5}),)
+    >>> task = search.ProxyTask(networks, steps=200, image_size=16, crop_size=16, validation_images=500)
+    >>> task.num_classes, task.image_shape
+    (10, (16, 16, 3))
   """
   architectures: tuple[Architecture, ...]
   steps: int = 2000
@@ -67,14 +75,16 @@ class ProxyTask:
   momentum: float = 0.9
   weight_decay: float = 1e-4
   batch_size: int = 128
-  crop_size: int = 24
-  image_size: int = 32
+  crop_size: int | None = 24
+  image_size: int | None = 32
   evaluation_batch_size: int = 512
   validation_images: int = 5000
   data_dir: str | None = None
   seed: int = 0
   training_seed: int | None = None
   strategy: str = 'one_device'
+  data: Any = None
+  flips: bool = True
 
   def __post_init__(self):
     families = [a.family for a in self.architectures]
@@ -82,29 +92,63 @@ class ProxyTask:
       raise ArgumentError(f'`architectures` must be different families, received {families}.')
     if self.steps < 1:
       raise ArgumentError(f'`steps` must be at least 1, received {self.steps}.')
+    object.__setattr__(self, 'data', plain_function(self.data))
+    if isinstance(self.data, Mapping) and any(isinstance(part, tf.data.Dataset) for part in self.data.values()):
+      raise ArgumentError('`data`: datasets must come from a function that returns the mapping, since each process '
+                          'makes its own.')
 
   def load(self) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
     """Returns the images and labels of the splits 'train', 'validation' and 'test'; a process loads them once.
 
     Returns:
-      By split, the images, uint8 `[count, image_size, image_size, 3]`, and the labels, int64 `[count]`.
+      By split, the images, `[count, height, width, channels]`, uint8 for CIFAR-10, and the labels, int64 `[count]`.
 
     Raises:
-      ArgumentError: if `data_dir` holds no CIFAR-10, or `validation_images` or `image_size` does not fit the data.
+      ArgumentError: if the data cannot be read, or `validation_images` or `image_size` does not fit them.
     """
-    return _load(self.data_dir, self.image_size, self.validation_images, self.seed)
+    return self._images.splits
+
+  @property
+  def num_classes(self) -> int:
+    """The number of classes; it loads the data, unless they are CIFAR-10."""
+    return NUM_CLASSES if self.data is None else self._images.num_classes
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """Height, width and channels of whole images; it loads the data, unless they are CIFAR-10."""
+    if self.data is None and self.image_size is not None:
+      return self.image_size, self.image_size, 3
+    return self._images.shape
+
+  @property
+  def key(self) -> str:
+    """A text that is equal for equal tasks, in all processes, also if their functions are not the same objects."""
+    return cache_key(self)
+
+  @property
+  def _images(self) -> proxy_data.ProxyData:
+    return proxy_data.load(self.data, self.data_dir, self.image_size, self.validation_images, self.seed)
 
   def training_batches(self) -> tf.data.Dataset:
     """Returns the endless dataset of training batches; a process makes it once.
 
     Returns:
-      A dataset of (normalized images, float32 `[batch_size, crop_size, crop_size, 3]`; labels, int64 `[batch_size]`).
+      A dataset of (normalized images, float32 `[batch_size, crop_size, crop_size, channels]`; labels, int64
+      `[batch_size]`).
 
     Raises:
-      ArgumentError: as `load`; or if `crop_size` is above `image_size`.
+      ArgumentError: as `load`; or if `crop_size` is above the images' size.
     """
-    return _training_batches(self.data_dir, self.image_size, self.validation_images, self.seed, self.batch_size,
-                             self.crop_size, self._training_seed)
+    return self._images.training_batches(self.batch_size, self.crop_size, self._training_seed, self.flips)
+
+  def evaluation_batches(self, split: str) -> tf.data.Dataset:
+    """Returns the dataset of the whole images of a split, each once, normalized, with their labels.
+
+    Args:
+      split: 'train', 'validation' or 'test'.
+    """
+    return image_batches.evaluation_batches(
+        *self.load()[split], self.evaluation_batch_size, scale=self._images.scale)
 
   @property
   def _training_seed(self) -> int:
@@ -122,228 +166,17 @@ class ProxyTask:
     """
     raise_if_interrupted()
     tf_keras.utils.set_random_seed(self._training_seed)
-    return architecture.build(norm_act, NUM_CLASSES)
+    height, width, channels = self.image_shape
+    size = (height, width) if self.crop_size is None else (None, None)
+    return architecture.make_model(norm_act, self.num_classes, (*size, channels))
 
   def loss(self, model: tf_keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Returns a replica's share of the training cross-entropy; the shares of all replicas add up to the batch's mean.
 
     Args:
       model: the network.
-      images: the images in the replica's part of the batch, `[n, height, width, 3]`.
+      images: the images in the replica's part of the batch, `[n, height, width, channels]`.
       labels: their classes, `[n]`.
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
     return tf.reduce_sum(losses) / self.batch_size
-
-
-def kernels(model: tf_keras.Model) -> list[tf.Variable]:
-  """Returns the kernels of a network's convolutions and dense layers: all trainable variables of rank 2 and more.
-
-  Weight decay and the stability test apply to these variables only.
-
-  Args:
-    model: the network, built.
-  """
-  return [v for v in model.trainable_variables if v.shape.rank > 1]
-
-
-@functools.lru_cache(maxsize=2)
-def _load(data_dir, image_size, validation_images, seed):
-  train, validation = cifar10.train_validation_split(
-      *cifar10.load_split('train', data_dir), validation_images=validation_images, seed=seed)
-  splits = {'train': train, 'validation': validation, 'test': cifar10.load_split('test', data_dir)}
-  with tf.device('CPU:0'):  # tf.data runs there
-    return {name: (tf.constant(cifar10.downscale(images, image_size)), tf.constant(labels))
-            for name, (images, labels) in splits.items()}
-
-
-@functools.lru_cache(maxsize=2)
-def _training_batches(data_dir, image_size, validation_images, seed, batch_size, crop_size, training_seed):
-  train = _load(data_dir, image_size, validation_images, seed)['train']
-  return cifar10.training_batches(*train, batch_size, crop_size, training_seed)
-
-
-class Network:
-  """A network of the proxy task with its optimizer and its functions for training and evaluation.
-
-  Args:
-    task: the proxy task.
-    architecture: one of the task's architectures.
-    norm_act: returns a new norm-activation layer.
-
-  Attributes:
-    model: the Keras model.
-    optimizer: the optimizer, SGD with Nesterov momentum.
-    train_steps: the `tf.function` (iterator over batches, number of steps) -> sum of the losses of these steps.
-    count_correct: the `tf.function` (images, labels) -> number of images that are classified correctly, a float32.
-  """
-
-  def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]):
-    self._task = task
-    self._strategy = get_strategy(task.strategy)
-    with self._strategy.scope():
-      self.model = task.build(architecture, norm_act)
-      self._kernels = kernels(self.model)
-      self.optimizer = _optimizer(task)
-      # A training step that creates the optimizer's variables would be traced twice.
-      self.optimizer._create_all_weights(self.model.trainable_variables)  # noqa: SLF001  nothing public makes them
-    self.train_steps = tf.function(self._train_steps)
-    self.count_correct = tf.function(self._count_correct, reduce_retracing=True)
-
-  def _train_steps(self, batches, steps):
-    total = 0.
-    for _ in tf.range(steps):
-      losses = self._strategy.run(self._train_step, args=next(batches))
-      total += self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-    return total
-
-  def _train_step(self, images, labels):
-    variables = self.model.trainable_variables
-    with tf.GradientTape() as tape:
-      loss = self._task.loss(self.model, images, labels)
-      decay = self._task.weight_decay * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._kernels])
-      total = loss + decay / self._strategy.num_replicas_in_sync
-    self.optimizer.apply_gradients(zip(tape.gradient(total, variables), variables))
-    return loss
-
-  def _count_correct(self, images, labels):
-    def count(images, labels):
-      predictions = tf.argmax(self.model(images, training=False), -1, labels.dtype)
-      return tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
-    return self._strategy.reduce(
-        tf.distribute.ReduceOp.SUM, self._strategy.run(count, args=(images, labels)), axis=None)
-
-
-class Training:
-  """The training of one network on the proxy task, which can pause for tests.
-
-  Args:
-    task: the proxy task.
-    architecture: one of the task's architectures.
-    norm_act: returns a new norm-activation layer.
-    seconds: a dictionary to which the time spent is added, in seconds, under 'build', 'trace', 'train' and 'evaluate'.
-
-  Attributes:
-    model: the Keras model.
-    steps_done: the number of training steps so far.
-  """
-
-  def __init__(self, task: ProxyTask, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer],
-               seconds: dict[str, float]):
-    self.steps_done = 0
-    self._calls = []  # (number of steps, seconds) of each call but the first
-    self._clock = _step_clock()
-    self._seconds = seconds
-    self._task = task
-    self._strategy = get_strategy(task.strategy)
-    with timed(seconds, 'build'):
-      self._network = self._make_network(architecture, norm_act)
-      self.model = self._network.model
-      with self._strategy.scope():
-        self._batches = iter(self._distribute(task.training_batches()))
-
-  def train(self, steps: int) -> float:
-    """Trains for a further number of steps.
-
-    Args:
-      steps: the number of steps; 0 does nothing.
-
-    Returns:
-      The mean cross-entropy over these steps, without weight decay; NaN for no step.
-
-    Raises:
-      NonFiniteLoss: if the loss is infinite or NaN.
-      KeyboardInterrupt: after Ctrl-C.
-    """
-    train_steps, end, total = self._network.train_steps, self.steps_done + steps, 0.
-    while self.steps_done < end:
-      raise_if_interrupted()
-      count = min(_next_check(self.steps_done), end) - self.steps_done
-      with timed(self._seconds, 'train' if self.steps_done else 'trace'):
-        start = self._clock()
-        loss = float(train_steps(self._batches, tf.constant(count)))
-      if self.steps_done:
-        self._calls.append((count, self._clock() - start))
-      self.steps_done += count
-      if not math.isfinite(loss):
-        raise NonFiniteLoss(NOT_FINITE.format(steps=self.steps_done))
-      total += loss
-    return total / steps if steps else math.nan
-
-  @property
-  def step_seconds(self) -> float | None:
-    """The time of a training step in seconds, without tracing; None before the second step.
-
-    It is the median over the longest calls, which are of `STEPS_PER_CALL` steps unless the training is shorter. Where
-    the process computes on CPUs alone, it is processor time, which other processes hardly disturb.
-    """
-    longest = max((count for count, _ in self._calls), default=0)
-    return statistics.median(s / count for count, s in self._calls if count == longest) if longest else None
-
-  def accuracy(self, split: str) -> float:
-    """Returns the accuracy on a split: the share of images that are classified correctly, in [0, 1].
-
-    Args:
-      split: 'validation' or 'test'.
-
-    Raises:
-      KeyboardInterrupt: after Ctrl-C.
-    """
-    images, labels = self._task.load()[split]
-    dataset = self._distribute(cifar10.evaluation_batches(images, labels, self._task.evaluation_batch_size))
-    count_correct, correct = self._network.count_correct, 0.
-    with timed(self._seconds, 'evaluate'):
-      for batch in dataset:
-        raise_if_interrupted()
-        correct += float(count_correct(*batch))
-    return correct / len(labels)
-
-  def close(self) -> None:
-    """Ends the training. A subclass that reuses networks releases its network here."""
-
-  def _make_network(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> Network:
-    return Network(self._task, architecture, norm_act)
-
-  def _distribute(self, dataset: tf.data.Dataset):
-    """Returns the dataset distributed over the strategy's replicas; with one replica, the dataset itself.
-
-    One replica avoids TensorFlow's distributed iterators, which crash the process if they are deleted while they fetch
-    (seen with 2.20).
-    """
-    if self._strategy.num_replicas_in_sync == 1:
-      return dataset
-    return self._strategy.experimental_distribute_dataset(dataset)
-
-
-def _next_check(steps_done: int) -> int:
-  regular = STEPS_PER_CALL * (steps_done // STEPS_PER_CALL + 1)
-  return min(check for check in (*_FIRST_CHECKS, regular) if check > steps_done)
-
-
-def _step_clock() -> Callable[[], float]:
-  """Returns the clock for training steps, in seconds: the processor time of this process, if it has no accelerator."""
-  kinds = {device.device_type for device in tf.config.list_logical_devices()}
-  return time.process_time if kinds == {'CPU'} else time.perf_counter
-
-
-def _optimizer(task: ProxyTask) -> tf_keras.optimizers.legacy.Optimizer:
-  """Returns SGD in its legacy form, which has one fused op for each variable and halves the time of tracing a step."""
-  rate = task.learning_rate
-  if task.cosine:
-    rate = tf_keras.optimizers.schedules.CosineDecay(rate, task.steps)
-  return tf_keras.optimizers.legacy.SGD(rate, task.momentum, nesterov=True)
-
-
-@contextlib.contextmanager
-def timed(seconds: dict[str, float], activity: str) -> Iterator[None]:
-  """Adds the time spent inside the context to `seconds[activity]`, also if an exception ends the context.
-
-  Args:
-    seconds: the time spent so far in seconds, by activity.
-    activity: the key, such as 'train'.
-  """
-  start = time.perf_counter()
-  try:
-    yield
-  finally:
-    seconds[activity] = seconds.get(activity, 0.) + time.perf_counter() - start

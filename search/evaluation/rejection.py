@@ -1,28 +1,34 @@
 """Tests that reject candidates: those that do not learn, and those whose gradients can explode (paper section 5)."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 import functools
 import math
+from typing import Protocol
 
 import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import EvoNormError
-from search.evaluation.proxy_task import kernels
 from search.evaluation.proxy_task import ProxyTask
-from search.evaluation.proxy_task import STEPS_PER_CALL
+from search.evaluation.training import kernels
+from search.evaluation.training import STEPS_PER_CALL
+from search.evaluation.training import Training
 from search.execution.deferred_interrupts import raise_if_interrupted
+from search.journal.outcomes import OWN_TEST
 from search.journal.outcomes import POOR
 from search.journal.outcomes import UNSTABLE
+
+_OF_GUESSING = .99975  # of the loss of guessing, which the loss test allows
 
 
 class Rejected(EvoNormError):
   """The base class of the errors raised when a candidate fails a test; the message gives the value and the limit.
 
   Attributes:
-    outcome: 'rejected: quality' or 'rejected: stability', the outcome that the evaluation reports.
+    outcome: 'rejected: quality', 'rejected: own test' or 'rejected: stability', which the evaluation reports.
   """
   outcome: str
 
@@ -37,6 +43,40 @@ class StabilityRejected(Rejected):
   outcome = UNSTABLE
 
 
+class OwnRejected(Rejected):
+  """The error that a user's rejection test raises; its message gives the reason in one line.
+
+  Example:
+    >>> import search
+    >>> raise search.OwnRejected('resnet: a class is never predicted')
+    Traceback (most recent call last):
+    ...
+    search.evaluation.rejection.OwnRejected: resnet: a class is never predicted
+  """
+  outcome = OWN_TEST
+
+
+class RejectionTest(Protocol):
+  """The interface of a rejection test that users write; a dataclass, which identifies the search by its fields.
+
+  The tests of `Evaluation.tests` come after the quality test and before the stability test.
+  """
+
+  def check(self, task: ProxyTask, norm_act: Callable[..., tf_keras.layers.Layer],
+            trainings: Mapping[str, Training]) -> None:
+    """Tests a candidate.
+
+    Args:
+      task: the proxy task, which gives networks, batches and the loss.
+      norm_act: returns a new norm-activation layer of the candidate.
+      trainings: the candidate's trainings up to the quality test, by architecture. Each has its Keras `model` and
+        `accuracy('validation')`. What a test trains further counts for the score.
+
+    Raises:
+      OwnRejected: if the candidate fails.
+    """
+
+
 @dataclasses.dataclass(frozen=True)
 class LossTest:
   """An early test of the training loss, which rejects candidates that would fail the quality test.
@@ -49,30 +89,53 @@ class LossTest:
   Attributes:
     steps: the number of training steps before the test (default 40).
     window: the number of steps just before the test over which the loss is averaged (default 10).
-    max_loss: the largest mean loss that passes (default 2.302, just below ln 10 = 2.3026).
+    max_loss: the largest mean loss that passes (default 2.302, just below ln 10 = 2.3026, for ten classes
+      alone). None for 0.99975 ln K, the same for K classes.
 
   Raises:
     ArgumentError: if `window` is not from 1 to `steps`.
+
+  Example:
+    >>> import search
+    >>> search.LossTest(steps=40, max_loss=None).largest_loss(num_classes=10) < 2.3026
+    True
   """
   steps: int = 40
   window: int = 10
-  max_loss: float = 2.302
+  max_loss: float | None = 2.302
 
   def __post_init__(self):
     if not 0 < self.window <= self.steps:
       raise ArgumentError(f'`window` must be from 1 to `steps`, {self.steps}, received {self.window}.')
 
-  def check(self, loss: float) -> None:
+  def largest_loss(self, num_classes: int) -> float:
+    """Returns the largest mean loss that passes.
+
+    Args:
+      num_classes: the number of classes K.
+
+    Raises:
+      ArgumentError: if `max_loss` is so far below ln K, the loss of guessing, that it would reject any layer.
+    """
+    guessing = math.log(num_classes)
+    if self.max_loss is not None and self.max_loss < .9 * guessing:
+      raise ArgumentError(f'`max_loss` {self.max_loss:g} is too low for {num_classes} classes, where guessing has the '
+                          f'loss {guessing:.3f}; None follows the number of classes.')
+    return _OF_GUESSING * guessing if self.max_loss is None else self.max_loss
+
+  def check(self, loss: float, num_classes: int = 10) -> None:
     """Tests a training loss.
 
     Args:
       loss: the mean loss over the last `window` of `steps` training steps.
+      num_classes: the number of classes (default 10).
 
     Raises:
       QualityRejected: if `loss` is greater than `max_loss`.
     """
-    if loss > self.max_loss:
-      raise QualityRejected(f'loss {loss:.3f} after {self.steps} steps, at most {self.max_loss:g} is allowed')
+    largest = self.largest_loss(num_classes)
+    if loss > largest:
+      raise QualityRejected(f'loss {loss:.3f} after {self.steps} steps, at most {largest:g} is allowed')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +149,10 @@ class QualityTest:
 
   Raises:
     ArgumentError: if `loss_test` does not come before this test.
+
+  Example:
+    >>> import search
+    >>> search.QualityTest(steps=100, min_accuracy=.2).check(.25)  # passes
   """
   steps: int = 100
   min_accuracy: float = 0.2
@@ -123,6 +190,11 @@ class StabilityTest:
     learning_rate: the rate η of the ascent (default 0.1; the paper's value is not known).
     max_gradient_norm: the largest gradient norm that passes (default 1e8, as the paper is recalled); `math.inf` rejects
       only gradients that are not finite.
+
+  Example:
+    >>> import search
+    >>> search.StabilityTest(steps=25).max_gradient_norm
+    100000000.0
   """
   steps: int = 100
   learning_rate: float = 0.1

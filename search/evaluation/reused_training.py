@@ -3,7 +3,7 @@
 Building a network and tracing its training step takes longer than training a poor candidate until its rejection.
 Therefore the network is kept. For each candidate, its weights are reset to their initial values, and the calls to the
 layer's functions in the traced step are redirected to the functions of the new candidate (see `layer_functions` and
-`function_exchange`). The results equal those of `proxy_task.Training`, apart from float32 rounding: TensorFlow
+`function_exchange`). The results equal those of `training.Training`, apart from float32 rounding: TensorFlow
 optimizes the two graphs differently and may sum in another order.
 """
 
@@ -24,10 +24,10 @@ from search.evaluation.function_exchange import ExchangeableFunction
 from search.evaluation.function_exchange import ExchangedFunction
 from search.evaluation.layer_functions import ExchangeableLayer
 from search.evaluation.layer_functions import LayerFunctions
-from search.evaluation.proxy_task import Network
 from search.evaluation.proxy_task import ProxyTask
-from search.evaluation.proxy_task import timed
-from search.evaluation.proxy_task import Training
+from search.evaluation.training import Network
+from search.evaluation.training import timed
+from search.evaluation.training import Training
 
 MAX_BYTES = 300_000_000  # of the networks that a process keeps and no training uses
 _OPTIONS = {'graph', 'groups', 'synchronized', 'jit_compile'}  # of a layer graph that a kept network can run; no core
@@ -96,9 +96,10 @@ class ReusedTraining(Training):
 
   def _make_network(self, architecture: Architecture, norm_act: NormActFactory) -> '_ExchangedNetwork':
     functions = _layer_functions(norm_act)
-    self._key = repr((self._task, architecture, norm_act.options.get('groups'), functions.signature))
+    self._key = repr((self._task.key, architecture.key, norm_act.options.get('groups'), functions.signature))
     self._kept = _idle.pop(self._key, None) or _KeptNetwork(self._task, architecture, norm_act)
     self._kept.reset()
+    self._kept.use(functions)
     return _ExchangedNetwork(self._kept, functions, self._seconds)
 
 
@@ -119,19 +120,29 @@ class _KeptNetwork:
     make_layer = functools.partial(ExchangeableLayer, functions, **norm_act.options)
     with functions.only_shapes():  # Keras needs only the shapes to build the network
       network = Network(task, architecture, make_layer)
-    images = tf.TensorSpec([None, task.image_size, task.image_size, 3])
+    images = tf.TensorSpec([None, *task.image_shape])
     traced = (
         network.train_steps.get_concrete_function(iter(task.training_batches()), tf.constant(1)),
         network.count_correct.get_concrete_function(images, tf.TensorSpec([None], tf.int64)))
     self.model = network.model
     self.keys = functions.names
     self.train_steps, self.count_correct = (ExchangeableFunction(f, self.keys) for f in traced)
+    self._layers = [layer for layer in network.model._flatten_layers() if isinstance(layer, ExchangeableLayer)]  # noqa: SLF001
     self._variables = [*network.model.weights, *network.optimizer.variables()]
     self._initial = [v.numpy() for v in self._variables]
     # Garbage collection after each candidate would otherwise scan all objects of TensorFlow and of all kept networks.
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+  def use(self, functions: LayerFunctions) -> None:
+    """Makes calls of the model itself, outside of its traced functions, run a candidate's layer.
+
+    Args:
+      functions: the functions of the candidate's graph.
+    """
+    for layer in self._layers:
+      layer.use(functions)
 
   def measure(self) -> None:
     """Takes what the process has grown by since before the network's building for the network's memory, once.

@@ -75,6 +75,10 @@ class SuccessiveHalving:
 
   Raises:
     ArgumentError: if `rungs` are not increasing positive numbers, or `eta` is not above 1.
+
+  Example:
+    >>> import search
+    >>> halving = search.SuccessiveHalving(rungs=(50, 100), eta=1.5)  # of 200 steps
   """
   rungs: tuple[int, ...]
   eta: float = 2.

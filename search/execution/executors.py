@@ -23,6 +23,10 @@ from absl import logging
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import EvoNormError
 from search.execution.deferred_interrupts import interrupted_at_once
+from search.execution.packing import pack
+from search.execution.packing import run_packed
+from search.execution.packing import script_hidden
+from search.execution.packing import unpack
 
 
 class WorkerDied(EvoNormError, RuntimeError):
@@ -147,13 +151,17 @@ class WorkerProcesses:
     return len(self._idle)
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
-    """Hands the task function(*args), which must be picklable, to an idle worker; `key` identifies its result."""
-    worker = self._idle[-1]
+    """Hands the task function(*args), which must be picklable, to an idle worker; `key` identifies its result.
+
+    Raises:
+      ArgumentError: if it cannot be pickled.
+    """
+    worker, task = self._idle[-1], pack(function, args, has_main=True)
     try:
-      future = _submit(worker, function, args)
+      future = _submit(worker, run_packed, (task,))
     except BrokenProcessPool:  # it died while it was idle
       worker = self._idle[-1] = self._replace(worker)
-      future = _submit(worker, function, args)
+      future = _submit(worker, run_packed, (task,))
     self._running[future] = key, worker
     self._idle.pop()  # last, so that `close` finds the worker even after Ctrl-C in this method
 
@@ -171,7 +179,7 @@ class WorkerProcesses:
     self._tasks_done[worker] += 1
     is_worn = self._tasks_done[worker] == self._candidates_per_process
     try:
-      result = future.result()
+      result = unpack(future.result())
     except BrokenProcessPool:
       logging.warning('A worker process died during %s; another one takes its place.', key)
       is_worn, result = True, WorkerDied()
@@ -226,7 +234,8 @@ def _submit(worker: concurrent.futures.ProcessPoolExecutor, function: Callable, 
   """Submits a task with SIGINT blocked; a worker process that starts for it inherits this and never sees Ctrl-C."""
   mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
-    return worker.submit(function, *args)
+    with script_hidden():
+      return worker.submit(function, *args)
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

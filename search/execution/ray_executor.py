@@ -29,6 +29,9 @@ from search.execution.deferred_interrupts import interrupted_at_once
 from search.execution.executors import check_at_least_one
 from search.execution.executors import prepare_tensorflow
 from search.execution.executors import WorkerDied
+from search.execution.packing import pack
+from search.execution.packing import run_packed
+from search.execution.packing import unpack
 from search.execution.retries import WorkersCannotStart
 
 try:
@@ -101,7 +104,7 @@ class RayExecutor:
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
     """Starts the task function(*args), which must be picklable, on the cluster; `key` identifies its result."""
-    self._running[self._start(function, *args)] = key
+    self._running[self._start(run_packed, pack(function, args))] = key
 
   def next_result(self) -> tuple[Hashable, Any]:
     """Waits until a task ends; returns its key and its value, a `WorkerDied` if the worker was lost.
@@ -115,7 +118,7 @@ class RayExecutor:
       (done, *_), _ = ray.wait(list(self._running))
     key = self._running.pop(done)
     try:
-      return key, _result(done)
+      return key, unpack(_result(done))
     except WorkerDied as e:
       logging.warning('A worker process died during %s.', key)
       return key, e

@@ -15,6 +15,13 @@ class Candidate:
     scores: the validation accuracy for each architecture, in [0, 1]. The architectures have the same order in all
       candidates of a search.
     cost: the time of a training step as a multiple of BN-ReLU's; None (default) if it is not known.
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> search.Candidate(7, graph, scores=(.25, .5)).mean_score
+    0.375
   """
   index: int
   graph: LayerGraph

@@ -24,6 +24,7 @@ from search.journal import checksums
 from search.journal.identity import completed
 from search.journal.record import Record
 from search.journal.record_checks import parse_records
+from search.journal.registrations import check_registered
 
 VERSION = 1
 _BEGINNING = f'{{"version": {VERSION}, "config": '.encode()  # of every journal
@@ -133,7 +134,8 @@ class Journal:
     parsed = _parse(self._path, lines) if lines else []
     recorded = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
     if recorded:
-      model_dir.check_settings(self._path, completed(parsed[0]['config']), header['config'], 'search')
+      _check_registered(self._path, parsed[0]['config'])
+      model_dir.check_settings(self._path, completed(parsed[0]['config']), completed(header['config']), 'search')
     if torn:  # only now: a file that was refused above is left as it is
       logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(torn))
       self._file.truncate(sum(len(line) + 1 for line in lines))
@@ -193,6 +195,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
   except OSError as e:
     raise ModelDirError(f'{path}: cannot be read: {e.strerror}.') from e
   header, *others = _parse(path, lines[:-1] or [b'{}'])
+  _check_registered(path, header['config'])
   return completed(header['config']), parse_records(path, [line for line in others if line.keys() not in _NOTES])
 
 
@@ -203,6 +206,14 @@ def _parse(path: str | os.PathLike, lines: list[bytes]) -> list[dict[str, Any]]:
   if type(version) is not int or version != VERSION or not isinstance(parsed[0].get('config'), dict):  # True == 1
     raise ModelDirError(f'{path}, line 1: expected the header of a journal of version {VERSION}.')
   return parsed
+
+
+def _check_registered(path: str | os.PathLike, config: dict[str, Any]) -> None:
+  """Raises ModelDirError unless this process has the primitives and index sets that the search needs."""
+  try:
+    check_registered(config)
+  except ArgumentError as e:
+    raise ModelDirError(f'{path}: {e}') from e
 
 
 def _parse_line(path: str | os.PathLike, number: int, line: bytes) -> dict[str, Any]:

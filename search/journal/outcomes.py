@@ -7,7 +7,8 @@ from typing import TypedDict
 
 REFERENCE, EVOLUTION, RERANKING = STAGES = ('reference', 'evolution', 'reranking')
 ELSEWHERE = 'of another search'  # ends the `origin` of a candidate that another search has found
-ACCEPTED, POOR, UNSTABLE, FAILED = OUTCOMES = ('accepted', 'rejected: quality', 'rejected: stability', 'failed')
+ACCEPTED, POOR, OWN_TEST, UNSTABLE, FAILED = OUTCOMES = (
+    'accepted', 'rejected: quality', 'rejected: own test', 'rejected: stability', 'failed')
 STEP_TIME, KEPT = 'step_time', 'kept'  # the keys of a layer's cost
 
 

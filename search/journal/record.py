@@ -27,7 +27,7 @@ class EvaluationOutcome(Protocol):
 
   @property
   def outcome(self) -> str:
-    """'accepted', 'rejected: quality', 'rejected: stability' or 'failed'."""
+    """'accepted', 'rejected: quality', 'rejected: own test', 'rejected: stability' or 'failed'."""
     ...
 
   @property
@@ -75,7 +75,8 @@ class Record:
   Attributes:
     stage: 'reference' for a known layer that is evaluated before the evolution, 'evolution' for a candidate,
       'reranking' for a candidate or a reference that is evaluated on the larger task.
-    outcome: how the evaluation ended: 'accepted', 'rejected: quality', 'rejected: stability' or 'failed'.
+    outcome: how the evaluation ended: 'accepted', 'rejected: quality', 'rejected: own test', 'rejected: stability' or
+      'failed'.
     detail: for a layer that was not accepted, the architecture and the reason in one line. For a layer that successive
       halving stopped, its accuracy and the accuracy needed. Otherwise empty (default).
     screening: the validation accuracies in the quality test, by architecture, where it was reached (default: none).
@@ -110,6 +111,12 @@ class Record:
   Raises:
     ArgumentError: if the fields contradict each other: `scores` without acceptance or the reverse, a candidate without
       a graph, a known layer with one, or both an `origin` and a `parent`.
+
+  Example:
+    >>> import search
+    >>> record = search.Search('runs/quickstart').records[0]
+    >>> record.stage, record.name, record.is_accepted
+    ('reference', 'bn_relu', True)
   """
   stage: str
   outcome: str

@@ -6,6 +6,7 @@ architectures, but for those of the re-ranking, which may have its own, and pare
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import json
 import os
 from typing import Any
 
@@ -52,6 +53,32 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
     met[key] = number, record
   _check_parents(path, met)
   return [record for _, record in met.values()]
+
+
+def checked_record(record: Record, records: Sequence[Record]) -> Record:
+  """Returns a record as a journal will give it back, with NumPy's numbers as Python's own.
+
+  Args:
+    record: the record, of an evaluation or a strategy that may be a user's.
+    records: those before it.
+
+  Raises:
+    ArgumentError: if a journal could not be read again with it; the message says what an evaluation must return.
+  """
+  try:
+    again = Record.from_json(json.loads(json.dumps(record.to_json(), default=_number)))
+    earlier = next((r for r in records if r.scores and (r.stage == RERANKING) == (record.stage == RERANKING)), None)
+    _check_architectures(again, set(earlier.scores) if earlier else set())
+  except (ValueError, TypeError, RecursionError) as e:
+    raise ArgumentError(f'the evaluation of {record.name} returned what a journal cannot hold: {e}') from e
+  return again
+
+
+def _number(value: Any) -> Any:
+  """Returns a number of NumPy or TensorFlow as one of Python's."""
+  if getattr(value, 'shape', None) == ():
+    return value.item() if hasattr(value, 'item') else value.numpy().item()
+  raise TypeError(f'{type(value).__name__} is no number')
 
 
 def _check_copy(record: Record, original: Record | None) -> None:

@@ -16,6 +16,7 @@ from search.graphs.equation import equation_text
 from search.journal.candidate import Candidate
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import OUTCOMES
+from search.journal.outcomes import OWN_TEST
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 
@@ -188,11 +189,13 @@ def top_mean(records: Sequence[Record], count: int = TOP) -> float | None:
 def counts_by_outcome(records: Sequence[Record]) -> dict[str, int]:
   """Returns the number of evaluated candidates with each outcome, in the order of `OUTCOMES`; copies do not count.
 
+  Rejections by a user's own tests are left out where there are none.
+
   Args:
     records: the search's records of all stages, in the order of the journal.
   """
   counts = collections.Counter(r.outcome for r in evaluated(records))
-  return {outcome: counts[outcome] for outcome in OUTCOMES}
+  return {outcome: counts[outcome] for outcome in OUTCOMES if outcome != OWN_TEST or counts[outcome]}
 
 
 def counts_by_filter(records: Sequence[Record]) -> dict[str, int]:

@@ -93,14 +93,15 @@ def strategy_name(config: Mapping[str, Any]) -> str:
 
 
 def rejection_name(config: Mapping[str, Any]) -> str:
-  """Returns the rejection tests of a search: 'quality and stability', 'quality', 'stability' or 'none'.
+  """Returns the rejection tests of a search, such as 'quality and stability', 'quality and own tests', or 'none'.
 
   Args:
     config: the search's configuration, JSON data.
   """
   evaluation = config.get('evaluation')
   tests = evaluation if isinstance(evaluation, dict) else {}
-  return ' and '.join(name for name in ('quality', 'stability') if tests.get(name)) or 'none'
+  names = {'quality': 'quality', 'tests': 'own tests', 'stability': 'stability'}
+  return ' and '.join(name for key, name in names.items() if tests.get(key)) or 'none'
 
 
 def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list]:
@@ -215,7 +216,8 @@ def _space(config: Mapping[str, Any]) -> SearchSpace:
   given = config.get('space', {})
   try:
     return SearchSpace(int(given.get('nodes', SearchSpace.nodes)), tuple(given.get('index_sets', INDEX_SETS)),
-                       given.get('uniform_over', SearchSpace.uniform_over))
+                       given.get('uniform_over', SearchSpace.uniform_over),
+                       tuple(given['primitives']) if given.get('primitives') else None)
   except (AttributeError, TypeError) as e:
     raise ArgumentError(f'`space` must be that of a search, received {given!r}.') from e
 

@@ -1,6 +1,5 @@
 """Plots that compare searches, each search in its own colour. `search.reporting.comparison` computes the numbers."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import itertools
@@ -12,7 +11,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
-from evonorm_tf.graph.primitives import INDEX_SETS
+from evonorm_tf.graph.primitives import index_sets
 from evonorm_tf.output.figures import INK
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
@@ -25,31 +24,37 @@ from search.reporting import comparison
 from search.reporting.plots import curves
 from search.reporting.plots import MARKERS
 from search.reporting.plots import note
+from search.reporting.seed_bands import top_band
 
 COLORS = ('#27509b', '#d07a1c', '#3f8f4f', '#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
 _LINES = ('-', (0, (5, 2)), (0, (1, 1.2)))  # a second round of the colours is dashed
-_OUTCOME_COLORS = ('#3f8f4f', '#f0c08a', '#b39ac9', '#c0504d')
+_OUTCOME_COLORS = ('#3f8f4f', '#f0c08a', '#d6b656', '#b39ac9', '#c0504d')
 _CHANCE, _PALE = '#555555', '#b9c4d6'
 NOTHING, PROJECTED = 'no candidate has been accepted yet', 'score projected from a rung'
 
 Searches = Mapping[str, Sequence[Record]]  # the records of each search, by its name
 
 
-def efficiency_plot(searches: Searches) -> Figure:
+def efficiency_plot(searches: Searches, groups: Mapping[str, Sequence[str]] | None = None) -> Figure:
   """Plots the mean score of the ten best candidates against candidates evaluated, and against core-seconds.
 
-  The first panel is the paper's plot of the efficiency of searches (section 6).
+  The first panel is the paper's plot of the efficiency of searches (section 6). Searches that differ in their seed
+  alone have one line, their mean, with a band from the lowest to the highest, up to where the shortest of them ends.
 
   Args:
     searches: the records of each search, of all stages, by the search's name.
+    groups: the names of the searches that differ in their seed alone, by a name for them, as
+      `seed_bands.groups_of_seeds` returns them; None (default) for a line for each search.
 
   Returns:
     The figure, with two panels.
   """
   figure = new_figure(11, 4.6)
   by_candidates, by_seconds = figure.subplots(1, 2, sharey=True)
-  _plot_top(by_candidates, searches, _numbers, 'candidates evaluated')
-  _plot_top(by_seconds, searches, comparison.core_seconds, 'core-seconds')
+  groups = groups or {name: [name] for name in searches}
+  of_groups = {group: [searches[name] for name in names] for group, names in groups.items()}
+  _plot_top(by_candidates, of_groups, False, 'candidates evaluated')
+  _plot_top(by_seconds, of_groups, True, 'core-seconds')
   by_candidates.set_ylabel(f'mean validation accuracy of the {TOP} best', color=INK)
   by_candidates.yaxis.set_major_formatter(percent)
   _legend_below(figure, by_candidates)
@@ -60,14 +65,24 @@ def _numbers(records: Sequence[Record]) -> np.ndarray:
   return np.arange(1, len(records_lib.evaluated(records)) + 1)
 
 
-def _plot_top(axes: Axes, searches: Searches, x_of: Callable, label: str) -> None:
+def _plot_top(axes: Axes, groups: Mapping[str, Sequence[Sequence[Record]]], by_seconds: bool, label: str) -> None:
+  """Draws a line for each search, or the mean and a band for each group of several."""
   style(axes)
   axes.set_xlabel(label, color=INK)
   axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-  for number, (name, records) in enumerate(searches.items()):
-    _, top = curves(records_lib.evaluated(records))
-    axes.plot(x_of(records), top, drawstyle='steps-post', linewidth=2, label=name, **_look(number))
-  if not any(map(records_lib.measured, searches.values())):
+  for number, (name, seeds) in enumerate(groups.items()):
+    look = {'linewidth': 2, **_look(number)}
+    if len(seeds) == 1:
+      _, top = curves(records_lib.evaluated(seeds[0]))
+      x = comparison.core_seconds(seeds[0]) if by_seconds else _numbers(seeds[0])
+      axes.plot(x, top, drawstyle='steps-post', label=name, **look)
+      continue
+    x, scores = top_band(seeds, by_seconds)
+    known = ~np.isnan(scores).any(0)
+    axes.plot(x[known], scores[:, known].mean(0), label=f'{name} ({len(seeds)} seeds)', **look)
+    axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=look['color'], alpha=.2,
+                      linewidth=0)
+  if not any(records_lib.measured(records) for seeds in groups.values() for records in seeds):
     note(axes, NOTHING)
 
 
@@ -94,8 +109,9 @@ def rejection_plot(searches: Searches) -> Figure:
   """
   figure = new_figure(11, 1.9 + 0.5 * len(searches))
   evaluated, filtered = figure.subplots(1, 2, sharey=True)
-  _stack(evaluated, {name: records_lib.counts_by_outcome(records) for name, records in searches.items()},
-         dict(zip(OUTCOMES, _OUTCOME_COLORS)), 'share of the candidates evaluated')
+  outcomes = {name: records_lib.counts_by_outcome(records) for name, records in searches.items()}
+  colors = {o: color for o, color in zip(OUTCOMES, _OUTCOME_COLORS) if any(o in counts for counts in outcomes.values())}
+  _stack(evaluated, outcomes, colors, 'share of the candidates evaluated')
   counts = {name: records_lib.counts_by_filter(records) for name, records in searches.items()}
   reasons = dict.fromkeys(reason for by_reason in counts.values() for reason in by_reason)
   _stack(filtered, counts, dict(zip(reasons, COLORS[::-1])), 'share of the draws that the static filter rejected')
@@ -205,8 +221,8 @@ def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, fl
   """Draws bars for the shares found and marks for those by chance: frequent primitives first, index sets last."""
   style(axes)
   axes.grid(axis='y', visible=False)
-  names = sorted(set(found) | set(chance), key=lambda n: (n in INDEX_SETS, -found.get(n, 0), -chance.get(n, 0), n))
-  heights = [y + (0.6 if n in INDEX_SETS else 0) for y, n in enumerate(names)]
+  names = sorted(set(found) | set(chance), key=lambda n: (n in index_sets(), -found.get(n, 0), -chance.get(n, 0), n))
+  heights = [y + (0.6 if n in index_sets() else 0) for y, n in enumerate(names)]
   axes.barh(heights, [found.get(n, 0) for n in names], color=color, alpha=.75, height=.7, label='survivors')
   axes.plot([chance.get(n, 0) for n in names], heights, '|', color=_CHANCE, markersize=13, markeredgewidth=2.2,
             label='random graphs that pass the static filter')
@@ -281,5 +297,5 @@ def _plot_children(axes: Axes, steps: Sequence[comparison.Ancestor]) -> None:
     axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=_PALE, markersize=5, zorder=2,
               label=f'their other children, {PROJECTED}')
   if crosses:
-    axes.plot(crosses, [.02] * len(crosses), 'x', color=_OUTCOME_COLORS[3], markersize=5, alpha=.7,
+    axes.plot(crosses, [.02] * len(crosses), 'x', color=_OUTCOME_COLORS[-1], markersize=5, alpha=.7,
               transform=axes.get_xaxis_transform(), label='their children that were not accepted')

@@ -29,6 +29,8 @@ from search.journal.saved_search import SavedSearch
 from search.reporting import comparison
 from search.reporting import comparison_plots as plots
 from search.reporting.plots import curves
+from search.reporting.seed_bands import groups_of_seeds
+from search.reporting.seed_bands import mean_and_error
 from search.reporting.summaries import image
 
 PAGE = 'report.md'
@@ -95,7 +97,8 @@ def _figures(searches: dict[str, SavedSearch]) -> dict[str, Figure]:
   records = {name: search.records for name, search in searches.items()}
   configs = {name: search.config for name, search in searches.items()}
   figures = {
-      'efficiency': plots.efficiency_plot(records), 'rejections': plots.rejection_plot(records),
+      'efficiency': plots.efficiency_plot(records, groups_of_seeds(configs)),
+      'rejections': plots.rejection_plot(records),
       'correlation': plots.correlation_plot(records), 'primitives': plots.primitives_plot(records, configs)}
   return figures | {f'ancestry_{number}': plots.ancestry_plot(records[name], name)
                     for number, name in enumerate(records, 1)}
@@ -106,7 +109,7 @@ def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
   records = {name: search.records for name, search in searches.items()}
   return {
       'searches': ['# Comparison of searches', *_settings(searches)],
-      'efficiency': ['## Best candidates', _efficiency(records),
+      'efficiency': ['## Best candidates', *_groups(searches), _efficiency(records),
                      _EFFICIENCY_NOTE,
                      '![Mean of the best against candidates and core-seconds](efficiency.png)'],
       'rejections': ['## How draws and candidates ended', _counts(records), '![Outcomes by search](rejections.png)'],
@@ -159,6 +162,32 @@ def _efficiency(records: plots.Searches) -> str:
       'core-seconds so saved': lambda r: _value(comparison.saved_core_seconds(r), ',.0f'),
       f'mean of the {TOP} best': lambda r: _percent(records_lib.top_mean(r)),
       'best': best})
+
+
+def _groups(searches: dict[str, SavedSearch]) -> list[str]:
+  """Returns a table of searches that differ in their seed alone; nothing if there are none."""
+  groups = groups_of_seeds({name: search.config for name, search in searches.items()})
+  if len(groups) == len(searches):
+    return []
+  rows = []
+  for group, names in groups.items():
+    of_seeds = [searches[name].records for name in names]
+    best = [record.mean_score for records in of_seeds if (record := records_lib.best(records))]
+    tops = [top for records in of_seeds if (top := records_lib.top_mean(records)) is not None]
+    accepted = sum(records_lib.counts_by_outcome(records)[ACCEPTED] for records in of_seeds)
+    rows.append([group, len(names), f'{accepted / len(names):.0f}', _mean(tops, len(names)), _mean(best, len(names))])
+  return [markdown.table(['setting', 'seeds', 'accepted', f'mean of the {TOP} best', 'best'], rows),
+          'Means over seeds, ± their standard error.']
+
+
+def _mean(scores: Sequence[float], seeds: int) -> str:
+  """Returns a mean over seeds as text; only where each seed has a score, and with an error from two seeds on."""
+  if len(scores) < seeds:
+    return NO_VALUE
+  if seeds == 1:
+    return _percent(scores[0])
+  mean, error = mean_and_error(scores)
+  return f'{100 * mean:.1f} ± {100 * error:.1f}%'
 
 
 def _counts(records: plots.Searches) -> str:

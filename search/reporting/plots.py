@@ -24,7 +24,7 @@ from search.journal import records as records_lib
 from search.journal.candidate import Candidate
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import FAILED
-from search.journal.outcomes import OUTCOMES
+from search.journal.outcomes import OWN_TEST
 from search.journal.outcomes import POOR
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import UNSTABLE
@@ -35,7 +35,7 @@ from search.selection.tournament import pareto_frontier
 ACCEPTED_LABEL, BEST_LABEL, TOP_LABEL = 'accepted candidate', 'best so far', f'mean of the {TOP} best so far'
 FRONTIER_LABEL = 'Pareto frontier'
 
-_COLORS = {ACCEPTED: '#3f8f4f', POOR: '#f0c08a', UNSTABLE: '#b39ac9', FAILED: '#c0504d'}
+_COLORS = {ACCEPTED: '#3f8f4f', POOR: '#f0c08a', OWN_TEST: '#d6b656', UNSTABLE: '#b39ac9', FAILED: '#c0504d'}
 _DOT, _BEST, _TOP = '#9db8de', '#d07a1c', '#27509b'
 _REFERENCE_COLORS = ('#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
 MARKERS = ('^', 's', 'D', 'v', 'P', 'X', '*')
@@ -199,11 +199,12 @@ def _plot_outcomes(axes: Axes, evaluated: Sequence[Record]) -> None:
   axes.xaxis.set_major_locator(MaxNLocator(integer=True))
   axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
   axes.set_xlim(0, max(len(evaluated), 1))
-  counts = [np.cumsum([0] + [r.outcome == outcome for r in evaluated]) for outcome in OUTCOMES]
+  outcomes = list(records_lib.counts_by_outcome(evaluated))
+  counts = [np.cumsum([0] + [r.outcome == outcome for r in evaluated]) for outcome in outcomes]
   stopped = len(records_lib.stopped(evaluated))
   notes = {ACCEPTED: f', {stopped} stopped at a rung'} if stopped else {}
-  axes.stackplot(np.arange(len(evaluated) + 1), counts, colors=[_COLORS[outcome] for outcome in OUTCOMES],
-                 labels=[f'{name} ({count[-1]}{notes.get(name, "")})' for name, count in zip(OUTCOMES, counts)])
+  axes.stackplot(np.arange(len(evaluated) + 1), counts, colors=[_COLORS[outcome] for outcome in outcomes],
+                 labels=[f'{name} ({count[-1]}{notes.get(name, "")})' for name, count in zip(outcomes, counts)])
   axes.set_ylim(0, max(len(evaluated), 1))
   axes.legend(loc='upper left', fontsize=8, frameon=False, ncols=2)
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 import datetime
+import io
 import math
+import sys
 import time
 
 from rich.console import Console
@@ -60,7 +62,12 @@ class Progress:
     return self
 
   def __exit__(self, *_) -> None:
+    self.end()
+
+  def end(self) -> None:
+    """Ends the last phase and its bar; what is printed from now on stands below."""
     self._end_phase()
+    self._task = None
     self._bars.stop()
 
   def expect(self, phase: str, total: int) -> None:
@@ -133,6 +140,31 @@ class Progress:
       self._console.print(Text(line), soft_wrap=True)
       self._console.file.flush()
       self._printed_at, self._line_is_due = self._clock(), False
+
+
+def prefixed_console(name: str) -> Console:
+  """Returns a console for one of several searches that run at a time: plain lines that begin with its name.
+
+  Args:
+    name: the search's name.
+  """
+  return Console(file=_Prefixed(name), force_terminal=False, width=10 ** 6)
+
+
+class _Prefixed(io.TextIOBase):
+  """Standard output, with a name before each line."""
+
+  def __init__(self, name: str):
+    self._name = name
+
+  def write(self, text: str) -> int:
+    """Writes text, whole lines at a time."""
+    sys.stdout.write(''.join(f'{self._name}: {line}' if line.strip() else line for line in text.splitlines(True)))
+    return len(text)
+
+  def flush(self) -> None:
+    """Flushes standard output."""
+    sys.stdout.flush()
 
 
 class _TimeLeft(rich.progress.ProgressColumn):

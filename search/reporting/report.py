@@ -34,7 +34,6 @@ from search.graphs.equation import equation_latex
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
 from search.journal.outcomes import KEPT
-from search.journal.outcomes import OUTCOMES
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
@@ -313,7 +312,7 @@ def _outcome_table(records: Sequence[Record]) -> tuple[list[str], list[list[str]
   """Returns the header and the rows of a table: for each outcome, the number of candidates and their median time."""
   counts, rows = records_lib.counts_by_outcome(records), []
   evaluated = records_lib.evaluated(records)
-  for outcome in OUTCOMES:
+  for outcome in counts:
     timed = [r for r in evaluated if r.outcome == outcome and r.seconds]
     totals = [r.total_seconds for r in timed]
     trace = sum(r.seconds.get('trace', 0) for r in timed)

@@ -17,6 +17,16 @@ class Population:
 
   Raises:
     ArgumentError: if `window` is less than 1.
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> population = search.Population(window=2)
+    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> for index in range(3):
+    ...   population.append(search.Candidate(index, graph, (.5,)))
+    >>> [candidate.index for candidate in population]
+    [1, 2]
   """
 
   def __init__(self, window: int):

@@ -6,6 +6,7 @@ The evolution is that of the paper's section 6; the static filter and the search
 import collections
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 from typing import Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from search.execution.plain_functions import plain_function
 from search.graphs.mutation import mutate
 from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
@@ -21,6 +23,7 @@ from search.journal.candidate import Candidate
 from search.journal.record import Record
 from search.selection.population import Population
 from search.selection.tournament import draw_tournament
+from search.selection.tournament import objectives_of
 from search.selection.tournament import pareto_winner
 
 SEEN_BEFORE = 'same function as an earlier candidate'  # a reason to draw again, beside those of the static filter
@@ -65,7 +68,16 @@ class EquivalenceCache(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class RandomSearch:
-  """The baseline strategy: every candidate is a new random graph (paper section 6)."""
+  """The baseline strategy: every candidate is a new random graph (paper section 6).
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> graph, parent = search.RandomSearch().draw(
+    ...   search.SearchSpace(), search.Population(10), 0, np.random.default_rng(0))
+    >>> parent is None
+    True
+  """
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
@@ -97,27 +109,40 @@ class TournamentEvolution:
     winner: a function that takes the tournament's candidates, at least one, and a random generator, and returns the
       candidate to mutate: `tournament.pareto_winner` (default), `tournament.pareto_winner_with_cost` or
       `tournament.average_winner`, for instance.
+    objective: what the tournament compares: a function of a `Candidate` that returns a number or several, of which more
+      is better; the winner is a random member of the Pareto frontier. None (default) for what `winner` compares, which
+      otherwise must be `pareto_winner`.
     mutations: the number of mutations of the winner, one after the other, at least 1 (default 2). Each draws a node,
       which may be the same one again.
     random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place (default 0.5).
 
   Raises:
-    ArgumentError: if `fraction` does not lie in (0, 1], `mutations` is below 1, or `random_offspring` does not lie in
-      [0, 1].
+    ArgumentError: if `fraction` does not lie in (0, 1], `mutations` is below 1, `random_offspring` does not lie in
+      [0, 1], or both `objective` and another `winner` than `pareto_winner` are given.
+
+  Example:
+    >>> import search
+    >>> search.TournamentEvolution(initial_candidates=100, fraction=.1, mutations=1).random_offspring
+    0.5
   """
   initial_candidates: int
   fraction: float = 0.05
   winner: Callable[[list[Candidate], np.random.Generator], Candidate] = pareto_winner
   mutations: int = 2
   random_offspring: float = 0.5
+  objective: Callable[[Candidate], float | Sequence[float]] | None = None
 
   def __post_init__(self):
+    for name in ('winner', 'objective'):
+      object.__setattr__(self, name, plain_function(getattr(self, name)))
     if not 0 < self.fraction <= 1:
       raise ArgumentError(f'`fraction` must lie in (0, 1], received {self.fraction}.')
     if self.mutations < 1:
       raise ArgumentError(f'`mutations` must be at least 1, received {self.mutations}.')
     if not 0 <= self.random_offspring <= 1:
       raise ArgumentError(f'`random_offspring` must lie in [0, 1], received {self.random_offspring}.')
+    if self.objective is not None and self.winner is not pareto_winner:
+      raise ArgumentError('`winner` must be `pareto_winner` where there is an `objective`.')
 
   def draw(self, space: SearchSpace, population: Population, candidates: int,
            rng: np.random.Generator) -> tuple[LayerGraph, int | None]:
@@ -134,7 +159,9 @@ class TournamentEvolution:
     """
     if candidates < self.initial_candidates or not population or self._is_random(rng):
       return random_graph(space, rng), None
-    parent = self.winner(draw_tournament(population, self.fraction, rng), rng)
+    tournament = draw_tournament(population, self.fraction, rng)
+    parent = (self.winner(tournament, rng) if self.objective is None
+              else pareto_winner(tournament, rng, objectives_of(self.objective)))
     graph = parent.graph
     for _ in range(self.mutations):
       graph = mutate(graph, space, rng)

@@ -76,14 +76,35 @@ def pareto_frontier(candidates: Sequence[Candidate],
   return [c for c, own in zip(candidates, of_each) if not any(dominates(other, own) for other in of_each)]
 
 
-def pareto_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
+def objectives_of(objective: Callable[[Candidate], float | Sequence[float]]) -> Callable[[Candidate], Sequence[float]]:
+  """Returns the function that gives what a user's objective returns as a sequence; NaN counts as −∞.
+
+  Args:
+    objective: a function that returns a number or several, of which more is better.
+  """
+  def objectives(candidate: Candidate) -> Sequence[float]:
+    return [-math.inf if math.isnan(value) else float(value) for value in np.ravel(objective(candidate))]
+  return objectives
+
+
+def pareto_winner(tournament: Sequence[Candidate], rng: np.random.Generator,
+                  objectives: Callable[[Candidate], Sequence[float]] = operator.attrgetter('scores')) -> Candidate:
   """Returns a uniformly random member of the Pareto frontier, the winner by the paper's choice.
 
   Args:
     tournament: the candidates, at least one.
     rng: the source of all randomness.
+    objectives: returns what is compared of a candidate (default: its scores), of which more is better.
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> members = [search.Candidate(i, graph, scores) for i, scores in enumerate([(.5, .1), (.4, .4), (.4, .3)])]
+    >>> search.pareto_winner(members, np.random.default_rng(0)).index in (0, 1)  # 1 dominates 2
+    True
   """
-  frontier = pareto_frontier(tournament)
+  frontier = pareto_frontier(tournament, objectives)
   return frontier[rng.integers(len(frontier))]
 
 
@@ -97,9 +118,16 @@ def pareto_winner_with_cost(tournament: Sequence[Candidate], rng: np.random.Gene
   Args:
     tournament: the candidates, at least one.
     rng: the source of all randomness.
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> members = [search.Candidate(0, graph, (.5,), cost=1.2), search.Candidate(1, graph, (.4,), cost=1.3)]
+    >>> search.pareto_winner_with_cost(members, np.random.default_rng(0)).index
+    0
   """
-  frontier = pareto_frontier(tournament, scores_and_cost)
-  return frontier[rng.integers(len(frontier))]
+  return pareto_winner(tournament, rng, scores_and_cost)
 
 
 def average_winner(tournament: Sequence[Candidate], rng: np.random.Generator) -> Candidate:
@@ -108,6 +136,14 @@ def average_winner(tournament: Sequence[Candidate], rng: np.random.Generator) ->
   Args:
     tournament: the candidates, at least one.
     rng: the source of all randomness.
+
+  Example:
+    >>> import numpy as np
+    >>> import search
+    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> members = [search.Candidate(0, graph, (.5, .1)), search.Candidate(1, graph, (.4, .4))]
+    >>> search.average_winner(members, np.random.default_rng(0)).index
+    1
   """
   best = max(c.mean_score for c in tournament)
   winners = [c for c in tournament if c.mean_score == best]

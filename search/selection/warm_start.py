@@ -116,8 +116,9 @@ def _earlier(model_dir: str, evaluation: object, window: int) -> list[InitialCan
 
 
 def _fits(graph: LayerGraph, space: SearchSpace) -> bool:
-  """Returns whether the graph has no more nodes and no other index sets than the search space."""
-  return len(graph.nodes) <= space.nodes and {n.axes for n in graph.nodes if n.axes} <= set(space.index_sets)
+  """Returns whether the graph has no more nodes, no other index sets and no other primitives than the search space."""
+  return (len(graph.nodes) <= space.nodes and {n.axes for n in graph.nodes if n.axes} <= set(space.index_sets)
+          and {n.primitive for n in graph.nodes} <= {p.name for p in space.primitives_drawn})
 
 
 def _filled(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:

@@ -6,6 +6,7 @@ import pytest
 from benchmarks.studies import search_curves
 from search.graphs.known_graphs import known_graph
 from search.journal.record import Record
+from search.reporting.seed_bands import top_band
 
 
 def search(*scores, seconds=2.):
@@ -17,7 +18,7 @@ def search(*scores, seconds=2.):
 
 @pytest.mark.parametrize('by_seconds, end', [(False, 3), (True, 6.)])
 def test_bands_end_with_the_shortest_search(by_seconds, end):
-  x, scores = search_curves.band([search(None, .2, .4, .6), search(.1, .3, .2)], by_seconds)
+  x, scores = top_band([search(None, .2, .4, .6), search(.1, .3, .2)], by_seconds)
   assert x[0] == 0 and x[-1] == end and scores.shape == (2, len(x))
   np.testing.assert_allclose(scores[:, -1], [.3, .2])  # of .2 and .4; of .1, .3 and .2
   first = np.searchsorted(x, end / 3)

@@ -58,7 +58,7 @@ def test_no_binding_is_idle(file):
 @functools.cache
 def parameters(family, options):
   """The number of parameters of a network, which is built once for all files; `options` as pairs."""
-  return Architecture(family, dict(options)).build(get_norm_act('evonorm_s0'), 10).count_params()
+  return Architecture(family, dict(options)).make_model(get_norm_act('evonorm_s0'), 10).count_params()
 
 
 def sizes(architectures):
@@ -141,7 +141,8 @@ def test_ray_s_header_tells_the_command():
 @by_name
 def test_the_header_tells_the_command(file):
   header = file.read_text().partition('\nfrom __gin__')[0]
-  assert f'python -m search.run_search --gin_file=gin/search/{file.name} ' in header
+  command = 'run_study' if file.stem == 'study' else 'run_search'
+  assert f'python -m search.{command} --gin_file=gin/search/{file.name} ' in header
 
 
 @pytest.mark.parametrize('name', ['cifar10_batch', 'cifar10_sample'])

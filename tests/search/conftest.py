@@ -4,6 +4,7 @@ import types
 
 import pytest
 
+from evonorm_tf.graph import primitives
 from search import evolution
 from search.graphs.known_graphs import known_graph
 from search.journal.outcomes import ACCEPTED
@@ -62,3 +63,12 @@ def whole(tmp_path_factory):
   """The folder of a search that was never interrupted, with all its files, and its records as JSON data."""
   model_dir = tmp_path_factory.mktemp('whole')
   return model_dir, fake_search.search(model_dir, operative_config=lambda: 'a = 1')
+
+
+@pytest.fixture
+def registrations_undone():
+  """What a test registers goes with it."""
+  yield
+  for name in set(primitives.PRIMITIVES) - set(primitives.BUILT_IN):
+    del primitives.PRIMITIVES[name]
+  primitives.REGISTERED_INDEX_SETS.clear()

@@ -6,11 +6,14 @@ import pathlib
 import shutil
 import types
 
+import numpy as np
 import pytest
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.model_dir import ModelDirError
 from search import evolution
+from search import recorder
 from search.equivalence.canonical import canonical
 from search.equivalence.equivalents import Equivalents
 from search.evolution import Reranking
@@ -42,6 +45,7 @@ def test_stages_and_records(whole):
   for r in stage(records, 'evolution'):
     expected = dataclasses.asdict(FakeEvaluation().evaluate(LayerGraph.from_dict(r['graph'])))
     assert expected.pop('confirmation') == expected.pop('cost') == {}  # what was not measured is not written
+    expected['seconds'] = expected['seconds'] or {'total': pytest.approx(0., abs=5.)}
     assert {k: r[k] for k in expected} == expected
     assert set(r) == {'stage', 'index', 'parent', 'graph', 'filtered', 'elapsed', *expected}
   assert [r['name'] for r in stage(records, 'reference')] == list(REFERENCES)
@@ -162,7 +166,7 @@ def test_another_executor_takes_the_place_of_workers(bare, whole, tmp_path):
 def clock(monkeypatch):
   """A clock that a fake evaluation advances by a minute."""
   now, evaluate = [1000.], FakeEvaluation.evaluate
-  monkeypatch.setattr(evolution, 'time', types.SimpleNamespace(monotonic=lambda: now[0]))
+  monkeypatch.setattr(recorder, 'time', types.SimpleNamespace(monotonic=lambda: now[0]))
   monkeypatch.setattr(
       FakeEvaluation, 'evaluate', lambda self, spec: now.append(now.pop() + 60) or evaluate(self, spec))
   return now
@@ -286,3 +290,42 @@ def test_a_reranking_that_stops_between_seeds_goes_on(bare, tmp_path):
   path = tmp_path / 'cut' / 'journal.jsonl'
   path.write_bytes(b''.join(path.read_bytes().splitlines(keepends=True)[:-3]))
   assert untimed(search(tmp_path / 'cut', reranking=reranking)) == untimed(whole)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnEvaluation(FakeEvaluation):
+  """An evaluation of a user, whose outcomes are changed by a function."""
+  change: object = None
+
+  def evaluate(self, spec):
+    outcome = super().evaluate(spec)
+    self.change(outcome)
+    return outcome
+
+
+def test_numbers_of_numpy_are_written_as_numbers(bare, tmp_path):
+  def change(outcome):
+    outcome.scores = {name: np.float32(score) for name, score in outcome.scores.items()}
+    outcome.seconds = {}
+
+  evaluation = OwnEvaluation(change=change)
+  records = search(tmp_path, evaluation=evaluation)
+  assert untimed(search(tmp_path, evaluation=evaluation)) == untimed(records)  # it can be read again
+  assert all(r['seconds'].keys() == {'total'} for r in stage(records, 'evolution'))
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda o: setattr(o, 'outcome', 'rejected: slow'), 'outcome'),
+    (lambda o: o.scores.pop('resnet', None), 'scores must be of'),
+    (lambda o: setattr(o, 'gradient_norm', object()), 'object is no number')])
+def test_an_outcome_that_no_journal_can_hold_is_refused_before_it_is_written(bare, tmp_path, change, message):
+  evaluated = []
+
+  def later(outcome):
+    evaluated.append(outcome)
+    if len(evaluated) == 8:
+      change(outcome)
+
+  with pytest.raises(ArgumentError, match=f'the evaluation of candidate .* cannot hold: .*{message}'):
+    search(tmp_path, evaluation=OwnEvaluation(change=later))
+  assert len(read(tmp_path)) == 7 and len(search(tmp_path, evaluation=OwnEvaluation(change=later))) > 12

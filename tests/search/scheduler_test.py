@@ -6,11 +6,12 @@ import pytest
 
 from search.execution.executors import WorkerDied
 from search.graphs.known_graphs import known_graph
+from search.jobs import Candidates
+from search.jobs import FixedLayers
+from search.jobs import Job
 from search.journal.record import Record
-from search.scheduler import Candidates
-from search.scheduler import FixedLayers
-from search.scheduler import Job
 from search.scheduler import Scheduler
+from search.scheduler import Track
 from search.selection.proposal import Proposal
 from tests.search.fake_search import FakeEvaluation
 
@@ -45,7 +46,7 @@ class Recorder:
   def begin(self, stage, seconds_left):
     self.stages.append((stage, seconds_left))
 
-  def record(self, job, result):
+  def record(self, job, result, seconds):
     self.records.append(job.record(result, {}, elapsed=0.))
     return self.records[-1]
 
@@ -68,13 +69,15 @@ class Proposer:
     return self._proposals[index]
 
 
-def run(room, proposals, records=(), seconds_left=lambda: 1.):
-  """Runs candidates to the end; returns executor, recorder and proposer."""
+def run(room, proposals, records=(), seconds_left=lambda: 1., note=lambda index: None):
+  """Runs candidates to the end; returns executor, recorder and proposer. `note` gets the index of each proposal."""
   executor, recorder = Executor(room), Recorder()
   recorder.records += records
   proposer = Proposer(proposals, recorder.records)
+  propose = proposer.propose
+  proposer.propose = lambda index: note(index) or propose(index)
   source = Candidates(proposer, FakeEvaluation(), len(proposals), recorder.records, seconds_left)
-  Scheduler(executor, recorder).run(source)
+  Scheduler(executor).run([Track([source], recorder)])
   return executor, recorder, proposer
 
 
@@ -120,8 +123,9 @@ def test_candidates_on_record_are_replayed_and_their_copies_need_no_evaluation()
 
 
 def test_when_time_is_up_nothing_is_begun_and_what_runs_is_recorded():
-  left = iter([5., 5., 5., 5., -1., -1.])
-  executor, recorder, _ = run(2, [Proposal(i, S0) for i in range(9)], seconds_left=lambda: next(left, -1.))
+  proposals = [Proposal(i, S0) for i in range(9)]
+  known = []  # the proposals that were made
+  executor, recorder, _ = run(2, proposals, seconds_left=lambda: 2. - len(known) - .5, note=known.append)
   assert executor.begun == ['evolution 0', 'evolution 1'] and sorted(indices(recorder)) == [0, 1]
 
 
@@ -130,7 +134,7 @@ def test_fixed_layers_are_evaluated_once_each():
   recorder.records.append(Record(stage='reranking', outcome='failed', name='gn_relu'))
   found = Record(stage='evolution', outcome='accepted', index=3, graph=S0, scores={'a': .5}, parent=1, same_as=0)
   layers = [found, 'bn_relu', 'gn_relu', 'bn_relu']
-  Scheduler(executor, recorder).run(FixedLayers('reranking', layers, FakeEvaluation(), recorder.records))
+  Scheduler(executor).run([Track([FixedLayers('reranking', layers, FakeEvaluation(), recorder.records)], recorder)])
   assert executor.begun == ['reranking candidate 3', 'reranking bn_relu']
   assert [(r.name, r.index, r.graph, r.parent, r.same_as) for r in recorder.records[1:]] == [
       ('bn_relu', None, None, None, None), ('candidate 3', 3, S0, None, None)]
@@ -138,10 +142,11 @@ def test_fixed_layers_are_evaluated_once_each():
 
 def test_a_dead_workers_result_reaches_the_recorder():
   executor, results = Executor(1), []
-  recorder = types.SimpleNamespace(begin=lambda *_: None, record=lambda job, result: results.append((job.key, result)))
+  recorder = types.SimpleNamespace(
+      begin=lambda *_: None, record=lambda job, result, seconds: results.append((job.key, result)))
   executor.next_result = lambda: ('reference bn_relu', death)
   death = WorkerDied()
-  Scheduler(executor, recorder).run(FixedLayers('reference', ['bn_relu'], FakeEvaluation(), ()))
+  Scheduler(executor).run([Track([FixedLayers('reference', ['bn_relu'], FakeEvaluation(), ())], recorder)])
   assert results == [('reference bn_relu', death)]
 
 

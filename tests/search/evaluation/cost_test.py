@@ -10,8 +10,8 @@ from search.evaluation import cost
 from search.evaluation.architecture import Architecture
 from search.evaluation.cost import BASE_STEPS
 from search.evaluation.cost import layer_cost
-from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
+from search.evaluation.training import NonFiniteLoss
 from search.graphs.known_graphs import known_graph
 
 TASK = ProxyTask((Architecture('resnet'), Architecture('mobilenet_v2')), steps=2000)

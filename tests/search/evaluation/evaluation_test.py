@@ -13,7 +13,6 @@ from evonorm_tf.graph.layer_graph import Node
 from search.evaluation import evaluation as evaluation_lib
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
-from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.rejection import LossTest
 from search.evaluation.rejection import QualityTest
@@ -21,6 +20,7 @@ from search.evaluation.rejection import StabilityRejected
 from search.evaluation.rejection import StabilityTest
 from search.evaluation.successive_halving import Bar
 from search.evaluation.successive_halving import SuccessiveHalving
+from search.evaluation.training import NonFiniteLoss
 from search.execution.deferred_interrupts import interrupts_noted
 from search.graphs.known_graphs import known_graph
 from search.journal.record import Record

@@ -14,12 +14,13 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.norm_act import get_norm_act
 from search.evaluation import proxy_task
+from search.evaluation import training as training_lib
 from search.evaluation.architecture import Architecture
-from search.evaluation.proxy_task import kernels
-from search.evaluation.proxy_task import NonFiniteLoss
 from search.evaluation.proxy_task import ProxyTask
-from search.evaluation.proxy_task import timed
-from search.evaluation.proxy_task import Training
+from search.evaluation.training import kernels
+from search.evaluation.training import NonFiniteLoss
+from search.evaluation.training import timed
+from search.evaluation.training import Training
 from search.graphs.known_graphs import known_graph
 
 RESNET = Architecture('resnet', {'depth': 8, 'width_multiplier': .5})
@@ -88,13 +89,13 @@ def test_the_time_of_a_step_is_the_median_of_the_longest_calls(silu, monkeypatch
 def test_steps_on_cpus_are_timed_whatever_else_runs(monkeypatch, kinds, clock):
   devices = [tf.config.LogicalDevice(f'/device:{kind}:0', kind) for kind in kinds.split()]
   monkeypatch.setattr(tf.config, 'list_logical_devices', lambda: devices)
-  assert proxy_task._step_clock().__name__ == clock
+  assert training_lib._step_clock().__name__ == clock
 
 
 def test_kernels_are_what_is_no_vector(silu):
   assert {v.name.rpartition('/')[2] for v in kernels(silu.model)} == {'kernel:0'}
   depthwise = Architecture('mobilenet_v2', {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True})
-  model = depthwise.build(get_norm_act('evonorm_s0'), 10)
+  model = depthwise.make_model(get_norm_act('evonorm_s0'), 10)
   spared = {v.name.rpartition('/')[2] for v in model.trainable_variables if not any(v is k for k in kernels(model))}
   assert {'gamma:0', 'beta:0', 'v1:0'} <= spared and not any('kernel' in name for name in spared)
 
@@ -204,7 +205,8 @@ def test_ctrl_c_is_looked_for_before_every_call(silu, monkeypatch):
       raise KeyboardInterrupt
     events.append('look')
 
-  monkeypatch.setattr(proxy_task, 'raise_if_interrupted', look)
+  for module in (proxy_task, training_lib):
+    monkeypatch.setattr(module, 'raise_if_interrupted', look)
   with pytest.raises(KeyboardInterrupt):
     training.train(100)
   assert events == ['look', 25, 'look', 25]
@@ -219,7 +221,7 @@ def test_ctrl_c_is_looked_for_before_every_call(silu, monkeypatch):
 
 def test_time_is_added_by_activity(monkeypatch):
   seconds, clock = {'train': 1.}, iter([10., 12., 20., 25., 30., 31.])
-  monkeypatch.setattr(proxy_task.time, 'perf_counter', lambda: next(clock))
+  monkeypatch.setattr(training_lib.time, 'perf_counter', lambda: next(clock))
   with timed(seconds, 'trace'):
     pass
   with pytest.raises(KeyError):

@@ -12,7 +12,6 @@ from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.norm_act import get_norm_act
 from search.evaluation import rejection
 from search.evaluation.architecture import Architecture
-from search.evaluation.proxy_task import kernels
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.rejection import LossTest
 from search.evaluation.rejection import QualityRejected
@@ -20,6 +19,7 @@ from search.evaluation.rejection import QualityTest
 from search.evaluation.rejection import Rejected
 from search.evaluation.rejection import StabilityRejected
 from search.evaluation.rejection import StabilityTest
+from search.evaluation.training import kernels
 from search.graphs.known_graphs import known_graph
 
 TASK = ProxyTask((Architecture('resnet', {'depth': 8, 'width_multiplier': .5}),), batch_size=8, crop_size=8,

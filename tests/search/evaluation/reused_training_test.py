@@ -18,10 +18,10 @@ from search.evaluation import reused_training
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
-from search.evaluation.proxy_task import Training
 from search.evaluation.rejection import QualityTest
 from search.evaluation.reused_training import ReusedTraining
 from search.evaluation.reused_training import start_training
+from search.evaluation.training import Training
 from search.graphs.known_graphs import known_graph
 
 RESNET = Architecture('resnet', {'depth': 8, 'width_multiplier': .5})
@@ -177,3 +177,17 @@ def test_compiled_layers_have_the_same_scores_in_networks_of_their_own():
                      for jit_compile in (False, True))
   assert compiled.outcome == plain.outcome == 'accepted' and compiled.scores == plain.scores
   assert Evaluation(task, jit_compile=None)._norm_act(graph).options['jit_compile'] is None
+
+
+def test_the_model_of_a_kept_network_runs_the_candidates_layer():
+  images = next(iter(TASK.evaluation_batches('validation')))[0]
+  for graph in (known_graph('evonorm_s0'), TANH):  # the second in the network of the first
+    norm_act = get_norm_act(graph, groups=4, jit_compile=False)
+    reused, plain = start_training(TASK, RESNET, norm_act, {}), Training(TASK, RESNET, norm_act, {})
+    logits = []
+    for training in (reused, plain):
+      training.train(2)
+      logits.append(training.model(images, training=False).numpy())
+      training.close()
+    np.testing.assert_allclose(*logits, rtol=1e-3, atol=1e-4)
+  assert len(reused_training.idle_networks()) == 1

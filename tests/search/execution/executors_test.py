@@ -224,7 +224,7 @@ def test_workers_that_are_starting_do_not_see_ctrl_c(tmp_path):
         os.write(1, b'starting\\n')
         time.sleep(1)
   '''))
-  parent = subprocess.Popen([sys.executable, tmp_path / 'parent.py'], env=os.environ | {'PYTHONPATH': str(ROOT)},
+  parent = subprocess.Popen([sys.executable, '-m', 'parent'], cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(ROOT)},
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
   with parent:
     assert [parent.stdout.readline() for _ in range(2)] == ['starting\n'] * 2
@@ -265,7 +265,7 @@ def test_workers_end_with_their_parent(end, tmp_path):
         workers.submit('long', time.sleep, 30)
         workers.next_result()
   '''))
-  parent = subprocess.Popen([sys.executable, tmp_path / 'parent.py'], env=os.environ | {'PYTHONPATH': str(ROOT)},
+  parent = subprocess.Popen([sys.executable, '-m', 'parent'], cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(ROOT)},
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
   with parent:
     pids = [int(pid) for pid in parent.stdout.readline().split()]

@@ -1,8 +1,14 @@
 """What identifies a search: JSON data that changes with every argument."""
 
 import dataclasses
+import functools
 import json
 
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from evonorm_tf.errors import ArgumentError
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
@@ -10,6 +16,7 @@ from search.evaluation.rejection import QualityTest
 from search.evaluation.rejection import StabilityTest
 from search.graphs.random_graph import sample_space
 from search.graphs.random_graph import SearchSpace
+from search.journal.identity import cache_key
 from search.journal.identity import completed
 from search.journal.identity import identity_of
 from search.selection.proposal import RandomSearch
@@ -26,15 +33,16 @@ def test_json_data_survives_the_journal():
   assert json.loads(json.dumps(identity)) == identity
   assert identity['window'] == 3 and identity['references'] == ['bn_relu'] and identity['seed'] is None
   task = identity['evaluation']['task']
-  assert task['architectures'][0] == {'class': 'Architecture', 'family': 'resnet', 'options': {'depth': 8}}
+  assert task['architectures'][0] == {
+      'class': 'Architecture', 'family': 'resnet', 'options': {'depth': 8}, 'build': None}
   assert identity['strategy'] == {
       'class': 'TournamentEvolution', 'initial_candidates': 2, 'fraction': .05, 'winner': 'pareto_winner',
-      'mutations': 2, 'random_offspring': .5}
+      'mutations': 2, 'random_offspring': .5, 'objective': None}
 
 
 def test_every_field_of_the_task_counts():
   changed = {'architectures': TASK.architectures[:1], 'strategy': 'mirrored', 'data_dir': '/data',
-             'training_seed': 1}
+             'training_seed': 1, 'data': 'mnist'}
   for field in dataclasses.fields(ProxyTask):
     value = getattr(TASK, field.name)
     other = changed.get(field.name, not value if isinstance(value, bool) else None)
@@ -78,3 +86,55 @@ def test_cached_properties_do_not_count():
   space = SearchSpace()
   before = identity_of(space=space)
   assert space.operations and identity_of(space=space) == before
+
+
+class Own:
+  def __init__(self, rate):
+    self.rate = rate
+    self.values = np.arange(3.)
+
+  def method(self):
+    """Does nothing."""
+
+
+def test_objects_of_users_count_by_their_attributes():
+  assert identity_of(a=Own(.1)) == identity_of(a=Own(.1)) != identity_of(a=Own(.2))
+  assert identity_of(a=Own(.1))['a']['class'] == 'Own' and json.dumps(identity_of(a=Own(.1)))
+  other = Own(.1)
+  other.values[1] = 5.
+  assert identity_of(a=other) != identity_of(a=Own(.1))
+  assert identity_of(a=Own(.1).method) == identity_of(a=Own(.1).method) != identity_of(a=Own(.2).method)
+  tensors = [identity_of(a=tf.constant(values)) for values in ([1., 2.], [1., 3.])]
+  assert tensors[0] != tensors[1]
+  with pytest.raises(ArgumentError, match='cannot identify a search'):
+    identity_of(a=iter(()))
+
+
+def test_functions_behind_wrappers_count_as_themselves():
+  @functools.cache
+  def load() -> dict[str, tuple]:
+    return {}
+
+  assert identity_of(f=load)['f'].startswith('test_functions_behind_wrappers_count_as_themselves.<locals>.load')
+
+
+def test_the_key_of_a_cache_tells_edited_functions_apart():
+  scope = {}
+  keys = []
+  for rate in (1, 2, 2):
+    exec(f'def load():\n  return {rate}', scope)
+    keys.append(cache_key(scope['load']))
+    assert identity_of(f=scope['load']) == {'f': 'load'}
+  assert keys[0] != keys[1] == keys[2]
+
+
+def test_functions_without_a_name_count_by_their_code():
+  double, triple = (lambda x: 2 * x), (lambda x: 3 * x)
+  make = lambda factor: lambda x: factor * x
+  total = lambda n: lambda: sum(i + 1 for i in range(n))
+  other = lambda n: lambda: sum(i + 2 for i in range(n))
+  same = [[make(2.), make(2.)], [total(3), total(3)]]
+  different = [[double, triple], [make(2.), make(3.)], [total(3), other(3)], [lambda x, y=1: x, lambda x, y=2: x]]
+  assert all(identity_of(f=f) == identity_of(f=g) for f, g in same)
+  assert all(identity_of(f=f) != identity_of(f=g) for f, g in different)
+  assert identity_of(f=functools.partial(average_winner, rng=3)) != identity_of(f=functools.partial(average_winner))

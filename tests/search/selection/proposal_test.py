@@ -115,6 +115,14 @@ def test_the_parent_is_the_winner_and_the_graph_its_mutation(winner, expected):
     assert sum(differences) <= 2
 
 
+def test_an_objective_decides_who_is_mutated():
+  smallest = TournamentEvolution(0, fraction=1., random_offspring=0., objective=lambda candidate: -candidate.scores[0])
+  members = population((.6, .1), (.3, .1), (.5, .4))
+  assert {propose(i, smallest, SPACE, members, Equivalents(), seed=0).parent for i in range(9)} == {11}
+  with pytest.raises(ValueError, match='`winner` must be `pareto_winner`'):
+    dataclasses.replace(smallest, winner=average_winner)
+
+
 def test_the_number_of_mutations_and_the_share_of_random_offspring():
   members, rng = population((.5,)), np.random.default_rng(0)
   parent = next(iter(members)).graph.nodes

@@ -12,6 +12,7 @@ from search.selection.population import Population
 from search.selection.tournament import average_winner
 from search.selection.tournament import dominates
 from search.selection.tournament import draw_tournament
+from search.selection.tournament import objectives_of
 from search.selection.tournament import pareto_frontier
 from search.selection.tournament import pareto_winner
 from search.selection.tournament import pareto_winner_with_cost
@@ -110,3 +111,14 @@ def test_errors():
       draw_tournament(population(3), fraction, rng)
   with pytest.raises(ValueError, match='`population` must have members .* received an empty one'):
     draw_tournament(Population(3), .5, rng)
+
+
+def test_the_winner_by_a_users_objective():
+  rng = np.random.default_rng(0)
+  winners = {pareto_winner(HAND_WORKED, rng, objectives_of(lambda c: min(c.scores))).index for _ in range(100)}
+  assert winners == {1, 3}  # min .4, before .3, .2 and .1
+  pairs = {pareto_winner(HAND_WORKED, rng, objectives_of(lambda c: (c.scores[0], -c.index))).index for _ in range(99)}
+  assert pairs == {0}
+  nan = {pareto_winner(HAND_WORKED, rng, objectives_of(lambda c: float('nan') if c.index else 0.)).index
+         for _ in range(99)}
+  assert nan == {0}

@@ -1,0 +1,125 @@
+"""The root function of a study, `run_study`: several searches beside each other over one pool of workers."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import contextlib
+import inspect
+import itertools
+import pathlib
+import re
+from typing import Any
+
+from evonorm_tf.cli import gin_configuration
+from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import wrap_system_errors
+from evonorm_tf.output.model_dir import replacing
+from search.evolution import open_search
+from search.evolution import OpenedSearch
+from search.execution.deferred_interrupts import interrupts_noted
+from search.execution.deferred_interrupts import raise_if_interrupted
+from search.execution.executors import Executor
+from search.execution.executors import make_executor
+from search.execution.retries import Retrying
+from search.journal.journal import Journal
+from search.reporting.comparison_report import compare_searches
+from search.scheduler import Scheduler
+
+COMPARISON = 'comparison'  # the folder of the comparison in that of the study
+_ROOT = 'search.evolution.run_search'
+_NAME = re.compile(r'\w[\w.-]*')
+
+
+@wrap_system_errors()
+def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequence[int], files: Sequence[str],
+              bindings: Sequence[str] = (), workers: int = 1, executor: Callable[[], Executor] | None = None,
+              retries: int = 2, operative_config: Callable[[], str] = str) -> pathlib.Path:
+  """Runs, or resumes, a search for each setting and seed, and compares them; gin files configure this function.
+
+  The searches take turns with free workers. `evolution.run_search.max_minutes` counts the time of each search's own
+  evaluations, divided by `workers`, as if it had all workers to itself: searches with equal minutes have equal
+  core-seconds. Each has a folder of its own in `model_dir`, `SETTING_seed_N`, which `search.Search` opens. Settings and
+  seeds can be added later; searches that have ended then go on only if they are given more minutes or candidates.
+
+  Args:
+    model_dir: the folder of the study; it is created if necessary.
+    settings: the gin bindings of each setting, by its name, such as {'random': ("evolution.run_search.strategy =
+      @proposal.RandomSearch()",)}; they win over the file's.
+    seeds: the seeds of each setting's searches.
+    files: the gin files that configure `search.evolution.run_search` for all searches. The command passes its own.
+    bindings: further bindings for all searches (default: none). The command passes its own.
+    workers: the number of evaluations at a time (default 1), as for `run_search`.
+    executor: makes the executor of the evaluations, as for `run_search`; `workers` must then be the number of tasks
+      that it runs at a time, for the time of searches. None (default) for an executor of this machine.
+    retries: how many times a candidate that killed its worker is evaluated again (default 2).
+    operative_config: returns the text of the gin configuration, to be written to `model_dir`/operative_config.gin.
+
+  Returns:
+    The path of the comparison, report.md in the folder `comparison`.
+
+  Raises:
+    ArgumentError: if a setting's name is not one of letters, digits, '.', '-' and '_', there is none, seeds repeat, or
+      the configuration is not valid.
+    ModelDirError: if a search's folder holds one with other arguments, or another process is running it.
+    KeyboardInterrupt: after Ctrl-C; all results so far are on disk, and the same call goes on.
+  """
+  _check(settings, seeds)
+  folder = pathlib.Path(model_dir)
+  folder.mkdir(parents=True, exist_ok=True)
+  with replacing(folder / 'operative_config.gin') as path:
+    path.write_text(operative_config(), encoding='utf-8')
+  with interrupts_noted(), contextlib.ExitStack() as stack:
+    opened: dict[str, OpenedSearch] = {}
+    for setting, seed in itertools.product(settings, seeds):
+      name = f'{setting}_seed_{seed}'
+      own = [*bindings, *settings[setting], f'{_ROOT}.seed = {seed}']
+      arguments, text = _configured(files, own)
+      opened[name] = stack.enter_context(open_search(
+          str(folder / name), name=name, share=workers, operative_config=lambda text=text: text, **arguments))
+    notes = _Notes({name: search.journal for name, search in opened.items()})
+    with contextlib.closing(executor() if executor else make_executor(workers)) as started:
+      Scheduler(Retrying(started, retries, notes)).run([search.track for search in opened.values()])
+    for search in opened.values():
+      search.end()
+      raise_if_interrupted()
+  page = compare_searches([str(folder / name) for name in opened], str(folder / COMPARISON))
+  print(f'Comparison: {page}')
+  return page
+
+
+def _check(settings: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> None:
+  wrong = [name for name in settings if not _NAME.fullmatch(name)]
+  if wrong or not settings:
+    raise ArgumentError("`settings` must have names of letters, digits, '.', '-' and '_', at least one; received "
+                        f'{list(settings)}.')
+  for name, own in settings.items():
+    if isinstance(own, str):
+      raise ArgumentError(f'`settings`: the bindings of {name!r} must be a list, received {own!r}. A list of one is '
+                          f'({own!r},).')
+  if not seeds or len(set(seeds)) < len(seeds):
+    raise ArgumentError(f'`seeds` must be different integers, at least one; received {list(seeds)}.')
+
+
+def _configured(files: Sequence[str], bindings: Sequence[str]) -> tuple[dict[str, Any], str]:
+  """Returns the arguments of `open_search` that a configuration gives, and its text."""
+  with gin_configuration.configured(_ROOT, files, bindings, ('model_dir',)) as run_search:
+    arguments = gin_configuration.bound_arguments(run_search)
+    known = inspect.signature(open_search).parameters
+    return {name: value for name, value in arguments.items() if name in known}, gin_configuration.config_text()
+
+
+class _Notes:
+  """The journals of several searches, which note tasks that may crash this process, as `Retrying` calls one."""
+
+  def __init__(self, journals: Mapping[str, Journal]):
+    self._journals = journals
+
+  def begin(self, key: str) -> None:
+    """Notes that a task begins, in the journal of its search."""
+    name, _, task = key.partition(': ')
+    self._journals[name].begin(task)
+
+  def deaths(self, key: str) -> int:
+    """Returns the number of processes that died during a task."""
+    name, _, task = key.partition(': ')
+    return self._journals[name].deaths(task)
