@@ -1,0 +1,41 @@
+"""What tournaments compare, and a rejection test, both of one's own."""
+
+import dataclasses
+
+import numpy as np
+
+import search
+from small_task import small_evaluation
+
+
+def accurate_and_small(candidate):
+  """Returns what tournaments compare, more is better: the worst network's accuracy, and few live nodes."""
+  return min(candidate.scores), -len(candidate.graph.without_dead_nodes().nodes)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoDeadClass:
+  """Rejects a candidate that never predicts one of the classes, on a part of the validation images."""
+  images: int = 200
+
+  def check(self, task, norm_act, trainings):
+    """Raises OwnRejected if a class is missing among the predictions after the quality test's steps."""
+    images = next(iter(task.evaluation_batches('validation').unbatch().batch(self.images)))[0]
+    for name, training in trainings.items():
+      predicted = np.argmax(training.model(images, training=False), -1)
+      missing = task.num_classes - len(np.unique(predicted))
+      if missing > task.num_classes // 2:
+        raise search.OwnRejected(f'{name}: {missing} of {task.num_classes} classes are never predicted')
+
+
+def main(model_dir='runs/own_test', candidates=40, workers=1):
+  found = search.run(
+      model_dir=model_dir, candidates=candidates, references=('bn_relu',), max_minutes=3, workers=workers,
+      evolution=search.TournamentEvolution(initial_candidates=10, fraction=.3, objective=accurate_and_small),
+      evaluation=small_evaluation(tests=(NoDeadClass(),)))
+  print(found, *found.layers, sep='\n')
+  return found
+
+
+if __name__ == '__main__':
+  main()
