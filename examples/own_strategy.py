@@ -19,7 +19,7 @@ class Climber:
   def draw(self, space, population, candidates, rng):
     """Returns a layer graph and the number of the candidate that it comes from; None for a random graph."""
     if candidates < self.initial_candidates or not len(population) or rng.random() < 1 / 3:
-      return search.random_graph(space, rng), None
+      return space.random_graph(rng), None
     best = max(population, key=lambda candidate: candidate.mean_score)
     graph = best.graph
     for _ in range(rng.integers(1, self.longest_jump + 1)):

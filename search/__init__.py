@@ -35,7 +35,6 @@ if TYPE_CHECKING:
   from search.evaluation.successive_halving import SuccessiveHalving as SuccessiveHalving
   from search.evolution import Reranking as Reranking
   from search.graphs.mutation import mutate as mutate
-  from search.graphs.random_graph import random_graph as random_graph
   from search.graphs.random_graph import SearchSpace as SearchSpace
   from search.jobs import Evaluator as Evaluator
   from search.journal.candidate import Candidate as Candidate
@@ -64,7 +63,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'evaluation.successive_halving': ('SuccessiveHalving',),
     'evolution': ('Reranking',),
     'graphs.mutation': ('mutate',),
-    'graphs.random_graph': ('SearchSpace', 'random_graph'),
+    'graphs.random_graph': ('SearchSpace',),
     'journal.candidate': ('Candidate',),
     'journal.record': ('Record',),
     'library.callbacks': ('Callback', 'EarlyStopping'),

@@ -220,7 +220,7 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
     def end() -> None:
       journal.check_is_there()
       progress.end()
-      _report(journal.records, model_dir, reranking)
+      _report(journal.records, model_dir, reranking, name)
       watching.on_search_end(found)
 
     watching.on_search_begin(found)
@@ -247,11 +247,12 @@ def _write_config(config: str, model_dir: str, summaries: Summaries) -> None:
   summaries.write_text('operative_config', textwrap.indent(config, '    '))  # Markdown leaves indented text as it is
 
 
-def _report(records: Sequence[Record], model_dir: str, reranking: Reranking) -> None:
-  """Writes the report and prints its table."""
+def _report(records: Sequence[Record], model_dir: str, reranking: Reranking, name: str) -> None:
+  """Writes the report; prints its table, unless the search is one of several, and its path."""
   task = getattr(reranking.evaluation, 'task', None)
   facts = (len(task.load()['test'][1]), task.steps) if task else (None, None)
   console = Console()
-  console.print(report.final_table(records, reranking.best, *facts))
+  if not name:
+    console.print(report.final_table(records, reranking.best, *facts))
   path = report.write_report(records, model_dir, reranking.best, *facts)
   console.print(Text(f'Report: {path}'), soft_wrap=True)

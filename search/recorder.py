@@ -90,7 +90,8 @@ class SearchRecorder:
     outcome = Outcome(FAILED, str(result)) if isinstance(result, WorkerDied) else result
     copied = isinstance(outcome, Record)  # copying an outcome takes no time
     activities = {} if copied else dict(getattr(outcome, 'seconds', None) or {'total': round(seconds, 3)})
-    record = checked_record(job.record(outcome, activities, round(self.elapsed, 2)), self._journal.records)
+    record = checked_record(
+        lambda: job.record(outcome, activities, round(self.elapsed, 2)), job.name, self._journal.records)
     self._journal.append(record)
     self._evaluated += record.total_seconds if record.stage == EVOLUTION else 0.
     self._summaries.write(self._journal.records)

@@ -23,7 +23,7 @@ def mutate(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> L
     >>> import numpy as np
     >>> import search
     >>> space, rng = search.SearchSpace(nodes=6), np.random.default_rng(0)
-    >>> graph = search.random_graph(space, rng)
+    >>> graph = space.random_graph(rng)
     >>> sum(a != b for a, b in zip(graph.nodes, search.mutate(graph, space, rng).nodes)) <= 1
     True
   """

@@ -66,6 +66,14 @@ class SearchSpace:
     return tuple((p, axes) for p in self.primitives_drawn
                  for axes in (self.index_sets if p.is_moment else ('',)))
 
+  def random_graph(self, rng: np.random.Generator) -> LayerGraph:
+    """Returns a random layer graph of the space, which may have dead nodes and need not depend on x.
+
+    Args:
+      rng: the source of all randomness.
+    """
+    return random_graph(self, rng)
+
 
 def _check_known(argument: str, names: Sequence[str], known: Sequence[str]) -> None:
   if isinstance(names, str) or not names or set(names) - set(known):
@@ -114,13 +122,6 @@ def random_graph(space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
   Args:
     space: the search space.
     rng: the source of all randomness.
-
-  Example:
-    >>> import numpy as np
-    >>> import search
-    >>> graph = search.random_graph(search.SearchSpace(nodes=6), np.random.default_rng(0))
-    >>> len(graph.nodes)
-    6
   """
   first = len(INITIAL_NODES)
   return LayerGraph(tuple(random_node(first + i, space, rng) for i in range(space.nodes)))

@@ -19,7 +19,7 @@ class Candidate:
   Example:
     >>> import numpy as np
     >>> import search
-    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> graph = search.SearchSpace().random_graph(np.random.default_rng(0))
     >>> search.Candidate(7, graph, scores=(.25, .5)).mean_score
     0.375
   """

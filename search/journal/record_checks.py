@@ -4,6 +4,7 @@ No layer has two records of one seed in a stage, a copied outcome equals the ori
 architectures, but for those of the re-ranking, which may have its own, and parents were accepted.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import json
@@ -55,22 +56,24 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
   return [record for _, record in met.values()]
 
 
-def checked_record(record: Record, records: Sequence[Record]) -> Record:
+def checked_record(make: Callable[[], Record], name: str, records: Sequence[Record]) -> Record:
   """Returns a record as a journal will give it back, with NumPy's numbers as Python's own.
 
   Args:
-    record: the record, of an evaluation or a strategy that may be a user's.
-    records: those before it.
+    make: returns the record, of an outcome that may be of a user's evaluation.
+    name: the layer's name.
+    records: the records before it.
 
   Raises:
     ArgumentError: if a journal could not be read again with it; the message says what an evaluation must return.
   """
   try:
+    record = make()
     again = Record.from_json(json.loads(json.dumps(record.to_json(), default=_number)))
     earlier = next((r for r in records if r.scores and (r.stage == RERANKING) == (record.stage == RERANKING)), None)
     _check_architectures(again, set(earlier.scores) if earlier else set())
   except (ValueError, TypeError, RecursionError) as e:
-    raise ArgumentError(f'the evaluation of {record.name} returned what a journal cannot hold: {e}') from e
+    raise ArgumentError(f'the evaluation of {name} returned what a journal cannot hold: {e}') from e
   return again
 
 

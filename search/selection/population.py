@@ -22,7 +22,7 @@ class Population:
     >>> import numpy as np
     >>> import search
     >>> population = search.Population(window=2)
-    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> graph = search.SearchSpace().random_graph(np.random.default_rng(0))
     >>> for index in range(3):
     ...   population.append(search.Candidate(index, graph, (.5,)))
     >>> [candidate.index for candidate in population]

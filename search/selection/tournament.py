@@ -99,7 +99,7 @@ def pareto_winner(tournament: Sequence[Candidate], rng: np.random.Generator,
   Example:
     >>> import numpy as np
     >>> import search
-    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> graph = search.SearchSpace().random_graph(np.random.default_rng(0))
     >>> members = [search.Candidate(i, graph, scores) for i, scores in enumerate([(.5, .1), (.4, .4), (.4, .3)])]
     >>> search.pareto_winner(members, np.random.default_rng(0)).index in (0, 1)  # 1 dominates 2
     True
@@ -122,7 +122,7 @@ def pareto_winner_with_cost(tournament: Sequence[Candidate], rng: np.random.Gene
   Example:
     >>> import numpy as np
     >>> import search
-    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> graph = search.SearchSpace().random_graph(np.random.default_rng(0))
     >>> members = [search.Candidate(0, graph, (.5,), cost=1.2), search.Candidate(1, graph, (.4,), cost=1.3)]
     >>> search.pareto_winner_with_cost(members, np.random.default_rng(0)).index
     0
@@ -140,7 +140,7 @@ def average_winner(tournament: Sequence[Candidate], rng: np.random.Generator) ->
   Example:
     >>> import numpy as np
     >>> import search
-    >>> graph = search.random_graph(search.SearchSpace(), np.random.default_rng(0))
+    >>> graph = search.SearchSpace().random_graph(np.random.default_rng(0))
     >>> members = [search.Candidate(0, graph, (.5, .1)), search.Candidate(1, graph, (.4, .4))]
     >>> search.average_winner(members, np.random.default_rng(0)).index
     1

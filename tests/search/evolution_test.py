@@ -314,18 +314,23 @@ def test_numbers_of_numpy_are_written_as_numbers(bare, tmp_path):
   assert all(r['seconds'].keys() == {'total'} for r in stage(records, 'evolution'))
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda o: setattr(o, 'outcome', 'rejected: slow'), 'outcome'),
-    (lambda o: o.scores.pop('resnet', None), 'scores must be of'),
-    (lambda o: setattr(o, 'gradient_norm', object()), 'object is no number')])
-def test_an_outcome_that_no_journal_can_hold_is_refused_before_it_is_written(bare, tmp_path, change, message):
-  evaluated = []
+CHANGES = {
+    'outcome': lambda o: setattr(o, 'outcome', 'rejected: slow'),
+    'scores must be of': lambda o: o.scores.pop('resnet') if o.scores else o.__dict__.update(
+        outcome='accepted', scores={'mobilenet_v2': .5}),
+    'object is no number': lambda o: setattr(o, 'gradient_norm', object())}
+LATER = []  # the changes of the outcomes to come, in reverse
 
-  def later(outcome):
-    evaluated.append(outcome)
-    if len(evaluated) == 8:
-      change(outcome)
 
-  with pytest.raises(ArgumentError, match=f'the evaluation of candidate .* cannot hold: .*{message}'):
-    search(tmp_path, evaluation=OwnEvaluation(change=later))
-  assert len(read(tmp_path)) == 7 and len(search(tmp_path, evaluation=OwnEvaluation(change=later))) > 12
+def change_later(outcome):
+  if LATER:
+    (LATER.pop() or (lambda outcome: None))(outcome)
+
+
+@pytest.mark.parametrize('message', CHANGES)
+def test_an_outcome_that_no_journal_can_hold_is_refused_before_it_is_written(bare, tmp_path, message):
+  LATER[:] = [CHANGES[message], *[None] * 7]
+  evaluation = OwnEvaluation(change=change_later)
+  with pytest.raises(ArgumentError, match=f'the evaluation of candidate 5 returned .* cannot hold: .*{message}'):
+    search(tmp_path, evaluation=evaluation)
+  assert len(read(tmp_path)) == 7 and len(search(tmp_path, evaluation=evaluation)) == 19

@@ -3,6 +3,7 @@
 import gin
 import pytest
 
+from evonorm_tf import former_names
 from evonorm_tf.cli import gin_configuration
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import ModelDirError
@@ -105,6 +106,8 @@ def test_a_configuration_of_ones_own_in_gin_is_kept(bare, tmp_path):
 
 def test_dir_is_the_api():
   assert dir(search) == search.__all__ and 'run' in dir(search) and 'evolution' not in dir(search)
+  # The import of a former module gives the package an attribute of its name.
+  assert not {f'search.{name}' for name in dir(search)} & former_names.FORMER_MODULES.keys()
 
 
 @pytest.mark.slow
