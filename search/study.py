@@ -22,6 +22,7 @@ from search.execution.executors import Executor
 from search.execution.executors import make_executor
 from search.execution.retries import Retrying
 from search.journal.journal import Journal
+from search.library.hparams import HParams
 from search.reporting.comparison_report import compare_searches
 from search.scheduler import Scheduler
 
@@ -38,8 +39,9 @@ def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequ
 
   The searches take turns with free workers. `evolution.run_search.max_minutes` counts the time of each search's own
   evaluations, divided by `workers`, as if it had all workers to itself: searches with equal minutes have equal
-  core-seconds. Each has a folder of its own in `model_dir`, `SETTING_seed_N`, which `search.Search` opens. Settings and
-  seeds can be added later; searches that have ended then go on only if they are given more minutes or candidates.
+core-seconds. Each has a folder of its own in `model_dir`, `SETTING_seed_N`, which `search.Search` opens, and a row in
+  TensorBoard's HParams table. Settings and seeds can be added later; searches that have ended then go on only if they
+  are given more minutes or candidates.
 
   Args:
     model_dir: the folder of the study; it is created if necessary.
@@ -74,6 +76,7 @@ def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequ
       name = f'{setting}_seed_{seed}'
       own = [*bindings, *settings[setting], f'{_ROOT}.seed = {seed}']
       arguments, text = _configured(files, own)
+      arguments['callbacks'] = [*arguments.get('callbacks', ()), HParams()]
       opened[name] = stack.enter_context(open_search(
           str(folder / name), name=name, share=workers, operative_config=lambda text=text: text, **arguments))
     notes = _Notes({name: search.journal for name, search in opened.items()})

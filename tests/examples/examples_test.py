@@ -58,6 +58,9 @@ np.testing.assert_allclose(a(x, training=True), b(x, training=True), rtol=1e-4, 
 """
     run(check, tmp_path)
     assert 'own_layer.py' in printed
+  command = [sys.executable, '-m', 'search.analyze', f'--model_dir={tmp_path}', '--import_module=own_primitive']
+  compared = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)
+  assert compared.returncode == 0 and (tmp_path / 'analysis' / 'report.md').exists(), compared.stderr
   look = f"import search; search.Search('{tmp_path}')"
   refused = subprocess.run([sys.executable, '-c', look], capture_output=True, text=True, check=False)
   assert "needs 'h', 'softsign', not registered" in refused.stderr

@@ -72,6 +72,8 @@ def test_each_setting_and_seed_has_a_search_and_all_are_compared(run, tmp_path):
     config = load_search(folder / name).config
     assert config['seed'] == int(name[-1])
     assert config['strategy']['class'] == ('RandomSearch' if 'random' in name else 'TournamentEvolution')
+    events = b''.join(path.read_bytes() for path in (folder / name / 'tensorboard').iterdir())
+    assert b'hparams' in events and b'strategy' in events
   page = (folder / 'comparison' / 'report.md').read_text()
   assert '| pareto | 2 |' in page and '| random | 2 |' in page and '± their standard error' in page
 
@@ -232,7 +234,8 @@ def test_the_configuration_of_the_package(monkeypatch, tmp_path):
   kinds = [type(arguments['strategy']).__name__ for arguments in opened.values()]
   assert kinds == ['TournamentEvolution'] * 6 + ['RandomSearch'] * 3
   assert opened['average_seed_0']['strategy'].winner is average_winner and configured.calls == 9
-  assert all(arguments['max_minutes'] == 6 and arguments['reranking'].top == 0 for arguments in opened.values())
+  for arguments in opened.values():
+    assert len(arguments['callbacks']) == 1 and arguments['max_minutes'] == 6 and arguments['reranking'].top == 0
 
 
 class Configured:
