@@ -15,7 +15,7 @@ from search.journal.record import Record
 from search.journal.records import TOP
 from search.reporting.comparison import core_seconds
 from search.reporting.comparison_plots import COLORS
-from search.reporting.seed_bands import top_band
+from search.reporting.seed_bands import draw_band
 
 FIELDS = ('setting', 'seed', 'evaluated', 'accepted', 'core_seconds', 'best', 'mean_of_ten_best',
           'mean_of_ten_best_at_equal_core_seconds')
@@ -71,12 +71,5 @@ def draw(searches: Searches, path: pathlib.Path) -> None:
 
 def _draw_bands(axes: Axes, searches: Searches, by_seconds: bool) -> list[float]:
   """Draws a line and a band for each setting; returns where each ends."""
-  ends = []
-  for color, (setting, seeds) in zip(COLORS, searches.items()):
-    x, scores = top_band(seeds, by_seconds)
-    known = ~np.isnan(scores).any(0)
-    label = f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})'
-    axes.plot(x[known], scores[:, known].mean(0), color=color, linewidth=2, label=label)
-    axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=color, alpha=.2, linewidth=0)
-    ends.append(x[-1])
-  return ends
+  return [draw_band(axes, seeds, by_seconds, f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})', color)
+          for color, (setting, seeds) in zip(COLORS, searches.items())]

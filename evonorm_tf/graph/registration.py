@@ -135,9 +135,7 @@ def register_index_set(name: str, *, numpy: Callable[[np.ndarray, int], np.ndarr
     raise ArgumentError(f'`name` {name!r} is an index set of the paper.')
   index_set = primitives.IndexSet(name, numpy, tensorflow, keras, over_channels, _codes(code))
   _check_average(index_set)
-  earlier = primitives.REGISTERED_INDEX_SETS.get(name)
-  if earlier is not None and _digest_of_set(earlier) != _digest_of_set(index_set):
-    raise ArgumentError(f'`name` {name!r} is taken by another index set.')
+  _check_free(index_set, primitives.REGISTERED_INDEX_SETS.get(name), 'index set')
   primitives.REGISTERED_INDEX_SETS[name] = index_set
 
 
@@ -171,7 +169,18 @@ def digest(entry: Any) -> str:
   Args:
     entry: a `RegisteredPrimitive` or `IndexSet`.
   """
-  return _digest_of_primitive(entry) if isinstance(entry, RegisteredPrimitive) else _digest_of_set(entry)
+  if isinstance(entry, RegisteredPrimitive):
+    values = entry.numpy_form(*np.meshgrid(*[np.linspace(-4., 4., 33)] * entry.arity))
+  else:
+    values = entry.numpy_average(np.random.default_rng(1).normal(size=(2, 3, 4, 6)), 2)
+  # Of five digits, so that it is the same on other machines.
+  return hashlib.sha256(' '.join(f'{value:.5g}' for value in np.ravel(values) + 0.).encode()).hexdigest()[:12]
+
+
+def _check_free(entry: Any, earlier: Any, kind: str) -> None:
+  """Raises ArgumentError if an entry with other values has the name; the same one may be registered again."""
+  if earlier is not None and digest(earlier) != digest(entry):
+    raise ArgumentError(f'`name` {entry.name!r} is taken by another {kind}.')
 
 
 def _check_name(name: str) -> None:
@@ -212,9 +221,7 @@ def _check_values(primitive: RegisteredPrimitive) -> None:
       at = ', '.join(f'{a[wrong[0]]:.4g}' for a in arguments)
       raise ArgumentError(f'`derivative` with respect to argument {place} is {partial[wrong[0]]:.6g} at ({at}), where '
                           f'a finite difference of `numpy` is {slope[wrong[0]]:.6g}.')
-  earlier = primitives.PRIMITIVES.get(primitive.name)
-  if isinstance(earlier, RegisteredPrimitive) and _digest_of_primitive(earlier) != _digest_of_primitive(primitive):
-    raise ArgumentError(f'`name` {primitive.name!r} is taken by another primitive.')
+  _check_free(primitive, primitives.PRIMITIVES.get(primitive.name), 'primitive')
 
 
 def _partials(primitive: RegisteredPrimitive, arguments: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
@@ -259,18 +266,3 @@ def _called(argument: str, function: Callable[..., Any] | None, *arguments: Any)
     return function(*arguments)
   except Exception as e:
     raise ArgumentError(f'`{argument}` fails on {len(arguments)} arguments: {type(e).__name__}: {e}') from e
-
-
-def _digest_of_primitive(primitive: RegisteredPrimitive) -> str:
-  grid = np.linspace(-4., 4., 33)
-  return _hash(primitive.numpy_form(*np.meshgrid(*[grid] * primitive.arity)))
-
-
-def _digest_of_set(index_set: primitives.IndexSet) -> str:
-  return _hash(index_set.numpy_average(np.random.default_rng(1).normal(size=(2, 3, 4, 6)), 2))
-
-
-def _hash(values: np.ndarray) -> str:
-  """Returns a hash of values to five digits, so that it is the same on other machines."""
-  text = ' '.join(f'{value:.5g}' for value in np.ravel(values) + 0.)
-  return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -24,7 +24,7 @@ from search.reporting import comparison
 from search.reporting.plots import curves
 from search.reporting.plots import MARKERS
 from search.reporting.plots import note
-from search.reporting.seed_bands import top_band
+from search.reporting.seed_bands import draw_band
 
 COLORS = ('#27509b', '#d07a1c', '#3f8f4f', '#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
 _LINES = ('-', (0, (5, 2)), (0, (1, 1.2)))  # a second round of the colours is dashed
@@ -71,17 +71,12 @@ def _plot_top(axes: Axes, groups: Mapping[str, Sequence[Sequence[Record]]], by_s
   axes.set_xlabel(label, color=INK)
   axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
   for number, (name, seeds) in enumerate(groups.items()):
-    look = {'linewidth': 2, **_look(number)}
-    if len(seeds) == 1:
-      _, top = curves(records_lib.evaluated(seeds[0]))
-      x = comparison.core_seconds(seeds[0]) if by_seconds else _numbers(seeds[0])
-      axes.plot(x, top, drawstyle='steps-post', label=name, **look)
+    if len(seeds) > 1:
+      draw_band(axes, seeds, by_seconds, f'{name} ({len(seeds)} seeds)', **_look(number))
       continue
-    x, scores = top_band(seeds, by_seconds)
-    known = ~np.isnan(scores).any(0)
-    axes.plot(x[known], scores[:, known].mean(0), label=f'{name} ({len(seeds)} seeds)', **look)
-    axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=look['color'], alpha=.2,
-                      linewidth=0)
+    _, top = curves(records_lib.evaluated(seeds[0]))
+    x = comparison.core_seconds(seeds[0]) if by_seconds else _numbers(seeds[0])
+    axes.plot(x, top, drawstyle='steps-post', linewidth=2, label=name, **_look(number))
   if not any(records_lib.measured(records) for seeds in groups.values() for records in seeds):
     note(axes, NOTHING)
 

@@ -9,6 +9,7 @@ import re
 import statistics
 from typing import Any
 
+from matplotlib.axes import Axes
 import numpy as np
 
 from search.journal import records as records_lib
@@ -73,6 +74,25 @@ def top_band(searches: Sequence[Sequence[Record]], by_seconds: bool) -> tuple[np
   x = np.linspace(0, min(each[-1] for each in xs), _POINTS)
   tops = [np.concatenate([[np.nan], curves(records_lib.evaluated(records))[1]]) for records in searches]
   return x, np.array([top[np.searchsorted(each, x, side='right')] for each, top in zip(xs, tops)])
+
+
+def draw_band(axes: Axes, searches: Sequence[Sequence[Record]], by_seconds: bool, label: str, color: str,
+              **look: Any) -> float:
+  """Draws the mean of `top_band` as a line, with a band from the lowest to the highest; returns where it ends.
+
+  Args:
+    axes: the Matplotlib axes.
+    searches: as for `top_band`.
+    by_seconds: as for `top_band`.
+    label: the line's label.
+    color: the color of both.
+    **look: further properties of the line.
+  """
+  x, scores = top_band(searches, by_seconds)
+  known = ~np.isnan(scores).any(0)
+  axes.plot(x[known], scores[:, known].mean(0), color=color, linewidth=2, label=label, **look)
+  axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=color, alpha=.2, linewidth=0)
+  return x[-1]
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
