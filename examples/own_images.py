@@ -32,7 +32,8 @@ def spectrograms():
 def main(model_dir='runs/own_images', candidates=40, workers=1):
   # Whole images, and none mirrored: a rising tone would become a falling one.
   task = small_task(data=spectrograms, image_size=None, crop_size=None, flips=False)
-  found = search.run(model_dir=model_dir, evaluation=small_evaluation(task), candidates=candidates,
+  learns = search.QualityTest(steps=30, min_accuracy=.3)  # chance is .25
+  found = search.run(model_dir=model_dir, evaluation=small_evaluation(task, quality=learns), candidates=candidates,
                      references=('bn_relu',), max_minutes=3, workers=workers)
   print(found, *found.layers, sep='\n')
   return found

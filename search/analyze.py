@@ -5,20 +5,19 @@ TensorBoard events to the folder --output, which is 'analysis' in the first --mo
 """
 
 from collections.abc import Sequence
-import importlib
 import os
 
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli import users_modules
 from evonorm_tf.cli.console import run_command
 from evonorm_tf.cli.user_errors import errors_as_messages
 from evonorm_tf.errors import wrap_system_errors
 
 _MODEL_DIRS = flags.DEFINE_multi_string('model_dir', None, "A search's folder; once for each search.", required=True)
-_MODULES = flags.DEFINE_multi_string(
-    'import_module', [], 'A module to import first, which registers primitives that a search needs; once for each.')
 _OUTPUT = flags.DEFINE_string('output', None, "Folder for the results. Default: 'analysis' in the first --model_dir.")
+flags.adopt_module_key_flags(users_modules)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -28,8 +27,7 @@ def main(argv: Sequence[str]) -> None:
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   from search.reporting.comparison_report import compare_searches
   with errors_as_messages(), wrap_system_errors():
-    for module in _MODULES.value:
-      importlib.import_module(module)
+    users_modules.import_users_modules()
     report = compare_searches(_MODEL_DIRS.value, _OUTPUT.value)
   print(f'Report: {report}')
 

@@ -24,6 +24,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from evonorm_tf.cli import users_modules
+from evonorm_tf.cli.user_errors import errors_as_messages
+from evonorm_tf.errors import wrap_system_errors
 from search.equivalence.affine_comparison import earlier_twins
 from search.equivalence.collision_audit import audit_table
 from search.equivalence.collision_audit import run_audit
@@ -46,6 +49,7 @@ _PAIRS = flags.DEFINE_integer('trained_pairs', 0, 'Number of merged pairs that a
 _RESULTS = flags.DEFINE_string('results', 'trained_pairs.jsonl', 'File of the trainings, appended to.')
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Folder of a search whose twins are counted, instead of the audit.')
 _WORKERS = flags.DEFINE_integer('workers', 2, 'Trainings at a time.', lower_bound=1)
+flags.adopt_module_key_flags(users_modules)
 LEAST_P = .01
 
 
@@ -55,7 +59,9 @@ def main(argv: Sequence[str]) -> None:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   console, is_sound = Console(), True
   if _MODEL_DIR.value:
-    console.print(Text(_twins_text(load_search(_MODEL_DIR.value).records)))
+    with errors_as_messages(), wrap_system_errors():
+      users_modules.import_users_modules()
+      console.print(Text(_twins_text(load_search(_MODEL_DIR.value).records)))
     return
   if _GRAPHS.value:
     audit = run_audit(_GRAPHS.value, SearchSpace(_NODES.value), _SEED.value, _FILTERED.value,

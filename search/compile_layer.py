@@ -2,7 +2,8 @@
 
 --layer is the JSON file of a layer graph, the folder of a search (for its best layer), or the name of a known layer,
 such as evonorm_s0. The command writes a Python file with one Keras layer, which needs only TensorFlow and tf_keras, or
-with --keras=3 only Keras 3 on any of its backends, and prints the layer's equation as text and as LaTeX.
+with --keras=3 only Keras 3 on any of its backends, and prints the layer's equation as text and as LaTeX. Primitives of
+a user's own must be registered first, by the module that --import_module names.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import os
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli import users_modules
 from evonorm_tf.cli.console import run_command
 from evonorm_tf.cli.user_errors import errors_as_messages
 from evonorm_tf.errors import wrap_system_errors
@@ -20,6 +22,7 @@ _OUTPUT = flags.DEFINE_string('output', None, 'Python file to write.')
 _CLASS_NAME = flags.DEFINE_string('class_name', 'FoundNormAct', 'Name of the layer class; Keras saves models by it.')
 _KERAS = flags.DEFINE_enum('keras', '2', ['2', '3'], 'Version of Keras: 2 is tf_keras, 3 is `import keras`.')
 _OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Whether to replace a file that exists.')
+flags.adopt_module_key_flags(users_modules)
 flags.mark_flags_as_required(['layer', 'output'])
 
 
@@ -32,6 +35,7 @@ def main(argv: Sequence[str]) -> None:
   from search.graphs.equation import equation_latex
   from search.graphs.equation import equation_text
   with errors_as_messages(), wrap_system_errors():
+    users_modules.import_users_modules()
     graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value, int(_KERAS.value))
   print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
 

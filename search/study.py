@@ -8,7 +8,6 @@ import inspect
 import itertools
 import pathlib
 import re
-from typing import Any
 
 from evonorm_tf.cli import gin_configuration
 from evonorm_tf.errors import ArgumentError
@@ -39,7 +38,7 @@ def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequ
 
   The searches take turns with free workers. `evolution.run_search.max_minutes` counts the time of each search's own
   evaluations, divided by `workers`, as if it had all workers to itself: searches with equal minutes have equal
-core-seconds. Each has a folder of its own in `model_dir`, `SETTING_seed_N`, which `search.Search` opens, and a row in
+  core-seconds. Each has a folder of its own in `model_dir`, `SETTING_seed_N`, which `search.Search` opens, and a row in
   TensorBoard's HParams table. Settings and seeds can be added later; searches that have ended then go on only if they
   are given more minutes or candidates.
 
@@ -60,8 +59,8 @@ core-seconds. Each has a folder of its own in `model_dir`, `SETTING_seed_N`, whi
     The path of the comparison, report.md in the folder `comparison`.
 
   Raises:
-    ArgumentError: if a setting's name is not one of letters, digits, '.', '-' and '_', there is none, seeds repeat, or
-      the configuration is not valid.
+    ArgumentError: if a setting's name is not one of letters, digits, '.', '-' and '_', there is none, seeds repeat, the
+      configuration is not valid, or gives a search an executor of its own.
     ModelDirError: if a search's folder holds one with other arguments, or another process is running it.
     KeyboardInterrupt: after Ctrl-C; all results so far are on disk, and the same call goes on.
   """
@@ -71,14 +70,11 @@ core-seconds. Each has a folder of its own in `model_dir`, `SETTING_seed_N`, whi
   with replacing(folder / 'operative_config.gin') as path:
     path.write_text(operative_config(), encoding='utf-8')
   with interrupts_noted(), contextlib.ExitStack() as stack:
-    opened: dict[str, OpenedSearch] = {}
+    opened = {}
     for setting, seed in itertools.product(settings, seeds):
       name = f'{setting}_seed_{seed}'
       own = [*bindings, *settings[setting], f'{_ROOT}.seed = {seed}']
-      arguments, text = _configured(files, own)
-      arguments['callbacks'] = [*arguments.get('callbacks', ()), HParams()]
-      opened[name] = stack.enter_context(open_search(
-          str(folder / name), name=name, share=workers, operative_config=lambda text=text: text, **arguments))
+      opened[name] = stack.enter_context(_open(str(folder / name), name, workers, files, own))
     notes = _Notes({name: search.journal for name, search in opened.items()})
     with contextlib.closing(executor() if executor else make_executor(workers)) as started:
       Scheduler(Retrying(started, retries, notes)).run([search.track for search in opened.values()])
@@ -103,12 +99,19 @@ def _check(settings: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> None:
     raise ArgumentError(f'`seeds` must be different integers, at least one; received {list(seeds)}.')
 
 
-def _configured(files: Sequence[str], bindings: Sequence[str]) -> tuple[dict[str, Any], str]:
-  """Returns the arguments of `open_search` that a configuration gives, and its text."""
+def _open(model_dir: str, name: str, workers: int, files: Sequence[str], bindings: Sequence[str]
+          ) -> contextlib.AbstractContextManager[OpenedSearch]:
+  """Returns the context of one search of the study."""
   with gin_configuration.configured(_ROOT, files, bindings, ('model_dir',)) as run_search:
-    arguments = gin_configuration.bound_arguments(run_search)
-    known = inspect.signature(open_search).parameters
-    return {name: value for name, value in arguments.items() if name in known}, gin_configuration.config_text()
+    bound = gin_configuration.bound_arguments(run_search)
+    if bound.get('executor') is not None:
+      raise ArgumentError('`evolution.run_search.executor` must not be bound in a study, whose searches share the '
+                          'executor: bind `study.run_study.executor` and `study.run_study.workers`, the number of '
+                          'tasks that it runs at a time.')
+    text = gin_configuration.config_text()
+  arguments = {name: bound[name] for name in inspect.signature(open_search).parameters if name in bound}
+  arguments['callbacks'] = [*arguments.get('callbacks', ()), HParams()]
+  return open_search(model_dir, name=name, share=workers, operative_config=lambda: text, **arguments)
 
 
 class _Notes:

@@ -40,7 +40,8 @@ RULES = {
 # Modules that may import gin, and those that may define flags beside those with a block `if __name__ == '__main__':`.
 GIN = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.gin_configuration', 'evonorm_tf.cli.gin_statements',
        'evonorm_tf.cli.gin_types')
-FLAGS = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags', 'evonorm_tf.cli.console')
+FLAGS = ('evonorm_tf.cli.gin_binary', 'evonorm_tf.cli.training_flags', 'evonorm_tf.cli.console',
+         'evonorm_tf.cli.users_modules')
 
 
 def module_name(path):

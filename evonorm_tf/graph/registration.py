@@ -54,8 +54,9 @@ def register_primitive(name: str, arity: int = 1, *, numpy: Callable[..., np.nda
                        ) -> None:
   """Adds an elementwise primitive to those of layer graphs.
 
-  A search draws it where the space names it: `SearchSpace(primitives=(*BUILT_IN, 'softsign'))`. Its functions must be
-  elementwise and broadcast, and finite wherever their arguments are; 1 / x is not, and diverges in training.
+  A search draws it where the space names it: `SearchSpace(primitives=(*BUILT_IN, 'softsign'))`, with `BUILT_IN` of
+  `evonorm_tf.graph.primitives`. Its functions must be elementwise and broadcast, and finite wherever their arguments
+  are; 1 / x is not, and diverges in training.
 
   Args:
     name: its name in layer graphs, a Python identifier that is not taken.

@@ -31,7 +31,8 @@ class Architecture:
     build: a function that returns a tf_keras model which maps images to logits; None (default) for the family's builder
       in `evonorm_tf.models`. Its first argument returns a new norm-activation layer at each call. It receives the
       number of classes as `num_classes` and the shape of an image, (height, width, channels), as `input_shape`, if it
-      has arguments of these names. Its weights should depend on Keras's global seed alone.
+      has arguments of these names; height and width are None unless the task's `crop_size` is None, since training
+      images are then smaller than whole ones. Its weights should depend on Keras's global seed alone.
 
   Raises:
     ArgumentError: for an unknown family, a family's name with `build`, or options that the builder does not have.

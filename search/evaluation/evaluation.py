@@ -110,7 +110,7 @@ class Evaluation:
       is called the best: its scores are then the means of both trainings (default False). So no candidate leads by the
       luck of one seed, at the cost of a second training for each that comes first.
     best_score: the mean score above which a layer is confirmed, in [0, 1]. `informed_by` sets it; None (default)
-      confirms any accepted layer.
+      confirms none, as for references and in the re-ranking.
     measures_cost: whether to measure what accepted layers cost, in time and memory (default False). Each process trains
       BN-ReLU for some 75 steps, once, to compare with; scores stay the same. See `search.evaluation.cost`.
     tests: further rejection tests of a user, in their order, after the quality test and before the stability test; see
@@ -157,8 +157,10 @@ class Evaluation:
     """
     from search.journal import records as records_lib  # what workers, which evaluate, need not import
     informed = dataclasses.replace(self, bars=self.halving.bars(records)) if self.halving else self
-    best = records_lib.best(records) if self.confirms else None
-    return dataclasses.replace(informed, best_score=best.mean_score) if best else informed
+    if not self.confirms:
+      return informed
+    best = records_lib.best(records)
+    return dataclasses.replace(informed, best_score=best.mean_score if best else 0.)
 
   def with_seed(self, seed: int) -> 'Evaluation':
     """Returns an evaluation that trains on the same images from other initial weights and in another order.
@@ -302,7 +304,9 @@ class Evaluation:
 
   def _confirm(self, norm_act: NormActFactory, outcome: Outcome) -> None:
     """Trains a layer that would be the best once more, with another seed, and averages the scores of both trainings."""
-    if not self.confirms or statistics.fmean(outcome.scores.values()) <= (self.best_score or 0.):
+    if not self.confirms or self.best_score is None:
+      return
+    if statistics.fmean(outcome.scores.values()) <= self.best_score:
       return
     again = self.with_seed(1)
     for architecture in self.task.architectures:

@@ -38,7 +38,8 @@ class ProxyTask:
     batch_size: the number of images in a training batch, over all replicas (default 128).
     crop_size: the height and width of the random training crops, in pixels (default 24); None for whole images.
     image_size: the height and width to which all images are downscaled first, in pixels, a divisor of their own
-      (default 32, that of CIFAR-10); None to leave them as they are.
+      (default 32, that of CIFAR-10); None to leave them as they are, which images that are not square or not of uint8
+      need.
     evaluation_batch_size: the number of whole images in an evaluation batch (default 512).
     validation_images: the number of training images to hold out, a multiple of the number of classes (default 5,000);
       not used if `data` has a split 'validation'.

@@ -90,7 +90,7 @@ class LossTest:
     steps: the number of training steps before the test (default 40).
     window: the number of steps just before the test over which the loss is averaged (default 10).
     max_loss: the largest mean loss that passes (default 2.302, just below ln 10 = 2.3026, for ten classes
-      alone). None for 0.99975 ln K, the same for K classes.
+      alone: it rejects nothing where there are fewer). None for 0.99975 ln K, the same for K classes.
 
   Raises:
     ArgumentError: if `window` is not from 1 to `steps`.

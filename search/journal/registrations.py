@@ -39,7 +39,7 @@ def check_registered(config: Mapping[str, Any]) -> None:
   if missing:
     raise ArgumentError(f'this search needs {", ".join(map(repr, missing))}, not registered in this process: call '
                         '`search.register_primitive` or `search.register_index_set` first, as it was done for the '
-                        'search; `search.analyze` has --import_module for it.')
+                        'search; the commands that read searches have --import_module for it.')
   other = sorted(name for name in needed if needed[name] != have[name])
   if other:
     raise ArgumentError(f'this search was run with another {other[0]!r} than the one that is registered: their values '

@@ -182,6 +182,9 @@ class Search:
   def resume(self, **settings: Any) -> 'Search':
     """Goes on with a search that a gin file or a name had configured, and returns it when it has ended.
 
+    Numbers are totals, earlier runs included: a search that its time has ended goes on only with a larger
+    `max_minutes`, or None for no limit.
+
     Args:
       **settings: arguments of `search.run` that may change, such as `candidates`, `max_minutes`, `workers` and
         `callbacks`.

@@ -30,7 +30,7 @@ def records(folder):
 
 def test_each_example_is_in_the_table():
   table = (EXAMPLES / 'README.md').read_text()
-  assert all(f'`{name}.py`' in table for name in NAMES) and len(NAMES) == 7
+  assert all(f'`{name}.py`' in table for name in NAMES) and len(NAMES) == 8
 
 
 def test_a_search_from_python(tmp_path):
@@ -58,9 +58,12 @@ np.testing.assert_allclose(a(x, training=True), b(x, training=True), rtol=1e-4, 
 """
     run(check, tmp_path)
     assert 'own_layer.py' in printed
-  command = [sys.executable, '-m', 'search.analyze', f'--model_dir={tmp_path}', '--import_module=own_primitive']
-  compared = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)
-  assert compared.returncode == 0 and (tmp_path / 'analysis' / 'report.md').exists(), compared.stderr
+  for command, written in ((['search.analyze', f'--model_dir={tmp_path}'], 'analysis/report.md'),
+                           (['search.compile_layer', f'--layer={tmp_path}', f'--output={tmp_path}/best.py'], 'best.py'),
+                           (['search.audit_equivalence', f'--model_dir={tmp_path}'], 'journal.jsonl')):
+    command = [sys.executable, '-m', *command, '--import_module=own_primitive']
+    compared = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert compared.returncode == 0 and (tmp_path / written).exists(), compared.stderr
   look = f"import search; search.Search('{tmp_path}')"
   refused = subprocess.run([sys.executable, '-c', look], capture_output=True, text=True, check=False)
   assert "needs 'h', 'softsign', not registered" in refused.stderr
@@ -122,7 +125,16 @@ def test_an_own_objective_and_test(tmp_path):
   config, found = records(tmp_path)
   assert config['strategy']['objective'] == 'accurate_and_small' and config['reranking']['evaluation']['tests'] == []
   assert all(r['outcome'] == 'accepted' for r in found if r['stage'] == 'reranking' and r['index'] is None)
-  assert config['evaluation']['tests'] == [{'class': 'NoDeadClass', 'images': 200}]
+  assert config['evaluation']['tests'] == [{'class': 'PredictsMostClasses', 'images': 200}]
+
+
+def test_an_own_evaluation(tmp_path):
+  run(f"import own_evaluation; own_evaluation.main('{tmp_path}', candidates=8)", tmp_path)
+  config, found = records(tmp_path)
+  assert config['evaluation'] == {'class': 'Denoising', 'steps': 120, 'size': 16, 'seed': 0}
+  assert found[0]['name'] == 'bn_relu' and .3 < found[0]['scores']['denoiser'] < 1.
+  assert {r['outcome'] for r in found if r['stage'] == 'evolution'} - {'failed'}
+  assert len([r for r in found if r['name'] == 'bn_relu' and r['stage'] == 'reranking']) == 3
 
 
 @pytest.mark.parametrize('name', ['own_primitive', 'own_network'])

@@ -5,6 +5,8 @@ import contextlib
 import functools
 import inspect
 import json
+import pathlib
+import types
 
 import gin
 import numpy as np
@@ -213,35 +215,61 @@ def test_the_band_ends_where_the_shortest_search_does(make_record):
   assert scores[:, -1] == pytest.approx([.2, .2])
 
 
-def test_the_configuration_of_the_package(monkeypatch, tmp_path):
-  opened = {}
+@pytest.fixture
+def opened(monkeypatch, tmp_path):
+  """Returns a function that configures a study, and returns the arguments of its searches, which it does not run."""
+  arguments = {}
 
-  def open_search(model_dir, name, share, **arguments):
-    opened[name] = arguments
-    if len(opened) == 9:
-      raise RuntimeError('enough')
-    return contextlib.nullcontext()
+  @contextlib.contextmanager
+  def open_search(model_dir, name, share, **own):
+    arguments[name] = own | {'share': share}
+    yield types.SimpleNamespace(journal=None)
+
+  def enough(journals):
+    raise RuntimeError('enough')
+
+  def opened(file):
+    gin.clear_config()
+    root = gin_configuration.configure('search.study.run_study', [file], [], ('model_dir', 'files'))
+    with pytest.raises(RuntimeError, match='enough'):
+      root(model_dir=str(tmp_path), files=[file])
+    return arguments
 
   open_search.__signature__ = inspect.signature(study.open_search)
   monkeypatch.setattr(study, 'open_search', open_search)
-  monkeypatch.setattr(study, '_configured', configured := Configured())
+  monkeypatch.setattr(study, '_Notes', enough)
+  yield opened
   gin.clear_config()
-  root = gin_configuration.configure('search.study.run_study', ['gin/search/study.gin'], [], ('model_dir', 'files'))
-  with pytest.raises(RuntimeError, match='enough'):
-    root(model_dir=str(tmp_path), files=['gin/search/study.gin'])
-  gin.clear_config()
-  assert list(opened) == [f'{name}_seed_{seed}' for name in ('pareto', 'average', 'random') for seed in range(3)]
-  kinds = [type(arguments['strategy']).__name__ for arguments in opened.values()]
+
+
+def test_the_configuration_of_the_package(opened):
+  searches = opened('gin/search/study.gin')
+  assert list(searches) == [f'{name}_seed_{seed}' for name in ('pareto', 'average', 'random') for seed in range(3)]
+  kinds = [type(arguments['strategy']).__name__ for arguments in searches.values()]
   assert kinds == ['TournamentEvolution'] * 6 + ['RandomSearch'] * 3
-  assert opened['average_seed_0']['strategy'].winner is average_winner and configured.calls == 9
-  for arguments in opened.values():
+  assert searches['average_seed_0']['strategy'].winner is average_winner
+  for arguments in searches.values():
     assert len(arguments['callbacks']) == 1 and arguments['max_minutes'] == 6 and arguments['reranking'].top == 0
 
 
-class Configured:
-  """Counts the calls of the function that it stands for."""
-  calls, _function = 0, staticmethod(study._configured)
+def test_a_study_of_ones_own(opened, monkeypatch, tmp_path):
+  (tmp_path / 'my_parts.py').write_text('class Climber:\n  def draw(self, space, population, candidates, rng): ...\n')
+  monkeypatch.syspath_prepend(tmp_path)
+  file = tmp_path / 'own.gin'
+  readme = (pathlib.Path(study.__file__).parents[1] / 'README.md').read_text()
+  file.write_text(next(text for text in readme.split('```') if 'import my_parts' in text))
+  searches = opened(str(file))
+  assert list(searches) == [f'{name}_seed_{seed}' for name in ('pareto', 'climber') for seed in range(3)]
+  assert [type(s['strategy']).__name__ for s in searches.values()] == ['TournamentEvolution'] * 3 + ['Climber'] * 3
+  assert all(arguments['share'] == 4 for arguments in searches.values())
 
-  def __call__(self, files, bindings):
-    self.calls += 1
-    return self._function(files, bindings)
+
+def test_an_executor_of_the_searches_is_refused(opened, tmp_path):
+  file = tmp_path / 'own.gin'
+  file.write_text("""from __gin__ import dynamic_registration
+from search import evolution
+from search.execution import executors
+include 'gin/search/study.gin'
+evolution.run_search.executor = @executors.InProcess""")
+  with pytest.raises(ArgumentError, match='`evolution.run_search.executor` must not be bound in a study'):
+    opened(str(file))

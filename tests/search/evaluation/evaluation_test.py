@@ -330,10 +330,18 @@ def test_no_other_candidate_is_trained_twice(events, make_record, options, best)
   assert found.count(('resnet', 'build')) == 1
 
 
+def test_references_and_reranked_layers_are_trained_once(events):
+  found, accuracies, _ = events
+  accuracies |= {'resnet': .6, 'mobilenet_v2': .5}
+  for evaluation in (Evaluation(TWO, confirms=True), Evaluation(TWO, confirms=True).with_seed(1)):
+    assert evaluation.evaluate('bn_relu').confirmation == {}
+  assert found.count(('resnet', 'build')) == 2
+
+
 def test_a_candidate_that_fails_with_the_second_seed_has_failed(events):
   accuracies = events[1]
   accuracies |= {'resnet': [.6, .6], 'mobilenet_v2': [.5]}  # the second measurement of the latter raises IndexError
-  outcome = Evaluation(TWO, confirms=True).evaluate(S0)
+  outcome = Evaluation(TWO, confirms=True).informed_by([]).evaluate(S0)
   assert outcome.outcome == 'failed' and outcome.detail.startswith('mobilenet_v2: ')
   assert outcome.scores == outcome.confirmation == {}
 
