@@ -60,6 +60,8 @@ from search.selection.warm_start import initial_candidates
 from search.selection.warm_start import InitialCandidate
 from search.selection.warm_start import RANDOM
 
+_EQUIVALENCE = 'equivalence.cache'  # the file beside the journal that saves a resumed search computation
+
 
 @dataclasses.dataclass(frozen=True)
 class Reranking:
@@ -156,7 +158,7 @@ def run_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, stra
         Scheduler(Retrying(started, retries, opened.journal)).run([opened.track])
       opened.end()
     raise_if_interrupted()
-  return opened.journal.records
+  return list(opened.journal.records)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +193,8 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
   begun_with = initial_candidates(initial, space, evaluation, window, seed)
   _check(candidates, references, begun_with)
   watching = Callbacks(callbacks)
-  proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed, same_layer)
+  proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed, same_layer,
+                      pathlib.Path(model_dir) / _EQUIVALENCE)
   # All arguments that the results depend on. A search may be resumed with more candidates, or with other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed, equivalents=equivalents, same_layer=same_layer,
@@ -200,6 +203,7 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
             RERANKING: (reranking.top + len(references)) * reranking.seeds}
   with contextlib.ExitStack() as stack:
     journal = stack.enter_context(Journal(pathlib.Path(model_dir) / JOURNAL, identity))
+    stack.callback(proposer.close)
     stack.enter_context(termination.before_end(journal.close))  # or a candidate in this process would have crashed it
     evaluation.check()
     reranking.evaluation.check()

@@ -1,8 +1,9 @@
 """The jobs of a search, and their two sources.
 
 A job is one layer to evaluate in one stage of the search. `FixedLayers` supplies layers that are known before the stage
-begins: the references, and the candidates to re-rank. `Candidates` proposes candidates one by one, each only when a
-worker is free, so that every proposal can use all results recorded so far.
+begins: the references, and the candidates to re-rank. `Candidates` proposes candidates one by one. With one worker it
+proposes each when the worker is free, so that a proposal uses all results recorded so far. With many it proposes some
+ahead while all are busy, so that none waits.
 """
 
 import collections
@@ -18,6 +19,7 @@ from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION
 from search.journal.record import EvaluationOutcome
 from search.journal.record import Record
+from search.selection.proposal import Proposal
 from search.selection.proposer import Proposer
 
 
@@ -47,10 +49,14 @@ class Evaluator(Protocol):
     """
 
   def evaluate(self, spec: LayerGraph | str) -> EvaluationOutcome:
-    """Evaluates a layer and returns the outcome.
+    """Evaluates a layer and returns the outcome, as a `search.Outcome`.
 
     Args:
-      spec: a layer graph, or the name of a known layer such as 'bn_relu'.
+      spec: a layer graph, or the name of a known layer such as 'bn_relu'. `evonorm_tf.get_norm_act` takes either.
+
+    Returns:
+      `search.Outcome('accepted', scores={...})`, with scores in [0, 1], of the same networks each time; or an outcome
+      'rejected: own test' or 'failed' with the reason as `detail`. An exception ends the search.
     """
 
 
@@ -128,6 +134,16 @@ class JobSource(Protocol):
   def seconds_left(self) -> float:
     """Returns the number of seconds in which jobs may still be begun; infinity if there is no time limit."""
 
+  def prepare(self, ahead: int) -> bool:
+    """Does a part of the work for jobs to come, if there is any, such as the proposal of a candidate.
+
+    Args:
+      ahead: the number of jobs that may be prepared.
+
+    Returns:
+      Whether something was done.
+    """
+
   def next_job(self) -> Job:
     """Returns the next job. Call it only if `has_more` returns True."""
 
@@ -173,6 +189,10 @@ class FixedLayers:
     """Returns infinity: the stage runs to its end."""
     return math.inf
 
+  def prepare(self, ahead: int) -> bool:
+    """Returns False: nothing has to be prepared."""
+    return False
+
   def next_job(self) -> Job:
     """Returns the job of the next layer."""
     return self._waiting.popleft()
@@ -204,16 +224,24 @@ class Candidates:
     self._proposer, self._evaluation, self._records = proposer, evaluation, records
     self._done = {r.index: r for r in records_lib.of_stage(records, EVOLUTION)}
     self._waiting = collections.deque(i for i in range(count) if i not in self._done)
+    self._proposed: collections.deque[Proposal] = collections.deque()  # ahead
     self.seconds_left = seconds_left
     proposer.replay(self._done.values())
 
   def has_more(self) -> bool:
     """Returns whether a candidate is left to propose, and time to begin it."""
-    return bool(self._waiting) and self.seconds_left() >= 0
+    return bool(self._proposed or self._waiting) and self.seconds_left() >= 0
+
+  def prepare(self, ahead: int) -> bool:
+    """Proposes a candidate ahead, unless there are `ahead` already, or none is left to propose, or no time."""
+    if len(self._proposed) >= ahead or not self._waiting or self.seconds_left() < 0:
+      return False
+    self._proposed.append(self._proposer.propose(self._waiting.popleft()))
+    return True
 
   def next_job(self) -> Job:
-    """Returns the job of a newly proposed candidate."""
-    p = self._proposer.propose(self._waiting.popleft())
+    """Returns the job of a candidate that was proposed ahead, or is proposed now."""
+    p = self._proposed.popleft() if self._proposed else self._proposer.propose(self._waiting.popleft())
     outcome = p.earlier if p.same_as is None else self._done.get(p.same_as)
     return Job(EVOLUTION, p.graph, f'candidate {p.index}', p.index, p.parent, p.filtered, p.same_as, p.origin, outcome)
 

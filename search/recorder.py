@@ -1,6 +1,8 @@
 """The recorder of a search, which writes each result to the journal before anything else sees it."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
+import functools
 import math
 import time
 
@@ -8,11 +10,13 @@ from search.evaluation.evaluation import Outcome
 from search.execution.executors import WorkerDied
 from search.jobs import Job
 from search.journal import records as records_lib
+from search.journal.history import view
 from search.journal.journal import Journal
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import FAILED
 from search.journal.record import Record
 from search.journal.record_checks import checked_record
+from search.journal.tally import Tally
 from search.library.callbacks import Callback
 from search.library.opened_search import RunningSearch
 from search.reporting.progress import Progress
@@ -76,25 +80,28 @@ class SearchRecorder:
     """Shows that a stage begins, in which jobs may be begun for another `seconds_left` seconds."""
     self._progress.update(stage, self._journal.records, seconds_allowed=seconds_left)
 
-  def record(self, job: Job, result: Result, seconds: float = 0.) -> Record:
-    """Writes the result of a job to the journal, shows it, and returns its record; a dead worker counts as failed.
+  def record(self, results: Sequence[tuple[Job, Result, float]]) -> list[Record]:
+    """Writes the results of jobs to the journal, shows them, and returns their records; a dead worker counts as failed.
 
     Args:
-      job: the job.
-      result: the outcome of its evaluation, the record whose outcome it copies, or a `WorkerDied`.
-      seconds: the time from the job's begin to its end, for outcomes that do not tell theirs (default 0).
+      results: for each job, the job, the outcome of its evaluation, the record whose outcome it copies, or a
+        `WorkerDied`, and the time from the job's begin to its end in seconds, for outcomes that do not tell theirs.
 
     Raises:
       ArgumentError: if the outcome of a user's evaluation is not one that a journal can hold. Nothing is written then.
     """
+    scored_in = dict(view(self._journal.records, Tally).scored_in)
+    records = [checked_record(functools.partial(self._make, *result), result[0].name, scored_in) for result in results]
+    self._journal.append(*records)
+    for record in records:
+      self._evaluated += record.total_seconds if record.stage == EVOLUTION else 0.
+      self._summaries.write(self._journal.records)
+      self._progress.update(record.stage, self._journal.records)
+      self._callbacks.on_record(self._found, record)
+    return records
+
+  def _make(self, job: Job, result: Result, seconds: float) -> Record:
     outcome = Outcome(FAILED, str(result)) if isinstance(result, WorkerDied) else result
     copied = isinstance(outcome, Record)  # copying an outcome takes no time
     activities = {} if copied else dict(getattr(outcome, 'seconds', None) or {'total': round(seconds, 3)})
-    record = checked_record(
-        lambda: job.record(outcome, activities, round(self.elapsed, 2)), job.name, self._journal.records)
-    self._journal.append(record)
-    self._evaluated += record.total_seconds if record.stage == EVOLUTION else 0.
-    self._summaries.write(self._journal.records)
-    self._progress.update(job.stage, self._journal.records)
-    self._callbacks.on_record(self._found, record)
-    return record
+    return job.record(outcome, activities, round(self.elapsed, 2))

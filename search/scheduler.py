@@ -4,6 +4,7 @@ import collections
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
+import math
 import time
 from typing import Protocol
 
@@ -32,13 +33,12 @@ class Recorder(Protocol):
       seconds_left: the number of seconds in which jobs of the stage may be begun; infinity if there is no time limit.
     """
 
-  def record(self, job: Job, result: Result, seconds: float) -> Record:
-    """Writes the result of a job to the journal and returns its record.
+  def record(self, results: Sequence[tuple[Job, Result, float]]) -> Sequence[Record]:
+    """Writes the results of jobs to the journal and returns their records, in the same order.
 
     Args:
-      job: the job.
-      result: the outcome of its evaluation, the record whose outcome it copies, or a `WorkerDied`.
-      seconds: the time from the job's begin to its end; 0 for a copy.
+      results: for each job, the job, the outcome of its evaluation, the record whose outcome it copies, or a
+        `WorkerDied`, and the time from the job's begin to its end in seconds, 0 for a copy.
     """
 
 
@@ -86,27 +86,39 @@ class Track:
       if job.key_of_original in self._running:
         self._following[job.key_of_original].append(job)
       elif job.outcome is not None:
-        self._finish(job, job.outcome)
+        self._record([(job, job.outcome, 0.)])
       else:
         self._running[job.key], self._begun[job.key] = job, time.monotonic()
         return self._prefix + job.key, self._source.evaluator(job).evaluate, job.layer
     return None
 
-  def finish(self, key: str, result: Result) -> None:
-    """Records the result of a task.
+  def prepare(self) -> bool:
+    """Prepares a job while workers are busy; returns whether there was one to prepare.
+
+    Jobs are prepared for a tenth of the search's workers; none for a single one, whose search is reproducible.
+    """
+    busy = len(self._running)
+    return self._source is not None and busy > 1 and self._source.prepare(math.ceil(busy / 10))
+
+  def finish(self, results: Sequence[tuple[str, Result]]) -> None:
+    """Records the results of tasks.
 
     Args:
-      key: the task's key.
-      result: the outcome of the evaluation, or a `WorkerDied`.
+      results: the key of each task, and the outcome of its evaluation or a `WorkerDied`.
     """
-    job = self._running.pop(key.removeprefix(self._prefix))
-    self._finish(job, result, time.monotonic() - self._begun.pop(job.key))
+    ended = []
+    for key, result in results:
+      job = self._running.pop(key.removeprefix(self._prefix))
+      ended.append((job, result, time.monotonic() - self._begun.pop(job.key)))
+    self._record(ended)
 
-  def _finish(self, job: Job, result: Result, seconds: float = 0.) -> None:
-    record = self._recorder.record(job, result, seconds)
-    self._source.take(record)
-    for follower in self._following.pop(job.key, ()):
-      self._finish(follower, record)
+  def _record(self, ended: Sequence[tuple[Job, Result, float]]) -> None:
+    followers: list[tuple[Job, Result, float]] = []
+    for (job, *_), record in zip(ended, self._recorder.record(ended), strict=True):
+      self._source.take(record)
+      followers += [(follower, record, 0.) for follower in self._following.pop(job.key, ())]
+    if followers:
+      self._record(followers)
 
 
 class Scheduler:
@@ -133,9 +145,13 @@ class Scheduler:
     turns = collections.deque(tracks)
     while not all(track.is_done() for track in tracks):
       self._fill_workers(turns)
+      self._prepare(tracks)
       if self._running:
-        key, result = self._next_result()
-        self._running.pop(key).finish(key, result)
+        ended = collections.defaultdict(list)
+        for key, result in self._next_results():
+          ended[self._running.pop(key)].append((key, result))
+        for track, results in ended.items():
+          track.finish(results)
 
   def _fill_workers(self, turns: collections.deque[Track]) -> None:
     """Begins jobs until no worker is free, or no search has one to begin; who had a turn goes to the end."""
@@ -150,9 +166,14 @@ class Scheduler:
         passed, self._running[task[0]] = 0, track
         self._executor.submit(*task)
 
-  def _next_result(self) -> tuple[str, Result]:
-    """Waits for a result. Discards it after Ctrl-C, since a second Ctrl-C may have broken an evaluation in progress."""
+  def _prepare(self, tracks: Sequence[Track]) -> None:
+    """Prepares jobs until a task ends."""
+    while not self._executor.has_result() and any(track.prepare() for track in tracks):
+      raise_if_interrupted()
+
+  def _next_results(self) -> list[tuple[str, Result]]:
+    """Waits for results. Discards them after Ctrl-C, since a second one may have broken an evaluation in progress."""
     raise_if_interrupted()
-    result = self._executor.next_result()
+    results = self._executor.next_results()
     raise_if_interrupted()
-    return result
+    return results

@@ -35,7 +35,7 @@ def rows(searches: Mapping[tuple[str, str], Sequence[Record]]) -> list[dict[str,
 
 def _row(setting: str, seed: str, records: Sequence[Record], end: float) -> dict[str, object]:
   evaluated, best = records_lib.evaluated(records), records_lib.best(records)
-  top = records_lib.top_mean(evaluated, TOP)
+  top = records_lib.top_mean(evaluated)
   values = (setting, seed, len(evaluated), len(records_lib.accepted(evaluated)),
             f'{core_seconds(records)[-1]:.0f}' if evaluated else 0, f'{best.mean_score:.4f}' if best else '',
             '' if top is None else f'{top:.4f}', _top_at(records, end))
@@ -45,7 +45,7 @@ def _row(setting: str, seed: str, records: Sequence[Record], end: float) -> dict
 def _top_at(records: Sequence[Record], end: float) -> str:
   """Returns the mean score of the ten best after so many core-seconds, as text; empty without any."""
   number = np.searchsorted(core_seconds(records), end, side='right')
-  top = records_lib.top_mean(records_lib.evaluated(records)[:number], TOP)
+  top = records_lib.top_mean(records_lib.evaluated(records)[:number])
   return '' if top is None else f'{top:.4f}'
 
 

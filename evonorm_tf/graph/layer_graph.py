@@ -19,6 +19,8 @@ from evonorm_tf.output.markdown import one_line
 
 INITIAL_NODES = ('x', '0', 'v0', 'v1')  # the input, the zero tensor and two trainable channel vectors
 FORMAT, VERSION = 'evonorm_tf.layer_graph', 1
+_EXPECTED = {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES)}
+_KEYS, _NODE_KEYS = {*_EXPECTED, 'nodes'}, {'primitive', 'inputs', 'axes'}
 MAX_NODES = 1000  # the most nodes that a file may hold, far above the paper's 10 intermediate nodes
 
 
@@ -26,7 +28,7 @@ class LayerGraphError(ArgumentError):
   """A layer graph or its file is not valid; the message names the node and the fault."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Node:
   """An intermediate node of a layer graph: a primitive applied to earlier nodes.
 
@@ -197,13 +199,12 @@ def _check_header(data: Any) -> None:
   """Raises LayerGraphError unless `data` is a JSON object with the format and version of this module."""
   if not isinstance(data, dict):
     raise LayerGraphError(f'A layer graph must be a JSON object, received {type(data).__name__}.')
-  expected = {'format': FORMAT, 'version': VERSION, 'initial_nodes': list(INITIAL_NODES)}
-  for key, value in expected.items():
+  for key, value in _EXPECTED.items():
     if data.get(key) != value or type(data[key]) is not type(value):  # True == 1
       raise LayerGraphError(f'`{key}` must be {value!r}, received {_shown(data.get(key))}.')
-  unknown = sorted(set(data) - set(expected) - {'nodes'})
-  if unknown:
-    raise LayerGraphError(f'Unknown keys {_shown(unknown)}; a layer graph has {sorted(expected)} and `nodes`.')
+  if not data.keys() <= _KEYS:
+    raise LayerGraphError(f'Unknown keys {_shown(sorted(data.keys() - _KEYS))}; a layer graph has {sorted(_EXPECTED)} '
+                          'and `nodes`.')
   if not isinstance(data.get('nodes'), list):
     raise LayerGraphError(f'`nodes` must be a list, received {type(data.get("nodes")).__name__}.')
   if len(data['nodes']) > MAX_NODES:
@@ -214,9 +215,9 @@ def _parse_node(index: int, data: Any) -> Node:
   """Returns the node that JSON data describes; raises LayerGraphError for wrong keys or types."""
   if not isinstance(data, dict):
     raise LayerGraphError(f'Node {index}: must be a JSON object, received {type(data).__name__}.')
-  unknown = sorted(set(data) - {'primitive', 'inputs', 'axes'})
-  if unknown:
-    raise LayerGraphError(f'Node {index}: unknown keys {_shown(unknown)}; a node has primitive, inputs and axes.')
+  if not data.keys() <= _NODE_KEYS:
+    raise LayerGraphError(f'Node {index}: unknown keys {_shown(sorted(data.keys() - _NODE_KEYS))}; a node has '
+                          'primitive, inputs and axes.')
   primitive, inputs, axes = data.get('primitive'), data.get('inputs'), data.get('axes', '')
   if not isinstance(primitive, str):
     raise LayerGraphError(f'Node {index}: `primitive` must be a string, received {_shown(primitive)}.')
@@ -224,4 +225,7 @@ def _parse_node(index: int, data: Any) -> Node:
     raise LayerGraphError(f'Node {index}: `axes` must be a string, received {_shown(axes)}.')
   if not isinstance(inputs, list) or any(type(i) is not int for i in inputs):
     raise LayerGraphError(f'Node {index}: `inputs` must be a list of integers, received {_shown(inputs)}.')
-  return Node(primitive, tuple(inputs), axes)
+  return _shared_node(primitive, tuple(inputs), axes)
+
+
+_shared_node = functools.lru_cache(maxsize=100_000)(Node)  # a search keeps 100,000 graphs with a few thousand nodes

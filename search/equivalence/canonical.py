@@ -16,6 +16,7 @@ from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 
+DIGEST_BYTES = 17  # of a canonical form: 16 of its term, one of its sign
 _ODD = {'tanh', 'log', 'sqrt', 'first_moment'}  # f(−a) = −f(a)
 _EVEN = {'abs', 'square', 'second_moment', 'centered_second_moment'}  # f(−a) = f(a)
 _ZERO_AT_ZERO = _ODD | {'abs', 'square'}
@@ -70,11 +71,26 @@ def canonical(graph: LayerGraph) -> LayerGraph:
     A layer graph that computes the same layer, without dead nodes. If the layer is just an initial node, such as x,
     its graph is x + 0, because a layer graph has at least one intermediate node.
   """
+  return _as_graph(_value(graph))
+
+
+def canonical_digest(graph: LayerGraph) -> bytes:
+  """Returns a digest of a layer graph's canonical form, `DIGEST_BYTES` bytes: graphs have equal ones if forms are equal.
+
+  Args:
+    graph: the layer graph.
+  """
+  value = _value(graph)
+  return value.term.digest.rjust(DIGEST_BYTES - 1, b'\0') + bytes([value.negative])
+
+
+def _value(graph: LayerGraph) -> _Signed:
+  """Returns the value of the output."""
   values = dict(enumerate(map(_Signed, _INITIAL)))
   for index, node in enumerate(graph.nodes, len(INITIAL_NODES)):
     if index in graph.live:
       values[index] = _simplified(node, [values[i] for i in node.inputs])
-  return _as_graph(values[graph.output])
+  return values[graph.output]
 
 
 def _simplified(node: Node, arguments: list[_Signed]) -> _Signed:
@@ -134,7 +150,7 @@ def _unary(primitive: str, axes: str, a: _Signed) -> _Signed:
 def _term(primitive: str, *arguments: _Signed, axes: str = '') -> _Signed:
   """Returns the operation applied to the arguments, as a term with its digest."""
   parts = [primitive, axes, *((a.term.digest.hex(), a.negative) for a in arguments)]
-  digest = hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
+  digest = hashlib.blake2b(repr(parts).encode(), digest_size=DIGEST_BYTES - 1).digest()
   return _Signed(_Term(digest, primitive, axes, arguments, any(a.term.has_vectors for a in arguments)))
 
 

@@ -15,12 +15,16 @@ import collections
 from collections.abc import Callable
 import functools
 import math
+import os
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.equivalence.affine_fingerprint import affine_fingerprint
 from search.equivalence.canonical import canonical
+from search.equivalence.canonical import canonical_digest
 from search.equivalence.fingerprint import fingerprint
+from search.equivalence.stored_layers import Facts
+from search.equivalence.stored_layers import StoredLayers
 
 # A search's treatment of a candidate that is an earlier layer: evaluate it all the same, copy the earlier candidate's
 # outcome, or draw another graph in its place; see `search.evolution.run_search`.
@@ -28,6 +32,7 @@ EVALUATE, REUSE, REDRAW = MODES = ('evaluate', 'reuse', 'redraw')
 AFFINE, EXACT = SAME_LAYER = ('affine', 'exact')  # what counts as one layer
 
 _FINGERPRINTS: dict[str, Callable] = {AFFINE: affine_fingerprint, EXACT: fingerprint}
+KEPT = 2000  # fingerprints, some 20 MB
 # The width of a cell of magnitudes: far more than rounding changes a sum of logarithms.
 _CELL = {AFFINE: 1e-4, EXACT: 1e-6}
 
@@ -43,20 +48,24 @@ class Equivalents:
 
   Args:
     same_layer: what counts as one layer, 'affine' (default) or 'exact'.
+    path: a file for what is computed of each layer, which a cache of the same layers then reads instead; None (default)
+      for none. See `stored_layers`.
 
   Raises:
     ArgumentError: if `same_layer` is neither.
   """
 
-  def __init__(self, same_layer: str = AFFINE) -> None:
+  def __init__(self, same_layer: str = AFFINE, path: str | os.PathLike | None = None) -> None:
     if same_layer not in SAME_LAYER:
       raise ArgumentError(f'`same_layer` must be one of {SAME_LAYER}, received {same_layer!r}.')
     self._cell = _CELL[same_layer]
-    self._fingerprint = functools.lru_cache(maxsize=1)(_FINGERPRINTS[same_layer])  # `add` follows `find`
-    # Canonical form -> key, including forms that were found to be an earlier layer by their fingerprints.
-    self._keys: dict[LayerGraph, int] = {}
-    # Cell, an interval of magnitudes -> fingerprints and keys.
-    self._cells: dict[int, list[tuple]] = collections.defaultdict(list)
+    # A fingerprint is as large as a thousand numbers, so only the latest are kept, and others computed again.
+    self._fingerprint = functools.lru_cache(maxsize=KEPT)(lambda graph: _FINGERPRINTS[same_layer](canonical(graph)))
+    self._stored = StoredLayers(path, same_layer, self._compute)
+    # Digest of a canonical form -> key, including forms that were found to be an earlier layer by their fingerprints.
+    self._keys: dict[bytes, int] = {}
+    # Cell, an interval of magnitudes -> layers and their keys.
+    self._cells: dict[int, list[tuple[LayerGraph, int]]] = collections.defaultdict(list)
 
   def find(self, graph: LayerGraph) -> int | None:
     """Returns the key of the layer that a layer graph is.
@@ -67,9 +76,9 @@ class Equivalents:
     Returns:
       The key given to `add` with a graph of the same layer; None if there was none.
     """
-    form = canonical(graph)
+    form = canonical_digest(graph)
     if form not in self._keys:
-      key = self._look_up(self._fingerprint(form))
+      key = self._look_up(graph)
       if key is None:
         return None
       self._keys[form] = key
@@ -82,16 +91,24 @@ class Equivalents:
       graph: a layer graph for which `find` returns None.
       key: the key that `find` returns for graphs of this layer from now on.
     """
-    form = canonical(graph)
+    form, magnitude = self._stored.facts(graph)
     self._keys[form] = key
-    found = self._fingerprint(form)
-    self._cells[self._cell_of(found.magnitude)].append((found, key))
+    self._cells[self._cell_of(magnitude)].append((graph, key))
 
-  def _look_up(self, found) -> int | None:
-    """Returns the key of a fingerprint that agrees with this one, or None."""
+  def close(self) -> None:
+    """Closes the file at `path`."""
+    self._stored.close()
+
+  def _compute(self, graph: LayerGraph) -> Facts:
+    return canonical_digest(graph), self._fingerprint(graph).magnitude
+
+  def _look_up(self, graph: LayerGraph) -> int | None:
+    """Returns the key of a layer whose fingerprint agrees with the graph's, or None."""
+    found = self._fingerprint(graph)
     # Rounding may have moved a magnitude across the border of a cell, but not farther.
     cells = {self._cell_of(found.magnitude + shift * self._cell / 4) for shift in (-1, 1)}
-    keys = [key for cell in cells for other, key in self._cells.get(cell, ()) if other.agrees(found)]
+    keys = [key for cell in cells for other, key in self._cells.get(cell, ())
+            if self._fingerprint(other).agrees(found)]
     return min(keys, default=None)
 
   def _cell_of(self, magnitude: float) -> int:

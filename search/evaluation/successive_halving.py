@@ -13,7 +13,7 @@ candidates that were trained to the end. Everything else, such as the best candi
 re-ranking and the plots, uses measured scores alone.
 
 Cost and benefit, for 28 mutants of known layers in the quickstart's networks, 400 steps, rungs at 100 and 200, over
-random orders of arrival (`python -m benchmarks.successive_halving`): η = 1.5 saves 36% of the training steps and keeps
+random orders of arrival (`python -m benchmarks.successive_halving --curves=FILE`): η = 1.5 saves 36% of the training steps and keeps
 the best candidate in the top 5 in 94% of the orders; η = 2, 48% and 90%; η = 3, 56% and 36%.
 
 In a gin file (the re-ranking, which compares few candidates, trains all of them to the end):
@@ -23,12 +23,15 @@ In a gin file (the re-ranking, which compares few candidates, trains all of them
   successive_halving.SuccessiveHalving.rungs = (250, 500, 1000)  # of 2,000 steps
 """
 
+import bisect
+import collections
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import statistics
 
 from evonorm_tf.errors import ArgumentError
+from search.journal.history import view
 from search.journal.outcomes import EVOLUTION
 from search.journal.record import Record
 
@@ -96,13 +99,42 @@ class SuccessiveHalving:
     Args:
       records: the search's records of all stages; only accepted candidates of the evolution count.
     """
-    accepted = [r for r in records if r.stage == EVOLUTION and r.scores and r.rungs]
-    return tuple(self._bar([r for r in accepted if len(r.rungs) > i], i) for i in range(len(self.rungs)))
+    reached = view(records, _Reached)
+    return tuple(self._bar(reached, i) for i in range(len(self.rungs)))
 
-  def _bar(self, records, i) -> Bar:
-    """Returns the bar of rung i, given the records of the candidates that have reached it."""
-    scores = sorted((statistics.fmean(r.rungs[i]['accuracies'].values()) for r in records), reverse=True)
-    complete = [r for r in records if r.is_complete]
-    gains = {name: statistics.fmean(r.scores[name] - r.rungs[i]['accuracies'][name] for r in complete)
-             for name in (complete[0].scores if complete else ())}
-    return Bar(scores[int(len(scores) / self.eta) - 1] if len(scores) >= self.eta else None, gains)
+  def _bar(self, reached: '_Reached', i: int) -> Bar:
+    """Returns the bar of rung i."""
+    scores = reached.scores[i] if i < len(reached.scores) else []
+    return Bar(scores[-int(len(scores) / self.eta)] if len(scores) >= self.eta else None, reached.mean_gains(i))
+
+
+class _Reached:
+  """A view of records: what candidates reached at each rung.
+
+  Attributes:
+    scores: for each rung, the mean accuracies of the accepted candidates that have reached it, ascending.
+  """
+
+  def __init__(self) -> None:
+    self.scores: list[list[float]] = []
+    self._complete: list[int] = []  # for each rung, the number of these candidates that were trained to the end
+    self._gains: list[collections.Counter[str]] = []  # the sums of their gains from the rung on, by architecture
+
+  def add(self, record: Record) -> None:
+    """Receives the next record."""
+    if record.stage != EVOLUTION or not record.scores:
+      return
+    for i, rung in enumerate(record.rungs or ()):
+      if i == len(self.scores):
+        self.scores.append([])
+        self._complete.append(0)
+        self._gains.append(collections.Counter())
+      bisect.insort(self.scores[i], statistics.fmean(rung['accuracies'].values()))
+      if record.is_complete:
+        self._complete[i] += 1
+        for name, accuracy in rung['accuracies'].items():
+          self._gains[i][name] += record.scores[name] - accuracy
+
+  def mean_gains(self, i: int) -> dict[str, float]:
+    """Returns the mean gains from rung i to the end, by architecture; empty while nobody was trained to the end."""
+    return {name: gain / self._complete[i] for name, gain in self._gains[i].items()} if i < len(self._gains) else {}

@@ -40,6 +40,13 @@ class WorkerDied(EvoNormError, RuntimeError):
     super().__init__(message)
 
 
+class MachineLost(WorkerDied):
+  """The error for a worker that was lost with its machine, as one that a cluster takes back: no task is to blame."""
+
+  def __init__(self) -> None:
+    super().__init__('the machine of the worker was lost')
+
+
 class Executor(Protocol):
   """The interface of an executor, which runs tasks, each a call of a function, in one or more workers.
 
@@ -74,6 +81,9 @@ class Executor(Protocol):
     Raises:
       Exception: the exception that the function raised.
     """
+
+  def has_result(self) -> bool:
+    """Returns whether a task has ended, so that `next_result` returns at once; an executor may do without it."""
 
   def probe(self) -> None:
     """Runs an empty task and waits for it, to test whether a worker can start. Call it only if `free` is above 0.
@@ -110,6 +120,10 @@ class InProcess:
     """Runs the submitted task; returns its key and the value that it returned. Exceptions of the task are raised."""
     (key, function, args), self._task = self._task, None
     return key, function(*args)
+
+  def has_result(self) -> bool:
+    """Returns False: a task runs when its result is asked for."""
+    return False
 
   def probe(self) -> None:
     """Does nothing: there is no worker."""
@@ -186,6 +200,10 @@ class WorkerProcesses:
     finally:
       self._idle.append(self._replace(worker) if is_worn else worker)
     return key, result
+
+  def has_result(self) -> bool:
+    """Returns whether a task has ended."""
+    return any(future.done() for future in self._running)
 
   def probe(self) -> None:
     """Runs an empty task in an idle worker and waits for it; raises WorkerDied if the worker dies."""

@@ -5,6 +5,7 @@ the search dies, the tasks and a local Ray end within seconds, and the search ca
 Ray's agents, which run no candidate, may live for another minute.) On the console, Ray only reports why a worker died.
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Hashable
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from evonorm_tf.errors import UnreachableError
 import search
 from search.execution.deferred_interrupts import interrupted_at_once
 from search.execution.executors import check_at_least_one
+from search.execution.executors import MachineLost
 from search.execution.executors import prepare_tensorflow
 from search.execution.executors import WorkerDied
 from search.execution.packing import pack
@@ -87,6 +89,7 @@ class RayExecutor:
     self._tasks = tasks
     self._threads = max(1, int(num_cpus))
     self._running = {}  # reference to a result -> key
+    self._ended = collections.deque()  # those of `_running` that are known to have ended
     self._counted_at = -SECONDS_BETWEEN_COUNTS
     _connect(address, runtime_env)
     try:
@@ -114,14 +117,22 @@ class RayExecutor:
       Exception: the exception that the task raised.
       KeyboardInterrupt: on Ctrl-C while it waits.
     """
-    with interrupted_at_once():
-      (done, *_), _ = ray.wait(list(self._running))
+    if not self.has_result():
+      with interrupted_at_once():
+        self._ended += ray.wait(list(self._running))[0]
+    done = self._ended.popleft()
     key = self._running.pop(done)
     try:
       return key, unpack(_result(done))
     except WorkerDied as e:
-      logging.warning('A worker process died during %s.', key)
+      logging.warning('A worker was lost during %s: %s.', key, e)
       return key, e
+
+  def has_result(self) -> bool:
+    """Returns whether a task has ended."""
+    if not self._ended and self._running:
+      self._ended += ray.wait(list(self._running), num_returns=len(self._running), timeout=0)[0]
+    return bool(self._ended)
 
   def probe(self) -> None:
     """Runs an empty task and waits for it; raises WorkerDied if its worker is lost."""
@@ -166,12 +177,12 @@ def _prepare_once(prepare, threads):
 
 
 def _result(reference):
-  """Returns the result of a task or raises its exception; raises WorkerDied if the worker was lost."""
-  lost = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError,
-          ray.exceptions.ObjectLostError)
+  """Returns the result of a task or raises its exception; raises WorkerDied or MachineLost if its worker was lost."""
   try:
     return ray.get(reference)
-  except lost as e:
+  except (ray.exceptions.NodeDiedError, ray.exceptions.ObjectLostError) as e:
+    raise MachineLost() from e
+  except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as e:
     raise WorkerDied() from e
   except ray.exceptions.RayTaskError as e:
     raise e.cause from e

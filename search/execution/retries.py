@@ -9,10 +9,12 @@ from absl import logging
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import EvoNormError
 from search.execution.executors import Executor
+from search.execution.executors import MachineLost
 from search.execution.executors import WorkerDied
 from search.journal.journal import Journal
 
 DEATHS_BEFORE_PROBE = 3
+MOST_LOSSES = 20  # of machines under one task; one more counts as its doing, such as a lack of memory
 
 
 class WorkersCannotStart(EvoNormError, ChildProcessError):
@@ -21,10 +23,11 @@ class WorkersCannotStart(EvoNormError, ChildProcessError):
 
 @dataclasses.dataclass
 class _Task:
-  """A running task: the call, and how often it has killed its process."""
+  """A running task: the call, how often it has killed its process, and how often it has lost its machine."""
   function: Callable
   args: tuple
   deaths: int
+  losses: int = 0
 
 
 class Retrying:
@@ -32,7 +35,8 @@ class Retrying:
 
   Where the executor runs tasks in this process, a task that crashes ends the search. Therefore the journal notes each
   of these tasks before it begins, and a resumed search counts how often the process died during the task.
-  A kill from outside looks like a crash and counts as well. An orderly end, as after Ctrl-C, does not.
+  A kill from outside looks like a crash and counts as well. An orderly end, as after Ctrl-C, does not, and neither does
+  the loss of the machine on which a worker ran.
 
   Args:
     executor: runs the tasks.
@@ -52,6 +56,8 @@ class Retrying:
     self._tasks = {}  # by key
     self._given_up = []  # (key, `WorkerDied`) of tasks that are not run again
     self._deaths_in_a_row = 0
+    self._error: Exception | None = None
+    self._any_result = getattr(executor, 'has_result', bool)  # executors of users may lack it
 
   @property
   def free(self) -> int:
@@ -77,32 +83,54 @@ class Retrying:
     self._executor.submit(key, function, *args)
     self._tasks[key] = _Task(function, args, deaths)
 
-  def next_result(self) -> tuple[str, Any]:
-    """Waits until a task ends and returns its key and its result.
+  def has_result(self) -> bool:
+    """Returns whether `next_results` will return at once; False if the executor cannot tell."""
+    return bool(self._given_up) or self._error is not None or self._any_result()
+
+  def next_results(self) -> list[tuple[str, Any]]:
+    """Waits until a task ends and returns the keys and the results of all that have ended.
 
     Returns:
-      The key given to `submit`, and the value that the function returned, or a `WorkerDied` if every try of the task
-      killed its worker.
+      Pairs of the key given to `submit`, and the value that the function returned, or a `WorkerDied` if every try of
+      the task killed its worker.
 
     Raises:
       WorkersCannotStart: if three workers die in a row, and then a worker dies without a task.
       Exception: the exception that the function raised.
     """
+    if self._error is not None:
+      raise self._error
     if self._given_up:
-      return self._given_up.pop()
-    while True:
-      key, result = self._executor.next_result()
-      task = self._tasks.pop(key)
-      if not isinstance(result, WorkerDied):
-        self._deaths_in_a_row = 0
-        return key, result
+      return [self._given_up.pop()]
+    results: list[tuple[str, Any]] = []
+    while not results or self._any_result():
+      try:
+        results += self._next_result()
+      except Exception as e:
+        if not results:
+          raise
+        self._error = e  # raised once the results are recorded
+        break
+    return results
+
+  def _next_result(self) -> list[tuple[str, Any]]:
+    """Waits for a task and returns its key and result; nothing if it killed its worker and is tried again."""
+    key, result = self._executor.next_result()
+    task = self._tasks.pop(key)
+    if not isinstance(result, WorkerDied):
+      self._deaths_in_a_row = 0
+      return [(key, result)]
+    if isinstance(result, MachineLost) and task.losses < MOST_LOSSES:
+      task.losses += 1
+    else:
       self._note_death()
       task.deaths += 1
-      if task.deaths > self._retries:
-        return key, _died(task.deaths, str(result))
-      logging.warning('%s is tried again: %s.', key, result)
-      self._executor.submit(key, task.function, *task.args)
-      self._tasks[key] = task
+    if task.deaths > self._retries:
+      return [(key, _died(task.deaths, str(result)))]
+    logging.warning('%s is tried again: %s.', key, result)
+    self._executor.submit(key, task.function, *task.args)
+    self._tasks[key] = task
+    return []
 
   def _note_death(self) -> None:
     """Counts the death of a worker; tests whether workers can start at all after each third death in a row."""

@@ -21,6 +21,7 @@ from evonorm_tf.errors import reason_with_space
 from evonorm_tf.output import model_dir
 from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import checksums
+from search.journal.history import History
 from search.journal.identity import completed
 from search.journal.record import Record
 from search.journal.record_checks import parse_records
@@ -42,7 +43,7 @@ class Journal:
       must have been written with an equal configuration.
 
   Attributes:
-    records: the records so far, in the order in which they were written.
+    records: the records so far, in the order in which they were written, a `History`.
 
   Raises:
     ModelDirError: if the journal belongs to another configuration, is damaged before its last line, holds a record that
@@ -59,25 +60,26 @@ class Journal:
     self._file = open(self._path, 'a+b', buffering=0)
     try:
       model_dir.lock(self._file, 'search')
-      self.records = self._replay({'version': VERSION, 'config': config})
+      self.records = History(self._replay({'version': VERSION, 'config': config}))
       for folder in (self._path.parent, *(new.parent for new in new_folders)):
         model_dir.sync(folder)  # the names in a folder are data of their own
     except BaseException:
       self._file.close()
       raise
 
-  def append(self, record: Record) -> None:
-    """Writes a record; it is on disk when this returns.
+  def append(self, *records: Record) -> None:
+    """Writes records; they are on disk when this returns, after one flush for all of them.
 
     Args:
-      record: the record, which also becomes the last of `records`.
+      *records: the records, which also become the last of `records`.
 
     Raises:
       ModelDirError: if the file cannot be written; the earlier records are safe. Or if it is no longer there.
     """
     self.check_is_there()
-    self._write(record.to_json())
-    self.records.append(record)
+    self._write(*(record.to_json() for record in records))
+    for record in records:
+      self.records.append(record)
     self._begun = None
 
   def begin(self, task: str) -> None:
@@ -158,10 +160,9 @@ class Journal:
       self._deaths[task] += 1 if kind == 'begun' else -1
     return is_note
 
-  def _write(self, line: dict[str, Any]) -> None:
-    """Appends a line and flushes it to disk; if that fails, removes what was written of it."""
-    data = json.dumps(line, allow_nan=False).encode()
-    data = (data if line.keys() in _NOTES else checksums.with_checksum(data)) + b'\n'
+  def _write(self, *lines: dict[str, Any]) -> None:
+    """Appends lines and flushes them to disk; if that fails, removes what was written of them."""
+    data = b''.join(map(_encoded, lines))
     size = os.fstat(self._file.fileno()).st_size
     try:
       written = self._file.write(data)
@@ -174,6 +175,12 @@ class Journal:
       os.ftruncate(self._file.fileno(), size)
       reason = reason_with_space(errno.ENOSPC, self._path)
       raise ModelDirError(f'{self._path}: cannot write: {reason}. What was recorded before is safe.')
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+  """Returns the bytes of a line, with a checksum unless it is a note."""
+  data = json.dumps(line, allow_nan=False).encode()
+  return (data if line.keys() in _NOTES else checksums.with_checksum(data)) + b'\n'
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:

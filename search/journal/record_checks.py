@@ -56,13 +56,13 @@ def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> l
   return [record for _, record in met.values()]
 
 
-def checked_record(make: Callable[[], Record], name: str, records: Sequence[Record]) -> Record:
+def checked_record(make: Callable[[], Record], name: str, scored_in: dict[bool, set[str]]) -> Record:
   """Returns a record as a journal will give it back, with NumPy's numbers as Python's own.
 
   Args:
     make: returns the record, of an outcome that may be of a user's evaluation.
     name: the layer's name.
-    records: the records before it.
+    scored_in: the architectures of the records before it, as `Tally.scored_in`; those of a first record are added.
 
   Raises:
     ArgumentError: if a journal could not be read again with it; the message says what an evaluation must return.
@@ -70,8 +70,8 @@ def checked_record(make: Callable[[], Record], name: str, records: Sequence[Reco
   try:
     record = make()
     again = Record.from_json(json.loads(json.dumps(record.to_json(), default=_number)))
-    earlier = next((r for r in records if r.scores and (r.stage == RERANKING) == (record.stage == RERANKING)), None)
-    _check_architectures(again, set(earlier.scores) if earlier else set())
+    is_final = again.stage == RERANKING
+    scored_in[is_final] = _check_architectures(again, scored_in[is_final])
   except (ValueError, TypeError, RecursionError) as e:
     raise ArgumentError(f'the evaluation of {name} returned what a journal cannot hold: {e}') from e
   return again

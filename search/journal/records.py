@@ -3,24 +3,25 @@
 There are two kinds of scores. Tournaments compare all accepted candidates (`candidates`), including copies of an
 earlier outcome and candidates that successive halving stopped, which have projected scores. Plots, rankings and the
 report use only scores from a training to the end (`measured`).
+
+What the search asks after every record is read from a `Tally`, which a `History` keeps up.
 """
 
 import collections
 from collections.abc import Sequence
 import dataclasses
-import heapq
-import operator
 import statistics
 
 from search.graphs.equation import equation_text
 from search.journal.candidate import Candidate
+from search.journal.history import view
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import OUTCOMES
 from search.journal.outcomes import OWN_TEST
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
-
-TOP = 10  # the number of best candidates in the mean score that the paper's plots show
+from search.journal.tally import Tally
+from search.journal.tally import TOP as TOP
 
 
 def of_stage(records: Sequence[Record], stage: str) -> list[Record]:
@@ -88,7 +89,7 @@ def architectures(records: Sequence[Record]) -> list[str]:
   Args:
     records: the search's records of all stages, in the order of the journal.
   """
-  return next((list(r.scores) for r in records if r.scores), [])
+  return view(records, Tally).architectures
 
 
 def candidates(records: Sequence[Record]) -> list[Candidate]:
@@ -110,7 +111,7 @@ def best(records: Sequence[Record]) -> Record | None:
   Args:
     records: the search's records of all stages, in the order of the journal.
   """
-  return max(measured(records), key=operator.attrgetter('mean_score'), default=None)
+  return view(records, Tally).best
 
 
 def finalists(records: Sequence[Record], count: int) -> list[Record]:
@@ -175,14 +176,14 @@ def standard_error(records: Sequence[Record], name: str) -> float | None:
   return statistics.stdev(scores) / len(scores)**.5 if len(scores) > 1 else None
 
 
-def top_mean(records: Sequence[Record], count: int = TOP) -> float | None:
+def top_mean(records: Sequence[Record]) -> float | None:
   """Returns the mean of the best measured mean scores of the evolution, in [0, 1]; None if there are no scores yet.
 
   Args:
-    records: the search's records of all stages, in the order of the journal.
-    count: the number of best candidates (default 10, as in the paper's plots); all of them if there are fewer.
+    records: the search's records of all stages, in the order of the journal. The mean is over the `TOP` best
+      candidates, as in the paper's plots, and over all of them if there are fewer.
   """
-  top = heapq.nlargest(count, (r.mean_score for r in measured(records)))
+  top = view(records, Tally).top
   return statistics.fmean(top) if top else None
 
 
@@ -194,7 +195,7 @@ def counts_by_outcome(records: Sequence[Record]) -> dict[str, int]:
   Args:
     records: the search's records of all stages, in the order of the journal.
   """
-  counts = collections.Counter(r.outcome for r in evaluated(records))
+  counts = view(records, Tally).outcomes
   return {outcome: counts[outcome] for outcome in OUTCOMES if outcome != OWN_TEST or counts[outcome]}
 
 
@@ -206,10 +207,7 @@ def counts_by_filter(records: Sequence[Record]) -> dict[str, int]:
   Args:
     records: the search's records of all stages, in the order of the journal.
   """
-  counts: collections.Counter[str] = collections.Counter()
-  for record in of_stage(records, EVOLUTION):
-    counts.update(record.filtered)
-  return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+  return dict(sorted(view(records, Tally).filtered.items(), key=lambda item: (-item[1], item[0])))
 
 
 def filtered_share(records: Sequence[Record]) -> float:
@@ -220,20 +218,20 @@ def filtered_share(records: Sequence[Record]) -> float:
   Args:
     records: the search's records of all stages, in the order of the journal.
   """
-  filtered, proposed = sum(counts_by_filter(records).values()), len(of_stage(records, EVOLUTION))
+  tally = view(records, Tally)
+  filtered, proposed = tally.filtered.total(), tally.evaluated + tally.copies
   return filtered / (filtered + proposed) if proposed else 0.
 
 
-def candidates_a_minute(records: Sequence[Record], last: int = 20) -> float | None:
+def candidates_a_minute(records: Sequence[Record]) -> float | None:
   """Returns the number of evaluated candidates per minute of run time, including rejected ones, but not copies.
 
   Args:
-    records: the search's records of all stages, in the order of the journal.
-    last: the number of most recent candidates over which the rate is measured (default 20).
+    records: the search's records of all stages, in the order of the journal. The rate is over the `RECENT` last ones.
 
   Returns:
     The rate; None if fewer than two candidates have been evaluated, or no time has passed between them.
   """
-  window = evaluated(records)[-last - 1:]
-  seconds = window[-1].elapsed - window[0].elapsed if window else 0
-  return 60 * (len(window) - 1) / seconds if seconds > 0 else None
+  times = view(records, Tally).times
+  seconds = times[-1] - times[0] if times else 0.
+  return 60 * (len(times) - 1) / seconds if seconds > 0 else None

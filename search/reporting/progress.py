@@ -17,10 +17,12 @@ from rich.text import Text
 from evonorm_tf.errors import ArgumentError
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
+from search.journal.history import view
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
+from search.journal.tally import Tally
 
 PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-ranking'}
 
@@ -99,7 +101,7 @@ class Progress:
     """
     if self._total_by_phase.get(phase) == 0:
       return
-    done = len(records_lib.of_stage(records, phase))
+    done = view(records, Tally).by_stage[phase]
     if phase != self._phase:
       self._begin_phase(phase, earlier=done, seconds_allowed=seconds_allowed)
     self._bars.update(self._task.id, completed=done, outcomes=_outcomes(phase, records),
@@ -193,9 +195,9 @@ class _Bars(rich.progress.Progress):
 
 def _outcomes(phase: str, records: Sequence[Record]) -> str:
   """Returns the number of accepted layers without copies, and the number of copies if there are any, in words."""
-  accepted = sum(not r.is_copy for r in records_lib.accepted(records, phase))
-  copies = len(records_lib.copies(records)) if phase == EVOLUTION else 0
-  return f'{accepted} accepted' + (f', {copies} copies' if copies else '')
+  tally = view(records, Tally)
+  copies = tally.copies if phase == EVOLUTION else 0
+  return f'{tally.accepted[phase]} accepted' + (f', {copies} copies' if copies else '')
 
 
 def _time_left(task: rich.progress.Task) -> str:

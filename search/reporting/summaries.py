@@ -1,12 +1,15 @@
 """TensorBoard summaries of a search, with the number of candidates evaluated as the step.
 
-A copy, a candidate that takes over the outcome of an equivalent one, has no step of its own; the curve of the number of
-copies is updated with the next candidate that is evaluated.
+They are written at intervals of time, since a large search records hundreds of candidates a second. A copy, a candidate
+that takes over the outcome of an equivalent one, has no step of its own; the curve of the number of copies is updated
+with the next candidate that is evaluated.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import os
 import statistics
+import time
 
 from matplotlib.figure import Figure
 import numpy as np
@@ -15,12 +18,32 @@ import tensorflow as tf
 from search.graphs.drawing import draw_graph
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
+from search.journal.history import view
 from search.journal.outcomes import EVOLUTION
 from search.journal.record import Record
-from search.journal.records import TOP
+from search.journal.tally import RECENT
+from search.journal.tally import Tally
+from search.journal.tally import TOP
 from search.reporting.plots import progress_plot
 
-RECENT = 20  # candidates with measured scores in the curve of the recent mean
+SECONDS_BETWEEN_VALUES, SECONDS_BETWEEN_PLOTS = 5., 60.  # at least
+SHARE = .02  # of the time that summaries of one kind may take
+
+
+class _Interval:
+  """Says when something is due again: after a time, and so late that it takes at most `SHARE` of the time."""
+
+  def __init__(self, seconds: float, clock: Callable[[], float], next_at: float):
+    self._seconds, self._clock, self._next_at = seconds, clock, next_at
+
+  def is_due(self) -> bool:
+    return self._clock() >= self._next_at
+
+  def run(self, function: Callable[[], None]) -> None:
+    """Calls the function and measures the time that it takes."""
+    start = self._clock()
+    function()
+    self._next_at = start + max(self._seconds, (self._clock() - start) / SHARE)
 
 
 class Summaries:
@@ -30,35 +53,45 @@ class Summaries:
     log_dir: the folder for the event files.
     written: the number of records that earlier runs of the search have written, and which are not written again
       (default 0).
-    plot_every: the number of evaluated candidates from one progress plot to the next (default 25).
+    seconds_between_values: the least time from one point of the curves to the next, in seconds (default 5).
+    seconds_between_plots: the least time from one progress plot to the next, in seconds (default 60).
+    clock: returns the time in seconds (default: `time.monotonic`).
   """
 
-  def __init__(self, log_dir: str | os.PathLike, written: int = 0, plot_every: int = 25):
+  def __init__(self, log_dir: str | os.PathLike, written: int = 0,
+               seconds_between_values: float = SECONDS_BETWEEN_VALUES,
+               seconds_between_plots: float = SECONDS_BETWEEN_PLOTS, clock: Callable[[], float] = time.monotonic):
     self._writer = tf.summary.create_file_writer(str(log_dir))
     self._written = written
-    self._plot_every = plot_every
-    self._unplotted: Sequence[Record] | None = None  # the records, if the last progress plot lacks a candidate
+    self._values = _Interval(seconds_between_values, clock, clock())
+    self._plots = _Interval(seconds_between_plots, clock, clock() + seconds_between_plots)
+    # The records, if values, or the progress plot, lack a candidate of this run.
+    self._without_values: Sequence[Record] | None = None
+    self._unplotted: Sequence[Record] | None = None
+    self._shown: Record | None = None  # the best candidate, once it is drawn
 
   def write(self, records: Sequence[Record]) -> None:
-    """Writes the summaries of the latest record, unless it has been written before or is a copy.
+    """Writes the summaries that are due, unless the latest record is a copy or has been written before.
 
     Args:
       records: the search's records of all stages, in the order of the journal.
     """
     if len(records) <= self._written:
       return
-    self._written = len(records)
-    record, step = records[-1], len(records_lib.evaluated(records))
+    self._written, record = len(records), records[-1]
     if record.is_copy:
       return
-    with tf.device('CPU:0'), self._writer.as_default(step):
-      if record.stage == EVOLUTION:
-        self._write_candidate(records)
-        self._unplotted = records
-        if step % self._plot_every == 0:
-          self._write_plot()
-      elif record.is_accepted:
-        tf.summary.scalar(f'{record.stage}/{record.name}', record.mean_score, step=step + (record.seed or 0))
+    if record.stage == EVOLUTION:
+      self._without_values = self._unplotted = records
+      if self._values.is_due():
+        self._values.run(self._write_values)
+      if self._plots.is_due():
+        self._plots.run(self._write_plot)
+      return
+    self._write_values()
+    if record.is_accepted:
+      with tf.device('CPU:0'), self._writer.as_default(view(records, Tally).evaluated + (record.seed or 0)):
+        tf.summary.scalar(f'{record.stage}/{record.name}', record.mean_score)
     self._writer.flush()
 
   def write_text(self, tag: str, text: str) -> None:
@@ -73,45 +106,51 @@ class Summaries:
     self._writer.flush()
 
   def close(self) -> None:
-    """Writes a last progress plot, unless the latest one is up to date, and closes the event file."""
-    if self._unplotted is not None:
-      with tf.device('CPU:0'), self._writer.as_default(len(records_lib.evaluated(self._unplotted))):
-        self._write_plot()
+    """Writes what is up to date neither in the curves nor in the latest progress plot, and closes the event file."""
+    self._write_values()
+    self._write_plot()
     self._writer.close()
 
-  def _write_candidate(self, records: Sequence[Record]) -> None:
-    for tag, value in _scalars(records).items():
-      if value is not None:
-        tf.summary.scalar(tag, value)
-    best = records_lib.best(records)
-    if best is records[-1]:
-      graph, name = best.layer_graph, best.name
-      heading = f'{name}, mean score {best.mean_score:.4f}'
-      code = equation_text(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
-      tf.summary.text('best/equation', f'{heading}\n\n    {code}')
-      tf.summary.image('best/graph', image(draw_graph(graph, name, best.scores)))
+  def _write_values(self) -> None:
+    """Writes the values after the latest candidate, and the best one if it is new."""
+    records, self._without_values = self._without_values, None
+    if records is None:
+      return
+    with tf.device('CPU:0'), self._writer.as_default(view(records, Tally).evaluated):
+      for tag, value in _scalars(records).items():
+        if value is not None:
+          tf.summary.scalar(tag, value)
+      best = records_lib.best(records)
+      if best is not None and best is not self._shown:
+        self._shown, graph = best, best.layer_graph
+        heading = f'{best.name}, mean score {best.mean_score:.4f}'
+        code = equation_text(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
+        tf.summary.text('best/equation', f'{heading}\n\n    {code}')
+        tf.summary.image('best/graph', image(draw_graph(graph, best.name, best.scores)))
+    self._writer.flush()
 
   def _write_plot(self) -> None:
-    tf.summary.image('progress', image(progress_plot(self._unplotted)))
-    self._unplotted = None
+    records, self._unplotted = self._unplotted, None
+    if records is not None:
+      with tf.device('CPU:0'), self._writer.as_default(view(records, Tally).evaluated):
+        tf.summary.image('progress', image(progress_plot(records)))
+      self._writer.flush()
 
 
 def _scalars(records: Sequence[Record]) -> dict[str, float | None]:
   """Returns the values after the latest candidate by their tag in TensorBoard; None for those without a value yet."""
-  measured = records_lib.measured(records)
-  best = records_lib.best(records)
-  recent = [r.mean_score for r in measured[-RECENT:]]
+  tally = view(records, Tally)
   scalars = {
-      'score/step_time_of_best': best.step_time if best else None,
-      'score/best': max((r.mean_score for r in measured), default=None),
+      'score/step_time_of_best': tally.best.step_time if tally.best else None,
+      'score/best': tally.best.mean_score if tally.best else None,
       f'score/top_{TOP}_mean': records_lib.top_mean(records),
-      f'score/mean_of_last_{RECENT}': statistics.fmean(recent) if recent else None,
+      f'score/mean_of_last_{RECENT}': statistics.fmean(tally.recent) if tally.recent else None,
       'search/filtered_share': records_lib.filtered_share(records),
       'search/candidates_a_minute': records_lib.candidates_a_minute(records),
-      'search/copies': len(records_lib.copies(records)) or None,
-      'search/stopped_at_a_rung': len(records_lib.stopped(records)) or None}
-  for architecture in records_lib.architectures(measured):
-    scalars[f'best_by_architecture/{architecture}'] = max(r.scores[architecture] for r in measured)
+      'search/copies': tally.copies or None,
+      'search/stopped_at_a_rung': tally.stopped or None}
+  for architecture, best in tally.best_by_architecture.items():
+    scalars[f'best_by_architecture/{architecture}'] = best
   for outcome, count in records_lib.counts_by_outcome(records).items():
     scalars[f'outcomes/{outcome.replace(": ", "_")}'] = count
   return scalars

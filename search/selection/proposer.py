@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Sequence
+import os
 
 from evonorm_tf.errors import ArgumentError
 from search.equivalence.equivalents import AFFINE
@@ -32,19 +33,21 @@ class Proposer:
       `initial` copies the outcome, since it cannot be drawn again.
     seed: the search's seed.
     same_layer: what counts as one layer, 'affine' (default) or 'exact'; see `search.equivalence.equivalents`.
+    cache: the file in which the equivalence cache keeps what it computes; None (default) for none.
 
   Raises:
     ArgumentError: if `equivalents` or `same_layer` is none of these.
   """
 
   def __init__(self, strategy: Strategy, space: SearchSpace, population: Population,
-               initial: Sequence[InitialCandidate], equivalents: str, seed: int, same_layer: str = AFFINE):
+               initial: Sequence[InitialCandidate], equivalents: str, seed: int, same_layer: str = AFFINE,
+               cache: str | os.PathLike | None = None):
     if equivalents not in MODES:
       raise ArgumentError(f'`equivalents` must be one of {MODES}, received {equivalents!r}.')
     self._strategy, self._space, self._population, self._seed = strategy, space, population, seed
     self._initial = initial
-    cache = Equivalents(same_layer)
-    self._equivalents = None if equivalents == EVALUATE else cache
+    known = Equivalents(same_layer, cache)
+    self._equivalents = None if equivalents == EVALUATE else known
     self._redraws = equivalents == REDRAW
 
   def replay(self, records: Iterable[Record]) -> None:
@@ -87,6 +90,11 @@ class Proposer:
     if self._equivalents is not None and proposal.same_as is None:
       self._equivalents.add(proposal.graph, index)
     return proposal
+
+  def close(self) -> None:
+    """Closes the file of the equivalence cache."""
+    if self._equivalents is not None:
+      self._equivalents.close()
 
   def _initial_proposal(self, index: int) -> Proposal:
     given = self._initial[index]

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import time
 
 DEATHS = (lambda: os._exit(1), lambda: signal.raise_signal(signal.SIGKILL), lambda: signal.raise_signal(signal.SIGSEGV))
 
@@ -21,14 +22,29 @@ def pids(folder, number):
   return [int(line) for line in (pathlib.Path(folder) / str(number)).read_text(encoding='ascii').split()]
 
 
-def run_all(executor, folder, deaths):
-  """Gives the executor a task for each of `deaths`; returns the results by number, none twice."""
+def wait(folder, number):
+  """Notes a try, and returns ten times its number once the folder holds a file 'go'."""
+  with open(pathlib.Path(folder) / f'tries {number}', 'a', encoding='ascii') as file:
+    file.write('.')
+  while not (pathlib.Path(folder) / 'go').exists():
+    time.sleep(.1)
+  return 10 * number
+
+
+def tries(folder, number):
+  """The tries of a task that waits, a point for each."""
+  path = pathlib.Path(folder) / f'tries {number}'
+  return path.read_text(encoding='ascii') if path.exists() else ''
+
+
+def run_all(retrying, folder, deaths):
+  """Gives a `Retrying` a task for each of `deaths`; returns the results by number, none twice."""
   results, waiting = {}, list(enumerate(deaths))
   while len(results) < len(deaths):
-    while waiting and executor.free:
+    while waiting and retrying.free:
       number, times = waiting.pop(0)
-      executor.submit(f'task {number}', work, folder, number, times)
-    key, result = executor.next_result()
-    assert key not in results
-    results[key] = result
+      retrying.submit(f'task {number}', work, folder, number, times)
+    for key, result in retrying.next_results():
+      assert key not in results
+      results[key] = result
   return {int(key.split()[1]): result for key, result in results.items()}

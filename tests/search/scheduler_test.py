@@ -19,10 +19,10 @@ S0, B0, S1 = (known_graph(f'evonorm_{name}') for name in ('s0', 'b0', 's1'))
 
 
 class Executor:
-  """Has room for a number of tasks and ends the last one first."""
+  """Has room for a number of tasks and ends the last one first, or all of them together."""
 
-  def __init__(self, room):
-    self._room, self._tasks, self.begun = room, [], []
+  def __init__(self, room, all_at_once=False, slow=False):
+    self._room, self._tasks, self.begun, self._all_at_once, self._slow = room, [], [], all_at_once, slow
 
   @property
   def free(self):
@@ -32,23 +32,28 @@ class Executor:
     self.begun.append(key)
     self._tasks.append((key, function, args))
 
-  def next_result(self):
-    key, function, args = self._tasks.pop()
-    return key, function(*args)
+  def has_result(self):
+    return bool(self._tasks) and not self._slow
+
+  def next_results(self):
+    ended, self._tasks = (self._tasks[::-1], []) if self._all_at_once else (self._tasks[-1:], self._tasks[:-1])
+    return [(key, function(*args)) for key, function, args in ended]
 
 
 class Recorder:
-  """Keeps the records, and the stages that were begun."""
+  """Keeps the records, how many came together, and the stages that were begun."""
 
   def __init__(self):
-    self.records, self.stages = [], []
+    self.records, self.groups, self.stages = [], [], []
 
   def begin(self, stage, seconds_left):
     self.stages.append((stage, seconds_left))
 
-  def record(self, job, result, seconds):
-    self.records.append(job.record(result, {}, elapsed=0.))
-    return self.records[-1]
+  def record(self, results):
+    records = [job.record(result, {}, elapsed=0.) for job, result, _ in results]
+    self.records += records
+    self.groups.append(len(records))
+    return records
 
 
 class Proposer:
@@ -69,9 +74,9 @@ class Proposer:
     return self._proposals[index]
 
 
-def run(room, proposals, records=(), seconds_left=lambda: 1., note=lambda index: None):
+def run(room, proposals, records=(), seconds_left=lambda: 1., note=lambda index: None, **kind):
   """Runs candidates to the end; returns executor, recorder and proposer. `note` gets the index of each proposal."""
-  executor, recorder = Executor(room), Recorder()
+  executor, recorder = Executor(room, **kind), Recorder()
   recorder.records += records
   proposer = Proposer(proposals, recorder.records)
   propose = proposer.propose
@@ -104,6 +109,39 @@ def test_copies_wait_for_a_running_original_and_take_the_outcome_of_a_finished_o
   assert len({(r.outcome, tuple(r.scores.items())) for r in recorder.records if r.graph == S0}) == 1
   executor, recorder, _ = run(1, proposals)
   assert executor.begun == ['evolution 0', 'evolution 3'] and indices(recorder) == [0, 1, 2, 3, 4]
+
+
+def test_results_that_come_together_are_recorded_together_before_the_next_proposal():
+  proposals = [Proposal(0, S0), Proposal(1, B0), Proposal(2, S0, same_as=0), Proposal(3, S1)]
+  executor, recorder, proposer = run(3, proposals, all_at_once=True)
+  assert executor.begun == ['evolution 0', 'evolution 1', 'evolution 3']
+  assert indices(recorder) == proposer.taken == [3, 1, 0, 2] and recorder.groups == [3, 1]
+  executor, recorder, proposer = run(2, [Proposal(i, graph) for i, graph in enumerate((S0, B0, S1))], all_at_once=True)
+  assert proposer.known == [0, 0, 2] and recorder.groups == [2, 1]
+
+
+def test_while_many_workers_are_busy_candidates_are_proposed_ahead():
+  proposals = [Proposal(i, graph) for i, graph in enumerate((S0, B0, S1, S0, B0, S1))]
+  _, recorder, proposer = run(2, proposals, slow=True)
+  assert proposer.known == [0, 0, 0, 1, 2, 3] and sorted(indices(recorder)) == list(range(6))  # one ahead
+  _, _, proposer = run(1, proposals, slow=True)
+  assert proposer.known == [0, 1, 2, 3, 4, 5]
+  many = [Proposal(i, S0) for i in range(40)]
+  _, recorder, proposer = run(20, many, slow=True)
+  assert proposer.known == [0] * 22 + list(range(1, 19))
+
+
+def test_copies_of_a_candidate_that_was_proposed_ahead_take_its_outcome():
+  proposals = [Proposal(0, S0), Proposal(1, B0), Proposal(2, S1), Proposal(3, S1, same_as=2), Proposal(4, S0, same_as=0)]
+  executor, recorder, _ = run(2, proposals, slow=True)
+  assert executor.begun == [f'evolution {i}' for i in range(3)] and sorted(indices(recorder)) == [0, 1, 2, 3, 4]
+  assert {r.index: r.same_as for r in recorder.records} == {0: None, 1: None, 2: None, 3: 2, 4: 0}
+
+
+def test_what_was_proposed_ahead_is_not_begun_when_time_is_up():
+  proposals, known = [Proposal(i, S0) for i in range(9)], []
+  executor, recorder, _ = run(2, proposals, seconds_left=lambda: 3. - len(known) - .5, note=known.append, slow=True)
+  assert known == [0, 1, 2] and executor.begun == ['evolution 0', 'evolution 1'] and len(recorder.records) == 2
 
 
 def test_an_earlier_searchs_outcome_is_taken_over_without_an_evaluation():
@@ -143,8 +181,9 @@ def test_fixed_layers_are_evaluated_once_each():
 def test_a_dead_workers_result_reaches_the_recorder():
   executor, results = Executor(1), []
   recorder = types.SimpleNamespace(
-      begin=lambda *_: None, record=lambda job, result, seconds: results.append((job.key, result)))
-  executor.next_result = lambda: ('reference bn_relu', death)
+      begin=lambda *_: None,
+      record=lambda ended: [results.append((job.key, result)) for job, result, _ in ended])
+  executor.next_results = lambda: [('reference bn_relu', death)]
   death = WorkerDied()
   Scheduler(executor).run([Track([FixedLayers('reference', ['bn_relu'], FakeEvaluation(), ())], recorder)])
   assert results == [('reference bn_relu', death)]

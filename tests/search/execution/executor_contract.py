@@ -72,6 +72,15 @@ class ExecutorContract:
 class WorkerExecutorContract(ExecutorContract):
   """The contract of executors whose tasks run in worker processes, two at a time."""
 
+  def test_a_second_result_is_known_of(self, executor):
+    for key, seconds in (('a', .05), ('b', .05)):
+      executor.submit(key, time.sleep, seconds)
+    time.sleep(1.)
+    first, _ = executor.next_result()
+    assert executor.has_result()
+    second, _ = executor.next_result()
+    assert {first, second} == {'a', 'b'} and not executor.has_result()
+
   @pytest.mark.parametrize('death', [(os._exit, 0), (os._exit, 3), (signal.raise_signal, signal.SIGKILL)],
                            ids=['exit 0', 'exit 3', 'killed'])
   def test_a_dying_worker_takes_its_own_task_only(self, executor, death):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -183,3 +184,34 @@ def test_a_cluster_gets_the_code_and_the_variables(cluster, tmp_path):
   file, variable, equation = run.stdout.split('\n', 2)
   assert file.endswith('search/__init__.py') and file != str(ROOT / 'search' / '__init__.py')
   assert variable == 'value' and equation.strip() == equation_text(known_graph('evonorm_s0'))
+
+
+@pytest.mark.slow
+def test_a_node_is_lost_with_a_task_and_another_one_joins(monkeypatch, tmp_path):
+  cluster_utils = pytest.importorskip('ray.cluster_utils')
+  monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+  monkeypatch.setattr(ray_executor, 'prepare_tensorflow', abs)
+  monkeypatch.setattr(ray_executor, 'SECONDS_BETWEEN_COUNTS', 0)
+  node = {'num_cpus': 1, 'object_store_memory': ray_executor.OBJECT_STORE_BYTES}
+  cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=node)
+  try:
+    doomed = cluster.add_node(**node)
+    executor = RayExecutor(cluster.address, runtime_env={})
+    with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+      retrying = Retrying(executor, 0, journal)
+      assert retrying.free == 2
+      for number in range(2):
+        retrying.submit(f'task {number}', deadly_tasks.wait, tmp_path, number)
+      while not all(deadly_tasks.tries(tmp_path, number) for number in range(2)):
+        time.sleep(.1)
+      cluster.remove_node(doomed, allow_graceful=False)
+      cluster.add_node(**node)
+      (tmp_path / 'go').write_text('')
+      ended = []
+      while len(ended) < 2:
+        ended += retrying.next_results()
+    assert sorted(ended) == [('task 0', 0), ('task 1', 10)]
+    assert sorted(len(deadly_tasks.tries(tmp_path, number)) for number in range(2)) == [1, 2]
+    executor.close()
+  finally:
+    cluster.shutdown()

@@ -3,6 +3,7 @@
 import pytest
 
 from search.execution.executors import InProcess
+from search.execution.executors import MachineLost
 from search.execution.executors import WorkerDied
 from search.execution.retries import Retrying
 from search.execution.retries import WorkersCannotStart
@@ -18,6 +19,7 @@ class MortalExecutor:
   """Workers that die in a task as often as `deaths` says, by key; `broken` ones die without a task too."""
   in_process = False
   free = 2
+  death = WorkerDied('it died')
 
   def __init__(self, deaths, broken=False):
     self._deaths, self._broken, self._tasks, self.tried = dict(deaths), broken, [], []
@@ -30,7 +32,7 @@ class MortalExecutor:
     self.tried.append(key)
     if self._deaths.get(key, 0) > 0:
       self._deaths[key] -= 1
-      return key, WorkerDied('it died')
+      return key, self.death
     return key, function(*args)
 
   def probe(self):
@@ -56,7 +58,10 @@ def retrying(tmp_path):
 def results(retrying, keys):
   for key in keys:
     retrying.submit(key, str.upper, key)
-  return [retrying.next_result() for _ in keys]
+  ended = []
+  while len(ended) < len(keys):
+    ended += retrying.next_results()
+  return ended
 
 
 def test_a_task_is_tried_again_and_no_other(retrying):
@@ -72,6 +77,20 @@ def test_tries_are_bounded(retrying, retries, how):
   ended = dict(results(retrying(executor, retries), 'abc'))
   assert isinstance(ended['b'], WorkerDied) and str(ended['b']) == how
   assert (ended['a'], ended['c']) == ('A', 'C') and executor.tried.count('b') == retries + 1
+
+
+def test_lost_machines_do_not_count(retrying):
+  executor = MortalExecutor({'b': 15})
+  executor.death = MachineLost()
+  assert sorted(results(retrying(executor, retries=0), 'abc')) == [('a', 'A'), ('b', 'B'), ('c', 'C')]
+  assert 'probe' not in executor.tried
+
+
+def test_a_task_that_loses_very_many_machines_is_to_blame(retrying):
+  executor = MortalExecutor({'b': 99})
+  executor.death = MachineLost()
+  ended = dict(results(retrying(executor, retries=1), 'ab'))
+  assert isinstance(ended['b'], WorkerDied) and executor.tried.count('b') == 22 and ended['a'] == 'A'
 
 
 def test_workers_that_cannot_start_end_the_search_before_a_candidate_is_blamed(bare, tmp_path):
@@ -92,6 +111,17 @@ def test_workers_that_start_are_not_blamed_for_their_tasks(retrying):
 def test_results_in_between_spare_the_probe(retrying):
   executor = MortalExecutor({'a': 1, 'b': 1, 'd': 1, 'e': 1})
   assert len(results(retrying(executor), 'abcdef')) == 6 and 'probe' not in executor.tried
+
+
+def test_what_has_ended_comes_together_and_before_an_error(retrying):
+  executor = MortalExecutor({'b': 1})
+  executor.has_result = lambda: bool(executor._tasks)
+  trying = retrying(executor)
+  for key, function in (('b', str.upper), ('c', str.upper), ('d', str.upper), ('a', int)):
+    trying.submit(key, function, key)
+  assert trying.next_results() == [('c', 'C'), ('d', 'D')]
+  with pytest.raises(ValueError, match='invalid literal'):  # int('a')
+    trying.next_results()
 
 
 class Died(BaseException):

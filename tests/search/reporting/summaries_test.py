@@ -17,10 +17,13 @@ def records(make_record):
   return [make_record('reference', (.5, 1.), name='bn_relu'), *candidates]
 
 
-def write_all(log_dir, records, start=0, **arguments):
-  summaries = Summaries(log_dir, written=start, **arguments)
+def write_all(log_dir, records, start=0, seconds=10., **arguments):
+  """Writes the records one by one, every 10 seconds unless said otherwise."""
+  now = [0.]
+  summaries = Summaries(log_dir, written=start, clock=lambda: now[0], **arguments)
   for count in range(start + 1, len(records) + 1):
     summaries.write(records[:count])
+    now[0] += seconds
   summaries.close()
 
 
@@ -60,14 +63,14 @@ def test_copies_are_no_steps_and_projected_scores_no_values(records, tmp_path, m
   records[3:3] = [make_record(index=9, scores=(.5, .75), same_as=1)]
   records += [make_record(index=5, scores=(.9, .9), rungs=stopped, elapsed=90.),
               make_record(index=6, scores=(.9, .9), rungs=stopped, same_as=5, elapsed=90.)]
-  write_all(tmp_path, records, plot_every=2)
+  write_all(tmp_path, records, seconds_between_plots=30.)
   values = read(tmp_path)
   assert [step for step, _ in values['outcomes/accepted']] == [1, 2, 3, 4, 5]
   assert values['outcomes/accepted'][-1] == (5, 4)
   assert values['score/best'][-1] == (5, .625) and values['best_by_architecture/resnet'][-1] == (5, .5)
   assert values['score/mean_of_last_20'][-1] == values['score/top_10_mean'][-1] == (5, pytest.approx(1.25 / 3))
   assert values['search/copies'] == [(3, 1), (4, 1), (5, 1)] and values['search/stopped_at_a_rung'] == [(5, 1)]
-  assert [step for step, _ in values['progress']] == [2, 4, 5] and len(values['best/graph']) == 2
+  assert [step for step, _ in values['progress']] == [3, 5] and len(values['best/graph']) == 2
 
 
 def test_equation_and_drawing_of_each_new_best(records, tmp_path):
@@ -81,12 +84,37 @@ def test_equation_and_drawing_of_each_new_best(records, tmp_path):
   assert tf.image.decode_png(png).shape == (int(height), int(width), 4)
 
 
-@pytest.mark.parametrize('plot_every, steps', [(25, [4]), (2, [2, 4]), (3, [3, 4])])
-def test_progress_plot_every_few_candidates_and_at_the_end(records, tmp_path, make_record, plot_every, steps):
-  write_all(tmp_path, records + [make_record('reranking', (.5, .5), index=1)], plot_every=plot_every)
+@pytest.mark.parametrize('seconds, steps', [(60., [4]), (20., [2, 4]), (30., [3, 4])])
+def test_progress_plots_at_intervals_and_at_the_end(records, tmp_path, make_record, seconds, steps):
+  write_all(tmp_path, records + [make_record('reranking', (.5, .5), index=1)], seconds_between_plots=seconds)
   values = read(tmp_path)
   assert [step for step, _ in values['progress']] == steps
   assert values['reranking/candidate 1'] == [(4, .5)]
+
+
+def test_values_at_intervals_before_the_reranking_and_at_the_end(records, tmp_path, make_record):
+  write_all(tmp_path, records, seconds=2.)  # of at least 5 seconds from one point to the next
+  values = read(tmp_path)
+  assert values['score/best'] == [(1, .375), (4, .625)] and len(values['best/graph']) == 2
+  final = make_record('reranking', (.5, .5), index=1)
+  write_all(tmp_path / 'reranked', [*records, final, make_record(index=4, scores=(.75, .75), elapsed=120.)], seconds=1.)
+  assert [step for step, _ in read(tmp_path / 'reranked')['score/best']] == [1, 4, 5]
+
+
+def test_slow_summaries_wait_longer(records, tmp_path, monkeypatch):
+  now = [0.]
+
+  def slow(records):
+    now[0] += 3.  # 2% of 150 seconds
+    return {'score/best': .5}
+
+  monkeypatch.setattr('search.reporting.summaries._scalars', slow)
+  summaries = Summaries(tmp_path, clock=lambda: now[0])
+  for count in range(2, len(records) + 1):  # at 0, 53, 103 and 153 seconds
+    summaries.write(records[:count])
+    now[0] += 50.
+  assert [step for step, _ in read(tmp_path)['score/best']] == [1, 4]
+  summaries.close()
 
 
 def test_resumed_search_writes_no_step_again(records, tmp_path):
