@@ -19,7 +19,7 @@ class PredictsMostClasses:
   images: int = 200
 
   def check(self, task, norm_act, trainings):
-    """Raises OwnRejected if more than half of the classes are missing among the predictions after the quality test's steps."""
+    """Raises OwnRejected if more than half of the classes are missing after the quality test's steps."""
     images = next(iter(task.evaluation_batches('validation').unbatch().batch(self.images)))[0]
     for name, training in trainings.items():
       predicted = np.argmax(training.model(images, training=False), -1)

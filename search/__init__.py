@@ -5,7 +5,8 @@
 
 The names below are the library: `run` runs a search, `Search` opens one, the others are what a search is built from.
 The commands are `run_search`, `run_study`, `analyze`, `compile_layer` and `audit_equivalence`. `evolution` is the root
-of a search, `study` that of several; `scheduler`, `jobs` and `recorder` are the main loop. The folders, in the order in which a candidate passes through them:
+of a search, `study` that of several; `scheduler`, `jobs` and `recorder` are the main loop. The folders, in the order in
+which a candidate passes through them:
 - `graphs`: random layer graphs, mutations, the static filter, equations and drawings;
 - `equivalence`: the recognition of graphs that are one layer;
 - `selection`: the population, tournaments and proposals of candidates;

@@ -75,7 +75,7 @@ def canonical(graph: LayerGraph) -> LayerGraph:
 
 
 def canonical_digest(graph: LayerGraph) -> bytes:
-  """Returns a digest of a layer graph's canonical form, `DIGEST_BYTES` bytes: graphs have equal ones if forms are equal.
+  """Returns a digest of a layer graph's canonical form, `DIGEST_BYTES` bytes; graphs of one form have one digest.
 
   Args:
     graph: the layer graph.

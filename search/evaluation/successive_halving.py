@@ -13,8 +13,8 @@ candidates that were trained to the end. Everything else, such as the best candi
 re-ranking and the plots, uses measured scores alone.
 
 Cost and benefit, for 28 mutants of known layers in the quickstart's networks, 400 steps, rungs at 100 and 200, over
-random orders of arrival (`python -m benchmarks.successive_halving --curves=FILE`): η = 1.5 saves 36% of the training steps and keeps
-the best candidate in the top 5 in 94% of the orders; η = 2, 48% and 90%; η = 3, 56% and 36%.
+random orders of arrival (`python -m benchmarks.successive_halving --curves=FILE`): η = 1.5 saves 36% of the training
+steps and keeps the best candidate in the top 5 in 94% of the orders; η = 2, 48% and 90%; η = 3, 56% and 36%.
 
 In a gin file (the re-ranking, which compares few candidates, trains all of them to the end):
 

@@ -132,7 +132,8 @@ def test_while_many_workers_are_busy_candidates_are_proposed_ahead():
 
 
 def test_copies_of_a_candidate_that_was_proposed_ahead_take_its_outcome():
-  proposals = [Proposal(0, S0), Proposal(1, B0), Proposal(2, S1), Proposal(3, S1, same_as=2), Proposal(4, S0, same_as=0)]
+  proposals = [Proposal(0, S0), Proposal(1, B0), Proposal(2, S1), Proposal(3, S1, same_as=2),
+               Proposal(4, S0, same_as=0)]
   executor, recorder, _ = run(2, proposals, slow=True)
   assert executor.begun == [f'evolution {i}' for i in range(3)] and sorted(indices(recorder)) == [0, 1, 2, 3, 4]
   assert {r.index: r.same_as for r in recorder.records} == {0: None, 1: None, 2: None, 3: 2, 4: 0}

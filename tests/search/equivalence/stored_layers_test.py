@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from search.equivalence import stored_layers
-from search.equivalence.equivalents import EXACT
 from search.equivalence.equivalents import Equivalents
+from search.equivalence.equivalents import EXACT
 from search.equivalence.stored_layers import StoredLayers
 from search.graphs.known_graphs import known_graph
 from search.graphs.random_graph import random_graph
