@@ -3,11 +3,11 @@
   python -m benchmarks.driver [--records=0 --records=20000 --records=100000] [--model_dir=runs/driver]
 
 A real search, with journal, TensorBoard, progress, proposals and the recognition of equal layers, whose evaluations
-take no time: each layer gets an outcome at random, as often as in a search of the quickstart. At each number of records
-it measures the next 2,000 candidates: the driver's time for a candidate, with and without its proposal, the mean, which
-holds what is written at intervals of time, and the median. Then a new process resumes the search and takes the time
-until its first proposal, imports not counted, and its memory; `--rebuild` does so without the file of the equivalence
-cache, too. 100,000 candidates take 20 minutes on one core; a folder with as many is gone on with.
+take no time: each layer gets the outcome of a candidate of recorded searches. At each number of records it measures the
+next 2,000 candidates: the driver's time for a candidate, with and without its proposal, the mean, which holds what is
+written at intervals of time, and the median. Then a new process resumes the search and takes the time until its first
+proposal, imports not counted, and its memory; `--rebuild` does so without the file of the equivalence cache, too.
+100,000 candidates take 20 minutes on one core; a folder with as many is gone on with.
 """
 
 import os
@@ -15,8 +15,6 @@ import os
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-import dataclasses
-import hashlib
 import json
 import pathlib
 import resource
@@ -31,7 +29,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from search.evaluation.evaluation import Outcome
+from benchmarks.studies.recorded_outcomes import RecordedOutcomes
 from search.evolution import Reranking
 from search.evolution import run_search
 from search.graphs.random_graph import SearchSpace
@@ -43,38 +41,6 @@ _MODEL_DIR = flags.DEFINE_string('model_dir', 'runs/driver', "The search's folde
 _REBUILD = flags.DEFINE_bool('rebuild', False, 'Whether to resume without the equivalence file, too.')
 _RESUME = flags.DEFINE_integer('resume', None, 'Only resume with one more candidate than that many; internal.')
 MEASURED = 2000  # candidates from each number of records on
-ACCEPTED, POOR = .1, .6  # shares of the outcomes; the rest fails
-FAMILIES = 'resnet', 'mobilenet_v2', 'efficientnet'
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-  """An evaluation that draws an outcome, which depends on the graph alone, without training anything."""
-
-  def check(self) -> None:
-    """Does nothing: it has no settings."""
-
-  def informed_by(self, records) -> 'Drawn':
-    """Returns itself: it does not compare with earlier candidates."""
-    return self
-
-  def with_seed(self, seed) -> 'Drawn':
-    """Returns itself: it trains nothing."""
-    return self
-
-  def evaluate(self, spec) -> Outcome:
-    """Returns the outcome of a layer graph."""
-    digest = hashlib.blake2b(repr(spec.nodes).encode(), digest_size=16).digest()
-    draw, *scores = (int.from_bytes(digest[4 * i:4 * i + 4]) / 2**32 for i in range(4))
-    seconds = {'total': 9.871, 'build': .912, 'trace': 2.137, 'train': 6.113, 'evaluate': .709}
-    screening = {name: round(.1 + .2 * score, 4) for name, score in zip(FAMILIES, scores)}
-    if draw < ACCEPTED:
-      return Outcome('accepted', screening=screening, gradient_norm=1. + draw, seconds=seconds,
-                     scores={name: round(.2 + .3 * score, 4) for name, score in zip(FAMILIES, scores)})
-    if draw < ACCEPTED + POOR:
-      return Outcome('rejected: quality', 'resnet: loss 2.3025 after 40 steps, at most 2.302 is needed',
-                     seconds=seconds)
-    return Outcome('failed', 'resnet: loss is not finite after 4 steps', seconds=seconds)
 
 
 class Instant:
@@ -137,9 +103,9 @@ def run(model_dir: str, candidates: int) -> Stopwatch:
   """
   watch = Stopwatch()
   with mock.patch.object(Proposer, 'propose', lambda self, index: watch.propose(self, index)):
-    run_search(model_dir, evaluation=Drawn(), reranking=Reranking(Drawn(), top=0), space=SearchSpace(),
-               strategy=TournamentEvolution(initial_candidates=2500, mutations=1, random_offspring=0.), window=2500,
-               candidates=candidates, executor=Instant, callbacks=[watch])
+    run_search(model_dir, evaluation=RecordedOutcomes(), reranking=Reranking(RecordedOutcomes(), top=0),
+               space=SearchSpace(), window=2500, candidates=candidates, executor=Instant, callbacks=[watch],
+               strategy=TournamentEvolution(initial_candidates=2500, mutations=1, random_offspring=0.))
   return watch
 
 

@@ -16,6 +16,7 @@ from evonorm_tf.layers.norm_act import get_norm_act
 from search.evaluation import proxy_task
 from search.evaluation import training as training_lib
 from search.evaluation.architecture import Architecture
+from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.training import kernels
 from search.evaluation.training import NonFiniteLoss
@@ -239,3 +240,15 @@ def test_errors():
     ProxyTask((RESNET, Architecture('resnet', {'depth': 14})))
   with pytest.raises(ValueError, match='`steps` must be at least 1, received 0'):
     ProxyTask((RESNET,), steps=0)
+
+
+def test_another_seed_changes_weights_and_batches_and_not_the_split():
+  first, second = Evaluation(TASK), Evaluation(TASK).with_seed(1)
+  assert first.with_seed(0) is first and second.task.training_seed == 1 and second.task.seed == 0
+  images = [next(iter(e.task.training_batches()))[0] for e in (first, second)]
+  assert float(tf.reduce_max(tf.abs(images[0] - images[1]))) > .1
+  weights = [e.task.build(RESNET, get_norm_act('bn_relu')).weights[0] for e in (first, second)]
+  assert float(tf.reduce_max(tf.abs(weights[0] - weights[1]))) > .01
+  for split in ('validation', 'test', 'train'):
+    a, b = (e.task.load()[split][0] for e in (first, second))
+    assert bool(tf.reduce_all(a == b))
