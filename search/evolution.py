@@ -42,6 +42,8 @@ from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 from search.journal.registrations import registrations
 from search.journal.saved_search import JOURNAL
+from search.journal.stored_folder import is_url
+from search.journal.stored_folder import working_folder
 from search.library.callbacks import AnyCallback
 from search.library.callbacks import Callbacks
 from search.library.opened_search import RunningSearch
@@ -102,9 +104,10 @@ def run_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, stra
   """Runs a search, or resumes one, and writes its report; gin files configure this function.
 
   Args:
-    model_dir: the folder for the journal, the TensorBoard events and the report; it is created if necessary. If it
-      holds a search, that search is resumed. All arguments must then be the same, except for `candidates`, `workers`,
-      `executor`, `retries`, `max_minutes`, `operative_config` and `callbacks`.
+    model_dir: the folder for the journal, the TensorBoard events and the report; it is created if necessary. It may be
+      a URL in an object store, such as s3://bucket/run or gs://bucket/run; see `search.journal.stored_folder`. If it
+      holds a search, that search is resumed, on whichever machine. All arguments must then be the same, except for
+      `candidates`, `workers`, `executor`, `retries`, `max_minutes`, `operative_config` and `callbacks`.
     evaluation: evaluates candidates and references on the proxy task: a `search.evaluation.Evaluation`, or any other
       `search.Evaluator`.
     reranking: the settings of the re-ranking at the end.
@@ -193,8 +196,6 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
   begun_with = initial_candidates(initial, space, evaluation, window, seed)
   _check(candidates, references, begun_with)
   watching = Callbacks(callbacks)
-  proposer = Proposer(strategy, space, Population(window), begun_with, equivalents, seed, same_layer,
-                      pathlib.Path(model_dir) / _EQUIVALENCE)
   # All arguments that the results depend on. A search may be resumed with more candidates, or with other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed, equivalents=equivalents, same_layer=same_layer,
@@ -202,16 +203,18 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
   phases = {REFERENCE: len(references), EVOLUTION: candidates,
             RERANKING: (reranking.top + len(references)) * reranking.seeds}
   with contextlib.ExitStack() as stack:
-    journal = stack.enter_context(Journal(pathlib.Path(model_dir) / JOURNAL, identity))
-    stack.callback(proposer.close)
+    folder, copy = stack.enter_context(working_folder(model_dir))
+    proposer = stack.enter_context(contextlib.closing(Proposer(
+        strategy, space, Population(window), begun_with, equivalents, seed, same_layer, folder / _EQUIVALENCE)))
+    journal = stack.enter_context(Journal(folder / JOURNAL, identity, copy))
     stack.enter_context(termination.before_end(journal.close))  # or a candidate in this process would have crashed it
     evaluation.check()
     reranking.evaluation.check()
     summaries = stack.enter_context(contextlib.closing(
-        Summaries(pathlib.Path(model_dir) / 'tensorboard', written=len(journal.records))))
-    _write_config(operative_config(), model_dir, summaries)
+        Summaries(folder / 'tensorboard', written=len(journal.records))))
+    _write_config(operative_config(), folder, summaries)
     progress = stack.enter_context(Progress(phases, prefixed_console(name) if name else None))
-    found = RunningSearch(model_dir, journal.records, identity)
+    found = RunningSearch(folder, journal.records, identity)
     recorder = SearchRecorder(journal, summaries, progress, watching, found, share)
 
     def stages() -> Iterator[JobSource]:
@@ -224,7 +227,7 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
     def end() -> None:
       journal.check_is_there()
       progress.end()
-      _report(journal.records, model_dir, reranking, name)
+      _report(journal.records, folder, reranking, name, model_dir if is_url(model_dir) else None)
       watching.on_search_end(found)
 
     watching.on_search_begin(found)
@@ -242,21 +245,22 @@ def _check(candidates: int, references: Sequence[str], begun_with: Sequence[Init
     raise ArgumentError(f'`references` must be some of {sorted(NORM_ACTS)}, received {unknown}.')
 
 
-def _write_config(config: str, model_dir: str, summaries: Summaries) -> None:
-  """Writes the configuration's text to `model_dir`/operative_config.gin and to TensorBoard; an empty one is no news."""
-  kept = pathlib.Path(model_dir) / 'operative_config.gin'
+def _write_config(config: str, folder: pathlib.Path, summaries: Summaries) -> None:
+  """Writes the configuration's text to `folder`/operative_config.gin and to TensorBoard; an empty one is no news."""
+  kept = folder / 'operative_config.gin'
   if config or not kept.exists():
     with replacing(kept) as file:
       file.write_text(config, encoding='utf-8')
   summaries.write_text('operative_config', textwrap.indent(config, '    '))  # Markdown leaves indented text as it is
 
 
-def _report(records: Sequence[Record], model_dir: str, reranking: Reranking, name: str) -> None:
-  """Writes the report; prints its table, unless the search is one of several, and its path."""
+def _report(records: Sequence[Record], folder: pathlib.Path, reranking: Reranking, name: str, url: str | None) -> None:
+  """Writes the report; prints its table, unless the search is one of several, and its path or, with `url`, its URL."""
   task = getattr(reranking.evaluation, 'task', None)
   facts = (len(task.load()['test'][1]), task.steps) if task else (None, None)
   console = Console()
   if not name:
     console.print(report.final_table(records, reranking.best, *facts))
-  path = report.write_report(records, model_dir, reranking.best, *facts)
-  console.print(Text(f'Report: {path}'), soft_wrap=True)
+  path = report.write_report(records, folder, reranking.best, *facts)
+  shown = path if url is None else f'{url}/{path.relative_to(folder).as_posix()}'
+  console.print(Text(f'Report: {shown}'), soft_wrap=True)

@@ -21,6 +21,7 @@ from search.execution.executors import Executor
 from search.execution.executors import make_executor
 from search.execution.retries import Retrying
 from search.journal.journal import Journal
+from search.journal.stored_folder import is_url
 from search.library.hparams import HParams
 from search.reporting.comparison_report import compare_searches
 from search.scheduler import Scheduler
@@ -43,7 +44,7 @@ def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequ
   are given more minutes or candidates.
 
   Args:
-    model_dir: the folder of the study; it is created if necessary.
+    model_dir: the folder of the study, no URL; it is created if necessary.
     settings: the gin bindings of each setting, by its name, such as {'random': ("evolution.run_search.strategy =
       @proposal.RandomSearch()",)}; they win over the file's.
     seeds: the seeds of each setting's searches.
@@ -64,6 +65,8 @@ def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequ
     ModelDirError: if a search's folder holds one with other arguments, or another process is running it.
     KeyboardInterrupt: after Ctrl-C; all results so far are on disk, and the same call goes on.
   """
+  if is_url(model_dir):
+    raise ArgumentError(f'`model_dir` of a study must be a folder, received {model_dir!r}.')
   _check(settings, seeds)
   folder = pathlib.Path(model_dir)
   folder.mkdir(parents=True, exist_ok=True)

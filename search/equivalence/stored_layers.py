@@ -45,16 +45,16 @@ class StoredLayers:
     Args:
       graph: the layer graph.
     """
-    if self._path is not None and self._file is None:
-      self._open()
-    if self._path is None:
+    if self._file is None and self._path is not None:
+      self._open(self._path)
+    if self._file is None:
       return self._compute(graph)
     key = _key(graph)
     if key in self._read:
       return self._read.pop(key)
     facts = self._compute(graph)
     entry = _ENTRY.pack(key, *facts, 0)[:-4]
-    self._write(entry + struct.pack('<I', zlib.crc32(entry)))
+    self._write(self._file, entry + struct.pack('<I', zlib.crc32(entry)))
     return facts
 
   def close(self) -> None:
@@ -62,10 +62,10 @@ class StoredLayers:
     if self._file is not None:
       self._file.close()
 
-  def _open(self) -> None:
+  def _open(self, path: str | os.PathLike) -> None:
     """Opens the file and reads its entries, after making it anew if it is of another method or no such file."""
     try:
-      self._file = open(self._path, 'a+b', buffering=0)
+      self._file = open(path, 'a+b', buffering=0)
       self._file.seek(0)
       header, data = self._header(), self._file.read()
       if not data.startswith(header):
@@ -92,16 +92,17 @@ class StoredLayers:
     digest, magnitude = self._compute(known_graph('evonorm_s0'))
     return f'layers of an equivalence cache {VERSION} {self._method} {digest.hex()} {magnitude:.6f}\n'.encode()
 
-  def _write(self, entry: bytes) -> None:
+  def _write(self, file: IO[bytes], entry: bytes) -> None:
     try:
-      if self._file.write(entry) < len(entry):
+      if file.write(entry) < len(entry):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as e:
       self._give_up(e)
 
   def _give_up(self, error: OSError) -> None:
     logging.warning('%s: %s. A resumed search will compute again what it would hold.', self._path, error.strerror)
-    self._path = None
+    self.close()
+    self._path = self._file = None
 
 
 def _key(graph: LayerGraph) -> bytes:

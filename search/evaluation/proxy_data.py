@@ -54,6 +54,21 @@ class ProxyData:
         *self.splits[TRAIN], batch_size, crop_size, seed, scale=self.scale, flips=flips)
 
 
+def cifar10_arrays(data_dir: str | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Returns CIFAR-10 as arrays, for `ProxyTask.data`: workers then get the images from the search, and need no files.
+
+  Args:
+    data_dir: as `ProxyTask.data_dir`, on the machine of the search alone.
+
+  Returns:
+    By split, 'train' and 'test', the images, uint8 `[count, 32, 32, 3]`, and the labels, int64 `[count]`.
+
+  Raises:
+    ArgumentError: if the data cannot be read.
+  """
+  return {split: cifar10.load_split(split, data_dir) for split in (TRAIN, TEST)}
+
+
 def load(data: Any, data_dir: str | None, image_size: int | None, validation_images: int, seed: int) -> ProxyData:
   """Returns the images of a proxy task; a process loads those of its last two tasks once.
 
@@ -89,7 +104,7 @@ class _Given:
 def _load(key: str, given: _Given, data_dir, image_size, validation_images, seed) -> ProxyData:
   del key
   if given.data is None:
-    arrays = {split: cifar10.load_split(split, data_dir) for split in (TRAIN, TEST)}
+    arrays = cifar10_arrays(data_dir)
     num_classes, scale = len(cifar10.LABEL_NAMES), cifar10.normalize
   else:
     arrays = _checked(_read(given.data, data_dir))

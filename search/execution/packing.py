@@ -16,13 +16,16 @@ from evonorm_tf.graph.registration import registered
 from evonorm_tf.graph.registration import restore
 
 
-def pack(function: Callable[..., Any], args: tuple[Any, ...], has_main: bool = False) -> bytes:
+def pack(function: Callable[..., Any], args: tuple[Any, ...], has_main: bool = False,
+         large: Callable[[pickle.PickleBuffer], bool] | None = None) -> bytes:
   """Returns the task function(*args) and what is registered here as bytes, for `run_packed` in another process.
 
   Args:
     function: the function, which must be picklable.
     args: its arguments, picklable likewise.
     has_main: whether the other process imports this one's main program, if that is a module (default False).
+    large: is called with the memory of each array; False says that it keeps it, and that `run_packed` will get it. None
+      (default) puts all into the bytes.
 
   Raises:
     ArgumentError: if something cannot be pickled.
@@ -30,32 +33,33 @@ def pack(function: Callable[..., Any], args: tuple[Any, ...], has_main: bool = F
   try:
     added = registered()
     by_name = has_main and _main_is_a_module()
-    return pickle.dumps((_pickled(added, by_name) if added else b'', _pickled((function, args), by_name)))
+    return pickle.dumps((_pickled(added, by_name) if added else b'', _pickled((function, args), by_name, large)))
   except Exception as e:  # whatever an object's own methods raise
     owner = getattr(function, '__self__', function)
     raise ArgumentError(f'{type(owner).__name__} cannot be sent to worker processes: {type(e).__name__}: {e}. '
                         '`workers = 1` needs no other process.') from e
 
 
-def _pickled(value: Any, by_name: bool) -> bytes:
+def _pickled(value: Any, by_name: bool, large: Callable[[pickle.PickleBuffer], bool] | None = None) -> bytes:
   """Returns a value as bytes; what has no name that the other process could import goes by value."""
   if by_name:
     with contextlib.suppress(Exception):
-      return pickle.dumps(value)
+      return pickle.dumps(value, protocol=5, buffer_callback=large)
   import cloudpickle
-  return cloudpickle.dumps(value)
+  return cloudpickle.dumps(value, protocol=5, buffer_callback=large)
 
 
-def run_packed(task: bytes) -> bytes:
+def run_packed(task: bytes, *buffers: Any) -> bytes:
   """Runs a task from `pack` and returns its result as bytes, for `unpack`.
 
   Args:
     task: the bytes.
+    *buffers: the memory that `large` kept, in the same order.
   """
   added, call = pickle.loads(task)
   if added:
     restore(pickle.loads(added))
-  function, args = pickle.loads(call)
+  function, args = pickle.loads(call, buffers=buffers)
   return _pickled(function(*args), by_name=False)
 
 

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import pickle
 import signal
 import socket
 import threading
@@ -20,6 +21,7 @@ import time
 from typing import Any
 
 from absl import logging
+import numpy as np
 
 import evonorm_tf
 from evonorm_tf.errors import ArgumentError
@@ -42,7 +44,8 @@ except ImportError:
   ray = None
 
 LOCAL = 'local'
-OBJECT_STORE_BYTES = 100 * 2 ** 20  # tasks and outcomes are kilobytes; Ray would reserve a third of the memory
+OBJECT_STORE_BYTES = 400 * 2 ** 20  # for the images of a task; Ray would reserve a third of the memory
+LARGE_BYTES = 2 ** 20  # of an array that tasks share
 SECONDS_BETWEEN_COUNTS = 10  # between two counts of the cluster's nodes
 SECONDS_TO_ANSWER = 10  # for the connection to a cluster's address
 STARTS = 3  # attempts to start a local Ray, which gives up after 30 seconds: too early on a busy machine
@@ -89,6 +92,7 @@ class RayExecutor:
     self._tasks = tasks
     self._threads = max(1, int(num_cpus))
     self._running = {}  # reference to a result -> key
+    self._kept = {}  # place and size of a large array in memory -> its buffer, and the reference to a copy
     self._ended = collections.deque()  # those of `_running` that are known to have ended
     self._counted_at = -SECONDS_BETWEEN_COUNTS
     _connect(address, runtime_env)
@@ -107,7 +111,23 @@ class RayExecutor:
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
     """Starts the task function(*args), which must be picklable, on the cluster; `key` identifies its result."""
-    self._running[self._start(run_packed, pack(function, args))] = key
+    references: list[Any] = []
+    task = pack(function, args, large=functools.partial(self._keep, references))
+    self._running[self._start(run_packed, task, *references)] = key
+
+  def _keep(self, references: list[Any], buffer: pickle.PickleBuffer) -> bool:
+    """Puts the memory of a large array into Ray's object store, once for all tasks; returns whether it is no such one.
+
+    So the images of `ProxyTask.data` come to each node once, and not with each candidate.
+    """
+    memory = buffer.raw()
+    if memory.nbytes < LARGE_BYTES:
+      return True
+    place = np.frombuffer(memory, np.uint8).ctypes.data, memory.nbytes
+    if place not in self._kept:  # the buffer is kept, too, so that no other array comes to lie there
+      self._kept[place] = buffer, ray.put(np.frombuffer(memory, np.uint8))
+    references.append(self._kept[place][1])
+    return False
 
   def next_result(self) -> tuple[Hashable, Any]:
     """Waits until a task ends; returns its key and its value, a `WorkerDied` if the worker was lost.
@@ -144,7 +164,7 @@ class RayExecutor:
     ray.shutdown()  # ends a local Ray; on a cluster, ends this process's tasks
 
   def _start(self, function: Callable, *args):
-    return self._remote.remote(prepare_tensorflow, self._threads, function, args)
+    return self._remote.remote(prepare_tensorflow, self._threads, function, *args)  # Ray resolves references here
 
   def _room(self) -> int:
     """Returns the number of tasks that may run at a time; the cluster's nodes are counted every few seconds."""
@@ -165,7 +185,7 @@ class RayExecutor:
                           'For a cluster that grows when there is work, say by `tasks` how many may run.')
 
 
-def _run(prepare: Callable[[int], object], threads: int, function: Callable, args: tuple):
+def _run(prepare: Callable[[int], object], threads: int, function: Callable, *args: Any):
   """Runs a task in a worker process, after preparing TensorFlow once in each process."""
   _prepare_once(prepare, threads)
   return function(*args)

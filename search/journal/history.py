@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
+from typing import cast
 from typing import Protocol
 from typing import TypeVar
 
@@ -36,8 +37,6 @@ class History(Sequence[Record]):
   Args:
     records: the first records (default: none).
   """
-  __hash__ = None  # type: ignore[assignment]  (it grows)
-
   def __init__(self, records: Iterable[Record] = ()):
     self._records = list(records)
     self._views: dict[type, tuple[View, int]] = {}  # kind -> the view and the number of records that it has received
@@ -56,12 +55,13 @@ class History(Sequence[Record]):
     Args:
       kind: the class of the view.
     """
-    kept, received = self._views.get(kind, (None, 0))
-    view = kind() if kept is None else kept
+    if kind not in self._views:
+      self._views[kind] = kind(), 0
+    kept, received = self._views[kind]
     for record in self._records[received:]:
-      view.add(record)
-    self._views[kind] = view, len(self._records)
-    return view
+      kept.add(record)
+    self._views[kind] = kept, len(self._records)
+    return cast(_View, kept)
 
   def __len__(self) -> int:
     return len(self._records)

@@ -7,6 +7,7 @@ All lines but the notes end with a checksum; see `search.journal.checksums`.
 """
 
 import collections
+from collections.abc import Callable
 import contextlib
 import errno
 import json
@@ -41,6 +42,8 @@ class Journal:
     path: the file; it is created, with its folder, unless it exists.
     config: the search's configuration, JSON data (see `identity.identity_of`). If the journal already has records, they
       must have been written with an equal configuration.
+    copy: is called with all that is written, after the number of bytes before it; its errors undo the writing. None
+      (default) for nothing.
 
   Attributes:
     records: the records so far, in the order in which they were written, a `History`.
@@ -50,8 +53,9 @@ class Journal:
       is not valid or does not fit its checksum, is no journal, is in use by another process, or cannot be written.
   """
 
-  def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
-    self._path = pathlib.Path(path)
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any],
+               copy: Callable[[int, bytes], None] | None = None):
+    self._path, self._copy = pathlib.Path(path), copy
     self._deaths: collections.Counter[str] = collections.Counter()
     self._begun: str | None = None
     model_dir.check_folder(self._path.parent)
@@ -175,6 +179,12 @@ class Journal:
       os.ftruncate(self._file.fileno(), size)
       reason = reason_with_space(errno.ENOSPC, self._path)
       raise ModelDirError(f'{self._path}: cannot write: {reason}. What was recorded before is safe.')
+    if self._copy is not None:
+      try:
+        self._copy(size, data)
+      except ModelDirError:
+        os.ftruncate(self._file.fileno(), size)
+        raise
 
 
 def _encoded(line: dict[str, Any]) -> bytes:

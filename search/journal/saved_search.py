@@ -8,6 +8,8 @@ from typing import Any
 from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import journal
 from search.journal.record import Record
+from search.journal.stored_folder import fetched
+from search.journal.stored_folder import is_url
 
 JOURNAL = 'journal.jsonl'  # the journal's name in the folder of a search
 
@@ -17,7 +19,7 @@ class SavedSearch:
   """A search as its journal describes it.
 
   Attributes:
-    model_dir: the search's folder.
+    model_dir: the search's folder; of one in an object store, the local copy.
     config: the search's configuration, JSON data: the arguments of `search.evolution.run_search` that its results
       depend on.
     records: the records of all stages, in the order of completion.
@@ -31,7 +33,7 @@ def load_search(model_dir: str | os.PathLike) -> SavedSearch:
   """Reads a search from its folder; the search may be running.
 
   Args:
-    model_dir: the folder, as given to `search.evolution.run_search`.
+    model_dir: the folder, as given to `search.evolution.run_search`; of a URL, a copy is made as it is now.
 
   Returns:
     The search.
@@ -39,7 +41,7 @@ def load_search(model_dir: str | os.PathLike) -> SavedSearch:
   Raises:
     ModelDirError: if the folder holds no search, or if its journal is not valid; the message names the folder or file.
   """
-  model_dir = pathlib.Path(model_dir)
+  model_dir = fetched(os.fspath(model_dir)) if is_url(model_dir) else pathlib.Path(model_dir)
   path = model_dir / JOURNAL
   if not path.is_file():
     reason = f'holds no {JOURNAL}' if model_dir.is_dir() else 'is no folder'

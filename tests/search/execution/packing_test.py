@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 
+import numpy as np
 import pytest
 
 from evonorm_tf.errors import ArgumentError
@@ -27,6 +28,16 @@ def test_a_lambda_goes_by_value():
   with pytest.raises(Exception):
     pickle.dumps(lambda x: x)
   assert packing.unpack(packing.run_packed(packed)) == 7
+
+
+def test_large_arrays_can_travel_apart():
+  a, b = np.arange(1000.), np.arange(1000.)[::-1].copy()
+  kept = []
+  packed = packing.pack(np.dot, (a, b), large=lambda buffer: bool(kept.append(buffer.raw())))  # False: it is kept
+  assert len(packed) < 1000 and len(kept) == 2
+  assert packing.unpack(packing.run_packed(packed, *kept)) == a @ b
+  whole = packing.pack(np.dot, (a, b), large=lambda buffer: True)
+  assert len(whole) > 16000 and packing.unpack(packing.run_packed(whole)) == a @ b
 
 
 class Holder:

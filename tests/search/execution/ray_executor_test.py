@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from search.execution import ray_executor
@@ -184,6 +185,16 @@ def test_a_cluster_gets_the_code_and_the_variables(cluster, tmp_path):
   file, variable, equation = run.stdout.split('\n', 2)
   assert file.endswith('search/__init__.py') and file != str(ROOT / 'search' / '__init__.py')
   assert variable == 'value' and equation.strip() == equation_text(known_graph('evonorm_s0'))
+
+
+@pytest.mark.slow
+def test_large_arrays_are_sent_once(light_workers):
+  executor = light_workers(num_cpus=.5, tasks=2, candidates_per_process=20)
+  images, labels = np.ones((2, ray_executor.LARGE_BYTES // 8)), np.arange(10)
+  for key in range(4):
+    executor.submit(key, lambda images, labels, n: float(images.sum() + labels.sum() + n), images, labels, key)
+    assert executor.next_result() == (key, images.size + 45. + key)
+  assert len(executor._kept) == 1
 
 
 @pytest.mark.slow
