@@ -90,6 +90,9 @@ def test_a_file_that_cannot_be_written_costs_time_alone(path, monkeypatch, caplo
     def write(self, data):
       return len(data) - 1
 
+    def close(self):
+      """Nothing is open."""
+
   stored = StoredLayers(path, 'affine', Facts())
   stored.facts(GRAPHS[0])
   monkeypatch.setattr(stored, '_file', Full())
