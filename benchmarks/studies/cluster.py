@@ -17,13 +17,8 @@ import os
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-import collections
-import heapq
-import itertools
-import random
 import statistics
 import tempfile
-import time
 
 from absl import app
 from absl import flags
@@ -32,86 +27,15 @@ from rich.table import Table
 
 from benchmarks.studies.recorded_outcomes import outcomes
 from benchmarks.studies.recorded_outcomes import RecordedOutcomes
+from benchmarks.studies.simulated_cluster import Cluster
 from search.evolution import Reranking
 from search.evolution import run_search
-from search.execution.executors import WorkerDied
 from search.graphs.random_graph import SearchSpace
 from search.selection.proposal import TournamentEvolution
 
 _WORKERS = flags.DEFINE_multi_integer('workers', [100, 1000], 'Workers of a cluster; once for each.', lower_bound=2)
 _MINUTES = flags.DEFINE_multi_float('minutes', [.1, 1., 5.], 'Mean time of an evaluation; once for each.')
 _CANDIDATES = flags.DEFINE_integer('candidates_a_worker', 10, 'Candidates for each worker.', lower_bound=2)
-DEADLY, SECONDS_TO_START = .01, 30.  # share of evaluations that kill their worker; until the next one is there
-
-
-class Cluster:
-  """An executor of simulated workers, whose time is the driver's own and what is skipped while it waits.
-
-  Args:
-    workers: the number of workers.
-    scale: the factor by which evaluations take longer than the recorded ones.
-
-  Attributes:
-    busy: the workers' seconds of evaluations.
-    idle: the workers' seconds between the end of an evaluation, or the begin, and the next one.
-    first_idle: those before the first evaluation.
-  """
-  in_process = False
-
-  def __init__(self, workers: int, scale: float):
-    self._scale, self._rng = scale, random.Random(0)
-    self._idle_since = collections.deque([0.] * workers)  # ascending times at which workers became free
-    self._has_begun = collections.deque([False] * workers)
-    self._tasks, self._numbers = [], itertools.count()
-    self._skipped = -time.perf_counter()
-    self.busy = self.idle = self.first_idle = 0.
-
-  @property
-  def now(self) -> float:
-    """The time since the begin, in seconds."""
-    return time.perf_counter() + self._skipped
-
-  @property
-  def free(self) -> int:
-    """The number of workers without a task that have started."""
-    return sum(1 for since in self._idle_since if since <= self.now)
-
-  def submit(self, key, function, *args) -> None:
-    """Begins a task, which takes the time of its recorded evaluation."""
-    before, since = time.perf_counter(), self._idle_since.popleft()
-    outcome = function(*args)
-    self._skipped -= time.perf_counter() - before  # workers compute elsewhere
-    start = max(self.now, since)  # a task that is tried again may wait for its worker
-    waited = start - since
-    if self._has_begun.popleft():
-      self.idle += waited
-    else:
-      self.first_idle += waited
-    seconds = self._scale * outcome.seconds['total']
-    is_deadly = self._rng.random() < DEADLY
-    self.busy += seconds
-    task = start + seconds, next(self._numbers), key, WorkerDied() if is_deadly else outcome
-    heapq.heappush(self._tasks, task)
-
-  def has_result(self) -> bool:
-    """Returns whether a task has ended."""
-    return bool(self._tasks) and self._tasks[0][0] <= self.now
-
-  def next_result(self):
-    """Returns the result of the task that ends first, and skips the time until then."""
-    end, _, key, result = heapq.heappop(self._tasks)
-    self._skipped += max(0., end - self.now)
-    start = end + SECONDS_TO_START if isinstance(result, WorkerDied) else end
-    place = sum(1 for since in self._idle_since if since <= start)
-    self._idle_since.insert(place, start)
-    self._has_begun.append(True)
-    return key, result
-
-  def probe(self) -> None:
-    """Does nothing: workers can start."""
-
-  def close(self) -> None:
-    """Does nothing: there are no workers."""
 
 
 def run(workers: int, minutes: float, candidates: int) -> Cluster:
