@@ -1,5 +1,5 @@
-# Targets: search, tensorboard, lint, test, test-slow, test-torch, benchmark, clean. Each but the last sets up .venv from
-# the pinned constraints first, with Python 3.11 if there is one (tensorflow-addons has no wheel for later ones);
+# Targets: search, tensorboard, docs, lint, test, test-slow, test-torch, benchmark, clean. Each but the last sets up .venv
+# from the pinned constraints first, with Python 3.11 if there is one (tensorflow-addons has no wheel for later ones);
 # test-torch sets up .venv-torch, without TensorFlow.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL_DIR ?= runs/quickstart
@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: install search tensorboard lint test test-slow test-torch benchmark clean
+.PHONY: install search tensorboard docs lint test test-slow test-torch benchmark clean
 
 install: $(INSTALLED)
 
@@ -24,6 +24,11 @@ search: $(INSTALLED)
 
 tensorboard: $(INSTALLED)
 	$(VENV)/bin/tensorboard --logdir=$(MODEL_DIR)
+
+# The documentation as a site, in site/.
+docs: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[docs]'
+	$(RUN) -m mkdocs build
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
@@ -55,4 +60,4 @@ benchmark: $(INSTALLED)
 	$(RUN) -m benchmarks.models
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) build *.egg-info
+	rm -rf $(VENV) $(TORCH_VENV) build site *.egg-info

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
   from evonorm_tf.layers.keras2 import EvoNormS2 as EvoNormS2
   from evonorm_tf.layers.keras2 import GraphLayer as GraphLayer
   from evonorm_tf.layers.norm_act import get_norm_act as get_norm_act
+  from evonorm_tf.layers.norm_act import norm_act_names as norm_act_names
   from evonorm_tf.layers.norm_act import register_norm_act as register_norm_act
   from evonorm_tf.models.efficientnet import build_efficientnet as build_efficientnet
   from evonorm_tf.models.efficientnet import build_efficientnet_backbone as build_efficientnet_backbone
@@ -43,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'layers.keras2': ('EvoNormB0', 'EvoNormB1', 'EvoNormB2', 'EvoNormS0', 'EvoNormS1', 'EvoNormS2', 'GraphLayer'),
     'graph.layer_graph': ('LayerGraph',),
     'graph.registration': ('register_index_set', 'register_primitive'),
-    'layers.norm_act': ('get_norm_act', 'register_norm_act'),
+    'layers.norm_act': ('get_norm_act', 'norm_act_names', 'register_norm_act'),
     'conversion.convert': ('convert_norm_act', 'plan_conversion'),
     'conversion.block_registry': ('register_assembly', 'register_block'),
     'conversion.block_swapping': ('swap_norms',),

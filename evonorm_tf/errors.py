@@ -67,6 +67,15 @@ _NOT_WRITABLE = {os.strerror(number): number for number in (*_NO_SPACE, errno.ER
 _OF_A_FILE = re.compile(rf'^(?:{{{{.*?}}}} )?(.+); ({"|".join(map(re.escape, _NOT_WRITABLE))})', re.MULTILINE)
 
 
+def how_to_install(extra: str) -> str:
+  """Returns the command that installs what an optional part of the package needs.
+
+  Args:
+    extra: the name of the extra, such as 'ray'.
+  """
+  return f"`pip install '.[{extra}]'` in a clone of the repository, or the wheel with [{extra}]"
+
+
 def unwritable_file(error: Exception) -> MachineError | None:
   """Returns the error that a file or folder cannot be written, in a line, if that is what an error means.
 
@@ -132,7 +141,7 @@ def _wrapped(error: Exception) -> EvoNormError | None:
     reason = reason_with_space(error.errno, error.filename) if is_of_space else error.strerror
     return kind(error.errno, reason, error.filename, None, error.filename2)
   if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition('.')[0] not in _OUR_PACKAGES:
-    return MissingDependencyError(f"{error}. The extra `all` has all optional packages: pip install 'evonorm-tf[all]'.",
+    return MissingDependencyError(f'{error}. The extra `all` has all optional packages: {how_to_install("all")}.',
                                   name=error.name)
   if isinstance(error, MemoryError):
     return MachineError(f'There is not enough memory. {error}'.rstrip())

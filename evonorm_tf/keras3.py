@@ -12,8 +12,13 @@ Weights can be moved between the same model in tf_keras and in Keras 3, in both 
 tf_keras also .h5) or `save` (.keras, .h5) wrote. For subclassed models, whose parts the two versions name differently
 in .weights.h5 and .keras, use .h5 files; tf_keras writes them by `save_weights`, Keras 3 by `save`.
 
-The functions that build models are those of `evonorm_tf`: the norm-activation layers decide which Keras a model is of.
+The functions that build models are those of `evonorm_tf`: the norm-activation layers decide which Keras a model is of,
+and a name stands here for one of Keras 3.
 """
+
+from collections.abc import Callable
+import functools
+from typing import Any
 
 from evonorm_tf.conversion.block_registry import register_assembly as register_assembly
 from evonorm_tf.conversion.block_registry import register_block as register_block
@@ -33,11 +38,27 @@ from evonorm_tf.layers.keras3 import EvoNormS2 as EvoNormS2
 from evonorm_tf.layers.keras3 import get_norm_act as get_norm_act
 from evonorm_tf.layers.keras3 import GraphLayer as GraphLayer
 from evonorm_tf.layers.keras3 import GroupNormAct as GroupNormAct
+from evonorm_tf.layers.keras3 import norm_act_names as norm_act_names
 from evonorm_tf.layers.keras3 import NORM_ACTS as NORM_ACTS
 from evonorm_tf.layers.keras3 import NormActLayer as NormActLayer
 from evonorm_tf.layers.keras3 import PixelNormAct as PixelNormAct
+from evonorm_tf.layers.registry import factory_for
 from evonorm_tf.layers.registry import register_norm_act as register_norm_act
-from evonorm_tf.models.efficientnet import build_efficientnet as build_efficientnet
-from evonorm_tf.models.mnasnet import build_mnasnet_b1 as build_mnasnet_b1
-from evonorm_tf.models.mobilenet import build_mobilenet_v2 as build_mobilenet_v2
-from evonorm_tf.models.resnet import build_resnet as build_resnet
+from evonorm_tf.models import efficientnet as _efficientnet
+from evonorm_tf.models import mnasnet as _mnasnet
+from evonorm_tf.models import mobilenet as _mobilenet
+from evonorm_tf.models import resnet as _resnet
+
+
+def _for_keras_3(build: Callable[..., Any]) -> Callable[..., Any]:
+  """Returns a function that builds models, to which names of layers mean those of Keras 3."""
+  @functools.wraps(build)
+  def build_for_keras_3(norm_act: Any, *args: Any, **options: Any) -> Any:
+    return build(factory_for(norm_act, 'keras'), *args, **options)
+  return build_for_keras_3
+
+
+build_efficientnet = _for_keras_3(_efficientnet.build_efficientnet)
+build_mnasnet_b1 = _for_keras_3(_mnasnet.build_mnasnet_b1)
+build_mobilenet_v2 = _for_keras_3(_mobilenet.build_mobilenet_v2)
+build_resnet = _for_keras_3(_resnet.build_resnet)

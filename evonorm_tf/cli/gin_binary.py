@@ -18,12 +18,13 @@ from absl import logging
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
 from evonorm_tf.cli.user_errors import errors_as_messages
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.output.model_dir import check_folder
 
 try:
   import gin
 except ImportError:
-  sys.exit("error: gin-config is missing. It comes with pip install 'evonorm-tf[search]', or with [train] or [gan].")
+  sys.exit(f'error: gin-config is missing. It comes with {how_to_install("search")}; [train] and [gan] have it, too.')
 from evonorm_tf.cli import gin_configuration
 
 # The baseline from tensorflow-addons needs Keras 2. TensorFlow's start-up messages would hide those of the command.

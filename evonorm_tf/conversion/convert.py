@@ -36,6 +36,7 @@ from evonorm_tf.conversion.replacement import Layer
 from evonorm_tf.conversion.replacement import replace_norm
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.registry import factory_for
 from evonorm_tf.layers.registry import NormAct
 from evonorm_tf.layers.which_keras import check_recompute
 from evonorm_tf.layers.which_keras import KERAS_2
@@ -129,13 +130,9 @@ def convert_norm_act(model: Layer, norm_act: str | os.PathLike | LayerGraph | No
 
 def _factory(norm_act: str | os.PathLike | LayerGraph | NormAct, model: Layer) -> NormAct:
   """Returns the factory of the new layers, which must be of the model's Keras."""
-  if keras_name(model) == KERAS_3:
-    from evonorm_tf.layers.keras3 import get_norm_act
-  else:
-    from evonorm_tf.layers.norm_act import get_norm_act
-  if not callable(norm_act):
-    return get_norm_act(norm_act)
-  own, theirs = keras_name(model), keras_name(getattr(norm_act, 'layer_class', None))
+  own = keras_name(model)
+  norm_act = factory_for(norm_act, own)
+  theirs = keras_name(getattr(norm_act, 'layer_class', None))
   if theirs not in (None, own):
     raise ArgumentError(f'`norm_act` must make layers of {NAMES[own]}, of which {model.name!r} is, received one of '
                         f'{NAMES[theirs]}: use `{PACKAGES[own]}.get_norm_act`.')

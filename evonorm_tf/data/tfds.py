@@ -2,6 +2,7 @@
 
 import types
 
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 
 
@@ -15,5 +16,5 @@ def import_tfds() -> types.ModuleType:
     import tensorflow_datasets as tfds  # imported here, because pipelines over a user's own arrays do not need it
   except ImportError as e:
     raise MissingDependencyError(
-        f"TFDS folders are read by tensorflow-datasets: pip install 'evonorm-tf[data]' ({e}).") from e
+        f'TFDS folders are read by tensorflow-datasets: {how_to_install("data")} ({e}).') from e
   return tfds

@@ -18,6 +18,7 @@ import warnings
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 from evonorm_tf.errors import SetupError
 
@@ -48,8 +49,8 @@ def check_installed() -> None:
   """
   if importlib.util.find_spec('tensorflow_addons') is None:
     raise MissingDependencyError(
-        'FRN-TLU needs tensorflow-addons, which is not installed. On Python 3.11 run `pip install '
-        '"evonorm-tf[addons]"`; there is no release for Python 3.12 and later. '
+        f'FRN-TLU needs tensorflow-addons, which is not installed. On Python 3.11 run {how_to_install("addons")}; '
+        'there is no release for Python 3.12 and later. '
         f'This is Python {sys.version.split()[0]}.')
 
 

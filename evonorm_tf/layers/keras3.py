@@ -157,12 +157,18 @@ class PixelNormAct(baseline_body.PixelNormBody, BaselineLayer):
 NORM_ACTS = add_layers('keras', globals())
 
 
+def norm_act_names() -> list[str]:
+  """Returns the names that `get_norm_act` knows, those of `register_norm_act` included, in alphabetical order."""
+  return sorted(NORM_ACTS)
+
+
 def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFactory:
   """Returns a factory of norm-activation layers for Keras 3; `evonorm_tf.get_norm_act` returns those for tf_keras.
 
   Args:
-    spec: a name in `NORM_ACTS` ("bn_relu", "evonorm_s0", ..., or one that `register_norm_act` added), the path of a
-      layer graph's JSON file (ending in .json), the folder of a search for its best layer, or a `LayerGraph`.
+    spec: a name ("bn_relu", "evonorm_s0", ..., or one that `register_norm_act` added; `norm_act_names` lists them, and
+      "EvoNormS0" or "evonorm-s0" will do, too), the path of a layer graph's JSON file (ending in .json), the folder of
+      a search for its best layer, or a `LayerGraph`.
       "frn_tlu" exists only for tf_keras.
     **options: constructor arguments of the layer, such as `groups=16`.
 

@@ -15,12 +15,24 @@ from evonorm_tf.layers.registry import register_norm_act as register_norm_act
 NORM_ACTS = add_layers('tf_keras', vars(keras2) | vars(baselines))
 
 
+def norm_act_names() -> list[str]:
+  """Returns the names that `get_norm_act` knows, those of `register_norm_act` included, in alphabetical order.
+
+  Example:
+    >>> import evonorm_tf
+    >>> 'evonorm_s0' in evonorm_tf.norm_act_names()
+    True
+  """
+  return sorted(NORM_ACTS)
+
+
 def get_norm_act(spec: str | os.PathLike | LayerGraph, **options) -> NormActFactory:
   """Returns a factory of norm-activation layers for tf_keras.
 
   Args:
-    spec: a name in `NORM_ACTS` ("bn_relu", "evonorm_s0", ..., or one that `register_norm_act` added), the path of a
-      layer graph's JSON file (ending in .json), the folder of a search for its best layer, or a `LayerGraph`.
+    spec: a name ("bn_relu", "evonorm_s0", ..., or one that `register_norm_act` added; `norm_act_names` lists them, and
+      "EvoNormS0" or "evonorm-s0" will do, too), the path of a layer graph's JSON file (ending in .json), the folder of
+      a search for its best layer, or a `LayerGraph`.
     **options: constructor arguments of the layer, such as `groups=16` or `synchronized=True`.
 
   Returns:

@@ -7,6 +7,8 @@ fills.
 from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
+import difflib
+import importlib
 import inspect
 import os
 import types
@@ -141,8 +143,8 @@ def make_factory(spec: str | os.PathLike | LayerGraph, options: Mapping[str, Any
   It makes one layer at once, so that a bad option fails here and not in the middle of building a model.
 
   Args:
-    spec: a name in `layers`, the path of a layer graph's JSON file (ending in .json), the folder of a search with a
-      report, which stands for its best layer, or a `LayerGraph`.
+    spec: a name in `layers`, in any case and with any separators, the path of a layer graph's JSON file (ending in
+      .json), the folder of a search with a report, which stands for its best layer, or a `LayerGraph`.
     options: constructor arguments of the layer.
     layers: the layers registered for this Keras version: name -> (class, arguments that the name implies).
     graph_layer: the class of this Keras version that runs layer graphs.
@@ -158,13 +160,57 @@ def make_factory(spec: str | os.PathLike | LayerGraph, options: Mapping[str, Any
   return factory
 
 
+def factory_for(norm_act: str | os.PathLike | LayerGraph | NormAct, keras: str) -> NormAct:
+  """Returns a factory of layers for one Keras version: what `get_norm_act` returns, or what is a factory already.
+
+  Args:
+    norm_act: what `get_norm_act` takes, or a factory.
+    keras: 'tf_keras', or 'keras' for Keras 3.
+
+  Raises:
+    ValueError: as `get_norm_act`.
+  """
+  if not isinstance(norm_act, (str, os.PathLike, LayerGraph)):
+    return norm_act
+  module = {'tf_keras': 'norm_act', 'keras': 'keras3'}[keras]
+  return importlib.import_module(f'evonorm_tf.layers.{module}').get_norm_act(norm_act)
+
+
+def registered_name(spec: Any, layers: Layers) -> str | None:
+  """Returns the name in `layers` that a text means, as timm matches names: 'EvoNormS0' and 'evonorm-s0' are evonorm_s0.
+
+  Args:
+    spec: the text; anything else is no name.
+    layers: the layers registered for a Keras version.
+
+  Returns:
+    The name; None if there is none, or more than one.
+  """
+  if not isinstance(spec, str) or spec in layers:
+    return spec if isinstance(spec, str) else None
+  found = [name for name in layers if _plain(name) == _plain(spec)]
+  return found[0] if len(found) == 1 else None
+
+
+def _plain(name: str) -> str:
+  return ''.join(character for character in name.lower() if character.isalnum())
+
+
+def _did_you_mean(spec: Any, layers: Layers) -> str:
+  """Returns a sentence that names the most similar name; empty if none is similar."""
+  plain = {_plain(name): name for name in layers}
+  near = difflib.get_close_matches(_plain(str(spec)), plain, n=1, cutoff=.7)
+  return f' Did you mean {plain[near[0]]!r}?' if near else ''
+
+
 def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: type
              ) -> tuple[type, Mapping[str, Any]]:
   """Returns the class and the constructor arguments of the layer that `spec` names."""
   if isinstance(spec, LayerGraph):
     return graph_layer, {'graph': spec}
-  if spec in layers:
-    return layers[spec]
+  name = registered_name(spec, layers)
+  if name is not None:
+    return layers[name]
   if isinstance(spec, (str, os.PathLike)) and os.path.isdir(spec):
     return graph_layer, {'graph': _best_of_search(spec)}
   if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):
@@ -173,7 +219,8 @@ def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: 
   other = OTHER[keras_name(graph_layer)]
   elsewhere = f', which is a layer of {NAMES[other]} only: use `{PACKAGES[other]}.get_norm_act`'
   raise ArgumentError(f'`spec` must be one of {known}, the path of a layer graph (.json), or the folder of a search, '
-                      f'received {spec!r}{elsewhere if spec in _BUILT_IN | _LAYERS[other].keys() else ""}.')
+                      f'received {spec!r}{elsewhere if spec in _BUILT_IN | _LAYERS[other].keys() else ""}.'
+                      f'{_did_you_mean(spec, layers)}')
 
 
 def _best_of_search(model_dir: str | os.PathLike) -> LayerGraph:

@@ -81,8 +81,9 @@ def build_efficientnet_backbone(norm_act: NormAct, variant: str = 'b0', width_mu
   """Returns an EfficientNet as a backbone.
 
   Args:
-    norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
-      `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+    norm_act: a name, file or graph, as `get_norm_act` takes it (for tf_keras; `evonorm_tf.keras3` has the same
+      functions for Keras 3), or a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its
+      affine form, `norm_act(nonlinearity=False, name=...)`, which follows the projections.
     variant: 'b0' to 'b7' (default 'b0').
     width_multiplier: the factor of all channels, which are rounded to multiples of 8; None (default) takes the
       variant's.
@@ -127,8 +128,9 @@ def build_efficientnet(norm_act: NormAct, variant: str = 'b0', num_classes: int 
   """Returns an EfficientNet classifier.
 
   Args:
-    norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
-      `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+    norm_act: a name, file or graph, as `get_norm_act` takes it (for tf_keras; `evonorm_tf.keras3` has the same
+      functions for Keras 3), or a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its
+      affine form, `norm_act(nonlinearity=False, name=...)`, which follows the projections.
     variant: 'b0' to 'b7' (default 'b0').
     num_classes: the number of classes, and so of logits (default 1000).
     width_multiplier: the factor of all channels; None (default) takes the variant's.

@@ -15,7 +15,9 @@ from typing import Any
 
 from evonorm_tf import checks
 from evonorm_tf.engines.dispatch import Tensor
+from evonorm_tf.layers.registry import factory_for
 from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import KERAS_2
 from evonorm_tf.layers.which_keras import keras_of
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import FEATURES
@@ -173,6 +175,7 @@ def build_inverted_bottleneck_backbone(norm_act: NormAct, stages: Sequence[Stage
   Raises:
     ValueError: if `drop_connect` is not in [0, 1), or `recompute` is true with other layers than EvoNorms of tf_keras.
   """
+  norm_act = factory_for(norm_act, KERAS_2)
   checks.check_rate(drop_connect=drop_connect)
   if small_images:
     stages = (stages[0], dataclasses.replace(stages[1], stride=1), *stages[2:])

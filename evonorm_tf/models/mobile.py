@@ -35,8 +35,9 @@ class MobileNetwork:
     """Returns the network as a backbone.
 
     Args:
-      norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
-        `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+      norm_act: a name, file or graph, as `get_norm_act` takes it (for tf_keras; `evonorm_tf.keras3` has the same
+        functions for Keras 3), or a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its
+        affine form, `norm_act(nonlinearity=False, name=...)`, which follows the projections.
       width_multiplier: the factor of the channels, which are rounded to multiples of 8 (default 1.0). MnasNet's paper
         calls it depth multiplier.
       depth_multiplier: the factor of each stage's number of blocks, which is rounded up (default 1.0). At 0.25 and
@@ -79,8 +80,9 @@ class MobileNetwork:
     """Returns the network as a classifier.
 
     Args:
-      norm_act: a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its affine form,
-        `norm_act(nonlinearity=False, name=...)`, which follows the projections.
+      norm_act: a name, file or graph, as `get_norm_act` takes it (for tf_keras; `evonorm_tf.keras3` has the same
+        functions for Keras 3), or a callable that returns a fresh norm-activation layer, `norm_act(name=...)`, or its
+        affine form, `norm_act(nonlinearity=False, name=...)`, which follows the projections.
       num_classes: the number of classes, and so of logits (default 1000).
       width_multiplier: the factor of the channels, which are rounded to multiples of 8 (default 1.0).
       depth_multiplier: the factor of each stage's number of blocks, which is rounded up (default 1.0).

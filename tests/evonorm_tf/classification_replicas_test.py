@@ -37,7 +37,7 @@ def test_two_replicas_train_as_one_device(tmp_path, norm_act, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('norm_act, options, difference', [  # the README's; a ReLU can jump at its kink
+@pytest.mark.parametrize('norm_act, options, difference', [  # those of docs/training.md; a ReLU can jump at its kink
     ('evonorm_b0', {'synchronized': True}, 8e-5), ('evonorm_s0', {'jit_compile': False}, 2e-7),
     ('bn_silu', {'synchronized': True}, 5e-7)], ids=['B0', 'S0', 'BN-SiLU'])
 def test_weights_after_twenty_steps(tmp_path, norm_act, options, difference):

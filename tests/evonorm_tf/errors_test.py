@@ -28,7 +28,8 @@ def test_each_class_is_a_built_in_one_as_well(kind):
     (ConnectionRefusedError(111, 'refused'), errors.UnreachableError, '[Errno 111] refused'),
     (MemoryError(), errors.MachineError, 'There is not enough memory.'),
     (ModuleNotFoundError("No module named 'a'", name='a.b'), errors.MissingDependencyError,
-     "No module named 'a'. The extra `all` has all optional packages: pip install 'evonorm-tf[all]'."),
+     "No module named 'a'. The extra `all` has all optional packages: `pip install '.[all]'` in a clone of the "
+     'repository, or the wheel with [all].'),
     (tf.errors.ResourceExhaustedError(None, None, 'no memory'), errors.TensorFlowError, 'no memory'),
     (tf.errors.UnavailableError(None, None, (
         'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n'

@@ -108,7 +108,7 @@ def test_options_survive():
 
 
 def test_names():
-  with pytest.raises(ValueError, match="`spec` must be one of bn_relu, .*evonorm_s2, .* received 'evonorm_b3'.$"):
+  with pytest.raises(ValueError, match="must be one of bn_relu, .* received 'evonorm_b3'. Did you mean 'evonorm_b"):
     keras3.get_norm_act('evonorm_b3')
   with pytest.raises(ValueError, match='`groups` must be a positive integer'):
     keras3.get_norm_act('evonorm_s0', groups=0)

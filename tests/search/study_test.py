@@ -256,8 +256,8 @@ def test_a_study_of_ones_own(opened, monkeypatch, tmp_path):
   (tmp_path / 'my_parts.py').write_text('class Climber:\n  def draw(self, space, population, candidates, rng): ...\n')
   monkeypatch.syspath_prepend(tmp_path)
   file = tmp_path / 'own.gin'
-  readme = (pathlib.Path(study.__file__).parents[1] / 'README.md').read_text()
-  file.write_text(next(text for text in readme.split('```') if 'import my_parts' in text))
+  guide = (pathlib.Path(study.__file__).parents[1] / 'docs' / 'searching.md').read_text()
+  file.write_text(next(text for text in guide.split('```') if 'import my_parts' in text))
   searches = opened(str(file))
   assert list(searches) == [f'{name}_seed_{seed}' for name in ('pareto', 'climber') for seed in range(3)]
   assert [type(s['strategy']).__name__ for s in searches.values()] == ['TournamentEvolution'] * 3 + ['Climber'] * 3

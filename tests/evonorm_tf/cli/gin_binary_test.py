@@ -172,8 +172,9 @@ def test_other_errors_are_bugs_and_keep_their_traceback(run, error):
 def test_a_missing_package_of_another_project_is_named(run, monkeypatch):
   monkeypatch.setattr(gin_configuration.importlib, 'import_module', absent)
   code = run()
-  assert code == ("error: No module named 'official'. The extra `all` has all optional packages: pip install "
-                  "'evonorm-tf[all]'.")
+  assert code == (
+      "error: No module named 'official'. The extra `all` has all optional packages: `pip install '.[all]'` in a clone "
+      'of the repository, or the wheel with [all].')
 
 
 def absent(name):

@@ -122,7 +122,7 @@ def test_load_split_errors(tmp_path, monkeypatch):
 
 def test_without_tensorflow_datasets_the_error_says_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
-  with pytest.raises(ModuleNotFoundError, match=r"pip install 'evonorm-tf\[data\]'"):
+  with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[data\]'"):
     import_tfds()
 
 

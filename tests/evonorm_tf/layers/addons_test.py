@@ -72,7 +72,7 @@ def test_names_that_exist_are_kept_and_others_removed_after_an_error(monkeypatch
 
 def test_not_installed_says_what_to_install(monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-  with pytest.raises(ImportError, match=r'Python 3\.11 run `pip install "evonorm-tf\[addons\]"`'):
+  with pytest.raises(ImportError, match=r"Python 3\.11 run `pip install '\.\[addons\]'`"):
     addons.import_addons()
 
 

@@ -16,9 +16,9 @@ from evonorm_tf.layers.norm_act import NORM_ACTS
 ROOT = pathlib.Path(__file__).parents[3]
 # The largest difference, relative to the largest output.
 TOLERANCES = {'float32': 1e-6, 'float16': 2e-3, 'dynamic': .02, 'int8': .03}
-# What TFLite's kernels refuse, as the README's table says. The integer division looks for divisors that are stored as
-# 0, but 0 is a number in the middle of the range: whether there is one depends on the values, and here EvoNorm-B0 has
-# none. tf_keras's own GroupNormalization is not taken either.
+# What TFLite's kernels refuse, as docs/converting.md says in a table. The integer division looks for divisors that are
+# stored as 0, but 0 is a number in the middle of the range: whether there is one depends on the values, and here
+# EvoNorm-B0 has none. tf_keras's own GroupNormalization is not taken either.
 DIVISION, BROADCAST = 'data[i] != 0 was not true', 'Output shape must be broadcastable from input shape'
 REFUSED = {**{name: ({'int8'}, DIVISION) for name in ('evonorm_b1', 'evonorm_b2')},
            **{name: (set(TOLERANCES), BROADCAST) for name in ('gn_relu', 'gn_silu', 'ln_relu', 'in_relu')}}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import re
 import tempfile
 
 import keras
@@ -36,6 +37,43 @@ def test_the_names_are_known_and_listed_in_the_error():
   message = r"`spec` must be one of bn_relu, .*pixel_norm_relu.*\(.json\), or the folder of a search, received 'bn_rlu'"
   with pytest.raises(ValueError, match=message):
     get_norm_act('bn_rlu')
+
+
+@pytest.mark.parametrize('spelt, name', [
+    ('EvoNormS0', 'evonorm_s0'), ('evonorm-b2', 'evonorm_b2'), ('evonorms1', 'evonorm_s1'), ('BN-ReLU', 'bn_relu'),
+    ('Pixel Norm ReLU', 'pixel_norm_relu')])
+def test_names_are_matched_however_they_are_spelt(spelt, name):
+  for module in (evonorm_tf, keras3):
+    assert module.get_norm_act(spelt) == module.get_norm_act(name)
+
+
+@pytest.mark.parametrize('wrong, near', [
+    ('bn_rlu', 'bn_relu'), ('EvoNorm', 'evonorm_..'), ('evonorm_z0', 'evonorm_[bs]0'), ('group_norm', None), (None, None)])
+def test_a_near_miss_gets_a_suggestion(wrong, near):
+  with pytest.raises(ValueError) as raised:
+    get_norm_act(wrong)
+  said = re.search(r"received .*?\.(?: Did you mean '(.*)'\?)?$", str(raised.value))
+  assert said and (said[1] is None if near is None else re.fullmatch(near, said[1]))
+
+
+def test_the_names_as_a_list():
+  assert evonorm_tf.norm_act_names() == sorted(NAMES)
+  assert keras3.norm_act_names() == sorted(set(NAMES) - {'frn_tlu'})
+
+
+@pytest.mark.parametrize('module, keras_package', [(evonorm_tf, tf_keras), (keras3, keras)])
+def test_models_take_names_files_and_graphs(module, keras_package, tmp_path):
+  known_graph('evonorm_s1').save(tmp_path / 'layer.json')
+  mini = {'num_classes': 3, 'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True}
+  for build in (module.build_resnet, module.build_mobilenet_v2, module.build_mnasnet_b1, module.build_efficientnet):
+    model = build('EvoNormS0', **mini)
+    assert isinstance(model, keras_package.Model)
+    assert any(isinstance(layer, module.EvoNormS0) for layer in model.layers)
+  for spec in (tmp_path / 'layer.json', known_graph('evonorm_s1')):
+    model = module.build_resnet(spec, depth=8, num_classes=3)
+    assert any(isinstance(layer, module.GraphLayer) for layer in model.layers)
+  with pytest.raises(ValueError, match="received 'evonorm_s9'"):
+    module.build_resnet('evonorm_s9')
 
 
 def test_names_are_distinct_layers():

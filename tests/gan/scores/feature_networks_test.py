@@ -81,7 +81,7 @@ def test_a_missing_package_is_named(monkeypatch):
   find_spec = importlib.util.find_spec
   monkeypatch.setattr(importlib.util, 'find_spec',
                       lambda name, *rest: None if 'lite0' in name else find_spec(name, *rest))
-  with pytest.raises(ImportError, match=r"pip install 'evonorm-tf\[gan\]'"):
+  with pytest.raises(ImportError, match=r"pip install '\.\[gan\]'"):
     get_feature_network('efficientnet_lite0')
 
 

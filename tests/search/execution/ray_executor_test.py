@@ -69,7 +69,7 @@ def test_wrong_arguments_start_nothing(arguments, message, monkeypatch):
 
 def test_without_ray_the_error_tells_what_to_install(monkeypatch):
   monkeypatch.setattr(ray_executor, 'ray', None)
-  with pytest.raises(ImportError, match=r'pip install "evonorm-tf\[ray\]"'):
+  with pytest.raises(ImportError, match=r"pip install '\.\[ray\]'"):
     RayExecutor()
 
 
