@@ -101,7 +101,7 @@ def main(_):
   end, output = time.monotonic() + 60 * _MINUTES.value, pathlib.Path(_OUTPUT.value)
   if _MINUTES.value and not _DATA_DIR.value:
     raise app.UsageError('--data_dir, the TFDS folder with the whole of CIFAR-10, is needed for trainings.')
-  evaluation = search_argument('evaluation', 'gin/search/quickstart.gin')
+  evaluation = search_argument('evaluation', 'gin/search/three_networks.gin')
   names = list(runs_lib.networks(evaluation.task))
   specs = dict(list(layers_lib.load().items())[:_LAYERS.value])
   results = Results(output / 'trainings.csv')

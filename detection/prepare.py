@@ -16,6 +16,7 @@ import os
 from absl import app
 from absl import flags
 
+from evonorm_tf.cli.console import run_command
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
 from evonorm_tf.cli.user_errors import errors_as_messages
@@ -66,4 +67,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run_command(main)

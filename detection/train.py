@@ -8,6 +8,13 @@ The same command with the same --model_dir continues where it stopped. Modes (--
   predict          writes pictures and JSON for the image files --images to DIR/predictions
 
 The flags for accelerators and several hosts are those of evonorm_tf.train; its --help explains them.
+
+Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
+
+  NORM_ACT = 'evonorm_s0'  # any layer's name, or the JSON file or folder of a search
+  trainer.run_mask_rcnn.epochs = 2.4
+  trainer.run_mask_rcnn.batch_size = 4
+  trainer.run_mask_rcnn.image_size = 256  # pixels
 """
 
 from collections.abc import Sequence
@@ -37,4 +44,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

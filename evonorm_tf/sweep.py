@@ -2,6 +2,13 @@
 
 A sweep trains a classifier for every combination of norm-activation layer, batch size and seed. The same command with
 the same --model_dir continues where the sweep stopped, and retries failed runs.
+
+Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
+
+  batch_size_sweep.run_sweep.norm_acts = ('bn_relu', 'gn_relu', 'evonorm_b0', 'evonorm_s0')
+  batch_size_sweep.run_sweep.batch_sizes = (128, 64, 32, 16, 8, 4)
+  batch_size_sweep.run_sweep.seeds = (0, 1, 2)
+  classification.run_classification.epochs = 12
 """
 
 import sys
@@ -50,4 +57,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

@@ -10,6 +10,15 @@ several hosts, run the same command on each, with a --model_dir that all of them
   export TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 Batch sizes count the images of all replicas together.
+
+Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
+
+  NORM_ACT = 'evonorm_s0'  # any layer's name, or the JSON file or folder of a search
+  classification.run_classification.epochs = 12
+  classification.run_classification.batch_size = 64
+  classification.run_classification.seed = 0
+  classification.run_classification.precision = 'float32'  # 'mixed_bfloat16', 'mixed_float16'
+  cifar10.Cifar10.data_dir = None  # a folder of TensorFlow Datasets with cifar10; None for the bundled images
 """
 
 from absl import app
@@ -43,4 +52,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

@@ -9,6 +9,13 @@ The same command with the same --model_dir continues where it stopped. Modes (--
 Flags of mode sample: --from_best takes the checkpoint with the lowest FID, --truncation=0.5 bounds the numbers in z,
 and --classes=0,3,7 selects the classes of the rows. The flags for accelerators and several hosts are those of
 evonorm_tf.train; its --help explains them.
+
+Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
+
+  NORM_ACT = 'evonorm_b0'  # any layer's name, or the JSON file or folder of a search
+  trainer.run_gan.steps = 4000
+  step.StepSettings.batch_size = 32
+  networks.BigGAN.channels = 8
 """
 
 from collections.abc import Sequence
@@ -46,4 +53,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

@@ -38,4 +38,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

@@ -4,8 +4,8 @@ The equivalence cache of a search recognizes layer graphs that are one layer. Th
 the cache merge those of one layer, and compares the two graphs of each merged pair on new random inputs, by a route of
 its own. With 100,000 graphs this takes 4 to 10 minutes on one core.
 
-With --trained_pairs, it then trains that many merged pairs whose functions differ, each layer with two seeds, in the
-quickstart's ResNet, and tests whether the differences within pairs are distributed as those between seeds. Trainings
+With --trained_pairs, it then trains that many merged pairs whose functions differ, each layer with two seeds, in a
+small ResNet, and tests whether the differences within pairs are distributed as those between seeds. Trainings
 are appended to the file --results, and a later call goes on from there. 60 pairs take 10 to 60 minutes on two cores.
 
 With --model_dir, it counts instead, by the same route, the candidates of a search that are an earlier one up to factor
@@ -25,6 +25,7 @@ from rich.progress import track
 from rich.text import Text
 
 from evonorm_tf.cli import users_modules
+from evonorm_tf.cli.console import run_command
 from evonorm_tf.cli.user_errors import errors_as_messages
 from evonorm_tf.errors import wrap_system_errors
 from search.equivalence.affine_comparison import earlier_twins
@@ -101,4 +102,4 @@ def _train_pairs(console: Console) -> bool:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run_command(main)

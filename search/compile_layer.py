@@ -1,9 +1,10 @@
-"""Writes a layer as Python code: python -m search.compile_layer --layer=best.json --output=layer.py
+"""Writes a layer as Python code: python -m search.compile_layer --layer=best.json [--output=layer.py]
 
 --layer is the JSON file of a layer graph, the folder of a search (for its best layer), or the name of a known layer,
 such as evonorm_s0. The command writes a Python file with one Keras layer, which needs only TensorFlow and tf_keras, or
-with --keras=3 only Keras 3 on any of its backends, and prints the layer's equation as text and as LaTeX. Primitives of
-a user's own must be registered first, by the module that --import_module names.
+with --keras=3 only Keras 3 on any of its backends, and prints the layer's equation as text and as LaTeX; without
+--output, it does no more than that. Primitives of a user's own must be registered first, by the module that
+--import_module names.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,12 @@ from evonorm_tf.cli.user_errors import errors_as_messages
 from evonorm_tf.errors import wrap_system_errors
 
 _LAYER = flags.DEFINE_string('layer', None, 'JSON file of a layer graph, folder of a search, or known name.')
-_OUTPUT = flags.DEFINE_string('output', None, 'Python file to write.')
+_OUTPUT = flags.DEFINE_string('output', None, 'Python file to write; without it, only the equation is printed.')
 _CLASS_NAME = flags.DEFINE_string('class_name', 'FoundNormAct', 'Name of the layer class; Keras saves models by it.')
 _KERAS = flags.DEFINE_enum('keras', '2', ['2', '3'], 'Version of Keras: 2 is tf_keras, 3 is `import keras`.')
 _OVERWRITE = flags.DEFINE_bool('overwrite', False, 'Whether to replace a file that exists.')
 flags.adopt_module_key_flags(users_modules)
-flags.mark_flags_as_required(['layer', 'output'])
+flags.mark_flag_as_required('layer')
 
 
 def main(argv: Sequence[str]) -> None:
@@ -32,12 +33,16 @@ def main(argv: Sequence[str]) -> None:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   from search.code_generation.compilation import compile_layer
+  from search.code_generation.compilation import find_graph
   from search.graphs.equation import equation_latex
   from search.graphs.equation import equation_text
   with errors_as_messages(), wrap_system_errors():
     users_modules.import_users_modules()
-    graph = compile_layer(_LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value, int(_KERAS.value))
-  print(f'{equation_text(graph)}\n\n{equation_latex(graph)}\n\nWritten: {_OUTPUT.value}')
+    graph = find_graph(_LAYER.value) if _OUTPUT.value is None else compile_layer(
+        _LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value, int(_KERAS.value))
+  print(f'{equation_text(graph)}\n\n{equation_latex(graph)}')
+  if _OUTPUT.value is not None:
+    print(f'\nWritten: {_OUTPUT.value}')
 
 
 def run() -> None:
@@ -46,4 +51,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

@@ -20,6 +20,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.layers.norm_act import NORM_ACTS
 from evonorm_tf.output.model_dir import replacing
+from evonorm_tf.output.object_folder import is_url
 from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import REDRAW
 from search.evaluation.registered_forms import check_forms
@@ -42,7 +43,6 @@ from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 from search.journal.registrations import registrations
 from search.journal.saved_search import JOURNAL
-from search.journal.stored_folder import is_url
 from search.journal.stored_folder import working_folder
 from search.library.callbacks import AnyCallback
 from search.library.callbacks import Callbacks

@@ -6,6 +6,7 @@ import functools
 import math
 import time
 
+from evonorm_tf.errors import ArgumentError
 from search.evaluation.evaluation import Outcome
 from search.execution.executors import WorkerDied
 from search.jobs import Job
@@ -88,17 +89,34 @@ class SearchRecorder:
         `WorkerDied`, and the time from the job's begin to its end in seconds, for outcomes that do not tell theirs.
 
     Raises:
-      ArgumentError: if the outcome of a user's evaluation is not one that a journal can hold. Nothing is written then.
+      ArgumentError: if the outcome of a user's evaluation is not one that a journal can hold. It is not written; the
+        others are.
     """
     scored_in = dict(view(self._journal.records, Tally).scored_in)
-    records = [checked_record(functools.partial(self._make, *result), result[0].name, scored_in) for result in results]
-    self._journal.append(*records)
+    records: list[Record] = []
+    error: Exception | None = None
+    for job, result, seconds in results:
+      try:
+        records.append(checked_record(functools.partial(self._make, job, result, seconds), job.name, scored_in))
+      except ArgumentError as e:
+        error = error or e
+    if len(records) > 1:
+      self._journal.write_ahead(records)
     for record in records:
-      self._evaluated += record.total_seconds if record.stage == EVOLUTION else 0.
-      self._summaries.write(self._journal.records)
-      self._progress.update(record.stage, self._journal.records)
-      self._callbacks.on_record(self._found, record)
+      try:
+        self._append(record)
+      except Exception as e:  # of a callback; the others are on disk, and to be seen
+        error = error or e
+    if error is not None:
+      raise error
     return records
+
+  def _append(self, record: Record) -> None:
+    self._journal.append(record)
+    self._evaluated += record.total_seconds if record.stage == EVOLUTION else 0.
+    self._summaries.write(self._journal.records)
+    self._progress.update(record.stage, self._journal.records)
+    self._callbacks.on_record(self._found, record)
 
   def _make(self, job: Job, result: Result, seconds: float) -> Record:
     outcome = Outcome(FAILED, str(result)) if isinstance(result, WorkerDied) else result

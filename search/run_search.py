@@ -2,6 +2,16 @@
 
 The command writes the search's journal, TensorBoard events and report to --model_dir. Run it again with the same
 arguments to resume a search that was interrupted.
+
+Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
+
+  evolution.run_search.candidates = 200  # those of earlier runs included
+  evolution.run_search.max_minutes = 6  # of evolution, before the re-ranking; None for no limit
+  evolution.run_search.workers = 2  # processes on this machine; --gin_file=gin/search/ray.gin for Ray
+  evolution.run_search.seed = 0
+  evolution.run_search.initial = 'random'  # or 'known', or the folder of an earlier search
+  proxy_task.ProxyTask.data_dir = None  # a folder of TensorFlow Datasets with cifar10; None for the bundled images
+  proxy_task.ProxyTask.steps = 200  # of a candidate's training
 """
 
 from collections.abc import Sequence
@@ -28,4 +38,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

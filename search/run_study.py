@@ -2,6 +2,12 @@
 
 The command runs a search for each setting and seed of the configuration, over one pool of workers, and writes a
 comparison to DIR/comparison. Run it again with the same arguments to resume a study that was interrupted.
+
+Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
+
+  study.run_study.seeds = (0, 1, 2)
+  study.run_study.workers = 2
+  evolution.run_search.max_minutes = 6  # of each search, as if it had all workers to itself
 """
 
 from collections.abc import Sequence
@@ -29,4 +35,4 @@ def run() -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run()

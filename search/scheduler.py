@@ -8,7 +8,9 @@ import math
 import time
 from typing import Protocol
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from search.execution.deferred_interrupts import is_interrupted
 from search.execution.deferred_interrupts import raise_if_interrupted
 from search.execution.executors import WorkerDied
 from search.execution.retries import Retrying
@@ -19,6 +21,7 @@ from search.jobs import JobSource as JobSource
 from search.journal.record import EvaluationOutcome
 from search.journal.record import Record
 
+SECONDS_WITHOUT_WORKERS = .1  # from one look for a worker to the next, where no task is running
 Result = EvaluationOutcome | WorkerDied  # a `Record` is an `EvaluationOutcome`, too
 
 
@@ -61,12 +64,15 @@ class Track:
     self._stages, self._recorder, self._prefix = iter(stages), recorder, f'{name}: ' if name else ''
     self._source: JobSource | None = None
     self._is_done = False
+    self._failure: ArgumentError | None = None  # of a proposal; raised when nothing is running
     self._running: dict[str, Job] = {}  # by key
     self._begun: dict[str, float] = {}  # when each running job began, by key
     self._following: dict[str, list[Job]] = collections.defaultdict(list)  # by the key of the running job
 
   def is_done(self) -> bool:
     """Returns whether all jobs of all stages are done; begins the next stage where one is over."""
+    if self._failure is not None and not self._running:
+      raise self._failure
     while not (self._is_done or self._running or self._source is not None and self._source.has_more()):
       self._source = next(self._stages, None)
       if self._source is None:
@@ -81,8 +87,12 @@ class Track:
     Returns:
       The task's key, which begins with the search's name, and the function and its argument.
     """
-    while not self.is_done() and self._source is not None and self._source.has_more():
-      job = self._source.next_job()
+    while self._failure is None and not self.is_done() and self._source is not None and self._source.has_more():
+      try:
+        job = self._source.next_job()
+      except ArgumentError as e:  # as where no new graph is left; what runs is recorded first
+        self._failure = e
+        continue
       if job.key_of_original in self._running:
         self._following[job.key_of_original].append(job)
       elif job.outcome is not None:
@@ -98,7 +108,13 @@ class Track:
     Jobs are prepared for a tenth of the search's workers; none for a single one, whose search is reproducible.
     """
     busy = len(self._running)
-    return self._source is not None and busy > 1 and self._source.prepare(math.ceil(busy / 10))
+    if self._source is None or busy < 2 or self._failure is not None:
+      return False
+    try:
+      return self._source.prepare(math.ceil(busy / 10))
+    except ArgumentError as e:
+      self._failure = e
+      return False
 
   def finish(self, results: Sequence[tuple[str, Result]]) -> None:
     """Records the results of tasks.
@@ -147,16 +163,16 @@ class Scheduler:
       self._fill_workers(turns)
       self._prepare(tracks)
       if self._running:
-        ended = collections.defaultdict(list)
-        for key, result in self._next_results():
-          ended[self._running.pop(key)].append((key, result))
-        for track, results in ended.items():
-          track.finish(results)
+        self._finish(self._next_results())
+      elif self._executor.free <= 0:  # no worker is there, as after the loss of all nodes
+        raise_if_interrupted()
+        time.sleep(SECONDS_WITHOUT_WORKERS)
 
   def _fill_workers(self, turns: collections.deque[Track]) -> None:
     """Begins jobs until no worker is free, or no search has one to begin; who had a turn goes to the end."""
+    raise_if_interrupted()
     passed = 0
-    while self._executor.free and passed < len(turns):
+    while self._executor.free > 0 and passed < len(turns):
       track = turns[0]
       turns.rotate(-1)
       task = track.next_task()
@@ -172,8 +188,28 @@ class Scheduler:
       raise_if_interrupted()
 
   def _next_results(self) -> list[tuple[str, Result]]:
-    """Waits for results. Discards them after Ctrl-C, since a second one may have broken an evaluation in progress."""
+    """Waits for results. After Ctrl-C, only those of workers count, which do not see it: the next turn raises it.
+
+    A second Ctrl-C may have broken an evaluation in this process, and SIGTERM may have killed workers.
+    """
     raise_if_interrupted()
     results = self._executor.next_results()
-    raise_if_interrupted()
-    return results
+    if not is_interrupted():
+      return results
+    if self._executor.in_process:
+      raise_if_interrupted()
+    return [(key, result) for key, result in results if not isinstance(result, WorkerDied)]
+
+  def _finish(self, results: Sequence[tuple[str, Result]]) -> None:
+    """Hands results to their searches; what one search raises does not keep those of others from being recorded."""
+    ended = collections.defaultdict(list)
+    for key, result in results:
+      ended[self._running.pop(key)].append((key, result))
+    error: Exception | None = None
+    for track, its_results in ended.items():
+      try:
+        track.finish(its_results)
+      except Exception as e:
+        error = error or e
+    if error is not None:
+      raise error

@@ -13,6 +13,7 @@ from evonorm_tf.cli import gin_configuration
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.output.model_dir import replacing
+from evonorm_tf.output.object_folder import is_url
 from search.evolution import open_search
 from search.evolution import OpenedSearch
 from search.execution.deferred_interrupts import interrupts_noted
@@ -21,7 +22,6 @@ from search.execution.executors import Executor
 from search.execution.executors import make_executor
 from search.execution.retries import Retrying
 from search.journal.journal import Journal
-from search.journal.stored_folder import is_url
 from search.library.hparams import HParams
 from search.reporting.comparison_report import compare_searches
 from search.scheduler import Scheduler

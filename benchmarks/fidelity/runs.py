@@ -28,7 +28,7 @@ from search.evaluation.reused_training import start_training
 from search.evaluation.training import NonFiniteLoss
 
 CHANCE = .1  # the accuracy of a training that diverges
-DEPTHS = 14, 26  # of the ResNet; the second is the quickstart's
+DEPTHS = 14, 26  # of the ResNet
 LONG_STEPS, LONG_VALIDATION = 2000, 5000
 LONG_RATES = .03, .1, .3
 LONG_SEEDS = 10, 11
@@ -74,7 +74,7 @@ def networks(task: ProxyTask) -> dict[str, Architecture]:
   """Returns the task's architectures by name, the ResNet once for each of `DEPTHS`.
 
   Args:
-    task: the quickstart's proxy task.
+    task: the proxy task of three_networks.gin.
   """
   resnet, *others = task.architectures
   return {f'resnet {depth}': Architecture('resnet', {**resnet.options, 'depth': depth}) for depth in DEPTHS} | {
@@ -95,7 +95,7 @@ def train(evaluation: Evaluation, run: Run, spec: LayerGraph | str, data_dir: st
   """Trains a layer, and returns steps, validation accuracy and seconds so far for each of `run.measured`.
 
   Args:
-    evaluation: the quickstart's evaluation, which gives the data, the batch and the number of groups.
+    evaluation: the evaluation of three_networks.gin, which gives the data, the batch and the number of groups.
     run: the training.
     spec: the layer graph, or a name for `get_norm_act`.
     data_dir: the TFDS folder with CIFAR-10, for long training.

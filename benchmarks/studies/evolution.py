@@ -31,7 +31,7 @@ from benchmarks.studies import search_curves
 _OUTPUT = flags.DEFINE_string('output', 'results/search', 'Folder of the journals, the table and the figure.')
 _MINUTES = flags.DEFINE_float('minutes', 25., 'Of each search.', lower_bound=0.)
 _SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Of the searches.')
-_GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search.')
+_GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/three_networks.gin', 'The search.')
 
 SETTINGS = {
     'Pareto': (),

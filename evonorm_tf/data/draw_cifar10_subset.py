@@ -17,6 +17,7 @@ from absl import app
 from absl import flags
 import numpy as np
 
+from evonorm_tf.cli.console import run_command
 from evonorm_tf.data import cifar10
 from evonorm_tf.data.tfds import import_tfds
 
@@ -113,4 +114,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main)
+  run_command(main)

@@ -9,6 +9,7 @@ from evonorm_tf.errors import reason_with_space
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
+from evonorm_tf.output.object_folder import is_url
 from search.code_generation.layer_file import write_layer
 from search.code_generation.targets import TARGETS
 from search.graphs.known_graphs import known_graph
@@ -22,7 +23,7 @@ def find_graph(layer: str) -> LayerGraph:
 
   Args:
     layer: a known layer's name (a key of `KNOWN_GRAPHS`, such as 'evonorm_s0'), the path of a layer graph's JSON file,
-      or the folder of a search, which stands for the best layer that the search has found so far.
+      or the folder or URL of a search, which stands for the best layer that the search has found so far.
 
   Raises:
     ModelDirError: if a folder holds no valid search, or the search has accepted no candidate yet.
@@ -32,10 +33,10 @@ def find_graph(layer: str) -> LayerGraph:
   if layer in KNOWN_GRAPHS:
     return known_graph(layer)
   path = pathlib.Path(layer)
-  if path.is_dir():
-    best = report.found_layers(load_search(path).records, 1)
+  if is_url(layer) or path.is_dir():
+    best = report.found_layers(load_search(layer).records, 1)
     if not best:
-      raise ModelDirError(f'{path}: the search has accepted no candidate yet.')
+      raise ModelDirError(f'{layer}: the search has accepted no candidate yet.')
     return best[0].graph
   if not path.exists():
     raise ArgumentError(f'`layer` must be a JSON file, the folder of a search, or one of {sorted(KNOWN_GRAPHS)}, '

@@ -16,9 +16,12 @@ from collections.abc import Callable
 import functools
 import math
 import os
+import zlib
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.registration import digest
+from evonorm_tf.graph.registration import registered
 from search.equivalence.affine_fingerprint import affine_fingerprint
 from search.equivalence.canonical import canonical
 from search.equivalence.canonical import canonical_digest
@@ -35,6 +38,12 @@ _FINGERPRINTS: dict[str, Callable] = {AFFINE: affine_fingerprint, EXACT: fingerp
 KEPT = 2000  # fingerprints, some 20 MB
 # The width of a cell of magnitudes: far more than rounding changes a sum of logarithms.
 _CELL = {AFFINE: 1e-4, EXACT: 1e-6}
+
+
+def _users_parts() -> str:
+  """Returns a checksum of the primitives and index sets that a user has registered, with their values."""
+  parts = sorted((name, digest(entry)) for name, entry in registered().items())
+  return f'{zlib.crc32(repr(parts).encode()):08x}'
 
 
 class Equivalents:
@@ -61,7 +70,7 @@ class Equivalents:
     self._cell = _CELL[same_layer]
     # A fingerprint is as large as a thousand numbers, so only the latest are kept, and others computed again.
     self._fingerprint = functools.lru_cache(maxsize=KEPT)(lambda graph: _FINGERPRINTS[same_layer](canonical(graph)))
-    self._stored = StoredLayers(path, same_layer, self._compute)
+    self._stored = StoredLayers(path, f'{same_layer} {_users_parts()}', self._compute)
     # Digest of a canonical form -> key, including forms that were found to be an earlier layer by their fingerprints.
     self._keys: dict[bytes, int] = {}
     # Cell, an interval of magnitudes -> layers and their keys.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -54,9 +55,10 @@ class ProxyTask:
     data: other images than CIFAR-10's (None, the default): the name of an image data set of TFDS, such as 'mnist'; or
       a function without arguments that returns a mapping from 'train', 'test' and, if there is one, 'validation' to
       pairs of arrays (images `[count, height, width, channels]`, labels from 0 `[count]`) or to datasets of pairs
-      (image, label), and which each worker process calls for itself; or such a mapping to arrays, which travels with
-      each candidate, so it should be small. The numbers of classes and channels follow from them. Channels are
-      normalized to mean 0 and variance 1 over the training images.
+      (image, label), and which each worker process calls for itself; or such a mapping to arrays, which the task then
+      shows read-only. It travels to each node of Ray once, but to worker processes of this machine with each candidate,
+      so it should be small there. The numbers of classes and channels follow from them. Channels are normalized to mean
+      0 and variance 1 over the training images.
     flips: whether half of the training images are mirrored, left and right (default True).
 
   Raises:
@@ -97,6 +99,8 @@ class ProxyTask:
     if isinstance(self.data, Mapping) and any(isinstance(part, tf.data.Dataset) for part in self.data.values()):
       raise ArgumentError('`data`: datasets must come from a function that returns the mapping, since each process '
                           'makes its own.')
+    if isinstance(self.data, Mapping):
+      object.__setattr__(self, 'data', {split: _read_only(part) for split, part in self.data.items()})
 
   def load(self) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
     """Returns the images and labels of the splits 'train', 'validation' and 'test'; a process loads them once.
@@ -181,3 +185,14 @@ class ProxyTask:
     """
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(images, training=True))
     return tf.reduce_sum(losses) / self.batch_size
+
+
+def _read_only(part: Any) -> Any:
+  """Returns a pair of arrays as views that cannot be written, so that they need not be sent or checked twice."""
+  if not isinstance(part, (tuple, list)):
+    return part
+  views = tuple(a.view() if isinstance(a, np.ndarray) else a for a in part)
+  for view in views:
+    if isinstance(view, np.ndarray):
+      view.flags.writeable = False
+  return views

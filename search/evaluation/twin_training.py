@@ -1,8 +1,8 @@
 """The training of merged pairs, which asks whether layers that the equivalence cache takes for one do train alike.
 
-Each layer of a pair is trained with two seeds, of weights and batches, in the ResNet of gin/search/quickstart.gin. If
-the two are one layer, the difference between one with the first seed and the other with the second is distributed as
-the difference between the two seeds of one layer. A two-sample Kolmogorov-Smirnov test compares the two distributions.
+Each layer of a pair is trained with two seeds, of weights and batches, in a small ResNet, for 200 steps. If the two are
+one layer, the difference between one with the first seed and the other with the second is distributed as the difference
+between the two seeds of one layer. A two-sample Kolmogorov-Smirnov test compares the two distributions.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,7 @@ from search.execution.executors import Executor
 from search.journal.outcomes import ACCEPTED
 
 SEEDS = 0, 1
-# The quickstart's ResNet alone, up to the end of the training, with its quality test.
-QUICKSTART_RESNET = Evaluation(
+SMALL_RESNET = Evaluation(
     ProxyTask((Architecture('resnet', {'depth': 26, 'width_multiplier': 0.5}),), steps=200, learning_rate=.1,
               batch_size=64, crop_size=16, image_size=16, evaluation_batch_size=500, validation_images=1000),
     QualityTest(steps=100, min_accuracy=.2), groups=4)
@@ -53,14 +52,14 @@ class TrainedLayer:
 
 
 def train_pairs(pairs: Sequence[tuple[LayerGraph, LayerGraph]], path: str | os.PathLike, executor: Executor,
-                evaluation: Evaluation = QUICKSTART_RESNET) -> list[TrainedLayer]:
+                evaluation: Evaluation = SMALL_RESNET) -> list[TrainedLayer]:
   """Trains both layers of each pair with two seeds.
 
   Args:
     pairs: the pairs.
     path: the file of results, JSON lines. Each training is appended as it ends, and those in it are not repeated.
     executor: runs the trainings; the caller closes it.
-    evaluation: the evaluation whose seed is changed (default: the quickstart's ResNet).
+    evaluation: the evaluation whose seed is changed (default: `SMALL_RESNET`).
 
   Returns:
     All trainings.

@@ -67,6 +67,11 @@ def interrupted_at_once() -> Iterator[None]:
     _at_once = False
 
 
+def is_interrupted() -> bool:
+  """Returns whether `interrupts_noted` has noted a Ctrl-C."""
+  return _interrupted
+
+
 def raise_if_interrupted(cause: Exception | None = None) -> None:
   """Raises KeyboardInterrupt if `interrupts_noted` has noted a Ctrl-C; otherwise does nothing.
 

@@ -46,7 +46,7 @@ except ImportError:
 
 LOCAL = 'local'
 OBJECT_STORE_BYTES = 400 * 2 ** 20  # for the images of a task; Ray would reserve a third of the memory
-LARGE_BYTES = 2 ** 20  # of an array that tasks share
+LARGE_BYTES, MOST_KEPT = 2 ** 20, 16  # of an array that tasks share; arrays
 SECONDS_BETWEEN_COUNTS = 10  # between two counts of the cluster's nodes
 SECONDS_TO_ANSWER = 10  # for the connection to a cluster's address
 STARTS = 3  # attempts to start a local Ray, which gives up after 30 seconds: too early on a busy machine
@@ -107,8 +107,8 @@ class RayExecutor:
 
   @property
   def free(self) -> int:
-    """The number of tasks that can be submitted now; below 1 when there is no room, as after the loss of a node."""
-    return self._room() - len(self._running)
+    """The number of tasks that can be submitted now; 0 where more run than there is room for, as after a loss."""
+    return max(0, self._room() - len(self._running))
 
   def submit(self, key: Hashable, function: Callable[..., Any], *args: Any) -> None:
     """Starts the task function(*args), which must be picklable, on the cluster; `key` identifies its result."""
@@ -119,14 +119,17 @@ class RayExecutor:
   def _keep(self, references: list[Any], buffer: pickle.PickleBuffer) -> bool:
     """Puts the memory of a large array into Ray's object store, once for all tasks; returns whether it is no such one.
 
-    So the images of `ProxyTask.data` come to each node once, and not with each candidate.
+    So the images of `ProxyTask.data`, which are read-only, come to each node once, and not with each candidate. Arrays
+    that could change travel with each task.
     """
     memory = buffer.raw()
-    if memory.nbytes < LARGE_BYTES:
+    if memory.nbytes < LARGE_BYTES or not memory.readonly:
       return True
     place = np.frombuffer(memory, np.uint8).ctypes.data, memory.nbytes
     if place not in self._kept:  # the buffer is kept, too, so that no other array comes to lie there
       self._kept[place] = buffer, ray.put(np.frombuffer(memory, np.uint8))
+      if len(self._kept) > MOST_KEPT:
+        del self._kept[next(iter(self._kept))]
     references.append(self._kept[place][1])
     return False
 

@@ -56,13 +56,18 @@ class Retrying:
     self._tasks = {}  # by key
     self._given_up = []  # (key, `WorkerDied`) of tasks that are not run again
     self._deaths_in_a_row = 0
-    self._error: Exception | None = None
+    self._error: BaseException | None = None
     self._any_result = getattr(executor, 'has_result', bool)  # executors of users may lack it
+
+  @property
+  def in_process(self) -> bool:
+    """Whether tasks run in this process."""
+    return self._executor.in_process
 
   @property
   def free(self) -> int:
     """The number of tasks that can be submitted now."""
-    return 0 if self._given_up else self._executor.free
+    return 0 if self._given_up or self._error is not None else self._executor.free
 
   def submit(self, key: str, function: Callable[..., Any], *args: Any) -> None:
     """Accepts a task. Call it only if `free` is above 0.
@@ -106,7 +111,7 @@ class Retrying:
     while not results or self._any_result():
       try:
         results += self._next_result()
-      except Exception as e:
+      except BaseException as e:  # Ctrl-C, too
         if not results:
           raise
         self._error = e  # raised once the results are recorded
@@ -138,6 +143,8 @@ class Retrying:
     if self._deaths_in_a_row % DEATHS_BEFORE_PROBE == 0:
       try:
         self._executor.probe()
+      except MachineLost:
+        pass
       except WorkerDied as e:
         raise WorkersCannotStart(
             f'workers die at their start: {self._deaths_in_a_row} in a row, and one that had no task. What was '

@@ -18,6 +18,9 @@ import numpy as np
 
 from evonorm_tf.errors import ArgumentError
 
+_LARGE, _KEPT = 2 ** 20, 16  # bytes of an array whose checksum is kept; checksums
+_CHECKSUMS: dict[tuple[int, int], tuple[np.ndarray, int]] = {}  # of read-only arrays, by place in memory and size
+
 # The values of fields, by class, that earlier journals do not have.
 _FIELDS_BEFORE: dict[str, dict[str, Any]] = {
     'Evaluation': {'confirms': False, 'best_score': None, 'measures_cost': False, 'jit_compile': False,
@@ -114,11 +117,23 @@ def _describe_object(value: Any, name_of: Callable[[Any], str]) -> Any:
   if isinstance(value, pathlib.PurePath):
     return str(value)
   if isinstance(value, np.ndarray) or hasattr(value, 'numpy') and hasattr(value, 'shape'):  # a tensor
-    array = np.ascontiguousarray(value)
-    return f'array {list(array.shape)}, checksum {zlib.crc32(array.tobytes()):08x}'
+    return _describe_array(np.ascontiguousarray(value))
   if hasattr(value, '__dict__') and not isinstance(value, types.ModuleType):
     return {'class': type(value).__name__, **{str(k): _describe(v, name_of) for k, v in vars(value).items()}}
   raise ArgumentError(f'An object of {type(value).__name__} cannot identify a search; a dataclass would.')
+
+
+def _describe_array(array: np.ndarray) -> str:
+  """Returns the shape and a checksum of an array; the checksums of large ones that cannot change are kept."""
+  place = array.ctypes.data, array.nbytes
+  known, checksum = _CHECKSUMS.get(place, (None, 0))
+  if known is None or array.flags.writeable:
+    checksum = zlib.crc32(array.tobytes())
+    if array.nbytes > _LARGE and not array.flags.writeable:
+      _CHECKSUMS[place] = array, checksum  # the array is kept, too, so that no other one comes to lie there
+      while len(_CHECKSUMS) > _KEPT:
+        del _CHECKSUMS[next(iter(_CHECKSUMS))]
+  return f'array {list(array.shape)}, checksum {checksum:08x}'
 
 
 def _name(function: Any) -> str:

@@ -8,11 +8,13 @@ All lines but the notes end with a checksum; see `search.journal.checksums`.
 
 import collections
 from collections.abc import Callable
+from collections.abc import Sequence
 import contextlib
 import errno
 import json
 import os
 import pathlib
+import threading
 from typing import Any
 
 from absl import logging
@@ -55,9 +57,10 @@ class Journal:
 
   def __init__(self, path: str | os.PathLike, config: dict[str, Any],
                copy: Callable[[int, bytes], None] | None = None):
-    self._path, self._copy = pathlib.Path(path), copy
+    self._path, self._copy, self._lock = pathlib.Path(path), copy, threading.Lock()
     self._deaths: collections.Counter[str] = collections.Counter()
     self._begun: str | None = None
+    self._ahead = 0  # the number of records that are written and not appended yet
     model_dir.check_folder(self._path.parent)
     new_folders = [folder for folder in self._path.parents if not folder.exists()]
     self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,20 +74,35 @@ class Journal:
       self._file.close()
       raise
 
-  def append(self, *records: Record) -> None:
-    """Writes records; they are on disk when this returns, after one flush for all of them.
+  def append(self, record: Record) -> None:
+    """Writes a record, unless `write_ahead` has done so; it is on disk when this returns.
 
     Args:
-      *records: the records, which also become the last of `records`.
+      record: the record, which also becomes the last of `records`.
 
     Raises:
       ModelDirError: if the file cannot be written; the earlier records are safe. Or if it is no longer there.
     """
+    if self._ahead:
+      self._ahead -= 1
+    else:
+      self.check_is_there()
+      self._write(record.to_json())
+    self.records.append(record)
+    self._begun = None
+
+  def write_ahead(self, records: Sequence[Record]) -> None:
+    """Writes records that come together, with one flush to disk for all; each of them must be appended next.
+
+    Args:
+      records: the records, in the order of their `append`.
+
+    Raises:
+      ModelDirError: as `append`; none of them is then written.
+    """
     self.check_is_there()
     self._write(*(record.to_json() for record in records))
-    for record in records:
-      self.records.append(record)
-    self._begun = None
+    self._ahead = len(records)
 
   def begin(self, task: str) -> None:
     """Notes that a task begins which may crash this process. The next record must be the task's.
@@ -116,11 +134,17 @@ class Journal:
     model_dir.check_is_there(self._file, 'search')
 
   def close(self) -> None:
-    """Closes the file, so that other processes can open it; notes that a task in progress was left in order."""
-    if self._begun is not None:
-      with contextlib.suppress(ModelDirError):  # a full disk was reported already; one death too many does no harm
-        self._write({'left': self._begun})
-      self._begun = None
+    """Closes the file, so that other processes can open it; notes that a task in progress was left in order.
+
+    Another thread may call it, where a command ends at once; it then writes nothing into what is being written.
+    """
+    if self._begun is not None and self._lock.acquire(timeout=.3):
+      try:
+        with contextlib.suppress(ModelDirError):  # a full disk was reported already; one death too many does no harm
+          self._write_locked({'left': self._begun})
+        self._begun = None
+      finally:
+        self._lock.release()
     self._file.close()
 
   def __enter__(self) -> 'Journal':
@@ -165,6 +189,10 @@ class Journal:
     return is_note
 
   def _write(self, *lines: dict[str, Any]) -> None:
+    with self._lock:
+      self._write_locked(*lines)
+
+  def _write_locked(self, *lines: dict[str, Any]) -> None:
     """Appends lines and flushes them to disk; if that fails, removes what was written of them."""
     data = b''.join(map(_encoded, lines))
     size = os.fstat(self._file.fileno()).st_size
@@ -182,7 +210,7 @@ class Journal:
     if self._copy is not None:
       try:
         self._copy(size, data)
-      except ModelDirError:
+      except BaseException:
         os.ftruncate(self._file.fileno(), size)
         raise
 

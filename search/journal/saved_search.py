@@ -6,10 +6,10 @@ import pathlib
 from typing import Any
 
 from evonorm_tf.output.model_dir import ModelDirError
+from evonorm_tf.output.object_folder import is_url
 from search.journal import journal
 from search.journal.record import Record
 from search.journal.stored_folder import fetched
-from search.journal.stored_folder import is_url
 
 JOURNAL = 'journal.jsonl'  # the journal's name in the folder of a search
 
@@ -41,9 +41,10 @@ def load_search(model_dir: str | os.PathLike) -> SavedSearch:
   Raises:
     ModelDirError: if the folder holds no search, or if its journal is not valid; the message names the folder or file.
   """
+  given = model_dir
   model_dir = fetched(os.fspath(model_dir)) if is_url(model_dir) else pathlib.Path(model_dir)
   path = model_dir / JOURNAL
   if not path.is_file():
     reason = f'holds no {JOURNAL}' if model_dir.is_dir() else 'is no folder'
-    raise ModelDirError(f'{model_dir} {reason}; `model_dir` must be the folder of a search.')
+    raise ModelDirError(f'{given} {reason}; `model_dir` must be the folder of a search.')
   return SavedSearch(model_dir, *journal.read(path))

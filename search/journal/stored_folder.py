@@ -1,12 +1,13 @@
-"""The folder of a search in an object store, such as s3://bucket/run or gs://bucket/run, through fsspec.
+"""The folder of a search in an object store, such as s3://bucket/run or gs://bucket/run.
 
 The search works in a local copy. Object stores cannot append, so what is written to the journal becomes an object of
 its own, before anything else sees it: a part, whose name is its place in the journal. Now and then all parts become
-one. The other files, such as reports and TensorBoard's, follow every half minute and at the end.
+one. The other files, such as reports and TensorBoard's, follow at intervals and at the end.
 
-Object stores have no locks. A driver writes every half minute that it is there, and another one that starts meanwhile
-is refused. One that has been silent for `SECONDS_OF_SILENCE`, as on a machine that was taken away, is superseded;
-should it come back, it notices, and stops.
+Object stores have no locks either. Each driver, the process that runs the search, begins a journal of its own, a copy
+of the last one under a higher number, and the highest number counts: what a former driver still writes, as one whose
+machine was suspended, lands where nobody reads. Every half minute a driver gives a sign. Another one that starts
+meanwhile waits for the next sign, and is then refused; a driver that was superseded notices, and stops.
 """
 
 import atexit
@@ -17,6 +18,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import tempfile
@@ -27,23 +29,17 @@ import uuid
 
 from absl import logging
 
-from evonorm_tf.errors import MissingDependencyError
 from evonorm_tf.output.model_dir import ModelDirError
+from evonorm_tf.output.object_folder import is_url
+from evonorm_tf.output.object_folder import ObjectFolder
 
-SECONDS_BETWEEN_SIGNS, SECONDS_OF_SILENCE = 30., 100.
+SECONDS_BETWEEN_SIGNS, SECONDS_OF_SILENCE = 30., 80.  # of a driver; after which it counts as gone
 SECONDS_TO_AGREE = 1.  # in which two drivers that start at the same time see each other
-PARTS = 500  # parts of a journal that become one
-_JOURNAL, _SIGN = 'journal.jsonl', 'driver.json'
+SECONDS_BETWEEN_UPLOADS, SHARE = 30., .1  # of one file, at least; of the time that its uploads may take
+PARTS = 500  # of a journal, which then become one; the next time, twice as many
+_JOURNAL, _SIGN, _CONFIGURATION = 'journal.jsonl', 'driver.json', 'operative_config.gin'
+_PART = re.compile(r'journal/(\d{6}-[0-9a-f]{32})/(\d{15})')  # a driver's journal, and a place in it
 Copy = Callable[[int, bytes], None]  # stores bytes of the journal, given their place in it
-
-
-def is_url(model_dir: str | os.PathLike) -> bool:
-  """Returns whether a `model_dir` lies in an object store.
-
-  Args:
-    model_dir: the folder's path or URL.
-  """
-  return '://' in os.fspath(model_dir)
 
 
 @contextlib.contextmanager
@@ -101,35 +97,43 @@ class StoredFolder:
   """
 
   def __init__(self, url: str, folder: pathlib.Path):
-    self._url, self._driver = url.rstrip('/'), uuid.uuid4().hex
-    self.local = folder / self._url.rpartition('/')[2]
+    self._objects, self._driver = ObjectFolder(url), uuid.uuid4().hex
+    self.local = folder / self._objects.url.rpartition('/')[2]
     self.local.mkdir()
-    self._files, self._root = _file_system(self._url)
-    self._parts = 0
-    self._sent: dict[str, tuple[int, int]] = {}  # size and time of change of each file at its last upload
-    self._successor: str | None = None
+    self._epoch = ''  # the name of this driver's journal, which begins with its number
+    self._parts, self._most_parts = 0, PARTS
+    self._former_sign: dict[str, Any] | None = None
+    self._signs, self._signed_at = 0, 0.
+    self._successor: str | None = None  # the host of the driver that has taken over
+    self._uploads: dict[str, tuple[tuple[int, int], float]] = {}  # by file: its state, and when it may be sent again
     self._ends = threading.Event()
 
   @contextlib.contextmanager
   def driven(self) -> Iterator[None]:
     """A context in which this process, and no other, runs the search: it fetches the folder and keeps it up to date."""
-    with self._as_errors('be read'):
-      self._take_over()
-      self.fetch()
-    thread = threading.Thread(target=self._keep_up, daemon=True)
-    thread.start()
+    with self._objects.errors():
+      self._await_silence()
+      try:
+        self._begin_epoch()
+      except BaseException:
+        self._objects.remove([self._part(0), *([_SIGN] if self._signs else [])])
+        raise
+    threads = [threading.Thread(target=target, daemon=True) for target in (self._give_signs, self._keep_up)]
+    for thread in threads:
+      thread.start()
     try:
       yield
     finally:
       self._ends.set()
-      thread.join()
-      if self._successor is None:
-        with self._as_errors('be written'):
-          self._upload()
-          self._remove(_SIGN)
+      for thread in threads:
+        thread.join()
+      with self._objects.errors():
+        if not self._is_superseded():
+          self._upload(at_once=True)
+          self._objects.remove([_SIGN])
 
   def fetch(self, everything: bool = False) -> None:
-    """Copies the journal and the file of the equivalence cache.
+    """Copies the journal, the configuration and the file of the equivalence cache.
 
     Args:
       everything: whether to copy all other files, too (default False).
@@ -137,7 +141,7 @@ class StoredFolder:
     Raises:
       ModelDirError: if the object store cannot be read, or lacks a part of the journal.
     """
-    with self._as_errors('be read'):
+    with self._objects.errors():
       for tries_left in reversed(range(3)):
         try:
           self._fetch(everything)
@@ -145,16 +149,6 @@ class StoredFolder:
         except FileNotFoundError:  # the driver has just joined parts
           if not tries_left:
             raise
-
-  def _fetch(self, everything: bool) -> None:
-    self._files.invalidate_cache()
-    found = self._files.find(self._root) if self._files.exists(self._root) else []
-    names = [path.removeprefix(self._root).lstrip('/') for path in found]
-    self._fetch_journal(sorted(int(name.rpartition('/')[2]) for name in names if name.startswith(f'{_JOURNAL}/')))
-    for name in names:
-      if not name.startswith(f'{_JOURNAL}/') and name != _SIGN and (everything or name.endswith('.cache')):
-        (self.local / name).parent.mkdir(parents=True, exist_ok=True)
-        self._files.get_file(self._path(name), str(self.local / name))
 
   def append(self, place: int, data: bytes) -> None:
     """Stores bytes that were written to the journal.
@@ -166,116 +160,142 @@ class StoredFolder:
     Raises:
       ModelDirError: if they cannot be stored, or another process has taken the search over.
     """
-    if self._successor is not None:
-      raise ModelDirError(f'{self._url}: another process has taken this search over ({self._successor}), since this '
-                          'one was silent for too long.')
-    with self._as_errors('be written'):
+    with self._objects.errors():
+      if self._successor is not None or time.monotonic() - self._signed_at > SECONDS_OF_SILENCE / 2:
+        self._check_not_superseded()
       if not place:
-        self._remove(_JOURNAL)
-      self._put(f'{_JOURNAL}/{place:015d}', data)
+        self._remove_parts_from(0)
+      self._objects.write(self._part(place), data)
       self._parts += 1
-      if self._parts >= PARTS:
+      if self._parts >= self._most_parts:
         self._join_parts()
 
-  def _fetch_journal(self, places: Sequence[int]) -> None:
-    """Joins the parts of the journal, in order, without those that the first one holds since they were joined."""
-    if not places:
-      return
+  def _fetch(self, everything: bool) -> None:
+    names = self._objects.names()
+    places = _places(names)
+    if places:
+      self._fetch_journal(max(places), sorted(places[max(places)]))
+    elif _JOURNAL in names:  # of a folder that was copied here
+      self._objects.download(_JOURNAL, self.local / _JOURNAL)
+    for name in names:
+      is_kept = name not in (_JOURNAL, _SIGN) and not _PART.fullmatch(name)
+      if is_kept and (everything or name == _CONFIGURATION or name.endswith('.cache')):
+        self._objects.download(name, self.local / name)
+
+  def _fetch_journal(self, epoch: str, places: Sequence[int]) -> None:
+    """Joins the parts of a journal, in order, without those that the first one holds since they were joined."""
     with open(self.local / _JOURNAL, 'wb') as file:
       for place in places:
         if place > file.tell():
-          raise ModelDirError(f'{self._url}/{_JOURNAL}: bytes {file.tell()} to {place} are missing.')
+          raise ModelDirError(f'{self._objects.url}: bytes {file.tell()} to {place} of the journal are missing.')
         if place == file.tell():
-          file.write(self._files.cat_file(self._path(f'{_JOURNAL}/{place:015d}')))
-    self._parts = len(places)
+          file.write(self._objects.read(f'journal/{epoch}/{place:015d}'))
 
   def _join_parts(self) -> None:
-    data = (self.local / _JOURNAL).read_bytes()
-    self._put(f'{_JOURNAL}/{0:015d}', data)  # at once; the parts after it are then not read any more
-    for path in self._files.find(self._path(_JOURNAL)):
-      if int(path.rpartition('/')[2]):
-        self._files.rm_file(path)
+    self._objects.write(self._part(0), (self.local / _JOURNAL).read_bytes())  # the parts after it no longer count
+    self._remove_parts_from(1)
+    self._parts, self._most_parts = 1, 2 * self._most_parts
+
+  def _remove_parts_from(self, first: int) -> None:
+    places = _places(self._objects.names()).get(self._epoch, ())
+    self._objects.remove(self._part(place) for place in places if place >= first)
+    self._parts = 0
+
+  def _await_silence(self) -> None:
+    """Waits until no other driver gives signs, by this machine's clock alone; there is no wait after an orderly end."""
+    self._former_sign = self._sign()
+    if self._former_sign is None:
+      return
+    logging.warning('%s: a driver on %s did not end in order, or is still there. Waiting %.0f seconds for its sign.',
+                    self._objects.url, self._former_sign['host'], SECONDS_OF_SILENCE)
+    deadline = time.monotonic() + SECONDS_OF_SILENCE
+    while time.monotonic() < deadline:
+      time.sleep(min(2., SECONDS_OF_SILENCE / 10))
+      now = self._sign()
+      if now is None:  # it has just ended
+        return
+      if now != self._former_sign:
+        raise ModelDirError(f'{self._objects.url}: another process is running this search, on {now["host"]}. Wait for '
+                            'it, or give this one a `model_dir` of its own.')
+
+  def _begin_epoch(self) -> None:
+    """Begins a journal with the contents of the last one, unless another driver has just begun one, too."""
+    former = _places(self._objects.names())
+    self._fetch(everything=False)
+    self._epoch = f'{max(map(_number, former), default=0) + 1:06d}-{self._driver}'
+    path = self.local / _JOURNAL
+    self._objects.write(self._part(0), path.read_bytes() if path.exists() else b'')
     self._parts = 1
-
-  def _take_over(self) -> None:
-    """Writes the sign of this driver, unless another one was there a short time ago."""
-    there = self._sign()
-    if there is not None and time.time() - there['at'] < SECONDS_OF_SILENCE:
-      raise ModelDirError(
-          f'{self._url}: another process is running this search, on {there["host"]}. Wait for it, or give this one a '
-          f'`model_dir` of its own. If its machine is gone, try again in {SECONDS_OF_SILENCE:.0f} seconds.')
-    self._write_sign()
     time.sleep(SECONDS_TO_AGREE)
-    if self._is_superseded():
-      raise ModelDirError(f'{self._url}: another process has begun to run this search at the same time, on '
-                          f'{self._successor}.')
+    self._check_not_superseded()
+    self._write_sign()
+    self._objects.remove(f'journal/{epoch}/{place:015d}' for epoch, places in former.items() for place in places)
 
-  def _keep_up(self) -> None:
-    """Writes signs and uploads files until the end, or until another driver has taken over."""
+  def _give_signs(self) -> None:
     while not self._ends.wait(SECONDS_BETWEEN_SIGNS):
-      try:
+      with self._objects.errors_as_warnings():
         if self._is_superseded():
           return
         self._write_sign()
+
+  def _keep_up(self) -> None:
+    while self._successor is None and not self._ends.wait(SECONDS_BETWEEN_UPLOADS / 3):
+      with self._objects.errors_as_warnings():
         self._upload()
-      except Exception as e:  # of any library for object stores; the journal's own errors end the search
-        logging.warning('%s: %s: %s', self._url, type(e).__name__, e)
+
+  def _check_not_superseded(self) -> None:
+    if self._is_superseded():
+      raise ModelDirError(f'{self._objects.url}: another process has taken this search over, on {self._successor}.')
 
   def _is_superseded(self) -> bool:
-    there = self._sign()
-    if there is not None and there['driver'] != self._driver:
-      self._successor = there['host']
+    """Returns whether another driver has given a sign since this one began, or begun a journal that counts instead."""
+    if self._successor is None:
+      there = self._sign()
+      is_other = there is not None and there['driver'] != self._driver and there != self._former_sign
+      own = _number(self._epoch)
+      higher = [epoch for epoch in _places(self._objects.names())
+                if _number(epoch) > own or not self._signs and _number(epoch) == own and epoch > self._epoch]
+      if is_other or higher:
+        self._successor = there['host'] if is_other and there else 'another machine'
     return self._successor is not None
 
   def _sign(self) -> dict[str, Any] | None:
-    self._files.invalidate_cache()
     try:
-      return json.loads(self._files.cat_file(self._path(_SIGN)))
+      return json.loads(self._objects.read(_SIGN))
     except FileNotFoundError:
       return None
 
   def _write_sign(self) -> None:
-    sign = {'driver': self._driver, 'host': socket.gethostname(), 'at': time.time()}
-    self._put(_SIGN, json.dumps(sign).encode())
+    self._signs += 1
+    sign = {'driver': self._driver, 'host': socket.gethostname(), 'sign': self._signs}
+    self._objects.write(_SIGN, json.dumps(sign).encode())
+    self._signed_at = time.monotonic()
 
-  def _upload(self) -> None:
-    """Uploads the files that have changed, but for the journal."""
-    for path in sorted(self.local.rglob('*')):
-      name, status = path.relative_to(self.local).as_posix(), path.stat()
+  def _upload(self, at_once: bool = False) -> None:
+    """Uploads the files that have changed, but for the journal; `at_once` does so before it is time again, too."""
+    for path in sorted(self.local.rglob('[!.]*')):
+      name = path.relative_to(self.local).as_posix()
+      if name == _JOURNAL or not path.is_file():
+        continue
+      status, start = path.stat(), time.monotonic()
       state = status.st_size, status.st_mtime_ns
-      if path.is_file() and name != _JOURNAL and not path.name.startswith('.') and self._sent.get(name) != state:
-        self._put(name, path.read_bytes())
-        self._sent[name] = state
+      sent, next_at = self._uploads.get(name, (None, 0.))
+      if state != sent and (at_once or start >= next_at):
+        self._objects.upload(path, name)
+        self._uploads[name] = state, start + max(SECONDS_BETWEEN_UPLOADS, (time.monotonic() - start) / SHARE)
 
-  def _put(self, name: str, data: bytes) -> None:
-    self._files.pipe_file(self._path(name), data)
-
-  def _remove(self, name: str) -> None:
-    if self._files.exists(self._path(name)):
-      self._files.rm(self._path(name), recursive=True)
-
-  def _path(self, name: str) -> str:
-    return f'{self._root}/{name}'
-
-  @contextlib.contextmanager
-  def _as_errors(self, what: str) -> Iterator[None]:
-    """A context in which what a library for object stores raises becomes a ModelDirError."""
-    try:
-      yield
-    except ModelDirError:
-      raise
-    except Exception as e:
-      raise ModelDirError(f'{self._url} cannot {what}: {type(e).__name__}: {e}. What was recorded before is safe.'
-                          ) from e
+  def _part(self, place: int) -> str:
+    return f'journal/{self._epoch}/{place:015d}'
 
 
-def _file_system(url: str) -> tuple[Any, str]:
-  """Returns fsspec's file system for a URL, and the path in it."""
-  try:
-    import fsspec
-    return fsspec.core.url_to_fs(url)
-  except ImportError as e:
-    raise MissingDependencyError(f'`model_dir` {url!r} needs fsspec and its package for such URLs: {e}. For s3:// that '
-                                 'is `pip install s3fs`, for gs:// `pip install gcsfs`.') from e
-  except ValueError as e:
-    raise ModelDirError(f'`model_dir` must be a folder or a URL that fsspec knows, received {url!r}: {e}.') from e
+def _places(names: Sequence[str]) -> dict[str, set[int]]:
+  """Returns the places of the parts of each driver's journal."""
+  places: dict[str, set[int]] = {}
+  for match in filter(None, map(_PART.fullmatch, names)):
+    places.setdefault(match[1], set()).add(int(match[2]))
+  return places
+
+
+def _number(epoch: str) -> int:
+  """Returns the number of a driver's journal."""
+  return int(epoch.partition('-')[0])

@@ -35,7 +35,7 @@ class Search:
   each record at once.
 
   Args:
-    model_dir: the search's folder.
+    model_dir: the search's folder, or its URL in an object store.
 
   Raises:
     ModelDirError: if the folder holds no search, or its journal is not valid; the message names the folder or file.
@@ -50,12 +50,12 @@ class Search:
   """
 
   def __init__(self, model_dir: str | os.PathLike):
-    saved = load_search(model_dir)
+    self._source, saved = os.fspath(model_dir), load_search(model_dir)
     self._model_dir, self._records, self._config = saved.model_dir, saved.records, saved.config
 
   @property
   def model_dir(self) -> pathlib.Path:
-    """The search's folder."""
+    """The search's folder; of one in an object store, the local copy, in which `report` writes."""
     return self._model_dir
 
   @property
@@ -74,7 +74,7 @@ class Search:
     Raises:
       ModelDirError: as the constructor.
     """
-    self._records = load_search(self._model_dir).records
+    self._records = load_search(self._source).records
     return self
 
   @property
@@ -194,7 +194,7 @@ class Search:
       ArgumentError: if the search was given objects, which the folder does not keep: call `search.run` with them again.
     """
     from search.library.running import resume
-    return resume(self._model_dir, **settings)
+    return resume(self._source, self._model_dir, **settings)
 
   def __repr__(self) -> str:
     evaluated = records_lib.evaluated(self._records)
@@ -215,7 +215,8 @@ class RunningSearch(Search):
   """
 
   def __init__(self, model_dir: str | os.PathLike, records: list[Record], config: dict[str, Any]):
-    self._model_dir, self._records, self._config = pathlib.Path(model_dir), records, config
+    self._source, self._model_dir = os.fspath(model_dir), pathlib.Path(model_dir)
+    self._records, self._config = records, config
     self.is_stopped = False
 
   def refresh(self) -> Search:

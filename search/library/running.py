@@ -59,18 +59,20 @@ def run(config: str | os.PathLike = 'quickstart', *, model_dir: str | os.PathLik
   return _run(_file_of(config), model_dir, objects | settings, callbacks)
 
 
-def resume(model_dir: pathlib.Path, callbacks: Sequence[AnyCallback] | None = None, **settings: Any) -> Search:
+def resume(model_dir: str, local: pathlib.Path, callbacks: Sequence[AnyCallback] | None = None, **settings: Any
+           ) -> Search:
   """Goes on with a search by the configuration that its folder keeps; `Search.resume` describes it.
 
   Args:
-    model_dir: the search's folder.
+    model_dir: the search's folder, or its URL.
+    local: the folder, or its copy on this machine.
     callbacks: as for `run`.
     **settings: as for `run`.
 
   Raises:
     ArgumentError: if the folder keeps no configuration, since the search was given objects.
   """
-  path = model_dir / _KEPT_CONFIGURATION
+  path = local / _KEPT_CONFIGURATION
   if not path.is_file() or not path.read_text(encoding='utf-8').strip():
     raise ArgumentError(f'{model_dir}: the search was given objects, which its folder does not keep; call '
                         '`search.run` with them again.')

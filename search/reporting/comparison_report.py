@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import errno
+import os
 import pathlib
 import shutil
 from typing import Any
@@ -19,6 +20,7 @@ from evonorm_tf.output.markdown import NO_VALUE
 from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
+from evonorm_tf.output.object_folder import is_url
 from search.graphs.equation import equation_text
 from search.journal import records as records_lib
 from search.journal.outcomes import ACCEPTED
@@ -44,9 +46,9 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
   """Writes a report that compares searches, which may still be running.
 
   Args:
-    model_dirs: the folders of the searches, at least one, all different.
+    model_dirs: the folders of the searches, or their URLs in object stores, at least one, all different.
     output: the folder for the report, its plots and TensorBoard events, created if necessary; None (default) for
-      'analysis' in the first folder of `model_dirs`.
+      'analysis' in the first folder of `model_dirs`, which then must be no URL.
 
   Returns:
     The path of report.md.
@@ -57,6 +59,8 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
     ArgumentError: if `model_dirs` is empty or names a folder twice, the search space in a journal is not valid, or
       `output` cannot be written.
   """
+  if not output and any(map(is_url, model_dirs[:1])):
+    raise ArgumentError(f'`output` must be given, since the first of `model_dirs` is a URL: {model_dirs[0]}.')
   searches = _load(model_dirs)
   folder = pathlib.Path(output) if output else pathlib.Path(model_dirs[0]) / 'analysis'
   check_folder(folder, 'output')
@@ -79,16 +83,16 @@ def _load(model_dirs: Sequence[str]) -> dict[str, SavedSearch]:
   """Reads the searches; returns them by the name of the folder, or by its path where two folders have the same name."""
   if not model_dirs:
     raise ArgumentError('`model_dirs` must hold at least one folder, received none.')
-  paths = [pathlib.Path(m) for m in model_dirs]
-  if len({p.resolve() for p in paths}) < len(paths):
-    raise ArgumentError(f'`model_dirs` must be different folders, received {list(map(str, paths))}.')
-  last = [p.resolve().name for p in paths]
+  places = [m.rstrip('/') if is_url(m) else str(pathlib.Path(m).resolve()) for m in map(os.fspath, model_dirs)]
+  if len(set(places)) < len(places):
+    raise ArgumentError(f'`model_dirs` must be different folders, received {list(map(str, model_dirs))}.')
+  last = [place.rpartition('/')[2] for place in places]
   searches = {}
-  for path, name in zip(paths, last):
-    search = load_search(path)
+  for model_dir, name in zip(model_dirs, last):
+    search = load_search(model_dir)
     if not records_lib.evaluated(search.records):
-      raise ModelDirError(f'{path}: the search has evaluated no candidate yet; there is nothing to compare.')
-    searches[name if last.count(name) == 1 else str(path)] = search
+      raise ModelDirError(f'{model_dir}: the search has evaluated no candidate yet; there is nothing to compare.')
+    searches[name if last.count(name) == 1 else str(model_dir)] = search
   return searches
 
 

@@ -14,7 +14,6 @@ the data differ, the candidates are evaluated again.
 from collections.abc import Sequence
 import dataclasses
 import json
-import pathlib
 from typing import Any
 import zlib
 
@@ -26,12 +25,11 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import random_node
 from search.graphs.random_graph import SearchSpace
-from search.journal import journal
 from search.journal import outcomes
 from search.journal import records as records_lib
 from search.journal.identity import identity_of
 from search.journal.record import Record
-from search.journal.saved_search import JOURNAL
+from search.journal.saved_search import load_search
 
 RANDOM, KNOWN = 'random', 'known'  # values of `initial`; any other is the `model_dir` of an earlier search
 
@@ -108,11 +106,12 @@ def _known() -> list[InitialCandidate]:
 
 def _earlier(model_dir: str, evaluation: object, window: int) -> list[InitialCandidate]:
   """Returns the best candidates of an earlier search, at most `window`, the best last."""
-  config, records = journal.read(pathlib.Path(model_dir) / JOURNAL)
-  evaluates_alike = config.get('evaluation') == json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
+  saved = load_search(model_dir)
+  here = json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
+  evaluates_alike = saved.config.get('evaluation') == here
   return [InitialCandidate(record.graph.without_dead_nodes(), f'{record.name} {outcomes.ELSEWHERE}',
                            record if evaluates_alike else None)
-          for record in reversed(records_lib.finalists(records, window)) if record.graph]
+          for record in reversed(records_lib.finalists(saved.records, window)) if record.graph]
 
 
 def _fits(graph: LayerGraph, space: SearchSpace) -> bool:

@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 RAY = ROOT / 'gin' / 'search' / 'ray.gin'  # no search of its own: it is given after another file
 FILES = sorted(set((ROOT / 'gin' / 'search').glob('*.gin')) - {RAY})
 pytestmark = pytest.mark.usefixtures('no_configuration')
+# The numbers of networks in the search and in the re-ranking: the quickstart's proxy is one, which a study chose.
+ALLOWED = {file.stem: (1, 3) if file.stem in ('quickstart', 'random_search', 'discover') else (3,) for file in FILES}
 by_name = pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
 
 
@@ -69,7 +71,7 @@ def sizes(architectures):
 def test_the_networks_are_built_with_one_block_a_stage(file):
   arguments = parse(file)
   for evaluation in (arguments['evaluation'], arguments['reranking'].evaluation):
-    assert len(sizes(tiny(evaluation.task).architectures)) == 3
+    assert len(sizes(tiny(evaluation.task).architectures)) in ALLOWED[file.stem]
 
 
 @pytest.mark.parametrize('file', [pytest.param(
@@ -112,7 +114,7 @@ def test_two_steps_in_the_first_architecture(file):
 @by_name
 def test_two_steps_in_every_architecture_and_of_the_stability_test(file):
   for outcome in outcomes(file):
-    assert (outcome.outcome, outcome.detail, len(outcome.scores)) == ('accepted', '', 3)
+    assert (outcome.outcome, outcome.detail) == ('accepted', '') and len(outcome.scores) in ALLOWED[file.stem]
 
 
 @by_name

@@ -48,7 +48,8 @@ def test_names_are_matched_however_they_are_spelt(spelt, name):
 
 
 @pytest.mark.parametrize('wrong, near', [
-    ('bn_rlu', 'bn_relu'), ('EvoNorm', 'evonorm_..'), ('evonorm_z0', 'evonorm_[bs]0'), ('group_norm', None), (None, None)])
+    ('bn_rlu', 'bn_relu'), ('EvoNorm', 'evonorm_..'), ('evonorm_z0', 'evonorm_[bs]0'), ('group_norm', None),
+    (None, None)])
 def test_a_near_miss_gets_a_suggestion(wrong, near):
   with pytest.raises(ValueError) as raised:
     get_norm_act(wrong)

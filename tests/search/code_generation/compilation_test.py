@@ -99,5 +99,7 @@ def test_the_binary_and_its_file_alone(tmp_path):
              'y = keras.Sequential([keras.Input((3, 3, 4)), layer.Alone()])(keras.ops.ones([2, 3, 3, 4]))\n'
              'print(y.shape, sorted({"search", "evonorm_tf"} & set(sys.modules)))', cwd=tmp_path)
   assert used.stdout == '(2, 3, 3, 4) []\n', used.stderr
+  printed = run('-m', 'search.compile_layer', '--layer=evonorm_b2')
+  assert printed.stdout.startswith('y = x / max(') and 'Written' not in printed.stdout and printed.returncode == 0
   refused = run('-m', 'search.compile_layer', '--layer=evonorm_b2', f'--output={output}')
   assert refused.returncode == 1 and refused.stderr.startswith('error: `output`') and 'Traceback' not in refused.stderr

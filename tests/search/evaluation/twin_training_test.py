@@ -1,19 +1,15 @@
 """The training of merged pairs: what is trained and kept, and a test that tells twins from others."""
 
 import dataclasses
-import inspect
 import io
 
-import gin
 import numpy as np
 import pytest
 from rich.console import Console
 
-from search import evolution
 from search.evaluation.evaluation import Outcome
 from search.evaluation.twin_training import compare
 from search.evaluation.twin_training import comparison_table
-from search.evaluation.twin_training import QUICKSTART_RESNET
 from search.evaluation.twin_training import train_pairs
 from search.evaluation.twin_training import TrainedLayer
 from search.execution.executors import InProcess
@@ -66,12 +62,3 @@ def test_the_test_tells_twins_from_others(shift, is_one):
   console = Console(file=io.StringIO(), width=120)
   console.print(comparison_table(comparison))
   assert f'{comparison.p_value:.2f}' in console.file.getvalue() and '0 of 120' in console.file.getvalue()
-
-
-def test_the_task_is_that_of_the_quickstart(no_configuration):
-  gin.parse_config_file('gin/search/quickstart.gin')
-  root = inspect.getmodule(evolution.run_search).__name__
-  evaluation = gin.query_parameter(f'{root}.run_search.evaluation').scoped_configurable_fn()
-  resnet = dataclasses.replace(evaluation.task, architectures=evaluation.task.architectures[:1])
-  assert QUICKSTART_RESNET.task == resnet and QUICKSTART_RESNET.groups == evaluation.groups
-  assert QUICKSTART_RESNET.quality == dataclasses.replace(evaluation.quality, loss_test=None)

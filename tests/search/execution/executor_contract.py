@@ -75,8 +75,10 @@ class WorkerExecutorContract(ExecutorContract):
   def test_a_second_result_is_known_of(self, executor):
     for key, seconds in (('a', .05), ('b', .05)):
       executor.submit(key, time.sleep, seconds)
-    time.sleep(1.)
     first, _ = executor.next_result()
+    deadline = time.monotonic() + 30.
+    while not executor.has_result() and time.monotonic() < deadline:
+      time.sleep(.01)
     assert executor.has_result()
     second, _ = executor.next_result()
     assert {first, second} == {'a', 'b'} and not executor.has_result()

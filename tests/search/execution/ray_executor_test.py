@@ -191,9 +191,16 @@ def test_a_cluster_gets_the_code_and_the_variables(cluster, tmp_path):
 def test_large_arrays_are_sent_once(light_workers):
   executor = light_workers(num_cpus=.5, tasks=2, candidates_per_process=20)
   images, labels = np.ones((2, ray_executor.LARGE_BYTES // 8)), np.arange(10)
+  images.flags.writeable = False
   for key in range(4):
     executor.submit(key, lambda images, labels, n: float(images.sum() + labels.sum() + n), images, labels, key)
     assert executor.next_result() == (key, images.size + 45. + key)
+  assert len(executor._kept) == 1
+  changing = np.zeros(ray_executor.LARGE_BYTES)
+  for key in range(2):
+    changing += 1.  # what can change travels with each task
+    executor.submit(key, np.sum, changing)
+    assert executor.next_result() == (key, changing.size * (key + 1.))
   assert len(executor._kept) == 1
 
 

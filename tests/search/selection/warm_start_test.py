@@ -114,7 +114,7 @@ def test_the_identity_is_what_the_search_begins_with():
 
 
 @pytest.mark.parametrize('options, message', [
-    ({'initial': 'nowhere'}, 'nowhere/journal.jsonl: cannot be read'),
+    ({'initial': 'nowhere'}, 'nowhere is no folder; `model_dir` must be'),
     ({'initial': 'known', 'candidates': 9, 'space': SearchSpace(10)},
      '`candidates` must be at least the 10 .*`initial`'),
     ({'equivalents': 'forget'}, r"`equivalents` must be one of \('evaluate', 'reuse', 'redraw'\), received 'forget'")])
