@@ -1,6 +1,7 @@
 """Console commands are the binaries of `python -m`: same help, same flags, and no TensorFlow for either."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import pathlib
@@ -80,6 +81,8 @@ def value_of(setting):
   try:
     return gin.query_parameter(setting)
   except ValueError:
+    if dataclasses.is_dataclass(configurable):
+      return next(field.default for field in dataclasses.fields(configurable) if field.name == argument)
     return inspect.signature(configurable).parameters[argument].default
 
 
