@@ -72,8 +72,13 @@ def pareto_frontier(candidates: Sequence[Candidate],
   Returns:
     The members of the frontier, in the order of `candidates`.
   """
-  of_each = [objectives(c) for c in candidates]
-  return [c for c, own in zip(candidates, of_each) if not any(dominates(other, own) for other in of_each)]
+  of_each = [tuple(objectives(c)) for c in candidates]
+  frontier: list[tuple[float, ...]] = []
+  for own in sorted(set(of_each), reverse=True):  # what dominates another comes before it
+    if not any(dominates(other, own) for other in frontier):
+      frontier.append(own)
+  members = set(frontier)
+  return [c for c, own in zip(candidates, of_each) if own in members]
 
 
 def objectives_of(objective: Callable[[Candidate], float | Sequence[float]]) -> Callable[[Candidate], Sequence[float]]:

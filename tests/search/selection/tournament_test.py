@@ -68,6 +68,15 @@ def test_pareto_frontier_by_hand():
   assert pareto_frontier([]) == []
 
 
+@pytest.mark.parametrize('networks', [1, 2, 3, 4])
+def test_the_frontier_is_what_nobody_dominates(networks):
+  rng = np.random.default_rng(networks)
+  for size in (1, 2, 7, 40):
+    members = make(*map(tuple, rng.integers(0, 6, (size, networks)) / 8))
+    undominated = [c.index for c in members if not any(dominates(other.scores, c.scores) for other in members)]
+    assert indices(pareto_frontier(members)) == undominated
+
+
 def test_pareto_winner_is_uniform_over_the_frontier():
   rng = np.random.default_rng(0)
   counts = collections.Counter(pareto_winner(HAND_WORKED, rng).index for _ in range(3000))
