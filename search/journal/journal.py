@@ -8,14 +8,17 @@ All lines but the notes end with a checksum; see `search.journal.checksums`.
 
 import collections
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import errno
+import itertools
 import json
 import os
 import pathlib
 import threading
 from typing import Any
+from typing import IO
 
 from absl import logging
 
@@ -155,28 +158,28 @@ class Journal:
 
   def _replay(self, header: dict[str, Any]) -> list[Record]:
     """Returns the records of the file, after dropping a torn last line; writes the header of a new file."""
-    self._file.seek(0)
-    lines = self._file.read().split(b'\n')
-    torn = lines.pop()
-    if torn and not lines and torn[:len(_BEGINNING)] != _BEGINNING[:len(torn)]:
-      raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}. The file is '
-                          'left as it is; move it away, or give this search a `model_dir` of its own.')
-    parsed = _parse(self._path, lines) if lines else []
-    recorded = [line for number, line in enumerate(parsed[1:], 2) if not self._take_note(number, line)]
-    if recorded:
-      _check_registered(self._path, parsed[0]['config'])
-      model_dir.check_settings(self._path, completed(parsed[0]['config']), completed(header['config']), 'search')
-    if torn:  # only now: a file that was refused above is left as it is
-      logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(torn))
-      self._file.truncate(sum(len(line) + 1 for line in lines))
-    if not lines:
+    with open(self._path, 'rb') as file:
+      lines = _Lines(self._path, file)
+      there = lines.header()
+      if there is None and lines.torn and lines.torn[:len(_BEGINNING)] != _BEGINNING[:len(lines.torn)]:
+        raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}. The file is '
+                            'left as it is; move it away, or give this search a `model_dir` of its own.')
+      recorded = (line for number, line in lines if not self._take_note(number, line))
+      first = next(recorded, None)
+      if there is not None and first is not None:
+        _check_registered(self._path, there['config'])
+        model_dir.check_settings(self._path, completed(there['config']), completed(header['config']), 'search')
+      records = [] if first is None else parse_records(self._path, itertools.chain([first], recorded))
+    if lines.torn:  # only now: a file that was refused above is left as it is
+      logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(lines.torn))
+      self._file.truncate(lines.size)
+    if there is None:
       self._write(header)
-      return []
-    if not recorded and parsed[0] != json.loads(json.dumps(header)):  # it may still be corrected
+    elif first is None and there != json.loads(json.dumps(header)):  # it may still be corrected
       self._file.truncate(0)
       self._deaths.clear()
       self._write(header)
-    return parse_records(self._path, recorded)
+    return records
 
   def _take_note(self, number: int, line: dict[str, Any]) -> bool:
     """Returns whether a line is a note, and counts the note. Counts of tasks that have a record are never used."""
@@ -236,21 +239,55 @@ def read(path: str | os.PathLike) -> tuple[dict[str, Any], list[Record]]:
       record that is not valid or does not fit its checksum.
   """
   try:
-    lines = pathlib.Path(path).read_bytes().split(b'\n')
+    with open(path, 'rb') as file:
+      lines = _Lines(path, file)
+      header = lines.header()
+      if header is None:
+        raise ModelDirError(f'{path}, line 1: expected the header of a journal of version {VERSION}.')
+      _check_registered(path, header['config'])
+      return completed(header['config']), parse_records(
+          path, (line for _, line in lines if line.keys() not in _NOTES))
   except OSError as e:
     raise ModelDirError(f'{path}: cannot be read: {e.strerror}.') from e
-  header, *others = _parse(path, lines[:-1] or [b'{}'])
-  _check_registered(path, header['config'])
-  return completed(header['config']), parse_records(path, [line for line in others if line.keys() not in _NOTES])
 
 
-def _parse(path: str | os.PathLike, lines: list[bytes]) -> list[dict[str, Any]]:
-  """Returns the JSON data of all lines, the header first; raises ModelDirError if the header is not valid."""
-  parsed = [_parse_line(path, number, line) for number, line in enumerate(lines, 1)]
-  version = parsed[0].get('version')
-  if type(version) is not int or version != VERSION or not isinstance(parsed[0].get('config'), dict):  # True == 1
-    raise ModelDirError(f'{path}, line 1: expected the header of a journal of version {VERSION}.')
-  return parsed
+class _Lines:
+  """The lines of a journal, read one after the other, so that a large one does not lie in memory.
+
+  Args:
+    path: the journal's path, for messages.
+    file: the file, open for reading.
+
+  Attributes:
+    size: the bytes of the whole lines that were read.
+    torn: the last line, if it does not end; empty before it is reached.
+  """
+
+  def __init__(self, path: str | os.PathLike, file: IO[bytes]):
+    self._path, self._file = path, file
+    self.size, self.torn = 0, b''
+
+  def header(self) -> dict[str, Any] | None:
+    """Returns the JSON data of the first line, None if there is none; raises ModelDirError if it is not valid."""
+    _, header = next(self._parsed(1), (0, None))
+    if header is None:
+      return None
+    version = header.get('version')
+    if type(version) is not int or version != VERSION or not isinstance(header.get('config'), dict):  # True == 1
+      raise ModelDirError(f'{self._path}, line 1: expected the header of a journal of version {VERSION}.')
+    return header
+
+  def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    return self._parsed(2)
+
+  def _parsed(self, first: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the number and the JSON data of each further line."""
+    for number, line in enumerate(self._file, first):
+      if not line.endswith(b'\n'):
+        self.torn = line
+        return
+      self.size += len(line)
+      yield number, _parse_line(self._path, number, line[:-1])
 
 
 def _check_registered(path: str | os.PathLike, config: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ architectures, but for those of the re-ranking, which may have its own, and pare
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import json
 import os
 from typing import Any
@@ -22,7 +22,7 @@ from search.journal.record import Record
 _Key = tuple[str, int | str | None, int]
 
 
-def parse_records(path: str | os.PathLike, lines: Sequence[dict[str, Any]]) -> list[Record]:
+def parse_records(path: str | os.PathLike, lines: Iterable[dict[str, Any]]) -> list[Record]:
   """Returns the records of a journal, each checked by itself and against the others.
 
   Args:
