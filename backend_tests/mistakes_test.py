@@ -23,10 +23,13 @@ def test_images_are_channels_last():
     keras.config.set_image_data_format('channels_last')
 
 
-@pytest.mark.parametrize('norm_act', ['evonorm_s0', keras3.EvoNormS0()], ids=['name', 'layer'])
-def test_a_model_takes_a_factory(norm_act):
+def test_a_model_takes_a_factory_or_a_name():
   with pytest.raises(ValueError, match='`norm_act` must be a callable that returns a fresh layer, .* received'):
-    keras3.build_resnet(norm_act, depth=8)
+    keras3.build_resnet(keras3.EvoNormS0(), depth=8)
+  with pytest.raises(ValueError, match="received 'evonorm_s9'"):
+    keras3.build_resnet('evonorm_s9', depth=8)
+  model = keras3.build_resnet('EvoNormS0', depth=8, width_multiplier=.5, num_classes=3)
+  assert any(isinstance(layer, keras3.EvoNormS0) for layer in model.layers)
 
 
 def test_factory_class_and_layer():
