@@ -134,7 +134,7 @@ def test_an_own_evaluation(tmp_path):
   assert config['evaluation'] == {'class': 'Denoising', 'steps': 120, 'size': 16, 'seed': 0}
   assert found[0]['name'] == 'bn_relu' and .3 < found[0]['scores']['denoiser'] < 1.
   assert {r['outcome'] for r in found if r['stage'] == 'evolution'} - {'failed'}
-  assert len([r for r in found if r['name'] == 'bn_relu' and r['stage'] == 'reranking']) == 3
+  assert len([r for r in found if r.get('name') == 'bn_relu' and r['stage'] == 'reranking']) == 3
 
 
 @pytest.mark.parametrize('name', ['own_primitive', 'own_network'])
