@@ -48,9 +48,10 @@ from search.library.callbacks import AnyCallback
 from search.library.callbacks import Callbacks
 from search.library.opened_search import RunningSearch
 from search.recorder import SearchRecorder
-from search.reporting import report
 from search.reporting.progress import prefixed_console
 from search.reporting.progress import Progress
+from search.reporting.ranking import final_table
+from search.reporting.report import write_report
 from search.reporting.summaries import Summaries
 from search.scheduler import Scheduler
 from search.scheduler import Track
@@ -214,7 +215,8 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
         Summaries(folder / 'tensorboard', written=len(journal.records))))
     _write_config(operative_config(), folder, summaries)
     progress = stack.enter_context(Progress(phases, prefixed_console(name) if name else None))
-    found = RunningSearch(folder, journal.records, identity)
+    url = model_dir if is_url(model_dir) else ''
+    found = RunningSearch(folder, journal.records, identity, url)
     recorder = SearchRecorder(journal, summaries, progress, watching, found, share)
 
     def stages() -> Iterator[JobSource]:
@@ -227,7 +229,7 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
     def end() -> None:
       journal.check_is_there()
       progress.end()
-      _report(journal.records, folder, reranking, name, model_dir if is_url(model_dir) else None)
+      _report(journal.records, folder, reranking, name, url)
       watching.on_search_end(found)
 
     watching.on_search_begin(found)
@@ -254,13 +256,13 @@ def _write_config(config: str, folder: pathlib.Path, summaries: Summaries) -> No
   summaries.write_text('operative_config', textwrap.indent(config, '    '))  # Markdown leaves indented text as it is
 
 
-def _report(records: Sequence[Record], folder: pathlib.Path, reranking: Reranking, name: str, url: str | None) -> None:
+def _report(records: Sequence[Record], folder: pathlib.Path, reranking: Reranking, name: str, url: str) -> None:
   """Writes the report; prints its table, unless the search is one of several, and its path or, with `url`, its URL."""
   task = getattr(reranking.evaluation, 'task', None)
-  facts = (len(task.load()['test'][1]), task.steps) if task else (None, None)
+  facts = (len(task.load()['test'][1]), task.steps) if callable(getattr(task, 'load', None)) else (None, None)
   console = Console()
   if not name:
-    console.print(report.final_table(records, reranking.best, *facts))
-  path = report.write_report(records, folder, reranking.best, *facts)
-  shown = path if url is None else f'{url}/{path.relative_to(folder).as_posix()}'
+    console.print(final_table(records, reranking.best, *facts))
+  path = write_report(records, folder, reranking.best, *facts)
+  shown = f'{url}/{path.relative_to(folder).as_posix()}' if url else path
   console.print(Text(f'Report: {shown}'), soft_wrap=True)

@@ -24,6 +24,7 @@ from benchmarks.fidelity.scores import SCREENING_STEPS
 from benchmarks.fidelity.scores import truth
 from benchmarks.fidelity.scores import truth_at_rate
 from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import save_figure
 from evonorm_tf.output.figures import style
 from search.reporting.comparison_plots import COLORS
 
@@ -118,7 +119,7 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
     scores: the scores by proxy.
     count: the number of layers.
     names: the networks' names.
-    path: the PNG file.
+    path: the PNG file; an SVG file stands beside it.
   """
   figure = new_figure(10, 6)
   axes = figure.add_subplot()
@@ -145,4 +146,4 @@ def draw(scores: Mapping[Proxy, Score], count: int, names: Sequence[str], path: 
   axes.legend(loc='lower right', fontsize='small')
   axes.text(1.02, 1, '\n'.join(f'{i} {p}' for i, p in enumerate(front, 1)), transform=axes.transAxes, va='top',
             fontsize='x-small')
-  figure.savefig(path)
+  save_figure(figure, path)

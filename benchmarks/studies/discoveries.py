@@ -21,6 +21,7 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import save_figure
 from evonorm_tf.output.figures import style
 from search.equivalence.frozen_vectors import without_frozen_vectors
 from search.evolution import Reranking
@@ -35,7 +36,7 @@ from search.reporting.comparison import core_seconds
 from search.reporting.comparison_plots import COLORS
 from search.reporting.plots import curves
 from search.reporting.plots import MARKERS
-from search.reporting.report import ranking
+from search.reporting.ranking import ranking
 
 FIELDS = ('seed', 'layer', 'validation', 'validation_error', 'test', 'test_error', 'trainings', 'equation')
 TANH = LayerGraph((Node('tanh', (0,)),))
@@ -129,7 +130,7 @@ def draw(searches: Searches, path: pathlib.Path) -> None:
 
   Args:
     searches: the searches that have ended.
-    path: the PNG file.
+    path: the PNG file; an SVG file stands beside it.
   """
   figure = new_figure(12, 4.8)
   progress, final = figure.subplots(1, 2)
@@ -139,7 +140,7 @@ def draw(searches: Searches, path: pathlib.Path) -> None:
     style(axes)
     axes.yaxis.set_major_formatter(percent)
     axes.legend(fontsize=8, loc='upper left', bbox_to_anchor=(0, -.12), ncols=3, frameon=False)
-  figure.savefig(path)
+  save_figure(figure, path)
 
 
 def _draw_progress(axes: Axes, searches: Searches) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import save_figure
 from evonorm_tf.output.figures import style
 from search.journal import records as records_lib
 from search.journal.record import Record
@@ -54,7 +55,7 @@ def draw(searches: Searches, path: pathlib.Path) -> None:
 
   Args:
     searches: the searches that have ended.
-    path: the PNG file.
+    path: the PNG file; an SVG file stands beside it.
   """
   figure = new_figure(11, 4.6)
   panels = figure.subplots(1, 2, sharey=True)
@@ -66,7 +67,7 @@ def draw(searches: Searches, path: pathlib.Path) -> None:
   panels[0].set_ylabel(f'mean validation accuracy of the {TOP} best')
   panels[0].yaxis.set_major_formatter(percent)
   panels[1].legend(loc='lower right', fontsize=9)
-  figure.savefig(path)
+  save_figure(figure, path)
 
 
 def _draw_bands(axes: Axes, searches: Searches, by_seconds: bool) -> list[float]:

@@ -21,10 +21,10 @@ from evonorm_tf.batch_size_sweep.runs import PENDING
 from evonorm_tf.batch_size_sweep.runs import Result
 from evonorm_tf.batch_size_sweep.runs import Run
 from evonorm_tf.output import markdown
-from evonorm_tf.output.figures import figure_to_png
 from evonorm_tf.output.figures import INK
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
+from evonorm_tf.output.figures import save_figure
 from evonorm_tf.output.figures import style
 from evonorm_tf.output.model_dir import replacing
 
@@ -67,7 +67,7 @@ class Cell:
 
 
 def write_report(model_dir: pathlib.Path, runs: Sequence[Run], results: Mapping[Run, Result]) -> None:
-  """Writes results.csv, results.md and accuracy_by_batch_size.png, each atomically.
+  """Writes results.csv, results.md and accuracy_by_batch_size as .png and .svg, each atomically.
 
   Args:
     model_dir: the folder of the sweep.
@@ -81,8 +81,7 @@ def write_report(model_dir: pathlib.Path, runs: Sequence[Run], results: Mapping[
       result = results[run]
       writer.writerow({'norm_act': run.norm_act, 'batch_size': run.batch_size, 'seed': run.seed, **result.metrics,
                        'status': result.status, 'message': markdown.one_line(result.message)})
-  with replacing(model_dir / PLOT) as path:
-    path.write_bytes(figure_to_png(accuracy_plot(runs, results)))
+  save_figure(accuracy_plot(runs, results), model_dir / PLOT)
   with replacing(model_dir / PAGE) as path:
     path.write_text('\n\n'.join(_sections(runs, results)) + '\n', encoding='utf-8')
 

@@ -15,7 +15,7 @@ from search.code_generation.targets import TARGETS
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.journal.saved_search import load_search
-from search.reporting import report
+from search.reporting.ranking import layers_so_far
 
 
 def find_graph(layer: str) -> LayerGraph:
@@ -34,7 +34,8 @@ def find_graph(layer: str) -> LayerGraph:
     return known_graph(layer)
   path = pathlib.Path(layer)
   if is_url(layer) or path.is_dir():
-    best = report.found_layers(load_search(layer).records, 1)
+    saved = load_search(layer)
+    best = layers_so_far(saved.records, saved.config)
     if not best:
       raise ModelDirError(f'{layer}: the search has accepted no candidate yet.')
     return best[0].graph

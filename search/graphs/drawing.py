@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import os
-import pathlib
 import textwrap
 from typing import Any
 
@@ -27,10 +26,16 @@ from matplotlib.textpath import TextPath
 
 from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
 from evonorm_tf.graph.primitives import PRIMITIVES
-from evonorm_tf.output.figures import figure_to_png
 from evonorm_tf.output.figures import INK
 from evonorm_tf.output.figures import new_figure
+from evonorm_tf.output.figures import save_figure
+from search.graphs.affine_equation import affine_equation_latex
+from search.graphs.affine_equation import affine_equation_text
 from search.graphs.equation import equation_latex
 from search.graphs.equation import equation_text
 
@@ -48,6 +53,11 @@ _DEAD, _EDGE, _PALE = ('#f6f6f6', '#cccccc'), '#5d6673', '#c0c0c0'
 # Lengths are in inches, which are the units of the axes; font sizes are in points.
 _NODE_HEIGHT, _COLUMN, _LAYER, _MARGIN, _GAP = 0.42, 0.95, 0.88, 0.25, 0.12
 _PORT, _LEAD, _MAX_WIDTH, _CAPTION_SIZES = 0.2, 0.13, 10.5, (14, 12.5, 11, 9.5, 8.5)
+_SMALL = FontProperties(size=8.5)
+_SPELT_OUT = {BATCH: 'batch, width and height', INSTANCE: 'width and height', LAYER: 'width, height and channels',
+              GROUP: 'width, height and the channels of a group'}
+
+Scores = Mapping[str, float] | Sequence[float] | Mapping[str, Mapping[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,27 +227,45 @@ def _draw_output(axes: Axes, graph: LayerGraph, points: _Points) -> None:
   axes.text(x, start + 0.44, 'y', fontsize=11.5, color=INK, ha='center', va='center')
 
 
-def _caption(graph: LayerGraph) -> list[_Line]:
-  """Returns the equation's lines, in the largest size of mathtext that fits, or else as wrapped plain text."""
-  largest = _CAPTION_SIZES[0]
+def _caption(graph: LayerGraph, layer: LayerGraph | None) -> list[_Line]:
+  """Returns the lines of the layer's equation modulo γ and β, of the graph's own if it differs, and of index sets."""
+  own = equation_latex(graph), equation_text(graph)
+  simple = own if layer is None else (affine_equation_latex(layer), affine_equation_text(layer))
+  lines = _equation_lines(*simple)
+  if simple != own:
+    lines += [_Line('as drawn:', _SMALL), *_equation_lines(*own, _CAPTION_SIZES[2])]
+  used = {graph.node(i).axes for i in graph.live if i >= len(INITIAL_NODES)}
+  return lines + [_Line(f'{axes}: over {_SPELT_OUT[axes]}', _SMALL) for axes in _SPELT_OUT if axes in used]
+
+
+def _equation_lines(latex: str, text: str, largest: float = _CAPTION_SIZES[0]) -> list[_Line]:
+  """Returns an equation's lines, in the largest size of mathtext that fits, or else as wrapped plain text."""
   try:
-    texts = [f'${line}$'.replace(r'\frac', r'\dfrac') for line in equation_latex(graph).split(' \\\\\n')]
+    texts = [f'${line}$'.replace(r'\frac', r'\dfrac') for line in latex.split(' \\\\\n')]
     width = max(_Line(text, FontProperties(size=largest, math_fontfamily='cm'), True).extent[0] for text in texts)
-    size = next((size for size in _CAPTION_SIZES if width * size / largest <= _MAX_WIDTH), None)
+    size = next((size for size in _CAPTION_SIZES if size <= largest and width * size / largest <= _MAX_WIDTH), None)
   except ValueError:  # mathtext knows only a part of LaTeX
     size = None
   if size is not None:
     return [_Line(text, FontProperties(size=size, math_fontfamily='cm'), is_math=True) for text in texts]
-  return [_Line(part, FontProperties(size=10)) for line in equation_text(graph).split('\n')
-          for part in textwrap.wrap(line, 110)]
+  return [_Line(part, FontProperties(size=10)) for line in text.split('\n') for part in textwrap.wrap(line, 110)]
 
 
-def _heading(title: str, scores: Mapping[str, float] | Sequence[float]) -> list[_Line]:
-  """Returns the title and, on a line of their own, the scores; neither if empty."""
-  named = scores.items() if isinstance(scores, Mapping) else enumerate(scores, 1)
-  parts = [f'{name}: {score:.4f}' if isinstance(scores, Mapping) else f'{score:.4f}' for name, score in named]
-  lines = [(title, FontProperties(size=13, weight='bold')), ('   '.join(parts), FontProperties(size=10))]
-  return [_Line(text, font) for text, font in lines if text]
+def _heading(title: str, scores: Scores) -> list[_Line]:
+  """Returns the title and, on lines of their own, the scores; neither if empty."""
+  if isinstance(scores, Mapping) and any(isinstance(score, Mapping) for score in scores.values()):
+    lines = [f'{place}: {_scores_text(of_place)}' for place, of_place in scores.items()]
+  else:
+    lines = [_scores_text(scores)]
+  return [_Line(text, font) for text, font in [(title, FontProperties(size=13, weight='bold')),
+                                               *((line, FontProperties(size=10)) for line in lines)] if text]
+
+
+def _scores_text(scores: Mapping[str, float] | Sequence[float]) -> str:
+  """Returns accuracies in percent, with the names of the architectures if they are given."""
+  if isinstance(scores, Mapping):
+    return '   '.join(f'{name} {100 * score:.1f}%' for name, score in scores.items())
+  return '   '.join(f'{100 * score:.1f}%' for score in scores)
 
 
 def _write(axes: Axes, lines: Iterable[_Line], y: float) -> None:
@@ -248,23 +276,26 @@ def _write(axes: Axes, lines: Iterable[_Line], y: float) -> None:
     y += line.extent[1] + _GAP
 
 
-def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] | Sequence[float] = (),
-               show_dead: bool = False) -> Figure:
-  """Draws a layer graph, with its equation as caption.
+def draw_graph(graph: LayerGraph, title: str = '', scores: Scores = (), show_dead: bool = False,
+               layer: LayerGraph | None = None) -> Figure:
+  """Draws a layer graph, with its equation as caption, and what the index sets in it stand for.
 
   Args:
     graph: the layer graph.
     title: a line above the drawing (default: none).
-    scores: one score for each architecture, shown below the title with four decimals: a mapping by architecture, or a
-      sequence for scores without names (default: none).
+    scores: one accuracy for each architecture, in [0, 1], shown below the title in percent: a mapping by architecture,
+      or a sequence for scores without names, or a mapping of the name of a line, such as 'test', to one of these
+      (default: none).
     show_dead: whether to draw dead nodes and unused initial nodes too, in grey (default False).
+    layer: a simpler graph of the same layer, whose equation modulo γ and β then stands above that of `graph`, if they
+      differ; None (default) for the equation of `graph` alone.
 
   Returns:
     The figure, on an Agg canvas and not registered with pyplot.
   """
   shown = range(graph.output + 1) if show_dead else sorted(graph.live)
   points, ways = _place(shown, _edges(graph, shown))
-  heading, caption = _heading(title, scores), _caption(graph)
+  heading, caption = _heading(title, scores), _caption(graph, layer)
   right, bottom = (max(p[i] for p in [*points.values(), *sum(ways.values(), [])]) for i in (0, 1))
   width = max([right + _COLUMN] + [line.extent[0] for line in heading + caption]) + 2 * _MARGIN
   above, below = (sum(line.extent[1] + _GAP for line in lines) for lines in (heading, caption))
@@ -284,19 +315,18 @@ def draw_graph(graph: LayerGraph, title: str = '', scores: Mapping[str, float] |
   return figure
 
 
-def save_drawing(graph: LayerGraph, path: str | os.PathLike, title: str = '',
-                 scores: Mapping[str, float] | Sequence[float] = (), show_dead: bool = False) -> None:
-  """Writes the drawing of a layer graph to a PNG file.
+def save_drawing(graph: LayerGraph, path: str | os.PathLike, title: str = '', scores: Scores = (),
+                 show_dead: bool = False) -> None:
+  """Writes the drawing of a layer graph to a PNG file and, beside it, to an SVG file.
 
   Args:
     graph: the layer graph.
-    path: the file to write; an existing one is replaced.
+    path: the PNG file to write; existing files are replaced.
     title: a line above the drawing (default: none).
-    scores: one score for each architecture, shown below the title: a mapping by architecture, or a sequence for scores
-      without names (default: none).
+    scores: accuracies to show below the title, as for `draw_graph` (default: none).
     show_dead: whether to draw dead nodes and unused initial nodes too, in grey (default False).
 
   Raises:
-    OSError: if the file cannot be written.
+    OSError: if a file cannot be written.
   """
-  pathlib.Path(path).write_bytes(figure_to_png(draw_graph(graph, title, scores, show_dead)))
+  save_figure(draw_graph(graph, title, scores, show_dead), path)

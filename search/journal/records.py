@@ -92,13 +92,14 @@ def architectures(records: Sequence[Record]) -> list[str]:
   return view(records, Tally).architectures
 
 
-def candidates(records: Sequence[Record]) -> list[Candidate]:
+def candidates(records: Sequence[Record], names: Sequence[str] = ()) -> list[Candidate]:
   """Returns the accepted candidates of the evolution, in the order of completion, for the population.
 
   Args:
     records: the search's records of all stages, in the order of the journal.
+    names: the architectures, in the order of the candidates' scores (default: as `architectures`).
   """
-  names = architectures(records)
+  names = names or architectures(records)
   return [Candidate(r.index, r.graph, tuple(r.scores[n] for n in names), r.step_time)
           for r in accepted(records) if r.index is not None and r.graph is not None]
 
@@ -130,11 +131,13 @@ def finalists(records: Sequence[Record], count: int) -> list[Record]:
   for record in sorted(measured(records), key=lambda r: (-r.mean_score, r.index)):
     keys: set[object] = {record.graph and equation_text(record.graph)}
     if record.gradient_norm is not None:
-      keys.add((*record.scores.values(), record.gradient_norm))
+      keys.add((*sorted(record.scores.items()), record.gradient_norm))
     if not keys & met:
       chosen.append(record)
+    if len(chosen) == count:
+      break
     met |= keys
-  return chosen[:count]
+  return chosen
 
 
 def over_seeds(records: Sequence[Record]) -> list[Record]:
@@ -177,14 +180,16 @@ def standard_error(records: Sequence[Record], name: str) -> float | None:
 
 
 def top_mean(records: Sequence[Record]) -> float | None:
-  """Returns the mean of the best measured mean scores of the evolution, in [0, 1]; None if there are no scores yet.
+  """Returns the mean of the `TOP` best measured mean scores of the evolution, in [0, 1], as in the paper's plots.
 
   Args:
-    records: the search's records of all stages, in the order of the journal. The mean is over the `TOP` best
-      candidates, as in the paper's plots, and over all of them if there are fewer.
+    records: the search's records of all stages, in the order of the journal.
+
+  Returns:
+    The mean, which never falls as candidates come; None as long as there are fewer than `TOP`.
   """
   top = view(records, Tally).top
-  return statistics.fmean(top) if top else None
+  return statistics.fmean(top) if len(top) == TOP else None
 
 
 def counts_by_outcome(records: Sequence[Record]) -> dict[str, int]:

@@ -15,15 +15,15 @@ from matplotlib.figure import Figure
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.figures import figure_to_png
-from search.equivalence.frozen_vectors import without_frozen_vectors
 from search.equivalence.known_layers import known_layer
-from search.graphs.affine_equation import affine_equation_latex
-from search.graphs.affine_equation import affine_equation_text
-from search.graphs.drawing import draw_graph
 from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
+from search.reporting.layer_views import draw_layer
+from search.reporting.layer_views import equation_of
+from search.reporting.layer_views import latex_of
+from search.reporting.layer_views import scores_of
 
 
 class Layer:
@@ -83,14 +83,14 @@ class Layer:
   @functools.cached_property
   def equation(self) -> str:
     """The equation as text, without what γ and β take up; the name where there is no layer graph."""
-    return self.name if self.graph is None else affine_equation_text(without_frozen_vectors(self.graph))
+    return self.name if self.graph is None else equation_of(self.graph)
 
   @functools.cached_property
   def latex(self) -> str:
     """The equation as LaTeX, for mathematics mode."""
     if self.graph is None:
       return rf'\text{{{self.name}}}'
-    return affine_equation_latex(without_frozen_vectors(self.graph))
+    return latex_of(self.graph)
 
   @functools.cached_property
   def known_as(self) -> str | None:
@@ -208,7 +208,7 @@ class Layer:
     Raises:
       ArgumentError: if the layer has no layer graph.
     """
-    return draw_graph(self._graph_or_error(), self.name, self.scores)
+    return draw_layer(self._graph_or_error(), self.name, scores_of(self._records, self._record))
 
   def _graph_or_error(self) -> LayerGraph:
     if self.graph is None:

@@ -13,15 +13,17 @@ from matplotlib.figure import Figure
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
+from evonorm_tf.output.object_folder import is_url
 from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import REFERENCE
 from search.journal.record import Record
 from search.journal.saved_search import load_search
 from search.library.layer import Layer
-from search.reporting import report
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
+from search.reporting.ranking import layers_so_far
+from search.reporting.report import write_report
 
 if TYPE_CHECKING:
   import optuna
@@ -59,6 +61,11 @@ class Search:
     return self._model_dir
 
   @property
+  def location(self) -> str:
+    """Where the search is, on whichever machine: the absolute path of its folder, or its URL."""
+    return self._source if is_url(self._source) else str(pathlib.Path(self._source).resolve())
+
+  @property
   def config(self) -> dict[str, Any]:
     """The settings that the search's results depend on, as JSON data; dataclass objects have a key 'class'."""
     return self._config
@@ -74,7 +81,8 @@ class Search:
     Raises:
       ModelDirError: as the constructor.
     """
-    self._records = load_search(self._source).records
+    saved = load_search(self._source)
+    self._model_dir, self._records = saved.model_dir, saved.records
     return self
 
   @property
@@ -84,9 +92,12 @@ class Search:
 
   @property
   def layers(self) -> list[Layer]:
-    """The layers found, the best first: those that were re-ranked or, before that, all accepted candidates."""
-    found = [r.name for r in report.ranking(self._records) if r.is_found and r.is_accepted]
-    return [self.layer(name) for name in found]
+    """The layers found, the best first.
+
+    Those that were re-ranked, once all of them were; before that, and if none of them passed, all accepted candidates.
+    """
+    first = {record.name: record for record in self._records if record.stage == EVOLUTION}
+    return [Layer(first[record.name], self._records) for record in layers_so_far(self._records, self._config)]
 
   @property
   def references(self) -> list[Layer]:
@@ -125,7 +136,8 @@ class Search:
     """Returns the evaluated candidates as a pandas DataFrame, indexed by their numbers, in the order of evaluation.
 
     Its columns are outcome, detail, score (the mean), the score of each network under its name, parent, step_time,
-    kept, seconds and elapsed; what there is not, is NaN.
+    kept, seconds and elapsed; what there is not, is NaN. A network with the name of another column has ' (network)'
+    after it.
 
     Args:
       equations: whether to add a column with the equations, at some milliseconds each (default False).
@@ -139,8 +151,9 @@ class Search:
       raise MissingDependencyError(f'`to_dataframe` needs pandas: {how_to_install("analysis")}.') from e
     names = records_lib.architectures(self._records)
     rows = [self._row(record, names) for record in records_lib.evaluated(self._records)]
-    frame = pd.DataFrame(rows, columns=['index', 'outcome', 'detail', 'score', *names, 'parent', 'step_time', 'kept',
-                                        'seconds', 'elapsed']).set_index('index')
+    fixed = 'index', 'outcome', 'detail', 'score', 'parent', 'step_time', 'kept', 'seconds', 'elapsed', 'equation'
+    networks = [f'{name} (network)' if name in fixed else name for name in names]
+    frame = pd.DataFrame(rows, columns=[*fixed[:4], *networks, *fixed[4:-1]]).set_index('index')
     return frame.assign(equation=[layer.equation for layer in self.candidates]) if equations else frame
 
   def _row(self, record: Record, names: Sequence[str]) -> list[Any]:
@@ -173,12 +186,15 @@ class Search:
     return progress_plot(self._records)
 
   def plot_pareto(self) -> Figure:
-    """Returns a figure of the accepted candidates' scores with their Pareto frontier, a panel for two networks each."""
+    """Returns a figure of the accepted candidates' scores and their Pareto frontier, a panel for each two networks.
+
+    With one network, it shows the scores against the candidates' numbers.
+    """
     return pareto_scatter(self._records)
 
   def report(self) -> pathlib.Path:
     """Writes the report, with drawings and JSON files of the best layers, to `model_dir`/report; returns its path."""
-    return report.write_report(self._records, self._model_dir)
+    return write_report(self._records, self._model_dir)
 
   def resume(self, **settings: Any) -> 'Search':
     """Goes on with a search that a gin file or a name had configured, and returns it when it has ended.
@@ -209,13 +225,14 @@ class RunningSearch(Search):
     model_dir: the search's folder.
     records: the journal's list of records, which grows.
     config: the settings that the results depend on, as JSON data.
+    url: the URL of the folder that `model_dir` is a copy of (default: none).
 
   Attributes:
     is_stopped: whether `stop` was called.
   """
 
-  def __init__(self, model_dir: str | os.PathLike, records: list[Record], config: dict[str, Any]):
-    self._source, self._model_dir = os.fspath(model_dir), pathlib.Path(model_dir)
+  def __init__(self, model_dir: str | os.PathLike, records: list[Record], config: dict[str, Any], url: str = ''):
+    self._source, self._model_dir = url or os.fspath(model_dir), pathlib.Path(model_dir)
     self._records, self._config = records, config
     self.is_stopped = False
 

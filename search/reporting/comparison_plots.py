@@ -7,12 +7,16 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 import numpy as np
 
+from evonorm_tf.graph.primitives import BATCH
+from evonorm_tf.graph.primitives import GROUP
 from evonorm_tf.graph.primitives import index_sets
+from evonorm_tf.graph.primitives import INSTANCE
+from evonorm_tf.graph.primitives import LAYER
 from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import leave_out_outliers
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import style
@@ -23,14 +27,12 @@ from search.journal.records import TOP
 from search.reporting import comparison
 from search.reporting.plots import curves
 from search.reporting.plots import MARKERS
-from search.reporting.plots import note
 from search.reporting.seed_bands import draw_band
 
 COLORS = ('#27509b', '#d07a1c', '#3f8f4f', '#c0392b', '#7d3c98', '#117864', '#6e4b1f', '#566573')
 _LINES = ('-', (0, (5, 2)), (0, (1, 1.2)))  # a second round of the colours is dashed
 _OUTCOME_COLORS = ('#3f8f4f', '#f0c08a', '#d6b656', '#b39ac9', '#c0504d')
-_CHANCE, _PALE = '#555555', '#b9c4d6'
-NOTHING, PROJECTED = 'no candidate has been accepted yet', 'score projected from a rung'
+_CHANCE = '#555555'
 
 Searches = Mapping[str, Sequence[Record]]  # the records of each search, by its name
 
@@ -43,6 +45,7 @@ def efficiency_plot(searches: Searches, groups: Mapping[str, Sequence[str]] | No
 
   Args:
     searches: the records of each search, of all stages, by the search's name.
+      One of them has `TOP` accepted candidates; others have no line.
     groups: the names of the searches that differ in their seed alone, by a name for them, as
       `seed_bands.groups_of_seeds` returns them; None (default) for a line for each search.
 
@@ -57,7 +60,7 @@ def efficiency_plot(searches: Searches, groups: Mapping[str, Sequence[str]] | No
   _plot_top(by_seconds, of_groups, True, 'core-seconds')
   by_candidates.set_ylabel(f'mean validation accuracy of the {TOP} best', color=INK)
   by_candidates.yaxis.set_major_formatter(percent)
-  _legend_below(figure, by_candidates)
+  legend_below(figure, by_candidates)
   return figure
 
 
@@ -77,16 +80,20 @@ def _plot_top(axes: Axes, groups: Mapping[str, Sequence[Sequence[Record]]], by_s
     _, top = curves(records_lib.evaluated(seeds[0]))
     x = comparison.core_seconds(seeds[0]) if by_seconds else _numbers(seeds[0])
     axes.plot(x, top, drawstyle='steps-post', linewidth=2, label=name, **_look(number))
-  if not any(records_lib.measured(records) for seeds in groups.values() for records in seeds):
-    note(axes, NOTHING)
 
 
 def _look(number: int) -> dict[str, Any]:
   return {'color': COLORS[number % len(COLORS)], 'linestyle': _LINES[number // len(COLORS) % len(_LINES)]}
 
 
-def _legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
-  """Adds a legend below the panels, with each label once."""
+def legend_below(figure: Figure, *panels: Axes, columns: int = 5) -> None:
+  """Adds a legend below panels, with each label once.
+
+  Args:
+    figure: the figure.
+    *panels: the panels whose labels it has.
+    columns: the largest number of columns (default 5).
+  """
   handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels())}
   if handles:
     columns = min(columns, len(handles))
@@ -100,16 +107,17 @@ def rejection_plot(searches: Searches) -> Figure:
     searches: the records of each search, of all stages, by the search's name.
 
   Returns:
-    The figure, with two panels and a stacked bar for each search.
+    The figure, with two panels, the second only if graphs were rejected so, and a stacked bar for each search.
   """
-  figure = new_figure(11, 1.9 + 0.5 * len(searches))
-  evaluated, filtered = figure.subplots(1, 2, sharey=True)
+  counts = {name: records_lib.counts_by_filter(records) for name, records in searches.items()}
+  reasons = dict.fromkeys(reason for by_reason in counts.values() for reason in by_reason)
+  figure = new_figure(11 if reasons else 6, 1.9 + 0.5 * len(searches))
+  evaluated, *filtered = figure.subplots(1, 1 + bool(reasons), sharey=True, squeeze=False).ravel()
   outcomes = {name: records_lib.counts_by_outcome(records) for name, records in searches.items()}
   colors = {o: color for o, color in zip(OUTCOMES, _OUTCOME_COLORS) if any(o in counts for counts in outcomes.values())}
   _stack(evaluated, outcomes, colors, 'share of the candidates evaluated')
-  counts = {name: records_lib.counts_by_filter(records) for name, records in searches.items()}
-  reasons = dict.fromkeys(reason for by_reason in counts.values() for reason in by_reason)
-  _stack(filtered, counts, dict(zip(reasons, COLORS[::-1])), 'share of the draws that the static filter rejected')
+  for axes in filtered:
+    _stack(axes, counts, dict(zip(reasons, COLORS[::-1])), 'share of the draws that the static filter rejected')
   evaluated.invert_yaxis()  # the first search above
   return figure
 
@@ -131,25 +139,23 @@ def _stack(axes: Axes, counts: Mapping[str, Mapping[str, int]], colors: Mapping[
   axes.set_xlim(0, 1)
   axes.xaxis.set_major_formatter(percent)
   axes.set_xlabel(label, color=INK)
-  if colors:
-    axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5)
-  else:
-    note(axes, 'the filter rejected nothing')
+  axes.legend(loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5)
 
 
 def correlation_plot(searches: Searches) -> Figure:
   """Plots mean scores after the longer training of the re-ranking against mean scores on the proxy task.
 
   Args:
-    searches: the records of each search, of all stages, by the search's name.
+    searches: the records of each search, of all stages, by the search's name. One of them has re-ranked a layer.
 
   Returns:
-    The figure, with a panel for each search.
+    The figure, with a panel for each search that has.
   """
-  figure, panels = _panels(searches, 3.6, 3.4)
-  for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
+  scores = {name: comparison.proxy_and_long_scores(records) for name, records in searches.items()}
+  scores = {name: pairs for name, pairs in scores.items() if pairs}
+  figure, panels = _panels(len(scores), 3.6, 3.4)
+  for number, (axes, (name, pairs)) in enumerate(zip(panels, scores.items())):
     style(axes)
-    pairs = comparison.proxy_and_long_scores(records)
     rho = comparison.rank_correlation(list(pairs.values()))
     title = name if rho is None else f'{name}\nrank correlation {rho:.2f}, n = {len(pairs)}'
     axes.set_title(title, fontsize=10, color=INK)
@@ -158,8 +164,6 @@ def correlation_plot(searches: Searches) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
       axis.set_major_formatter(percent)
       axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    if not pairs:
-      note(axes, 'nothing has been re-ranked yet')
     found = [point for label, point in pairs.items() if label.startswith('candidate ')]
     if found:
       axes.plot(*zip(*found), 'o', color=COLORS[number % len(COLORS)], markeredgecolor=INK, markeredgewidth=.7,
@@ -168,19 +172,20 @@ def correlation_plot(searches: Searches) -> Figure:
     for (label, point), marker in zip(references.items(), itertools.cycle(MARKERS)):
       axes.plot(*point, marker, color='white', markeredgecolor=INK, markersize=8, linestyle='none', label=label)
     axes.margins(.15)
-  _legend_below(figure, *panels)
+    leave_out_outliers(axes, list(pairs.values()), both=True)
+  legend_below(figure, *panels)
   return figure
 
 
-def _panels(searches: Searches, width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
-  """Returns a figure and its panels, one for each search, at most `columns` in a row; sizes are in inches a panel."""
-  columns = min(columns, len(searches))
-  rows = -(-len(searches) // columns)
+def _panels(number: int, width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
+  """Returns a figure and its panels, at most `columns` in a row; sizes are in inches a panel."""
+  columns = min(columns, number)
+  rows = -(-number // columns)
   figure = new_figure(max(width * columns, 6), height * rows + .6)
   panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
-  for unused in panels[len(searches):]:
+  for unused in panels[number:]:
     unused.set_visible(False)
-  return figure, panels[:len(searches)]
+  return figure, panels[:number]
 
 
 def primitives_plot(searches: Searches, configs: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -190,25 +195,24 @@ def primitives_plot(searches: Searches, configs: Mapping[str, Mapping[str, Any]]
   the static filter.
 
   Args:
-    searches: the records of each search, of all stages, by the search's name.
+    searches: the records of each search, of all stages, by the search's name. One of them has accepted a candidate.
     configs: the configuration of each search, JSON data, by the search's name; the random graphs are drawn from its
       search space.
 
   Returns:
-    The figure, with a panel for each search.
+    The figure, with a panel for each search that has.
 
   Raises:
     ArgumentError: if the search space of a configuration is not valid.
   """
-  figure, panels = _panels(searches, 4.4, 5.2)
-  for number, (axes, (name, records)) in enumerate(zip(panels, searches.items())):
-    graphs = comparison.survivors(records)
+  survivors = {name: comparison.survivors(records) for name, records in searches.items()}
+  survivors = {name: graphs for name, graphs in survivors.items() if graphs}
+  figure, panels = _panels(len(survivors), 4.4, 5.2)
+  for number, (axes, (name, graphs)) in enumerate(zip(panels, survivors.items())):
     _plot_shares(axes, comparison.node_shares(graphs), comparison.node_shares(comparison.chance_graphs(configs[name])),
                  COLORS[number % len(COLORS)])
     axes.set_title(f'{name}: {len(graphs)} survivors', fontsize=10, color=INK)
-    if not graphs:
-      note(axes, NOTHING)
-  _legend_below(figure, panels[0])
+  legend_below(figure, panels[0])
   return figure
 
 
@@ -216,81 +220,13 @@ def _plot_shares(axes: Axes, found: Mapping[str, float], chance: Mapping[str, fl
   """Draws bars for the shares found and marks for those by chance: frequent primitives first, index sets last."""
   style(axes)
   axes.grid(axis='y', visible=False)
+  named = {BATCH: 'batch', LAYER: 'layer', INSTANCE: 'instance', GROUP: 'group'}
   names = sorted(set(found) | set(chance), key=lambda n: (n in index_sets(), -found.get(n, 0), -chance.get(n, 0), n))
   heights = [y + (0.6 if n in index_sets() else 0) for y, n in enumerate(names)]
   axes.barh(heights, [found.get(n, 0) for n in names], color=color, alpha=.75, height=.7, label='survivors')
   axes.plot([chance.get(n, 0) for n in names], heights, '|', color=_CHANCE, markersize=13, markeredgewidth=2.2,
             label='random graphs that pass the static filter')
-  axes.set_yticks(heights, [n.replace('_', ' ') for n in names])
+  axes.set_yticks(heights, [f'{n} ({named[n]})' if n in named else n.replace('_', ' ') for n in names])
   axes.invert_yaxis()
   axes.xaxis.set_major_formatter(percent)
   axes.set_xlabel('share of the nodes', color=INK)
-
-
-def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
-  """Plots the line of descent of the best candidate, and the other children of its ancestors: mean score by index.
-
-  Each ancestor is labelled with its index and the effect of its mutation in percentage points, unless the mutation left
-  the score nearly as it was. Children that were not accepted are crosses at the bottom. Hollow dots are scores that
-  successive halving projected.
-
-  Args:
-    records: the search's records of all stages.
-    name: the search's name for the title; '' (default) for none.
-
-  Returns:
-    The figure, which only says so if no candidate has been accepted.
-  """
-  figure = new_figure(9, 4.8)
-  axes = figure.subplots()
-  style(axes)
-  axes.set_xlabel('candidate', color=INK)
-  axes.set_ylabel('mean validation accuracy', color=INK)
-  axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-  axes.yaxis.set_major_formatter(percent)
-  best = records_lib.best(records)
-  axes.set_title(f'{name}: ' * bool(name) + ('ancestry of the best candidate' if best else ''), fontsize=11, color=INK)
-  if best is None:
-    note(axes, NOTHING)
-    return figure
-  steps = comparison.ancestry(records, best)
-  _plot_children(axes, steps)
-  points = [(step.record.index, step.record.mean_score) for step in steps]
-  axes.plot(*zip(*points), '-o', color=COLORS[0], linewidth=2, markersize=7, label='ancestors of the best, and itself',
-            zorder=3)
-  projected = [point for point, step in zip(points, steps) if not step.record.is_complete]
-  if projected:
-    axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
-  for point, step in zip(points, steps):
-    if step.effect is not None and abs(step.effect) < .0005 and step is not steps[-1]:
-      continue  # the mutation hardly changed the score, as with copies: there can be dozens of them
-    effect = '' if step.effect is None else f' ({100 * step.effect:+.1f})'
-    axes.annotate(f'{step.record.index}{effect}', point, textcoords='offset points', fontsize=8.5, ha='center',
-                  xytext=(0, -16 if step.effect and step.effect < 0 else 9), color=INK, zorder=4,
-                  path_effects=[withStroke(linewidth=3, foreground='white')])
-  axes.margins(.06, .12)
-  _legend_below(figure, axes)
-  return figure
-
-
-def _plot_children(axes: Axes, steps: Sequence[comparison.Ancestor]) -> None:
-  """Draws the children that are not ancestors themselves, with a line from the parent to each that has a score."""
-  line = {step.record.index for step in steps}
-  measured, projected, crosses = [], [], []
-  for step in steps:
-    start = step.record.index, step.record.mean_score
-    for child in step.children:
-      if child.index not in line and child.scores:
-        end = child.index, child.mean_score
-        axes.plot(*zip(start, end), '-', color=_PALE, linewidth=.9, zorder=1)
-        (measured if child.is_complete else projected).append(end)
-      elif child.index not in line:
-        crosses.append(child.index)
-  if measured:
-    axes.plot(*zip(*measured), 'o', color=_PALE, markersize=5, label='their other children', zorder=2)
-  if projected:
-    axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=_PALE, markersize=5, zorder=2,
-              label=f'their other children, {PROJECTED}')
-  if crosses:
-    axes.plot(crosses, [.02] * len(crosses), 'x', color=_OUTCOME_COLORS[-1], markersize=5, alpha=.7,
-              transform=axes.get_xaxis_transform(), label='their children that were not accepted')

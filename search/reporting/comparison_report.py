@@ -1,6 +1,7 @@
 """The report that compares searches: report.md and its plots in a folder, and the same content for TensorBoard."""
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 import errno
@@ -15,13 +16,12 @@ import tensorflow as tf
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import reason_with_space
 from evonorm_tf.output import markdown
-from evonorm_tf.output.figures import figure_to_png
+from evonorm_tf.output.figures import save_figure
 from evonorm_tf.output.markdown import NO_VALUE
 from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.object_folder import is_url
-from search.graphs.equation import equation_text
 from search.journal import records as records_lib
 from search.journal.outcomes import ACCEPTED
 from search.journal.record import Record
@@ -30,12 +30,15 @@ from search.journal.saved_search import load_search
 from search.journal.saved_search import SavedSearch
 from search.reporting import comparison
 from search.reporting import comparison_plots as plots
+from search.reporting.ancestry_plot import ancestry_plot
+from search.reporting.layer_views import equation_of
 from search.reporting.plots import curves
 from search.reporting.seed_bands import groups_of_seeds
 from search.reporting.seed_bands import mean_and_error
 from search.reporting.summaries import image
 
 PAGE = 'report.md'
+NOTHING = 'No candidate has been accepted yet.'
 _EFFICIENCY_NOTE = (
     'Core-seconds are the time that the evaluations took, of one core a worker. Saved were those of draws that compute '
     "an earlier candidate's function, and were redrawn or took its outcome; each counts as the median evaluation. "
@@ -64,12 +67,12 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
   searches = _load(model_dirs)
   folder = pathlib.Path(output) if output else pathlib.Path(model_dirs[0]) / 'analysis'
   check_folder(folder, 'output')
-  figures, sections = _figures(searches), _sections(searches)
+  figures = _figures(searches)
+  sections = _sections(searches, figures)
   try:
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-      with replacing(folder / f'{name}.png') as path:
-        path.write_bytes(figure_to_png(figure))
+      save_figure(figure, folder / f'{name}.png')
     with replacing(folder / PAGE) as path:
       path.write_text('\n\n'.join(part for parts in sections.values() for part in parts) + '\n', encoding='utf-8')
     _write_tensorboard(folder / 'tensorboard', searches, figures, sections)
@@ -97,29 +100,36 @@ def _load(model_dirs: Sequence[str]) -> dict[str, SavedSearch]:
 
 
 def _figures(searches: dict[str, SavedSearch]) -> dict[str, Figure]:
-  """Returns the plots by the name of their file."""
+  """Returns the plots that have something to show, by the name of their file."""
   records = {name: search.records for name, search in searches.items()}
   configs = {name: search.config for name, search in searches.items()}
-  figures = {
-      'efficiency': plots.efficiency_plot(records, groups_of_seeds(configs)),
-      'rejections': plots.rejection_plot(records),
-      'correlation': plots.correlation_plot(records), 'primitives': plots.primitives_plot(records, configs)}
-  return figures | {f'ancestry_{number}': plots.ancestry_plot(records[name], name)
-                    for number, name in enumerate(records, 1)}
+  figures = {'rejections': plots.rejection_plot(records)}
+  if any(records_lib.top_mean(of_search) is not None for of_search in records.values()):
+    figures['efficiency'] = plots.efficiency_plot(records, groups_of_seeds(configs))
+  if any(map(comparison.proxy_and_long_scores, records.values())):
+    figures['correlation'] = plots.correlation_plot(records)
+  if any(map(comparison.survivors, records.values())):
+    figures['primitives'] = plots.primitives_plot(records, configs)
+  return figures | {f'ancestry_{number}': ancestry_plot(of_search, name)
+                    for number, (name, of_search) in enumerate(records.items(), 1) if records_lib.best(of_search)}
 
 
-def _sections(searches: dict[str, SavedSearch]) -> dict[str, list[str]]:
+def _sections(searches: dict[str, SavedSearch], figures: Collection[str]) -> dict[str, list[str]]:
   """Returns the sections of the report, each a list of Markdown paragraphs, by their name in TensorBoard."""
   records = {name: search.records for name, search in searches.items()}
+
+  def picture(name: str, text: str, instead: str) -> str:
+    return f'![{text}]({name}.png)' if name in figures else instead
   return {
       'searches': ['# Comparison of searches', *_settings(searches)],
-      'efficiency': ['## Best candidates', *_groups(searches), _efficiency(records),
-                     _EFFICIENCY_NOTE,
-                     '![Mean of the best against candidates and core-seconds](efficiency.png)'],
+      'efficiency': ['## Best candidates', *_groups(searches), _efficiency(records), _EFFICIENCY_NOTE,
+                     picture('efficiency', 'Mean of the best against candidates and core-seconds',
+                             f'No search has {TOP} accepted candidates yet.')],
       'rejections': ['## How draws and candidates ended', _counts(records), '![Outcomes by search](rejections.png)'],
       'correlation': ['## Proxy task and longer training', *_correlations(records),
-                      '![Longer training against proxy task](correlation.png)'],
-      'primitives': ['## Primitives in the survivors', *_primitives(searches), '![Shares of nodes](primitives.png)'],
+                      picture('correlation', 'Longer training against proxy task', 'Nothing has been re-ranked yet.')],
+      'primitives': ['## Primitives in the survivors', *_primitives(searches),
+                     picture('primitives', 'Shares of nodes', NOTHING)],
       'ancestry': ['## Ancestry of the best candidates', *(
           part for number, name in enumerate(records, 1) for part in _ancestry(name, records[name], number))],
   }
@@ -232,13 +242,13 @@ def _times(names: Sequence[str], ratio: dict[str, float]) -> str:
 def _ancestry(name: str, records: Sequence[Record], number: int) -> list[str]:
   best = records_lib.best(records)
   if best is None:
-    return [f'### {name}', 'No candidate has been accepted yet.']
+    return [f'### {name}', NOTHING]
   steps = comparison.ancestry(records, best)
   rows = [[step.record.name, step.mutation or 'the oldest on record',
            _percent(step.record.mean_score) + ' (projected)' * (not step.record.is_complete),
            NO_VALUE if step.effect is None else f'{100 * step.effect:+.1f}', len(step.children)] for step in steps]
   return [f'### {name}', markdown.table(['candidate', 'mutation', 'mean score', 'effect', 'children'], rows),
-          f'```text\n{equation_text(best.layer_graph)}\n```', f'![Ancestry](ancestry_{number}.png)']
+          f'```text\n{equation_of(best.layer_graph)}\n```', f'![Ancestry](ancestry_{number}.png)']
 
 
 def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], figures: dict[str, Figure],
@@ -257,10 +267,10 @@ def _write_tensorboard(folder: pathlib.Path, searches: dict[str, SavedSearch], f
 
 
 def _write_curves(records: Sequence[Record]) -> None:
-  """Writes the mean of the ten best; the steps are candidates in one curve, and whole core-seconds in the other."""
+  """Writes the mean of the ten best, once there are ten; the steps are candidates, or in the other core-seconds."""
   evaluated = records_lib.evaluated(records)
   measured = [i for i, r in enumerate(evaluated) if r.is_measured]
   top, seconds = curves(evaluated)[1], comparison.core_seconds(records)
-  for i in measured:
+  for i in measured[TOP - 1:]:
     tf.summary.scalar(f'top_{TOP}_mean/by_candidates', top[i], step=i + 1)
     tf.summary.scalar(f'top_{TOP}_mean/by_core_seconds', top[i], step=int(seconds[i]))

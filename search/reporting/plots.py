@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 import numpy as np
 
 from evonorm_tf.output.figures import INK
+from evonorm_tf.output.figures import leave_out_outliers
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import style
@@ -34,6 +35,7 @@ from search.selection.tournament import pareto_frontier
 
 ACCEPTED_LABEL, BEST_LABEL, TOP_LABEL = 'accepted candidate', 'best so far', f'mean of the {TOP} best so far'
 FRONTIER_LABEL = 'Pareto frontier'
+NOTHING = 'no candidate has been accepted yet'
 
 _COLORS = {ACCEPTED: '#3f8f4f', POOR: '#f0c08a', OWN_TEST: '#d6b656', UNSTABLE: '#b39ac9', FAILED: '#c0504d'}
 _DOT, _BEST, _TOP = '#9db8de', '#d07a1c', '#27509b'
@@ -45,17 +47,23 @@ _PANEL, _MAX_COLUMNS = 3.9, 3  # inches; panels in a row
 def progress_plot(records: Sequence[Record]) -> Figure:
   """Plots a search's progress against candidates evaluated: mean scores above, cumulative counts of outcomes below.
 
+  As long as there are no scores, only the counts are plotted.
+
   Args:
     records: the search's records of all stages, in the order of the journal; may be empty.
 
   Returns:
     The figure, on an Agg canvas.
   """
+  evaluated, references = records_lib.evaluated(records), records_lib.accepted(records, REFERENCE)
+  if not references and not any(r.is_measured for r in evaluated):  # no scores yet: counts alone
+    figure = new_figure(9, 2.6)
+    _plot_outcomes(figure.subplots(), evaluated)
+    return figure
   figure = new_figure(9, 6)
   upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-  _plot_scores(upper, records)
-  _plot_outcomes(lower, records_lib.evaluated(records))
-  _plot_references(upper, records_lib.accepted(records, REFERENCE))
+  _plot_scores(upper, evaluated, references)
+  _plot_outcomes(lower, evaluated)
   return figure
 
 
@@ -88,6 +96,7 @@ def pareto_scatter(records: Sequence[Record]) -> Figure:
       continue
     dots = _scatter(axes, candidates, frontier, a, b)
     _mark_references(axes, references, a, b)
+    leave_out_outliers(axes, list(zip(*_points(candidates, a, b))), both=a is not None, kept=_marks(references, a, b))
     _label_panel(axes, names, a, b)
   if candidates:
     figure.colorbar(dots, ax=panels, label='candidate', shrink=0.8, pad=0.01, aspect=30).ax.tick_params(labelsize=9)
@@ -124,8 +133,8 @@ def curves(evaluated: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
     evaluated: the records of the evaluated candidates, without copies, in the order of the journal.
 
   Returns:
-    Two float arrays `[candidates]`, NaN before the first measured score. The mean is over fewer than ten scores as long
-    as there are fewer.
+    Two float arrays `[candidates]`, neither of which ever falls: NaN before the first measured score, and before the
+    tenth in the mean.
   """
   scores: list[float] = []
   best, top = [], []
@@ -133,39 +142,37 @@ def curves(evaluated: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
     if record.is_measured:
       bisect.insort(scores, record.mean_score)
     best.append(scores[-1] if scores else math.nan)
-    top.append(statistics.fmean(scores[-TOP:]) if scores else math.nan)
+    top.append(statistics.fmean(scores[-TOP:]) if len(scores) >= TOP else math.nan)
   return np.array(best), np.array(top)
 
 
-def _plot_scores(axes: Axes, records: Sequence[Record]) -> None:
-  """Draws dots for the measured scores, and the curves of the best and of the mean of the ten best."""
+def _plot_scores(axes: Axes, evaluated: Sequence[Record], references: Sequence[Record]) -> None:
+  """Draws dots for the measured scores, the curves of the best and of the mean of the ten best, and the references."""
   style(axes)
   axes.yaxis.set_major_formatter(percent)
-  count = len(records_lib.architectures(records))
+  count = len(next(iter([*references, *(r for r in evaluated if r.scores)])).scores)
   axes.set_ylabel('validation accuracy' + (f', mean of {count} architectures' if count > 1 else ''))
-  evaluated = records_lib.evaluated(records)
   dots = [(i, r.mean_score) for i, r in enumerate(evaluated, 1) if r.is_measured]
-  if not dots:
-    note(axes, 'no candidate has been accepted yet')
-    return
-  steps = np.arange(1, len(evaluated) + 1)
-  best, top = curves(evaluated)
-  axes.plot(*zip(*dots), 'o', color=_DOT, markersize=4.5, markeredgewidth=0, alpha=0.8, label=ACCEPTED_LABEL)
-  axes.plot(steps, best, color=_BEST, linewidth=1.4, drawstyle='steps-post', label=BEST_LABEL)
-  axes.plot(steps, top, color=_TOP, linewidth=2.4, drawstyle='steps-post', label=TOP_LABEL)
-  axes.legend(loc='lower right', fontsize=9, framealpha=0.9, edgecolor='none')
-
-
-def _plot_references(axes: Axes, references: Sequence[Record]) -> None:
-  """Draws horizontal lines for the references, with labels on the right that do not overlap."""
   ordered = sorted(references, key=operator.attrgetter('mean_score'))
-  heights = [r.mean_score for r in ordered]
-  for number, height in enumerate(heights):
-    axes.axhline(height, color=_reference_color(number), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
-  if references:
-    axes.autoscale_view(scalex=False)  # a line inside the initial limits does not trigger it
+  for number, record in enumerate(ordered):
+    axes.axhline(record.mean_score, color=_reference_color(number), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
+  if dots:
+    steps = np.arange(1, len(evaluated) + 1)
+    best, top = curves(evaluated)
+    axes.plot(*zip(*dots), 'o', color=_DOT, markersize=4.5, markeredgewidth=0, alpha=0.8, label=ACCEPTED_LABEL)
+    axes.plot(steps, best, color=_BEST, linewidth=1.4, drawstyle='steps-post', label=BEST_LABEL)
+    if len(dots) >= TOP:
+      axes.plot(steps, top, color=_TOP, linewidth=2.4, drawstyle='steps-post', label=TOP_LABEL)
+    leave_out_outliers(axes, dots, kept=[(0, r.mean_score) for r in references])
+    axes.legend(loc='lower right', fontsize=9, framealpha=0.9, edgecolor='none')
+  _label_references(axes, ordered)
+
+
+def _label_references(axes: Axes, ordered: Sequence[Record]) -> None:
+  """Writes the names and scores of references, ascending, on the right of their lines, so that they do not overlap."""
   low, high = axes.get_ylim()
   axes.set_ylim(low, high)  # the labels must not change the limits
+  heights = [r.mean_score for r in ordered]
   for number, (record, y, label_y) in enumerate(zip(ordered, heights, _spread(heights, 0.055 * (high - low)))):
     axes.annotate(
         f'{record.name} {100 * y:.1f}%', (1, y), (1.035, label_y),
@@ -212,7 +219,7 @@ def _plot_outcomes(axes: Axes, evaluated: Sequence[Record]) -> None:
 def _scatter(axes: Axes, candidates: Sequence[Candidate], frontier: Sequence[Candidate], a: int | None, b: int):
   """Draws dots for all candidates, and larger ones for the frontier; returns the first ones for the colour bar."""
   if not candidates:
-    return note(axes, 'no candidate has been accepted yet')
+    return note(axes, NOTHING)
   style = {'cmap': 'viridis', 'vmin': 0, 'vmax': max([1] + [c.index for c in candidates])}
   dots = axes.scatter(*_points(candidates, a, b), c=[c.index for c in candidates], s=18, linewidths=0,
                       label=ACCEPTED_LABEL, **style)
@@ -234,6 +241,12 @@ def _mark_references(axes: Axes, references: Sequence[Record], a: int | None, b:
     else:
       axes.scatter(scores[a], scores[b], marker=MARKERS[number % len(MARKERS)], s=70, color=color,
                    edgecolors='white', linewidths=0.9, label=record.name, zorder=4)
+
+
+def _marks(references: Sequence[Record], a: int | None, b: int) -> list[tuple[float, float]]:
+  """Returns the points of the references in a panel; x is 0 where they are horizontal lines."""
+  scores = [list(r.scores.values()) for r in references]
+  return [(0 if a is None else each[a], each[b]) for each in scores]
 
 
 def _label_panel(axes: Axes, names: Sequence[str], a: int | None, b: int) -> None:

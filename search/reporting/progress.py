@@ -15,7 +15,6 @@ import rich.progress
 from rich.text import Text
 
 from evonorm_tf.errors import ArgumentError
-from search.graphs.equation import equation_text
 from search.journal import records as records_lib
 from search.journal.history import view
 from search.journal.outcomes import EVOLUTION
@@ -23,6 +22,7 @@ from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
 from search.journal.tally import Tally
+from search.reporting.layer_views import equation_of
 
 PHASES = {REFERENCE: 'references', EVOLUTION: 'evolution', RERANKING: 're-ranking'}
 
@@ -128,7 +128,7 @@ class Progress:
   def _describe_best(self, record: Record | None) -> None:
     if record is not self._best:
       self._best = record
-      equation = equation_text(record.layer_graph).replace('\n', '; ')
+      equation = equation_of(record.layer_graph).replace('\n', '; ')
       self._bars.best = f'best: {record.name}, {100 * record.mean_score:.1f}%: {equation}'
 
   def _print_line(self) -> None:

@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 import numpy as np
 import tensorflow as tf
 
-from search.graphs.drawing import draw_graph
-from search.graphs.equation import equation_text
 from search.journal import records as records_lib
 from search.journal.history import view
 from search.journal.outcomes import EVOLUTION
@@ -24,6 +22,9 @@ from search.journal.record import Record
 from search.journal.tally import RECENT
 from search.journal.tally import Tally
 from search.journal.tally import TOP
+from search.reporting.layer_views import draw_layer
+from search.reporting.layer_views import equation_of
+from search.reporting.layer_views import SEARCH
 from search.reporting.plots import progress_plot
 
 SECONDS_BETWEEN_VALUES, SECONDS_BETWEEN_PLOTS = 5., 60.  # at least
@@ -123,10 +124,10 @@ class Summaries:
       best = records_lib.best(records)
       if best is not None and best is not self._shown:
         self._shown, graph = best, best.layer_graph
-        heading = f'{best.name}, mean score {best.mean_score:.4f}'
-        code = equation_text(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
+        heading = f'{best.name}, mean validation accuracy {100 * best.mean_score:.1f}%'
+        code = equation_of(graph).replace('\n', '\n    ')  # TensorBoard shows Markdown, but no LaTeX
         tf.summary.text('best/equation', f'{heading}\n\n    {code}')
-        tf.summary.image('best/graph', image(draw_graph(graph, best.name, best.scores)))
+        tf.summary.image('best/graph', image(draw_layer(graph, best.name, {SEARCH: best.scores})))
     self._writer.flush()
 
   def _write_plot(self) -> None:

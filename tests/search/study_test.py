@@ -19,6 +19,7 @@ import search as search_lib
 from search import study
 from search.journal import records as records_lib
 from search.journal.saved_search import load_search
+from search.reporting import plots
 from search.reporting import seed_bands
 from search.selection.tournament import average_winner
 from search.study import run_study
@@ -207,7 +208,8 @@ def test_the_error_of_a_mean():
   assert seed_bands.mean_and_error([.1, .2, .3]) == pytest.approx((.2, .1 / 3**.5))
 
 
-def test_the_band_ends_where_the_shortest_search_does(make_record):
+def test_the_band_ends_where_the_shortest_search_does(make_record, monkeypatch):
+  monkeypatch.setattr(plots, 'TOP', 2)
   searches = [[make_record(index=i, scores=(s,) * 3, seconds={'total': 1.}) for i, s in enumerate(scores)]
               for scores in ((.1, .3), (.2, .2, .8))]
   x, scores = seed_bands.top_band(searches, by_seconds=False)

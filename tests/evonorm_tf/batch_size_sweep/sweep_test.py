@@ -26,7 +26,7 @@ SETTINGS = {'train.rate': '0.1', 'train.epochs': '90'}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
   """The plot has tests of its own, and there is no garbage; the two take most of the time."""
-  monkeypatch.setattr(sweep_report, 'figure_to_png', lambda figure: b'png')
+  monkeypatch.setattr(sweep_report, 'save_figure', lambda figure, path: path.write_bytes(b'png'))
   monkeypatch.setattr(sweep_runs.gc, 'collect', lambda: 0)
 
 

@@ -122,9 +122,23 @@ def test_random_graphs_are_drawn_whole_and_edges_avoid_nodes():
 
 def test_heading():
   figure = drawing.draw_graph(known_graph('evonorm_s1'), 'costs $x^{ or $5', scores={'ResNet-50': 0.25})
-  assert texts(figure)['costs $x^{ or $5'] == texts(figure)['ResNet-50: 0.2500'] == 1
+  assert texts(figure)['costs $x^{ or $5'] == texts(figure)['ResNet-50 25.0%'] == 1
   assert figure_to_png(figure).startswith(b'\x89PNG')
-  assert '0.5000   0.2500' in texts(drawing.draw_graph(DEAD_LAST_BUT_ONE, scores=(0.5, 0.25)))
+  assert '50.0%   25.0%' in texts(drawing.draw_graph(DEAD_LAST_BUT_ONE, scores=(0.5, 0.25)))
+  scores = {'search': {'a': .5, 'b': .25}, 'test': {'a': .625}}
+  shown = texts(drawing.draw_graph(DEAD_LAST_BUT_ONE, scores=scores))
+  assert {'search: a 50.0%   b 25.0%', 'test: a 62.5%'} <= set(shown)
+
+
+def test_caption_has_the_layers_equation_above_that_of_the_graph_and_spells_out_index_sets():
+  graph = LayerGraph((Node('square', (2,)), Node('add', (X, 4)), Node('first_moment', (5,), 'w,h,c/g')))
+  layer = LayerGraph((Node('first_moment', (X,), 'w,h,c/g'),))
+  shown = list(texts(drawing.draw_graph(graph, layer=layer)))
+  assert 'w,h,c/g: over width, height and the channels of a group' in shown
+  simple, own = (next(i for i, text in enumerate(shown) if text.startswith(start)) for start in (
+      r'$y = \mu_{w,h,c/g}(x) ', r'$y = \mu_{w,h,c/g}(x + '))
+  assert simple < shown.index('as drawn:') < own
+  assert 'as drawn:' not in texts(drawing.draw_graph(layer, layer=layer))
 
 
 def test_caption_is_the_equation_and_falls_back_to_text(monkeypatch):

@@ -1,5 +1,6 @@
 """The comparison of searches: its files, its plots by what they hold, TensorBoard, and what it refuses."""
 
+import itertools
 import pathlib
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from evonorm_tf.output.model_dir import ModelDirError
 from search.journal import records as records_lib
 from search.journal.journal import Journal
 from search.journal.saved_search import load_search
+from search.reporting import ancestry_plot
 from search.reporting import comparison
 from search.reporting import comparison_plots
 from search.reporting import comparison_report
@@ -55,6 +57,7 @@ def test_files(compared):
   assert '| core-seconds |' in text and '`strategy.class` | TournamentEvolution | RandomSearch |' in text
   assert 'node ' in text and '→' in text  # a mutation in the ancestry
   pictures = {p.name for p in path.parent.glob('*.png')}
+  assert {p.stem for p in path.parent.glob('*.svg')} == {p.stem for p in path.parent.glob('*.png')}
   assert pictures == {f'{n}.png' for n in (
       'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'ancestry_2')}
   assert all(f']({name})' in text for name in pictures)
@@ -70,6 +73,7 @@ def test_tensorboard(searches, compared):
   width, height, png = tf.make_ndarray(events.Tensors('efficiency')[0].tensor_proto)[:3]
   assert tf.image.decode_png(png).shape[:2] == (int(height), int(width)) and len(events.Tensors('efficiency')) == 1
   curve = read('evolved').Tensors('top_10_mean/by_candidates')
+  assert curve
   top = comparison_plots.curves(records_lib.evaluated(load_search(searches[0]).records))[1]
   assert [float(tf.make_ndarray(e.tensor_proto)) for e in curve] == pytest.approx([top[e.step - 1] for e in curve])
 
@@ -83,6 +87,8 @@ def test_a_search_without_accepted_candidates_is_drawn(tmp_path, make_record):
     journal.append(make_record(index=0, filtered={'constant': 2}))
   text = compare_searches([tmp_path]).read_text()
   assert 'No candidate has been accepted yet.' in text and '| filter: constant | 2 |' in text
+  assert 'No search has 10 accepted candidates yet.' in text and 'Nothing has been re-ranked yet.' in text
+  assert [p.name for p in (tmp_path / 'analysis').glob('*.png')] == ['rejections.png']  # nothing empty
 
 
 def test_copies_and_projected_scores(tmp_path, make_record, stopped):
@@ -97,26 +103,36 @@ def test_copies_and_projected_scores(tmp_path, make_record, stopped):
       journal.append(record)
   text = compare_searches([tmp_path]).read_text()
   for row in ('candidates evaluated | 4', 'accepted | 3', 'of these stopped at a rung | 1', 'core-seconds | 12',
-              'evaluations saved | 4', 'core-seconds so saved | 12', 'mean of the 10 best | 30.0%',
+              'evaluations saved | 4', 'core-seconds so saved | 12', 'mean of the 10 best | –',
               'best | candidate 5, 40.0%', f'{comparison.COPIED} | 2', f'filter: {SEEN_BEFORE} | 2'):
     assert f'| {row} |' in text, row
   assert '| candidate 4 | nothing | 90.0% (projected) |' in text
-  by_candidates, by_seconds = comparison_plots.efficiency_plot({'a': records}).axes
-  np.testing.assert_allclose(by_candidates.lines[0].get_ydata(), [.2, .2, .2, .3])
+  _, by_seconds = comparison_plots.efficiency_plot({'a': records}).axes
   assert by_seconds.lines[0].get_xdata().tolist() == [3., 4., 7., 12.]
-  curve = EventAccumulator(str(tmp_path / 'analysis' / 'tensorboard' / tmp_path.name)).Reload().Tensors(
-      'top_10_mean/by_candidates')
-  assert [e.step for e in curve] == [1, 4]
-  ancestry = comparison_plots.ancestry_plot(records).axes[0]
-  assert {x.get_label(): list(x.get_xdata()) for x in ancestry.lines}[comparison_plots.PROJECTED] == [4]
+  ancestry = ancestry_plot.ancestry_plot(records).axes[0]
+  assert {x.get_label(): list(x.get_xdata()) for x in ancestry.lines}[ancestry_plot.PROJECTED] == [4]
 
 
 def test_ancestors_are_numbered_where_the_score_changed(make_record):
   scores = (.2, .2, .3, .3)
   records = [make_record(index=i, scores=(s,) * 3, parent=i - 1 if i else None) for i, s in enumerate(scores)]
   records.append(make_record(index=4, scores=(.35,) * 3, parent=3))
-  axes = comparison_plots.ancestry_plot(records).axes[0]
-  assert [text.get_text() for text in axes.texts] == ['0', '2 (+10.0)', '4 (+5.0)']
+  axes = ancestry_plot.ancestry_plot(records).axes[0]
+  assert sorted(text.get_text() for text in axes.texts) == ['0', '2 (+10.0)', '4 (+5.0)']
+
+
+def test_labels_of_ancestors_cover_neither_points_nor_each_other(make_record):
+  records = [make_record(index=0, scores=(.2,))]
+  records += [make_record(index=i, scores=(.2 + .01 * i,), parent=i - 1) for i in range(1, 13)]
+  records += [make_record(index=i, scores=(.2 + .009 * (i % 13),), parent=i - 13) for i in range(13, 25)]  # others
+  figure = ancestry_plot.ancestry_plot(records)
+  figure.canvas.draw()
+  axes = figure.axes[0]
+  boxes = [text.get_window_extent() for text in axes.texts]
+  points = axes.transData.transform([(r.index, r.mean_score) for r in records])
+  assert len(boxes) == 13 and not any(box.contains(*point) for box in boxes for point in points)
+  assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+  assert all(axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1) for box in boxes)
 
 
 def test_searches_without_copies_tell_that_nothing_was_saved(tmp_path, make_record):
@@ -150,12 +166,14 @@ def test_refusals_write_nothing(searches, tmp_path):
 def test_plots_hold_the_numbers(make_record):
   records = [make_record(index=i, scores=(s,) if s else (), parent=p, seconds={'total': 2.}, filtered={'constant': 1})
              for i, (s, p) in enumerate([(.2, None), (.4, 0), (0, 0), (.3, 0)])]
-  by_candidates, by_seconds = comparison_plots.efficiency_plot({'a': records}).axes
-  assert by_candidates.lines[0].get_ydata().tolist() == pytest.approx([.2, .3, .3, .3])
-  assert by_seconds.lines[0].get_xdata().tolist() == [2., 4., 6., 8.]
+  twelve = [make_record(index=i, scores=(i / 20,), seconds={'total': 2.}) for i in range(12)]
+  by_candidates, by_seconds = comparison_plots.efficiency_plot({'a': twelve}).axes
+  # 0 to 9, 1 to 10 and 2 to 11, by 20
+  np.testing.assert_allclose(by_candidates.lines[0].get_ydata(), [*[np.nan] * 9, .225, .275, .325])
+  assert by_seconds.lines[0].get_xdata().tolist() == [2. * i for i in range(1, 13)]
   evaluated, _ = comparison_plots.rejection_plot({'a': records}).axes
   assert [bar.get_width() for bar in evaluated.patches] == [.75, 0, 0, .25]
-  ancestry = comparison_plots.ancestry_plot(records).axes[0]
+  ancestry = ancestry_plot.ancestry_plot(records).axes[0]
   lines = {line.get_label(): line.get_xdata() for line in ancestry.lines}
   assert list(lines['ancestors of the best, and itself']) == [0, 1]
   assert list(lines['their other children']) == [3] and list(lines['their children that were not accepted']) == [2]

@@ -25,8 +25,8 @@ def test_curves_against_hand_worked_numbers(make_record):
   records += [make_record(scores=() if s is None else (s - .1, s + .1)) for s in scores]
   axes = plots.progress_plot(records).axes[0]
   best = [math.nan, .2, .4] + [.5] * 10 + [.6]
-  # Ten candidates: .2 + .4 + 8 · .5 = 4.6; then .3 takes the place of .2, and .6 that of .3.
-  top = [math.nan] + [(.2 + .4 * min(n, 1) + .5 * max(n - 1, 0)) / (n + 1) for n in range(10)] + [.47, .47, .5]
+  # From the tenth on: .2 + .4 + 8 · .5 = 4.6; then .3 takes the place of .2, and .6 that of .3.
+  top = [math.nan] * 10 + [.46, .47, .47, .5]
   np.testing.assert_allclose(line(axes, plots.BEST_LABEL), best)
   np.testing.assert_allclose(line(axes, plots.TOP_LABEL), top)
   np.testing.assert_allclose(line(axes, plots.ACCEPTED_LABEL), [s for s in scores if s])
@@ -83,7 +83,7 @@ def test_copies_are_no_steps_and_projected_scores_no_dots(make_record, stopped):
   upper, lower = figure.axes
   np.testing.assert_allclose(line(upper, plots.ACCEPTED_LABEL), [.3, .4])
   np.testing.assert_allclose(line(upper, plots.BEST_LABEL), [.3, .3, .3, .4])
-  np.testing.assert_allclose(line(upper, plots.TOP_LABEL), [.3, .3, .3, .35])
+  assert plots.TOP_LABEL not in [x.get_label() for x in upper.lines]  # there are fewer than ten
   assert [text.get_text() for text in lower.get_legend().get_texts()] == [
       'accepted (3, 1 stopped at a rung)', 'rejected: quality (0)', 'rejected: stability (0)', 'failed (1)']
   assert lower.get_xlim() == (0, 4)
@@ -91,6 +91,21 @@ def test_copies_are_no_steps_and_projected_scores_no_dots(make_record, stopped):
   assert dots(pareto.axes[0], plots.ACCEPTED_LABEL) == [[.2, .4], [.5, .3]]
   assert pareto.get_suptitle() == (
       '2 of 2 accepted candidates on the Pareto frontier; 1 that stopped at a rung are left out')
+
+
+def test_outliers_stand_at_the_edge(make_record):
+  scores = [(.5 + .01 * i, .6 + .01 * i) for i in range(10)] + [(.55, .05), (.06, .65)]  # each far off in one
+  records = [make_record('reference', (.3, .62), name='bn_relu')]
+  records += [make_record(index=i, scores=s) for i, s in enumerate(scores)]
+  axes = plots.pareto_scatter(records).axes[0]
+  assert .25 < axes.get_xlim()[0] < .3 and .59 < axes.get_ylim()[0] < .6  # the reference is kept
+  outside = {x.get_marker(): x.get_xydata().tolist() for x in axes.lines if 'beyond the axes' in x.get_label()}
+  assert outside == {'v': [[.55, axes.get_ylim()[0]]], '<': [[axes.get_xlim()[0], .65]]}
+  assert [x.get_label() for x in axes.lines if 'beyond' in x.get_label()] == ['beyond the axes (2)',
+                                                                              '_beyond the axes (2)']
+  progress = plots.progress_plot([make_record(index=i, scores=(s,)) for i, s in enumerate([.5, .51] * 5 + [.02])])
+  assert progress.axes[0].get_ylim()[0] > .49 and 'beyond the axes (1)' in [
+      text.get_text() for text in progress.axes[0].get_legend().get_texts()]
 
 
 @pytest.mark.parametrize('stages, scores, panels', [
@@ -102,7 +117,7 @@ def test_any_records_can_be_drawn(make_record, stages, scores, panels):
   for figure in (progress, pareto):
     figure.canvas.draw()
   is_accepted = bool(scores) and 'evolution' in stages
-  for axes in (progress.axes[0], pareto.axes[0]):
-    assert any('no candidate has been accepted' in text.get_text() for text in axes.texts) != is_accepted
+  assert any('no candidate has been accepted' in text.get_text() for text in pareto.axes[0].texts) != is_accepted
+  assert len(progress.axes) == 1 + bool(scores)  # no panel for scores without any
   assert len(pareto.axes) == panels + is_accepted  # the colour bar
   assert not _pylab_helpers.Gcf.get_all_fig_managers()

@@ -9,6 +9,7 @@ from rich.console import Console
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from search.graphs.known_graphs import known_graph
+from search.reporting import ranking
 from search.reporting import report
 
 WITH_DEAD_NODE = LayerGraph((Node('exp', (0,)), Node('max', (0, 1))))
@@ -47,21 +48,27 @@ def rendered(table, width):
 
 
 def test_ranking_follows_validation_and_ends_with_failures(records):
-  assert names(report.ranking(records)) == [
+  assert names(ranking.ranking(records)) == [
       'candidate 1', 'bn_relu', 'candidate 0', 'candidate 2', 'frn_tlu', 'candidate 3', 'evonorm_s0']
-  assert names(report.found_layers(records, 2)) == ['candidate 1', 'candidate 0']
+  assert names(ranking.found_layers(records, 2)) == ['candidate 1', 'candidate 0']
 
 
 def test_without_reranking_the_search_ranks(records):
   searched = [r for r in records if r.stage != 'reranking']
-  assert names(report.ranking(searched)) == [3, 1, 2, 'bn_relu', 'frn_tlu', 'evonorm_s0', 0]
-  assert 'Not re-ranked' in report.final_table(searched).caption
+  assert names(ranking.ranking(searched)) == [3, 1, 2, 'bn_relu', 'frn_tlu', 'evonorm_s0', 0]
+  assert 'Not re-ranked' in ranking.final_table(searched).caption
+
+
+def test_without_scores_in_several_networks_there_is_no_picture_of_a_frontier(make_record, tmp_path):
+  text = report.write_report([make_record(index=0, scores=(.5,))], tmp_path).read_text()
+  assert 'pareto' not in text and not (tmp_path / 'report' / 'pareto.png').exists()
+  assert '| layer | origin | search |' in text and '| candidate 0 | found | 50.0 |' in text
 
 
 def test_copies_and_projected_scores_are_not_ranked(records, make_record, stopped, tmp_path):
   searched = [r for r in records if r.stage != 'reranking']
   searched += [make_record(index=7, scores=(.6,) * 3, same_as=3), make_record(index=8, scores=(.9,) * 3, rungs=stopped)]
-  assert names(report.found_layers(searched)) == [3, 1, 2]
+  assert names(ranking.found_layers(searched)) == [3, 1, 2]
   text = report.write_report(searched, tmp_path).read_text()
   for part in ('8 candidates evaluated, 5 accepted', 'whose outcome they took: 1', 'rung of successive halving: 1;',
                '| accepted | 5 | 62.5% |', '3 draws were rejected without evaluation, 25.0% of all.'):
@@ -82,66 +89,70 @@ def repeated(records, make_record):
 
 
 def test_seeds_are_averaged_and_what_fails_once_has_failed(repeated):
-  ranked = report.ranking(repeated)
+  ranked = ranking.ranking(repeated)
   assert names(ranked) == ['candidate 0', 'bn_relu', 'candidate 1', 'candidate 2']
   assert [round(r.mean_score, 6) for r in ranked[:3]] == [.62, .61, .52]
   assert ranked[0].scores == pytest.approx({'resnet': .52, 'mobilenet_v2': .62, 'efficientnet': .72})
-  assert not ranked[3].is_accepted and names(report.found_layers(repeated)) == ['candidate 0', 'candidate 1']
+  assert not ranked[3].is_accepted and names(ranking.found_layers(repeated)) == ['candidate 0', 'candidate 1']
 
 
 def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated, tmp_path):
-  table = report.final_table(repeated, steps=300)
-  *_, last = table.columns
+  table = ranking.final_table(repeated, steps=300)
+  validation = next(column for column in table.columns if column.header == 'validation')
   # .60, .62, .64 have a standard deviation of .02, and by √3 a standard error of .0115
-  assert list(last.cells) == ['62.0 ± 1.2', '61.0 ± 0.0 ≈', '52.0 ± 1.2', '–']
+  assert list(validation.cells) == ['62.0 ± 1.2', '61.0 ± 0.0 ≈', '52.0 ± 1.2', '–']
   assert '3 trainings' in table.caption and '≈ lies within one standard error of the first' in table.caption
   text = report.write_report(repeated, tmp_path).read_text()
-  assert '| candidate 0 | found | 62.0 | 63.0 | 61.0 | 62.0 | 62.0 ± 1.2 |' in text and '61.0 ± 0.0 ≈ |' in text
+  assert '| candidate 0 | found | 30.0 | 62.0 ± 1.2 | 62.0 | 62.0 | 63.0 | 61.0 |' in text and '61.0 ± 0.0 ≈ |' in text
   assert '- Re-ranking: 3 candidates and 1 references, 3 seeds' in text
 
 
 def test_table_cells(records):
-  table = report.final_table(records, found=2, test_images=10_000, steps=5000)
+  table = ranking.final_table(records, found=2, test_images=10_000, steps=5000)
   cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
+  assert [column.header.replace('\n', ' ') for column in table.columns] == [
+      'layer', 'search', 'validation', 'test', 'test: resnet', 'test: mobilenet v2', 'test: efficientnet']
   assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β\nThis is ReLU (Nair & Hinton 2010).',
-                      '50.0', '62.5', '75.0', '62.5', '72.0')
+                      '40.0', '72.0', '62.5', '50.0', '62.5', '75.0')
   assert cells[1][0] == ('bn_relu (reference)\ny = max(v1·(x − μ[b,w,h](x)) / s[b,w,h](x) + v0, 0) · γ + β')
-  assert cells[3] == ('frn_tlu (reference)', '10.0', '10.0', '10.0', '10.0', '10.0')
+  assert cells[3] == ('frn_tlu (reference)', '30.0', *['10.0'] * 5)
   assert cells[4] == (
       'candidate 3 (found)\ny = x·σ(v1·x) / s[w,h,c/g](x) · γ + β\nThis is EvoNorm-S0 (Liu et al. 2020, arXiv '
-      '2004.02967).\nfailed: resnet: loss is not finite', *'–––––')
+      '2004.02967).\nfailed: resnet: loss is not finite', '60.0', *'–––––')
   assert [c[0].split(' (')[0] for c in cells] == [
       'candidate 1', 'bn_relu', 'candidate 0', 'frn_tlu', 'candidate 3', 'evonorm_s0']  # candidate 2 is the third
-  assert '10,000 images' in table.caption and '5,000 training steps' in table.caption
+  assert '10,000 images' in table.caption and '5,000 steps' in table.caption
 
 
 def test_table_fits_a_terminal(records):
-  text = rendered(report.final_table(records), width=80)
+  text = rendered(ranking.final_table(records), width=80)
   assert all(word in text for word in ('mobilenet', 'efficientnet', 'validation', '72.0', '[b,w,h]', 'finite'))
-  assert rendered(report.final_table([]), width=80)
+  assert rendered(ranking.final_table([]), width=80)
 
 
 def test_files_of_the_report(records, tmp_path):
   path = report.write_report(records, tmp_path, found=2)
   assert path == tmp_path / 'report' / 'report.md'
-  files = {'report.md', 'progress.png', 'pareto.png', 'layer_1.json', 'layer_1.png', 'layer_2.json', 'layer_2.png'}
+  shown = {'progress.png', 'pareto.png', 'layer_1.json', 'layer_1.png', 'layer_2.json', 'layer_2.png'}
+  files = shown | {'report.md'} | {name.replace('.png', '.svg') for name in shown if name.endswith('.png')}
   assert {p.name for p in path.parent.iterdir()} == files
   assert LayerGraph.load(path.parent / 'layer_1.json') == WITH_DEAD_NODE.without_dead_nodes()
   assert LayerGraph.load(path.parent / 'layer_2.json') == known_graph('evonorm_b0')
   text = path.read_text()
-  assert all(f'({name})' in text for name in files - {'report.md'})
+  assert all(f'({name})' in text for name in shown)
   contents = {p.name: p.read_bytes() for p in path.parent.iterdir()}
   report.write_report(records, tmp_path, found=2)
   assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == contents
   report.write_report(records, tmp_path, found=1)
-  assert {p.name for p in path.parent.iterdir()} == files - {'layer_2.json', 'layer_2.png'}
+  assert {p.name for p in path.parent.iterdir()} == files - {'layer_2.json', 'layer_2.png', 'layer_2.svg'}
 
 
 def test_text_of_the_report(records, tmp_path):
   text = report.write_report(records, tmp_path, test_images=300, steps=20).read_text()
   for part in (
       '7 candidates evaluated, 4 accepted', '4 candidates and 3 references', '1:02:05', '300 images',
-      '| candidate 1 | found | 50.0 | 62.5 | 75.0 | 62.5 | 72.0 |', '- candidate 3: failed: resnet: loss is not finite',
+      '| candidate 1 | found | 40.0 | 72.0 | 62.5 | 50.0 | 62.5 | 75.0 |',
+      '- candidate 3: failed: resnet: loss is not finite',
       '```text\ny = max(x, 0) · γ + β\n```', r'```math' + '\n' + r'y = \max(x, 0) \cdot \gamma + \beta',
       'No layer graphs: frn_tlu.', '3 draws were rejected without evaluation, 30.0% of all.', '| a | 2 |',
       '| accepted | 4 | 57.1% | 4.0 | 50.0% |', '| rejected: quality | 2 | 28.6% | 8.0 | 25.0% |',
@@ -198,4 +209,4 @@ def test_reasons_are_the_five_most_frequent(make_record):
 def test_report_of_no_records(tmp_path):
   path = report.write_report([], tmp_path / 'new')
   assert '0 candidates evaluated' in path.read_text()
-  assert {p.name for p in path.parent.iterdir()} == {'report.md', 'progress.png', 'pareto.png'}
+  assert {p.name for p in path.parent.iterdir()} == {'report.md', 'progress.png', 'progress.svg'}

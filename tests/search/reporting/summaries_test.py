@@ -39,7 +39,7 @@ def test_scalars(records, tmp_path):
   values = read(tmp_path)
   assert values['reference/bn_relu'] == [(0, .75)]
   assert values['score/best'] == [(1, .375), (2, .625), (3, .625), (4, .625)]
-  assert values['score/top_10_mean'] == [(1, .375), (2, .5), (3, .5), (4, pytest.approx(1.25 / 3))]
+  assert 'score/top_10_mean' not in values  # there are fewer than ten
   assert values['score/mean_of_last_20'][-1] == (4, pytest.approx(1.25 / 3))
   assert values['best_by_architecture/mobilenet_v2'][-1] == (4, .75)
   assert values['outcomes/accepted'] == [(1, 1), (2, 2), (3, 2), (4, 3)]
@@ -47,6 +47,13 @@ def test_scalars(records, tmp_path):
   assert values['search/filtered_share'][-1] == (4, .75)
   assert values['search/candidates_a_minute'] == [(2, 2), (3, 2), (4, 2)]
   assert not {'search/copies', 'search/stopped_at_a_rung'} & set(values)
+
+
+def test_the_mean_of_the_ten_best_begins_with_the_tenth(tmp_path, make_record):
+  write_all(tmp_path, [make_record(index=i, scores=(s / 100,)) for i, s in enumerate([*range(50, 61), 1])])
+  # 50 to 59, then 51 to 60
+  means = (10, .545), (11, .555), (12, .555)
+  assert read(tmp_path)['score/top_10_mean'] == [(step, pytest.approx(mean)) for step, mean in means]
 
 
 def test_the_step_time_of_the_best_candidate(records, tmp_path):
@@ -68,7 +75,7 @@ def test_copies_are_no_steps_and_projected_scores_no_values(records, tmp_path, m
   assert [step for step, _ in values['outcomes/accepted']] == [1, 2, 3, 4, 5]
   assert values['outcomes/accepted'][-1] == (5, 4)
   assert values['score/best'][-1] == (5, .625) and values['best_by_architecture/resnet'][-1] == (5, .5)
-  assert values['score/mean_of_last_20'][-1] == values['score/top_10_mean'][-1] == (5, pytest.approx(1.25 / 3))
+  assert values['score/mean_of_last_20'][-1] == (5, pytest.approx(1.25 / 3))
   assert values['search/copies'] == [(3, 1), (4, 1), (5, 1)] and values['search/stopped_at_a_rung'] == [(5, 1)]
   assert [step for step, _ in values['progress']] == [3, 5] and len(values['best/graph']) == 2
 
@@ -78,7 +85,7 @@ def test_equation_and_drawing_of_each_new_best(records, tmp_path):
   values = read(tmp_path)
   assert [step for step, _ in values['best/equation']] == [1, 2]
   text = values['best/equation'][-1][1].item().decode()
-  assert text == 'candidate 1, mean score 0.6250\n\n    y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β'
+  assert text == 'candidate 1, mean validation accuracy 62.5%\n\n    y = x·σ(v1·x) / s[w,h,c/g](x) · γ + β'
   assert [step for step, _ in values['best/graph']] == [1, 2]
   width, height, png = values['best/graph'][-1][1]
   assert tf.image.decode_png(png).shape == (int(height), int(width), 4)
