@@ -20,6 +20,7 @@ from absl import app
 from absl import flags
 
 from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli import gin_configuration
 from evonorm_tf.cli.console import run_command
 
 flags.adopt_module_key_flags(gin_binary)
@@ -29,7 +30,8 @@ def main(argv: Sequence[str]) -> None:
   """Runs the command. After flag parsing, `argv` must hold the program's name only; otherwise UsageError is raised."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
-  gin_binary.run('search.evolution.run_search', cleans_up=True)
+  # All settings, not only those that are used until the search begins: `Search.resume` goes on with them.
+  gin_binary.run('search.evolution.run_search', cleans_up=True, operative_config=gin_configuration.config_text)
 
 
 def run() -> None:

@@ -77,7 +77,7 @@ def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:
   Raises:
     SystemExit: in the cases above.
   """
-  arguments |= {'model_dir': _MODEL_DIR.value, 'operative_config': gin.operative_config_str}
+  arguments = {'model_dir': _MODEL_DIR.value, 'operative_config': gin.operative_config_str} | arguments
   with InterruptWatch(INTERRUPTED, first_raises=cleans_up) as watch:
     try:
       with errors_as_messages():

@@ -213,6 +213,9 @@ def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: 
     return layers[name]
   if isinstance(spec, (str, os.PathLike)) and os.path.isdir(spec):
     return graph_layer, {'graph': _best_of_search(spec)}
+  if isinstance(spec, str) and '://' in spec:
+    raise ArgumentError(f'`spec` must be the name, file or folder of a layer on this machine, received {spec!r}. '
+                        '`search.Search(url).best.norm_act()` gives the layer of a search in an object store.')
   if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):
     return graph_layer, {'graph': LayerGraph.load(spec)}
   known = ', '.join(sorted(layers))

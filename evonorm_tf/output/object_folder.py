@@ -5,12 +5,16 @@ from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
+import re
 from typing import Any
 
 from absl import logging
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import MissingDependencyError
 from evonorm_tf.output.model_dir import ModelDirError
+
+_URL_AS_PATH = re.compile(r'[a-z][a-z0-9]+:/[^/]')
 
 
 def is_url(model_dir: str | os.PathLike) -> bool:
@@ -18,7 +22,12 @@ def is_url(model_dir: str | os.PathLike) -> bool:
 
   Args:
     model_dir: the folder's path or URL.
+
+  Raises:
+    ArgumentError: if it is a URL in a `pathlib.Path`, which drops one of its slashes.
   """
+  if isinstance(model_dir, pathlib.PurePath) and _URL_AS_PATH.match(str(model_dir)):
+    raise ArgumentError(f'`model_dir` must be a string where it is a URL, received {model_dir!r}.')
   return '://' in os.fspath(model_dir)
 
 

@@ -173,6 +173,8 @@ class Journal:
     if lines.torn:  # only now: a file that was refused above is left as it is
       logging.warning('%s: the last line is torn (%d bytes) and is dropped.', self._path, len(lines.torn))
       self._file.truncate(lines.size)
+      if self._copy is not None and lines.size:
+        self._copy(0, self._path.read_bytes())
     if there is None:
       self._write(header)
     elif first is None and there != json.loads(json.dumps(header)):  # it may still be corrected

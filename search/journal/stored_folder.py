@@ -37,7 +37,7 @@ SECONDS_BETWEEN_SIGNS, SECONDS_OF_SILENCE = 30., 80.  # of a driver; after which
 SECONDS_TO_AGREE = 1.  # in which two drivers that start at the same time see each other
 SECONDS_BETWEEN_UPLOADS, SHARE = 30., .1  # of one file, at least; of the time that its uploads may take
 PARTS = 500  # of a journal, which then become one; the next time, twice as many
-_JOURNAL, _SIGN, _CONFIGURATION = 'journal.jsonl', 'driver.json', 'operative_config.gin'
+_JOURNAL, _SIGN, _CONFIGURATION, _REPORT = 'journal.jsonl', 'driver.json', 'operative_config.gin', 'report'
 _PART = re.compile(r'journal/(\d{6}-[0-9a-f]{32})/(\d{15})')  # a driver's journal, and a place in it
 Copy = Callable[[int, bytes], None]  # stores bytes of the journal, given their place in it
 
@@ -154,7 +154,7 @@ class StoredFolder:
     """Stores bytes that were written to the journal.
 
     Args:
-      place: the number of bytes before them; 0 begins a new journal.
+      place: the number of bytes before them; 0 begins the journal anew.
       data: the bytes.
 
     Raises:
@@ -163,10 +163,10 @@ class StoredFolder:
     with self._objects.errors():
       if self._successor is not None or time.monotonic() - self._signed_at > SECONDS_OF_SILENCE / 2:
         self._check_not_superseded()
-      if not place:
-        self._remove_parts_from(0)
       self._objects.write(self._part(place), data)
       self._parts += 1
+      if not place:
+        self._remove_later_parts()
       if self._parts >= self._most_parts:
         self._join_parts()
 
@@ -193,13 +193,14 @@ class StoredFolder:
 
   def _join_parts(self) -> None:
     self._objects.write(self._part(0), (self.local / _JOURNAL).read_bytes())  # the parts after it no longer count
-    self._remove_parts_from(1)
-    self._parts, self._most_parts = 1, 2 * self._most_parts
+    self._remove_later_parts()
+    self._most_parts *= 2
 
-  def _remove_parts_from(self, first: int) -> None:
+  def _remove_later_parts(self) -> None:
+    """Removes all parts of this driver's journal but the first."""
     places = _places(self._objects.names()).get(self._epoch, ())
-    self._objects.remove(self._part(place) for place in places if place >= first)
-    self._parts = 0
+    self._objects.remove(self._part(place) for place in places if place)
+    self._parts = 1
 
   def _await_silence(self) -> None:
     """Waits until no other driver gives signs, by this machine's clock alone; there is no wait after an orderly end."""
@@ -283,6 +284,10 @@ class StoredFolder:
       if state != sent and (at_once or start >= next_at):
         self._objects.upload(path, name)
         self._uploads[name] = state, start + max(SECONDS_BETWEEN_UPLOADS, (time.monotonic() - start) / SHARE)
+    if at_once and (self.local / _REPORT).is_dir():  # of which an earlier one may have had more layers
+      stale = [name for name in self._objects.names()
+               if name.startswith(f'{_REPORT}/') and not (self.local / name).exists()]
+      self._objects.remove(stale)
 
   def _part(self, place: int) -> str:
     return f'journal/{self._epoch}/{place:015d}'

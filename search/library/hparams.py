@@ -28,7 +28,8 @@ class HParams(Callback):
     """Writes the settings."""
     from tensorboard.plugins.hparams import api
     with self._writer(found).as_default(0):
-      api.hparams(dict(_leaves(found.config)), trial_id=found.model_dir.resolve().name)
+      # TensorBoard takes runs of one `trial_id` for one trial.
+      api.hparams(dict(_leaves(found.config)), trial_id=found.location)
 
   def on_search_end(self, found: 'Search') -> None:
     """Writes the best layer's accuracies."""

@@ -51,7 +51,7 @@ class Strategy(Protocol):
       rng: the source of all randomness.
 
     Returns:
-      The layer graph, and the index of the candidate that it was mutated from; None for a random graph.
+      The layer graph, and the index of the accepted candidate that it was mutated from; None for a random graph.
     """
 
 

@@ -45,6 +45,8 @@ class Proposer:
     if equivalents not in MODES:
       raise ArgumentError(f'`equivalents` must be one of {MODES}, received {equivalents!r}.')
     self._strategy, self._space, self._population, self._seed = strategy, space, population, seed
+    self._names: list[str] = []  # of the architectures, in the order of the first scores
+    self._accepted: set[int] = set()
     self._initial = initial
     known = Equivalents(same_layer, cache)
     self._equivalents = None if equivalents == EVALUATE else known
@@ -67,7 +69,9 @@ class Proposer:
     Args:
       record: the candidate's record.
     """
-    for candidate in records_lib.candidates([record]):
+    self._names = self._names or list(record.scores)
+    for candidate in records_lib.candidates([record], self._names):
+      self._accepted.add(candidate.index)
       self._population.append(candidate)
 
   def propose(self, index: int) -> Proposal:
@@ -80,13 +84,17 @@ class Proposer:
       The proposal: a candidate of the warm start if `index` is one of theirs, otherwise a drawn one.
 
     Raises:
-      ArgumentError: if a million draws give no graph to propose, as in a search space that is exhausted.
+      ArgumentError: if a million draws give no graph to propose, as in a search space that is exhausted, or if the
+        strategy names a parent that is no accepted candidate.
     """
     if index < len(self._initial):
       proposal = self._initial_proposal(index)
     else:
       proposal = propose(index, self._strategy, self._space, self._population, self._equivalents, self._seed,
                          self._redraws)
+    if proposal.parent is not None and proposal.parent not in self._accepted:
+      raise ArgumentError(f'`draw` of {type(self._strategy).__name__} must return the number of an accepted candidate '
+                          f'as the parent, or None, received {proposal.parent!r} for candidate {index}.')
     if self._equivalents is not None and proposal.same_as is None:
       self._equivalents.add(proposal.graph, index)
     return proposal

@@ -19,6 +19,7 @@ from search.equivalence.equivalents import Equivalents
 from search.evolution import Reranking
 from search.execution.executors import InProcess
 from search.graphs.equation import equation_text
+from search.graphs.random_graph import random_graph
 from search.reporting.comparison_report import compare_searches
 from search.reporting.progress import Progress
 from search.selection.population import Population
@@ -334,3 +335,31 @@ def test_an_outcome_that_no_journal_can_hold_is_refused_before_it_is_written(bar
   with pytest.raises(ArgumentError, match=f'the evaluation of candidate 5 returned .* cannot hold: .*{message}'):
     search(tmp_path, evaluation=evaluation)
   assert len(read(tmp_path)) == 7 and len(search(tmp_path, evaluation=evaluation)) == 19
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+  """A strategy that mutates its own last graph, and names it as the parent, accepted or not."""
+
+  def draw(self, space, population, candidates, rng):
+    return random_graph(space, rng), candidates - 1 if candidates else None
+
+
+def test_a_parent_that_was_not_accepted_is_refused_before_it_is_written(bare, tmp_path):
+  with pytest.raises(ArgumentError, match='`draw` of Walk must return the number of an accepted candidate .* received'):
+    search(tmp_path, strategy=Walk())
+  accepted = [r['outcome'] == 'accepted' for r in stage(read(tmp_path), 'evolution')]
+  assert accepted and not accepted[-1] and all(accepted[:-1])  # it ends after the first that was not
+
+
+def test_scores_that_come_in_another_order_are_of_the_same_networks(bare, tmp_path):
+  def turned(outcome):
+    outcome.__dict__['scores'] = dict(reversed(outcome.scores.items()))
+
+  evaluation = OwnEvaluation(change=change_later)
+  expected = search(tmp_path / 'straight', evaluation=evaluation)
+  LATER[:] = [turned, None] * 20
+  records = search(tmp_path / 'turned', evaluation=evaluation)
+  LATER.clear()
+  drawn = lambda rs: [(r['graph'], r['parent']) for r in stage(rs, 'evolution')]
+  assert any(list(r['scores']) == ['mobilenet_v2', 'resnet'] for r in records) and drawn(records) == drawn(expected)

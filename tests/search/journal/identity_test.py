@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.output.model_dir import ModelDirError
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
@@ -19,6 +20,7 @@ from search.graphs.random_graph import SearchSpace
 from search.journal.identity import cache_key
 from search.journal.identity import completed
 from search.journal.identity import identity_of
+from search.journal.journal import Journal
 from search.selection.proposal import RandomSearch
 from search.selection.proposal import TournamentEvolution
 from search.selection.tournament import average_winner
@@ -86,6 +88,49 @@ def test_cached_properties_do_not_count():
   space = SearchSpace()
   before = identity_of(space=space)
   assert space.operations and identity_of(space=space) == before
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnTest:
+  limit: int = 1
+
+
+def own_net(norm_act, num_classes, input_shape):
+  """Never built here."""
+
+
+def other_net(norm_act, num_classes, input_shape):
+  """Never built here."""
+
+
+def first_score(candidate):
+  return candidate.scores[0]
+
+
+def last_score(candidate):
+  return candidate.scores[-1]
+
+
+def own_images(grey):
+  return {'train': (np.full([4, 8, 8, 3], grey), np.arange(4)), 'test': (np.zeros([2, 8, 8, 3]), np.arange(2))}
+
+
+def own_parts(build=own_net, limit=1, objective=first_score, grey=.5):
+  """The identity of a search with four parts of a user."""
+  task = ProxyTask((Architecture(build=build),), data=own_images(grey), image_size=None, crop_size=None)
+  return identity_of(evaluation=Evaluation(task, tests=(OwnTest(limit),)),
+                     strategy=TournamentEvolution(2, objective=objective))
+
+
+@pytest.mark.parametrize('changed, key', [
+    ({'build': other_net}, 'evaluation.task.architectures.*other_net'), ({'limit': 2}, 'evaluation.tests'),
+    ({'objective': last_score}, '`strategy.objective` is .*last_score'), ({'grey': .25}, 'evaluation.task.data')])
+def test_a_search_with_other_parts_of_a_user_is_refused(changed, key, tmp_path, make_record):
+  with Journal(tmp_path / 'journal.jsonl', own_parts()) as journal:
+    journal.append(make_record(index=0, scores=(.5,)))
+  Journal(tmp_path / 'journal.jsonl', own_parts()).close()
+  with pytest.raises(ModelDirError, match=f'a search of another configuration: .*{key}'):
+    Journal(tmp_path / 'journal.jsonl', own_parts(**changed))
 
 
 class Own:

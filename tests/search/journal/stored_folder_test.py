@@ -252,6 +252,30 @@ def test_a_folder_that_was_copied_into_the_store_goes_on(url):
   assert journal_of(url) == b'abcdef'
 
 
+def test_a_copied_folder_with_a_torn_line_goes_on(bare, whole, url):
+  files, root = fsspec.core.url_to_fs(url)
+  lines = (whole[0] / 'journal.jsonl').read_bytes().splitlines(keepends=True)
+  files.pipe_file(f'{root}/journal.jsonl', b''.join(lines[:8]) + lines[8][:40])
+  search(url)
+  assert read(fetched(url)) == untimed(whole[1]) and untimed(search(url)) == untimed(whole[1])
+
+
+def test_a_report_of_fewer_layers_leaves_none_behind_in_the_store(url):
+  for layers in (2, 1):
+    with working_folder(url) as (folder, _):
+      (folder / 'report').mkdir()
+      for number in range(layers):
+        (folder / 'report' / f'layer_{number}.json').write_text('{}')
+      (folder / f'notes_{layers}.txt').write_text('mine')
+  assert contents(url).keys() - {part(url, 0)} == {'report/layer_0.json', 'notes_1.txt', 'notes_2.txt'}
+
+
+def test_a_url_is_no_path():
+  with pytest.raises(ArgumentError, match='must be a string where it is a URL, received .*s3:/bucket'):
+    is_url(pathlib.Path('s3://bucket/run'))
+  assert not is_url(pathlib.Path('runs/a:b'))
+
+
 def test_the_configuration_is_kept(url):
   with working_folder(url) as (folder, _):
     (folder / 'operative_config.gin').write_text('seed = 1')
@@ -291,7 +315,9 @@ def test_a_search_goes_on_elsewhere(bare, whole, url, monkeypatch):
 def test_a_search_in_a_store_is_read_by_all_that_read_searches(bare, url, tmp_path):
   search(url)
   found = search_lib.Search(url)
-  assert found.model_dir.name == 'run' and found.refresh().best == found.best
+  assert found.model_dir.name == 'run' and found.location == url
+  before = found.model_dir
+  assert found.refresh().best == found.best and found.model_dir != before  # the new copy
   assert compilation.find_graph(url).without_dead_nodes() == found.best.graph.without_dead_nodes()
   search(tmp_path / 'next', initial=url, candidates=20)
   assert 'candidate' in read(tmp_path / 'next')[2]['origin']

@@ -108,19 +108,32 @@ def test_wrong_arguments_of_early_stopping(arguments, name):
     EarlyStopping(*arguments)
 
 
-def test_hparams_are_the_settings_and_the_final_scores(bare, tmp_path):
-  records = search(tmp_path / 'mine', callbacks=[HParams()])
-  hparams, scalars = {}, {}
-  for path in (tmp_path / 'mine' / 'tensorboard').iterdir():
+def hparams_of(folder):
+  """What TensorBoard reads of a search's folder: the trials' names, their settings, and the last values by tag."""
+  from tensorboard.plugins.hparams import plugin_data_pb2
+  trials, hparams, scalars = set(), {}, {}
+  for path in (folder / 'tensorboard').iterdir():
     for event in tf.compat.v1.train.summary_iterator(str(path)):
       for value in event.summary.value:
-        content = value.metadata.plugin_data.content
         if value.metadata.plugin_data.plugin_name == 'hparams':
-          from tensorboard.plugins.hparams import plugin_data_pb2
-          data = plugin_data_pb2.HParamsPluginData.FromString(content)
-          hparams |= {name: getattr(v, v.WhichOneof('kind')) for name, v in data.session_start_info.hparams.items()}
+          info = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content).session_start_info
+          hparams |= {name: getattr(v, v.WhichOneof('kind')) for name, v in info.hparams.items()}
+          trials |= {info.group_name} - {''}
         else:
           scalars[value.tag] = float(tf.make_ndarray(value.tensor))
+  return trials, hparams, scalars
+
+
+def test_searches_of_one_name_are_rows_of_their_own(bare, tmp_path):
+  for study in ('first', 'second', 'second'):  # this one is resumed
+    search(tmp_path / study / 'seed_0', callbacks=[HParams()])
+  first, second = (hparams_of(tmp_path / study / 'seed_0')[0] for study in ('first', 'second'))
+  assert len(first) == len(second) == 1 and first != second
+
+
+def test_hparams_are_the_settings_and_the_final_scores(bare, tmp_path):
+  records = search(tmp_path / 'mine', callbacks=[HParams()])
+  _, hparams, scalars = hparams_of(tmp_path / 'mine')
   assert hparams['window'] == 4 and hparams['strategy'] == 'TournamentEvolution' and hparams['strategy.fraction'] == .5
   assert hparams['space.nodes'] == 6 and hparams['evaluation.task.steps'] == 7
   assert not any(name.startswith('reranking') for name in hparams)

@@ -1,6 +1,7 @@
 """A search as an object, of a folder on disk, and its layers."""
 
 import base64
+import dataclasses
 import io
 import json
 import math
@@ -13,8 +14,10 @@ import tensorflow as tf
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.output.model_dir import ModelDirError
+from search.code_generation.compilation import find_graph
 from search.journal.journal import Journal
 from search.journal.saved_search import load_search
 from search.library.layer import Layer
@@ -47,6 +50,38 @@ def test_before_the_reranking_layers_are_the_accepted_candidates(whole, tmp_path
   means = [layer.score for layer in found.layers]
   assert len(means) == sum(layer.is_accepted for layer in found.candidates) > 1
   assert means == sorted(means, reverse=True) and found.best.reranking_scores == {} and found.best.seeds == []
+
+
+def test_layers_are_ranked_anew_once_all_were_trained_again(make_record, tmp_path):
+  config = {'references': ['bn_relu'], 'reranking': {'top': 2, 'seeds': 2}}
+  graphs = [LayerGraph((Node(name, (0,)),)) for name in ('tanh', 'sigmoid', 'exp')]
+  searched = [make_record(index=i, scores=(s,) * 2, graph=g) for i, (s, g) in enumerate(zip((.3, .5, .4), graphs))]
+  again = [make_record('reranking', (s,) * 2, index=i, graph=graphs[i], test_scores=(s, s), seed=seed)
+           for seed in (0, 1) for i, s in ((1, .1), (2, .2))]
+  again += [make_record('reranking', (.3, .3), name='bn_relu', test_scores=(.3, .3), seed=seed) for seed in (0, 1)]
+  with Journal(tmp_path / 'journal.jsonl', config) as journal:
+    for number, record in enumerate(searched + again):
+      journal.append(record)
+      if 2 <= number < 8:  # also in the middle of the re-ranking
+        assert [layer.index for layer in Search(tmp_path).layers] == [1, 2, 0]
+        assert find_graph(str(tmp_path)) == graphs[1]
+  assert [layer.index for layer in Search(tmp_path).layers] == [2, 1] and find_graph(str(tmp_path)) == graphs[2]
+
+
+def test_where_no_finalist_passes_again_the_scores_of_the_search_stand(make_record, tmp_path):
+  config = {'references': [], 'reranking': {'top': 1, 'seeds': 1}}
+  with Journal(tmp_path / 'journal.jsonl', config) as journal:
+    journal.append(make_record(index=0, scores=(.5,)))
+    journal.append(make_record('reranking', index=0, detail='loss is not finite'))
+  assert Search(tmp_path).best.index == 0 and find_graph(str(tmp_path)) == Search(tmp_path).best.graph
+
+
+def test_networks_named_like_columns_have_columns_of_their_own(make_record, tmp_path):
+  record = make_record(index=0, scores=(.5, .25))
+  with Journal(tmp_path / 'journal.jsonl', {}) as journal:
+    journal.append(dataclasses.replace(record, scores={'score': .5, 'seconds': .25}))
+  row = Search(tmp_path).to_dataframe().iloc[0]
+  assert (row['score'], row['score (network)'], row['seconds (network)']) == (.375, .5, .25)
 
 
 def test_a_search_without_an_accepted_candidate(tmp_path):
@@ -99,7 +134,11 @@ def test_a_dataframe_has_a_row_for_each_candidate(found, whole):
 
 
 def test_plots_and_report(found, whole):
-  assert found.plot_progress().axes and found.plot_pareto().axes
+  best = max(np.mean(list(c.scores.values())) for c in found.candidates if c.is_accepted)
+  curve = next(line for line in found.plot_progress().axes[0].lines if line.get_label() == 'best so far')
+  assert curve.get_ydata()[-1] == pytest.approx(best)
+  dots = next(c for c in found.plot_pareto().axes[0].collections if c.get_label() == 'accepted candidate')
+  assert len(dots.get_offsets()) == sum(c.is_accepted for c in found.candidates)
   (whole[0] / 'report' / 'report.md').unlink()
   assert found.report().read_text().startswith('# Search for')
 
@@ -149,6 +188,8 @@ def test_the_folder_of_a_search_names_its_best_layer(found, whole, tmp_path):
   assert factory().graph == found.best.graph and get_norm_act(str(whole[0]))().graph == found.best.graph
   with pytest.raises(ValueError, match='report/layer_1.json'):
     get_norm_act(tmp_path)
+  with pytest.raises(ValueError, match=r"on this machine, received 's3://bucket/run'. `search.Search\(url\).best"):
+    get_norm_act('s3://bucket/run')
 
 
 def test_the_standard_error_is_of_the_reranking(make_record):
