@@ -30,7 +30,25 @@ def records(folder):
 
 def test_each_example_is_in_the_table():
   table = (EXAMPLES / 'README.md').read_text()
-  assert all(f'`{name}.py`' in table for name in NAMES) and len(NAMES) == 8
+  assert all(f'`{name}.py`' in table for name in NAMES) and len(NAMES) == 11
+
+
+@pytest.mark.parametrize('name', ['keras', 'tf_keras'])
+def test_a_layer_in_either_keras_learns(name, tmp_path):
+  printed = run(f"import layer_in_keras; layer_in_keras.main('{name}', images=1600)", tmp_path)
+  accuracies = [float(line.split(': ')[1].split('%')[0]) for line in printed.splitlines()]
+  assert len(accuracies) == 3 and min(accuracies) > 15  # chance is 10
+
+
+def test_a_converted_network_is_folded_with_the_same_outputs(tmp_path):
+  printed = run(f"import convert_and_fine_tune as c; assert c.main('{tmp_path}', images=640) < 1e-3", tmp_path)
+  assert 'left over: []' in printed and (tmp_path / 'converted.keras').exists()
+
+
+def test_an_own_block_is_converted(tmp_path):
+  printed = run('import own_block; own_block.main()', tmp_path)
+  assert "('block_0', 'block_1', 'block_2') now have ['EvoNormB0', 'EvoNormB0']" in printed
+  assert 'left over: []' in printed
 
 
 def test_a_search_from_python(tmp_path):
