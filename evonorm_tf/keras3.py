@@ -62,3 +62,10 @@ build_efficientnet = _for_keras_3(_efficientnet.build_efficientnet)
 build_mnasnet_b1 = _for_keras_3(_mnasnet.build_mnasnet_b1)
 build_mobilenet_v2 = _for_keras_3(_mobilenet.build_mobilenet_v2)
 build_resnet = _for_keras_3(_resnet.build_resnet)
+
+__all__ = sorted(name for name in globals() if not name.startswith('_') and name not in (
+    'Any', 'Callable', 'factory_for', 'functools'))
+
+
+def __dir__() -> list[str]:
+  return __all__
