@@ -56,8 +56,12 @@ def _call_with_zeros(function, specifications):
 
 @functools.lru_cache(_MOST_FUNCTIONS)
 def _within_a_function(function):
-  """Returns a function that calls the given one: XLA takes calls from Python for those of another function."""
-  return tf.function(lambda *tensors: function(*tensors), function.input_signature, autograph=False)
+  """Returns a function that calls the given one: XLA takes calls from Python for those of another function.
+
+  It is concrete, since TensorFlow takes functions of the same code for one, and would warn of its many traces.
+  """
+  within = tf.function(lambda *tensors: function(*tensors), function.input_signature, autograph=False)
+  return within.get_concrete_function()
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,11 @@ def evaluate(equation: passes.Equation, x: jax.Array, weights: Sequence[jax.Arra
 
 
 def is_compiled_by_default() -> bool:
+  """Returns False."""
+  return False
+
+
+def is_needless(training: Any) -> bool:
   """Returns False."""
   return False
 

@@ -8,6 +8,7 @@ would take most of the time before the first step.
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,12 +18,18 @@ from evonorm_tf.equations import moments
 from evonorm_tf.equations import passes
 from evonorm_tf.gradients import compiling_ahead
 from evonorm_tf.gradients import recomputation
+from evonorm_tf.gradients.xla_greeting import greet_silently
 from evonorm_tf.graph import primitives
 
 try:
   from tensorflow.python.framework import op_callbacks
 except ImportError:  # it is private; without it the core is compiled while a debugger watches, too
   op_callbacks = None
+try:
+  from tensorflow.python.eager.record import could_possibly_record
+  from tensorflow.python.saved_model.save_context import in_save_context
+except ImportError:  # they are private, too; without them every function has the custom gradient
+  could_possibly_record, in_save_context = (lambda: True), (lambda: False)
 
 # Functions that are remembered at a time; the EvoNorms take a few, and each layer graph as many again.
 _MOST_FUNCTIONS = 1000
@@ -69,6 +76,20 @@ def evaluate(equation: passes.Equation, x: tf.Tensor, weights: Sequence[tf.Tenso
 def is_compiled_by_default() -> bool:
   """Returns whether compiling was measured to be faster here, in training: on a CPU, with a single replica."""
   return on_cpu() and num_replicas() == 1
+
+
+def is_needless(training: Any) -> bool:
+  """Returns whether nothing asks for a gradient: in a function that is saved, or traced for inference without a tape.
+
+  Without the custom gradient, such a function loads without a warning that it was not saved, and has those of its
+  operations.
+
+  Args:
+    training: the layer's argument; a tensor or True counts as training.
+  """
+  if tf.executing_eagerly():
+    return False
+  return in_save_context() or (training is None or training is False) and not could_possibly_record()
 
 
 def forget_traced() -> None:
@@ -136,6 +157,7 @@ def _slices(positions, most):
 def _call_compiled(function, equation, slices, *tensors):
   """Calls function(equation, slices, *tensors), compiled by XLA, which compiles for each shape anew."""
   signature = tf.nest.map_structure(functools.partial(_any_size, keep_channels=equation.keeps_channels), tensors)
+  greet_silently()
   traced = _traced(function, equation, slices, signature)
   compiling_ahead.compile_ahead(traced, tensors)
   return traced(*tensors)

@@ -1,6 +1,7 @@
 """The gradient of EvoNorms and layer graphs that keeps little (`equations.passes`), for PyTorch."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -26,6 +27,11 @@ def evaluate(equation: passes.Equation, x: torch.Tensor, weights: Sequence[torch
 
 
 def is_compiled_by_default() -> bool:
+  """Returns False."""
+  return False
+
+
+def is_needless(training: Any) -> bool:
   """Returns False."""
   return False
 

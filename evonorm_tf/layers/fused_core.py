@@ -40,6 +40,8 @@ class FusedCore(NormActBody):
                *map(ops.convert_to_tensor, self._own_weights())]
     if self._gradient is None or mask is not None:
       return passes.evaluate(self._equation, inputs, weights, given_moment, mask)
+    if not self.jit_compile and self._gradient.is_needless(training):
+      return passes.evaluate(self._equation, inputs, weights, given_moment)
     return self._gradient.evaluate(self._equation, inputs, weights, given_moment, self._compiles(training))
 
   def _own_weights(self) -> list[Any]:

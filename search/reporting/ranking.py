@@ -99,14 +99,13 @@ def final_table(records: Sequence[Record], found: int = FOUND, test_images: int 
     A table for the terminal, in the order of `ranking`.
   """
   rows = table_rows(records, found)
-  header, cells = table_cells(records, rows)
-  layer, _, *titles = header
+  (layer, _, *titles), cells = table_cells(records, rows, by_network=False)
   table = Table(title='Layers found, beside the references', caption=table_caption(records, test_images, steps),
                 title_style='bold', caption_style='dim', caption_justify='left', box=box.HORIZONTALS, pad_edge=False,
                 show_lines=True)
   table.add_column(layer, overflow='fold')
-  for title in titles:  # in narrow columns, so that the equations get most of the terminal's width
-    table.add_column(title.replace('_', '\n').replace(' ', '\n'), justify='right')
+  for title in titles:
+    table.add_column(title, justify='right')
   for record, (name, origin, *scores) in zip(rows, cells):
     style = 'bold green' if record.is_found else 'bold'
     # Not a string: rich would mistake the `[b,w,h]` of an equation for markup.
@@ -126,20 +125,22 @@ def table_rows(records: Sequence[Record], found: int) -> list[Record]:
   return [r for r in ranking(records) if not (r.is_found and r.is_accepted) or r.name in shown]
 
 
-def table_cells(records: Sequence[Record], rows: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+def table_cells(records: Sequence[Record], rows: Sequence[Record], by_network: bool = True
+                ) -> tuple[list[str], list[list[str]]]:
   """Returns the header and the rows of the final table as text; accuracies are in percent.
 
-  The columns are the layer, its origin, the mean accuracies of the search and of the re-ranking's validation and test,
-  and those of the last of these for each network, if there are several.
+  The columns are the layer, its origin, and the mean accuracies of the search and of the re-ranking's validation and
+  test.
 
   Args:
     records: the search's records of all stages.
     rows: the records of the rows, as `table_rows` returns them.
+    by_network: whether to add the last of these for each network, if there are several (default True).
   """
   places = [SEARCH, VALIDATION, TEST] if records_lib.of_stage(records, RERANKING) else [SEARCH]
   networks = records_lib.architectures(rows)
-  by_network = [f'{places[-1]}: {name}' for name in networks] if len(networks) > 1 else []
-  header = ['layer', 'origin', *places, *by_network]
+  each = [f'{places[-1]}: {name}' for name in networks] if by_network and len(networks) > 1 else []
+  header = ['layer', 'origin', *places, *each]
   near = _near_the_first(records)
   return header, [_cells(records, record, header, near) for record in rows]
 

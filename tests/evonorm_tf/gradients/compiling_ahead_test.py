@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from evonorm_tf import get_norm_act
 from evonorm_tf.gradients import compiling_ahead
+from search.graphs.known_graphs import known_graph
 
 SHAPE = (4, 4, 4, 8)
 # A training step of two layers with one shape, traced and then run; the pause is for the threads to come to their end.
@@ -115,3 +116,46 @@ def test_the_step_compiles_nothing_again():
   compiled = r'Compilation of XLA executable time'
   assert len(re.findall(compiled, before)) == 2, done.stdout
   assert not re.findall(compiled, after), done.stdout
+
+
+NOISE = """
+import sys
+import numpy as np
+keras_name, folder = sys.argv[1:]
+import tensorflow as tf
+if keras_name == 'keras':
+  import keras
+  from evonorm_tf import keras3 as evonorm
+else:
+  import tf_keras as keras
+  import evonorm_tf as evonorm
+tf.zeros([]) + 1.  # what TensorFlow prints at its start
+print('begin', file=sys.stderr, flush=True)
+images, labels = np.random.rand(8, 8, 8, 3), np.arange(8)
+for number in range(1, 4):  # Keras itself warns of five
+  model = keras.Sequential([
+      keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(8 * number, 3), evonorm.EvoNormB0(),
+      keras.layers.Conv2D(9, 3), evonorm.EvoNormS0(), evonorm.GraphLayer(KNOWN), keras.layers.Conv2D(7, 3),
+      evonorm.EvoNormB1(), evonorm.EvoNormS1(), keras.layers.Flatten(), keras.layers.Dense(10)])
+  model.compile('sgd', 'mse')
+  model.fit(images, np.eye(10)[labels], verbose=0)
+model.export(folder) if keras_name == 'keras' else model.save(folder)
+loaded = tf.saved_model.load(folder)
+x = tf.constant(images, tf.float32)
+with tf.GradientTape() as tape:  # a SavedModel has the gradients of its operations
+  tape.watch(x)
+  y = loaded.serve(x) if keras_name == 'keras' else loaded(x)
+assert tape.gradient(y, x) is not None
+assert abs(y - model.predict(images, verbose=0)).numpy().max() < 1e-5
+""".replace('KNOWN', "evonorm.LayerGraph.from_dict(GRAPH)")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('keras', ['keras', 'tf_keras'])
+def test_training_saving_and_loading_print_nothing(keras, tmp_path):
+  code = f'GRAPH = {known_graph("bn_relu").to_dict()!r}\n{NOISE}'
+  environment = os.environ | {'TF_CPP_MIN_LOG_LEVEL': '1'}
+  ran = subprocess.run([sys.executable, '-c', code, keras, str(tmp_path / 'saved')], env=environment, text=True,
+                       capture_output=True, check=False)
+  assert ran.returncode == 0, ran.stderr[-3000:]
+  assert ran.stderr.rpartition('begin\n')[2] == ''

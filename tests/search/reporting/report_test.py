@@ -110,15 +110,14 @@ def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated
 def test_table_cells(records):
   table = ranking.final_table(records, found=2, test_images=10_000, steps=5000)
   cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
-  assert [column.header.replace('\n', ' ') for column in table.columns] == [
-      'layer', 'search', 'validation', 'test', 'test: resnet', 'test: mobilenet v2', 'test: efficientnet']
+  assert [column.header for column in table.columns] == ['layer', 'search', 'validation', 'test']
   assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β\nThis is ReLU (Nair & Hinton 2010).',
-                      '40.0', '72.0', '62.5', '50.0', '62.5', '75.0')
+                      '40.0', '72.0', '62.5')
   assert cells[1][0] == ('bn_relu (reference)\ny = max(v1·(x − μ[b,w,h](x)) / s[b,w,h](x) + v0, 0) · γ + β')
-  assert cells[3] == ('frn_tlu (reference)', '30.0', *['10.0'] * 5)
+  assert cells[3] == ('frn_tlu (reference)', '30.0', '10.0', '10.0')
   assert cells[4] == (
       'candidate 3 (found)\ny = x·σ(v1·x) / s[w,h,c/g](x) · γ + β\nThis is EvoNorm-S0 (Liu et al. 2020, arXiv '
-      '2004.02967).\nfailed: resnet: loss is not finite', '60.0', *'–––––')
+      '2004.02967).\nfailed: resnet: loss is not finite', '60.0', '–', '–')
   assert [c[0].split(' (')[0] for c in cells] == [
       'candidate 1', 'bn_relu', 'candidate 0', 'frn_tlu', 'candidate 3', 'evonorm_s0']  # candidate 2 is the third
   assert '10,000 images' in table.caption and '5,000 steps' in table.caption
@@ -126,7 +125,7 @@ def test_table_cells(records):
 
 def test_table_fits_a_terminal(records):
   text = rendered(ranking.final_table(records), width=80)
-  assert all(word in text for word in ('mobilenet', 'efficientnet', 'validation', '72.0', '[b,w,h]', 'finite'))
+  assert all(word in text for word in ('search', 'validation', '72.0', '[b,w,h]', 'finite', 'found', 'y = max(x, 0)'))
   assert rendered(ranking.final_table([]), width=80)
 
 
