@@ -26,6 +26,7 @@ try:
 except ImportError:
   sys.exit(f'error: gin-config is missing. It comes with {how_to_install("search")}; [train] and [gan] have it, too.')
 from evonorm_tf.cli import gin_configuration
+from evonorm_tf.cli import gin_files
 
 # The baseline from tensorflow-addons needs Keras 2. TensorFlow's start-up messages would hide those of the command.
 os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
@@ -106,6 +107,7 @@ def end_at_once(exit_code: int) -> None:
 def _configured(root: str, arguments: dict[str, Any]) -> Callable[..., Any]:
   """Returns the root function with the configuration that the flags name."""
   check_folder(_MODEL_DIR.value)
+  gin_files.announce(_GIN_FILE.value)
   function = gin_configuration.configure(root, _GIN_FILE.value, _GIN_BINDINGS.value, tuple(arguments))
   importlib.import_module('tensorflow').get_logger().setLevel('ERROR')  # it would warn of retracing for many networks
   return function

@@ -59,9 +59,7 @@ def resolve(name: str, including: pathlib.Path | None = None) -> pathlib.Path:
 
 
 def resolve_all(names: Sequence[str]) -> list[str]:
-  """Returns the paths of a command's gin files, after checking that all files that they include exist.
-
-  Prints the path of each file that is taken from the package to standard error.
+  """Returns the paths of gin files, after checking that all files that they include exist.
 
   Args:
     names: the names of the gin files, as for `resolve`.
@@ -69,10 +67,22 @@ def resolve_all(names: Sequence[str]) -> list[str]:
   Raises:
     GinFileError: if a file or an included file is missing, or a file includes itself.
   """
+  all_files(names)
+  return [str(resolve(name)) for name in names]
+
+
+def announce(names: Sequence[str]) -> None:
+  """Prints the path of each file of a command's that is taken from the package to standard error.
+
+  Args:
+    names: the names of the gin files, as for `resolve`.
+
+  Raises:
+    GinFileError: as `resolve_all`.
+  """
   for path in dict.fromkeys(all_files(names)):
     if path.is_relative_to(EXPERIMENTS) and str(path) not in names:
       print(f'Configuration: {path}', file=sys.stderr)
-  return [str(resolve(name)) for name in names]
 
 
 def all_files(names: Sequence[str]) -> list[pathlib.Path]:

@@ -25,6 +25,13 @@ _FEW, _FAR = 8, 4.  # points with too few others to be outliers; distance from t
 Layout = Literal['constrained', 'compressed', 'tight']
 
 
+class NotebookFigure(Figure):
+  """A figure that a notebook shows, also where pyplot has not been imported."""
+
+  def _repr_png_(self) -> bytes:
+    return figure_to_png(self)
+
+
 def new_figure(width: float, height: float, layout: Layout | None = 'constrained') -> Figure:
   """Returns an empty white figure with an Agg canvas, at 120 dots per inch.
 
@@ -33,7 +40,7 @@ def new_figure(width: float, height: float, layout: Layout | None = 'constrained
     height: the height in inches.
     layout: the name of Matplotlib's layout engine, by default 'constrained'; None for none.
   """
-  figure = Figure(figsize=(width, height), dpi=DPI, facecolor='white', layout=layout)
+  figure = NotebookFigure(figsize=(width, height), dpi=DPI, facecolor='white', layout=layout)
   FigureCanvasAgg(figure)
   return figure
 

@@ -154,6 +154,7 @@ class Search:
     fixed = 'index', 'outcome', 'detail', 'score', 'parent', 'step_time', 'kept', 'seconds', 'elapsed', 'equation'
     networks = [f'{name} (network)' if name in fixed else name for name in names]
     frame = pd.DataFrame(rows, columns=[*fixed[:4], *networks, *fixed[4:-1]]).set_index('index')
+    frame = frame.astype({'parent': 'Int64'})  # which has a value for none
     return frame.assign(equation=[layer.equation for layer in self.candidates]) if equations else frame
 
   def _row(self, record: Record, names: Sequence[str]) -> list[Any]:

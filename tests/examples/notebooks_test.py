@@ -7,8 +7,7 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / 'examples'
 NOTEBOOKS = {
-    'layers': {'batch_size=50, epochs=8': 'batch_size=50, epochs=2', 'range(1, 9)': 'range(1, 3)',
-               'batch_size=2, epochs=2': 'batch_size=25, epochs=2', '(96, 96, 3)': '(32, 32, 3)'},
+    'layers': {'epochs=8': 'epochs=1', 'trials=8': 'trials=1', '(96, 96, 3)': '(32, 32, 3)'},
     'search': {'steps=150': 'steps=60', 'candidates=150, max_minutes=4': 'candidates=16, max_minutes=2',
                'min_accuracy=.15': 'min_accuracy=.1'}}
 

@@ -29,7 +29,8 @@ def write(path, text=''):
 @pytest.mark.parametrize('name', ['gin/search/smoke.gin', 'search/smoke.gin'])
 def test_an_experiment_of_the_package(folder, capsys, name):
   expected = ROOT / 'gin' / 'search' / 'smoke.gin'
-  assert gin_files.resolve_all([name]) == [str(expected)]
+  assert gin_files.resolve_all([name]) == [str(expected)] and capsys.readouterr() == ('', '')
+  gin_files.announce([name])
   assert capsys.readouterr() == ('', f'Configuration: {expected}\n')
 
 
@@ -38,6 +39,7 @@ def test_a_file_of_the_user_comes_first(folder, capsys, name):
   write(folder / name)
   for again in (name, str(folder / name), str(ROOT / 'gin' / 'search' / 'smoke.gin')):
     assert gin_files.resolve_all([again]) == [again]
+    gin_files.announce([again])
   assert capsys.readouterr() == ('', '')
 
 
@@ -62,7 +64,7 @@ def test_a_missing_file_is_refused_with_the_places(folder):
 def test_included_files_are_looked_for_beforehand(folder, capsys):
   write(folder / 'a.gin', "include 'b.gin'\n")
   write(folder / 'b.gin', 'x = 1\n  include "gin/search/random_search.gin"\n# include "c.gin"\n')
-  gin_files.resolve_all(['a.gin'])
+  gin_files.announce(['a.gin'])
   assert [pathlib.Path(line).name for line in capsys.readouterr().err.splitlines()] == [
       'random_search.gin', 'quickstart.gin']
 

@@ -18,6 +18,11 @@ def test_png_has_the_size_in_inches():
   assert not _pylab_helpers.Gcf.get_all_fig_managers()  # pyplot would keep it
 
 
+def test_a_notebook_shows_a_figure():
+  figure = figures.new_figure(2, 1.5)
+  assert figure._repr_png_() == figures.figure_to_png(figure)
+
+
 def test_percent():
   assert [figures.percent(x, 0) for x in (.7, .075, 1)] == ['70%', '7.5%', '100%']
 

@@ -17,6 +17,7 @@ GIN = """from __gin__ import dynamic_registration
 from search import evolution
 from search.evaluation import proxy_data
 from search.evaluation import proxy_task
+from search.execution import ray_executor
 include 'gin/search/smoke.gin'
 include 'gin/search/ray.gin'
 proxy_task.ProxyTask.data = @proxy_data.cifar10_arrays()
@@ -82,9 +83,9 @@ def test_a_search_loses_a_node_and_nothing_else(monkeypatch, tmp_path):
   (tmp_path / 'search.gin').write_text(GIN)
   node = {'num_cpus': 1, 'object_store_memory': ray_executor.OBJECT_STORE_BYTES}
   cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=node)
-  doomed = cluster.add_node(**node)
+  doomed, address = cluster.add_node(**node), cluster.address
   command = [sys.executable, '-m', 'search.run_search', f'--gin_file={tmp_path}/search.gin',
-             f'--model_dir={tmp_path}/run', f"--gin_bindings=ray_executor.RayExecutor.address = '{cluster.address}'"]
+             f'--model_dir={tmp_path}/run', f"--gin_bindings=ray_executor.RayExecutor.address = '{address}'"]
   journal = tmp_path / 'run' / 'journal.jsonl'
   try:
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -101,7 +102,7 @@ def test_a_search_loses_a_node_and_nothing_else(monkeypatch, tmp_path):
   assert not [r['detail'] for r in records if 'worker' in r['detail'] or 'died' in r['detail']]
   # What the folder keeps is enough to go on with.
   kept = (tmp_path / 'run' / 'operative_config.gin').read_text()
-  assert f"address = '{cluster.address}'" in kept and 'candidates_per_process = 20' in kept
+  assert f"address = '{address}'" in kept and 'candidates_per_process = 20' in kept
 
 
 def test_what_a_script_defines_reaches_the_tasks(tmp_path):
