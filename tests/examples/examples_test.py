@@ -155,7 +155,7 @@ def test_an_own_evaluation(tmp_path):
   assert len([r for r in found if r.get('name') == 'bn_relu' and r['stage'] == 'reranking']) == 3
 
 
-@pytest.mark.parametrize('name', ['own_primitive', 'own_network'])
+@pytest.mark.parametrize('name', ['own_primitive', 'own_network', 'own_images', 'own_objective_and_test'])
 def test_what_a_script_defines_reaches_its_workers(tmp_path, name):
   # As a user's script: without a guard, its own module as the main program.
   script = (EXAMPLES / f'{name}.py').read_text().replace(

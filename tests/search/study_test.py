@@ -6,6 +6,8 @@ import functools
 import inspect
 import json
 import pathlib
+import subprocess
+import sys
 import types
 
 import gin
@@ -27,6 +29,7 @@ from tests.search.fake_search import FakeExecutor
 from tests.search.fake_search import read
 from tests.search.fake_search import stage
 
+ROOT = pathlib.Path(__file__).parents[2]
 GIN = """from __gin__ import dynamic_registration
 from search import evolution
 from search.graphs import random_graph
@@ -181,6 +184,29 @@ def test_crashes_of_this_process_are_noted_in_the_searchs_journal(bare, tmp_path
     run_study(str(tmp_path / 'study'), SETTINGS, (0,), [str(tmp_path / 'mine.gin')], executor=Crashing)
   lines = (tmp_path / 'study' / 'pareto_seed_0' / 'journal.jsonl').read_text().splitlines()
   assert json.loads(lines[1]) == {'begun': 'reference bn_relu'}
+
+
+def test_a_study_needs_a_folder(bare, tmp_path):
+  (tmp_path / 'mine.gin').write_text(GIN)
+  with pytest.raises(ArgumentError, match='`model_dir` must be a folder of this machine, received .*s3://bucket'):
+    run_study('s3://bucket/study', SETTINGS, (0,), [str(tmp_path / 'mine.gin')], executor=FakeExecutor)
+
+
+@pytest.mark.slow
+def test_the_command_with_worker_processes(tmp_path):
+  (tmp_path / 'mine.gin').write_text(GIN + f"""
+from search import study
+study.run_study.settings = {SETTINGS!r}
+study.run_study.seeds = (0, 1)
+study.run_study.workers = 2
+""")
+  command = [sys.executable, '-m', 'search.run_study', f'--gin_file={tmp_path}/mine.gin',
+             f'--model_dir={tmp_path}/study']
+  for _ in range(2):  # again, there is nothing left to do
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert [len(read(tmp_path / 'study' / name)) for name in NAMES] == [18] * 4
+  assert '± their standard error' in (tmp_path / 'study' / 'comparison' / 'report.md').read_text()
 
 
 @pytest.mark.parametrize('options, message', [

@@ -21,6 +21,7 @@ from search.journal.stored_folder import fetched
 from search.journal.stored_folder import StoredFolder
 from search.journal.stored_folder import working_folder
 from search.reporting.comparison_report import compare_searches
+from tests.search.fake_search import FakeEvaluation
 from tests.search.fake_search import read
 from tests.search.fake_search import search
 from tests.search.fake_search import untimed
@@ -268,6 +269,15 @@ def test_a_report_of_fewer_layers_leaves_none_behind_in_the_store(url):
         (folder / 'report' / f'layer_{number}.json').write_text('{}')
       (folder / f'notes_{layers}.txt').write_text('mine')
   assert contents(url).keys() - {part(url, 0)} == {'report/layer_0.json', 'notes_1.txt', 'notes_2.txt'}
+
+
+def test_a_search_from_python_works_in_a_store(bare, url):
+  arguments = dict(evaluation=FakeEvaluation(), space=search_lib.SearchSpace(6), max_minutes=None)
+  found = search_lib.run('smoke', model_dir=url, candidates=7, **arguments)
+  assert found.location == url and len(list(found.candidates)) == 7 and found.best.is_accepted
+  assert len(list(search_lib.run('smoke', model_dir=url, candidates=9, **arguments).candidates)) == 9
+  with pytest.raises(ArgumentError, match='objects, which its folder does not keep'):
+    found.resume()
 
 
 def test_a_url_is_no_path():

@@ -178,6 +178,16 @@ def test_a_layer_becomes_a_keras_layer_and_a_file(found, tmp_path):
     layer.norm_act(keras=4)
 
 
+def test_a_layer_tells_its_equation_drawing_cost_and_name(make_record):
+  graph = LayerGraph((Node('sigmoid', (0,)), Node('mul', (0, 4)), Node('add', (5, 2))))  # x·σ(x) + v0, which β absorbs
+  record = dataclasses.replace(make_record(index=0, scores=(.5,), graph=graph), cost={'step_time': 1.25, 'kept': 2.})
+  layer = Layer(record, [record])
+  assert layer.equation == 'y = x·σ(x) · γ + β' and layer.latex == r'y = x \, \sigma(x) \cdot \gamma + \beta'
+  assert layer.cost == {'step_time': 1.25, 'kept': 2.} and 'SiLU' in layer.known_as
+  shown = [text.get_text() for text in layer.draw().axes[0].texts]
+  assert 'search: resnet 50.0%' in shown and 'as drawn:' in shown and shown.count('σ') == 1
+
+
 def test_a_layer_of_keras_3(found):
   keras3 = pytest.importorskip('evonorm_tf.keras3')
   assert isinstance(found.best.norm_act(keras=3)(), keras3.GraphLayer)
