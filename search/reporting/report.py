@@ -26,6 +26,7 @@ from search.reporting.layer_views import draw_layer
 from search.reporting.layer_views import equation_of
 from search.reporting.layer_views import latex_of
 from search.reporting.layer_views import scores_of
+from search.reporting.page import page
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
 from search.reporting.ranking import failure
@@ -43,7 +44,10 @@ _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for t
 
 def write_report(records: Sequence[Record], model_dir: str | os.PathLike, found: int = FOUND,
                  test_images: int | None = None, steps: int | None = None) -> pathlib.Path:
-  """Writes `report.md`, its plots, and drawings and JSON files of the layers found, to the folder `model_dir`/report.
+  """Writes the report of a search to the folder `model_dir`/report.
+
+  It is `report.md` with its plots, drawings and JSON files of the layers found, and `index.html`, one file for a
+  browser, in which the layers can be sorted, filtered and pointed at.
 
   Each file is replaced atomically, so that none is ever incomplete. Layer files of an earlier report are deleted if
   this one has fewer layers.
@@ -69,6 +73,9 @@ def write_report(records: Sequence[Record], model_dir: str | os.PathLike, found:
     with replacing(folder / f'layer_{number}.json') as path:
       graph.save(path)
     save_figure(draw_layer(graph, record.name, scores_of(records, record)), folder / f'layer_{number}.png')
+  overview = [line.removeprefix('- ') for line in _overview(records).splitlines()]
+  with replacing(folder / 'index.html') as path:
+    path.write_text(page(records, overview, table_caption(records, test_images, steps)), encoding='utf-8')
   with replacing(folder / 'report.md') as path:
     path.write_text('\n\n'.join(_sections(records, found, test_images, steps)) + '\n', encoding='utf-8')
   kept = {f'layer_{number + 1}' for number in range(len(layers))}
@@ -90,6 +97,7 @@ def _sections(records: Sequence[Record], found: int, test_images: int | None, st
   failures = [f'- {r.name}: {failure(r)}' for r in rows if not r.is_accepted]
   return [
       '# Search for norm-activation layers', _overview(records),
+      'To sort, filter and point at: [index.html](index.html).',
       '## Ranking', markdown.table(header, cells), table_caption(records, test_images, steps),
       *(['Failed in the re-ranking:', '\n'.join(failures)] if failures else []),
       '## Layers found', *_found_sections(records, found),

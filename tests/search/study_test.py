@@ -188,7 +188,7 @@ def test_crashes_of_this_process_are_noted_in_the_searchs_journal(bare, tmp_path
 
 def test_a_study_needs_a_folder(bare, tmp_path):
   (tmp_path / 'mine.gin').write_text(GIN)
-  with pytest.raises(ArgumentError, match='`model_dir` must be a folder of this machine, received .*s3://bucket'):
+  with pytest.raises(ArgumentError, match='`model_dir` of a study must be a folder, received .*s3://bucket'):
     run_study('s3://bucket/study', SETTINGS, (0,), [str(tmp_path / 'mine.gin')], executor=FakeExecutor)
 
 

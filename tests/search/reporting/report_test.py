@@ -133,7 +133,8 @@ def test_files_of_the_report(records, tmp_path):
   path = report.write_report(records, tmp_path, found=2)
   assert path == tmp_path / 'report' / 'report.md'
   shown = {'progress.png', 'pareto.png', 'layer_1.json', 'layer_1.png', 'layer_2.json', 'layer_2.png'}
-  files = shown | {'report.md'} | {name.replace('.png', '.svg') for name in shown if name.endswith('.png')}
+  drawn = {name.replace('.png', '.svg') for name in shown if name.endswith('.png')}
+  files = shown | drawn | {'report.md', 'index.html'}
   assert {p.name for p in path.parent.iterdir()} == files
   assert LayerGraph.load(path.parent / 'layer_1.json') == WITH_DEAD_NODE.without_dead_nodes()
   assert LayerGraph.load(path.parent / 'layer_2.json') == known_graph('evonorm_b0')
@@ -208,4 +209,4 @@ def test_reasons_are_the_five_most_frequent(make_record):
 def test_report_of_no_records(tmp_path):
   path = report.write_report([], tmp_path / 'new')
   assert '0 candidates evaluated' in path.read_text()
-  assert {p.name for p in path.parent.iterdir()} == {'report.md', 'progress.png', 'progress.svg'}
+  assert {p.name for p in path.parent.iterdir()} == {'report.md', 'index.html', 'progress.png', 'progress.svg'}

@@ -1,0 +1,107 @@
+"""The page of a search: its data against the records, and that nothing leaves the file."""
+
+import base64
+import dataclasses
+import html.parser
+import io
+import json
+import re
+
+from matplotlib.image import imread
+import pytest
+
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
+from search.reporting import page as page_lib
+from search.reporting.page import page
+
+
+class Parser(html.parser.HTMLParser):
+  """Collects the elements and the text of scripts."""
+
+  def __init__(self):
+    super().__init__()
+    self.elements, self.scripts, self._open = [], [], None
+
+  def handle_starttag(self, tag, attrs):
+    self.elements.append((tag, dict(attrs)))
+    self._open = tag
+
+  def handle_data(self, data):
+    if self._open == 'script':
+      self.scripts.append(data)
+
+  def handle_endtag(self, tag):
+    self._open = None
+
+
+def parsed(text):
+  parser = Parser()
+  parser.feed(text)
+  parser.close()
+  return parser
+
+
+def data_of(text):
+  return json.loads(parsed(text).scripts[0])
+
+
+@pytest.fixture
+def records(make_record):
+  """A reference, three accepted candidates and a rejected one; the first candidate and the reference are re-ranked."""
+  tanh = LayerGraph((Node('tanh', (0,)),))
+  cost = {'step_time': 1.25, 'kept': None}
+  return [
+      make_record('reference', (.5, .25), name='bn_relu'),
+      dataclasses.replace(make_record(index=0, scores=(.5, .75), graph=tanh), cost=cost),
+      make_record(index=1, scores=(.75, .5), parent=0), make_record(index=2, scores=(.25, .25), parent=1),
+      make_record(index=3),
+      make_record('reranking', (.5, .5), index=0, graph=tanh, test_scores=(.25, .375), seed=0),
+      make_record('reranking', (.75, .25), index=0, graph=tanh, test_scores=(.75, .625), seed=1),
+      make_record('reranking', (.5, .5), name='bn_relu', test_scores=(.5, .5), seed=0)]
+
+
+def test_the_layers_are_those_of_the_records(records):
+  data = data_of(page(records, ['two lines', 'of text'], 'what they are'))
+  assert data['overview'] == ['two lines', 'of text'] and data['caption'] == 'what they are'
+  layers = {layer['name']: layer for layer in data['layers']}
+  assert list(layers) == ['bn_relu', 'candidate 0', 'candidate 1', 'candidate 2']
+  titles = [measure['title'] for measure in data['measures']]
+  assert titles == ['search', 'validation', 'test', *(f'{place}, {name}' for place in ('search', 'validation', 'test')
+                                                      for name in ('resnet', 'mobilenet_v2')),
+                    'step time, × BN-ReLU', 'kept, × x']
+  assert layers['candidate 0']['values'] == [.625, .5, .5, .5, .75, .625, .375, .5, .5, 1.25, None]
+  assert layers['candidate 1']['values'] == [.625, None, None, .75, .5, *[None] * 6]
+  assert [layer['kind'] for layer in layers.values()] == ['reference', 'found', 'candidate', 'candidate']
+  assert [layer['isOnFront'] for layer in layers.values()] == [False, True, True, False]
+  assert layers['candidate 0']['equation'] == 'y = tanh(x) · γ + β' and 'tanh' in layers['candidate 0']['known']
+  assert imread(io.BytesIO(base64.b64decode(layers['bn_relu']['drawing']))).shape[0] > 100
+  assert data['across'] == 'search, mobilenet_v2'
+  assert [(step['name'], step['effect']) for step in data['ancestry']] == [('candidate 0', None)]
+
+
+def test_only_the_best_have_drawings_and_only_so_many_are_there(records, monkeypatch):
+  monkeypatch.setattr(page_lib, 'MOST_DRAWINGS', 1)
+  monkeypatch.setattr(page_lib, 'MOST_LAYERS', 2)
+  layers = data_of(page(records, [], ''))['layers']
+  assert [(layer['name'], bool(layer['drawing'])) for layer in layers] == [
+      ('bn_relu', True), ('candidate 0', True), ('candidate 1', False)]
+
+
+def test_the_page_is_one_file_and_names_cannot_leave_their_place(records):
+  hostile = '</script><script>alert(1)</script>'
+  record = dataclasses.replace(records[1], scores={hostile: .5, 'DATA': .25}, cost=None)
+  text = page([record], [hostile], hostile)
+  scripts = parsed(text).scripts
+  assert len(scripts) == 2 and json.loads(scripts[0])['overview'] == [hostile]
+  assert f'search, {hostile}' in [measure['title'] for measure in json.loads(scripts[0])['measures']]
+  assert not [value for _, attributes in parsed(text).elements for name, value in attributes.items()
+              if name in ('src', 'href')]
+  assert not re.findall(r'https?://(?!www\.w3\.org/2000/svg)', text)
+
+
+@pytest.mark.parametrize('stage, scores', [(None, ()), ('evolution', ()), ('reference', (.5,)), ('evolution', (.5,))])
+def test_any_records_have_a_page(make_record, stage, scores):
+  records = [make_record(stage, scores, name='bn_relu' if stage == 'reference' else None)] if stage else []
+  data = data_of(page(records, [], ''))
+  assert len(data['layers']) == bool(scores) and data['across'] == 'candidate'
