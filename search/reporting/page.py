@@ -94,7 +94,7 @@ def _layer(own: Sequence[Record], record: Record, networks: Sequence[str], is_dr
            'equation': '' if graph is None else equation_of(graph), 'known': '', 'drawing': '',
            'values': [*means, *by_network, *(cost.get(name) for name in _COSTS)]}
   if graph is not None and (is_drawn or not record.is_found):
-    drawing = figure_to_png(draw_layer(graph.without_dead_nodes(), record.name, scores))
+    drawing = figure_to_png(draw_layer(graph.without_dead_nodes(), ''))  # the page has name and scores
     layer |= {'drawing': base64.b64encode(drawing).decode(),
               'known': ' '.join(known_text(graph)) if record.is_found else ''}
   return layer
