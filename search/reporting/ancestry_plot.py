@@ -66,7 +66,8 @@ def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
   if projected:
     axes.plot(*zip(*projected), 'o', color='white', markeredgecolor=COLORS[0], markersize=7, label=PROJECTED, zorder=3)
   axes.margins(.06, .12)
-  shown = [point for line in axes.lines for point in line.get_xydata() if line.get_transform() == axes.transData]
+  lines = [line for line in axes.lines if line.get_transform() == axes.transData]
+  shown = list(dict.fromkeys(tuple(point) for line in lines for point in line.get_xydata().tolist()))
   leave_out_outliers(axes, shown, kept=points)
   legend_below(figure, axes)
   label_points(axes, _labels(steps), shown)

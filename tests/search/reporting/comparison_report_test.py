@@ -135,6 +135,13 @@ def test_labels_of_ancestors_cover_neither_points_nor_each_other(make_record):
   assert all(axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1) for box in boxes)
 
 
+def test_an_outlier_among_the_children_counts_once(make_record):
+  records = [make_record(index=0, scores=(.5,))]
+  records += [make_record(index=i, scores=(.5 + .01 * i if i < 10 else .01,), parent=0) for i in range(1, 11)]
+  axes = ancestry_plot.ancestry_plot(records).axes[0]
+  assert axes.get_ylim()[0] > .4 and 'beyond the axes (1)' in [line.get_label() for line in axes.lines]
+
+
 def test_searches_without_copies_tell_that_nothing_was_saved(tmp_path, make_record):
   with Journal(tmp_path / 'journal.jsonl', {}) as journal:
     journal.append(make_record(index=0, scores=(.2,)))
