@@ -136,8 +136,9 @@ def run_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, stra
       joins the population, as in the paper, where training both gives the same score. 'evaluate' evaluates the
       candidate like any other, as the paper does.
     same_layer: what counts as one layer. 'affine' (default): layers that training cannot tell apart, since they differ
-      by a factor and a term in each channel, which γ and β take up. 'exact': layers that compute the same function
-      from any v0 and v1. See `search.equivalence.equivalents`.
+      by a factor and a term in each channel, which γ and β take up. 'start': also those that begin as one and differ in
+      how v0 and v1 change them. 'exact': layers that compute the same function from any v0 and v1. See
+      `search.equivalence.equivalents`.
     operative_config: returns the text of the gin configuration, to be written to `model_dir`/operative_config.gin and
       to TensorBoard (default: an empty text).
     callbacks: `search.library.callbacks.Callback` objects, or functions of the search and a record, which are called

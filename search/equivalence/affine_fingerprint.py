@@ -39,6 +39,7 @@ TOLERANCE = 1e-6  # of a value in units of the channel's mean distance from its 
 ELEMENTS = 40  # the number of elements of each distribution of inputs, and each v0 and v1, that a fingerprint holds
 FARTHEST_FACTOR = 3.  # the largest factor, or its reciprocal, between two starts that count as one
 FARTHEST_TERM = 3.  # the largest term between them, in standard deviations of the output
+VECTORS = frozenset(('v0', 'v1'))
 SIGNS = tuple(itertools.product((1., -1.), repeat=2))  # of v0 and v1
 _SHAPE = 2, 3, 4  # samples, height and width of a batch
 _BATCHES = 3  # two in training and one in inference
@@ -200,14 +201,25 @@ def _agree(a: np.ndarray, b: np.ndarray) -> bool:
   return bool((np.abs(a - b) <= TOLERANCE * (1. + np.abs(a))).all())
 
 
-def affine_fingerprint(graph: LayerGraph) -> AffineFingerprint:
-  """Returns the affine fingerprint of a layer graph.
+def start_fingerprint(graph: LayerGraph) -> AffineFingerprint:
+  """Returns the affine fingerprint of a layer graph whose vectors stay where training begins, at v0 = 0 and v1 = 1.
 
   Args:
     graph: the layer graph; its dead nodes are ignored.
   """
+  return affine_fingerprint(graph, VECTORS)
+
+
+def affine_fingerprint(graph: LayerGraph, held: frozenset[str] = frozenset()) -> AffineFingerprint:
+  """Returns the affine fingerprint of a layer graph.
+
+  Args:
+    graph: the layer graph; its dead nodes are ignored.
+    held: the vectors, of 'v0' and 'v1', that are held at their initial values beside those that never move (default:
+      none).
+  """
   graph = graph.without_dead_nodes()
-  held = frozen_vectors(graph)
+  held |= frozen_vectors(graph)
   has_vectors = any(i in graph.live and name not in held for i, name in ((2, 'v0'), (3, 'v1')))
   at_start, at_random = [], []
   with np.errstate(all='ignore'):

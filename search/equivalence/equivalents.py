@@ -3,6 +3,8 @@
 What counts as one layer is a choice of the search:
 - 'affine': layers that training cannot tell apart. One's output is the other's times a factor plus a term in each
   channel, which γ and β take up, and both begin alike (see `affine_fingerprint`).
+- 'start': layers that are one where training begins, likewise up to γ and β. They differ in how v0 and v1 change them,
+  as tanh(x / v1) and tanh(v1²·x) do.
 - 'exact': layers that train alike and infer alike from any v0 and v1, up to the rounding of a float32 training. Layers
   whose outputs differ by a factor or a term, that agree only at the initial v0 = 0 and v1 = 1, or that differ in which
   moments have moving averages are different (see `fingerprint`).
@@ -23,6 +25,7 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.registration import digest
 from evonorm_tf.graph.registration import registered
 from search.equivalence.affine_fingerprint import affine_fingerprint
+from search.equivalence.affine_fingerprint import start_fingerprint
 from search.equivalence.canonical import canonical
 from search.equivalence.canonical import canonical_digest
 from search.equivalence.fingerprint import fingerprint
@@ -32,12 +35,12 @@ from search.equivalence.stored_layers import StoredLayers
 # A search's treatment of a candidate that is an earlier layer: evaluate it all the same, copy the earlier candidate's
 # outcome, or draw another graph in its place; see `search.evolution.run_search`.
 EVALUATE, REUSE, REDRAW = MODES = ('evaluate', 'reuse', 'redraw')
-AFFINE, EXACT = SAME_LAYER = ('affine', 'exact')  # what counts as one layer
+AFFINE, EXACT, START = SAME_LAYER = ('affine', 'exact', 'start')  # what counts as one layer
 
-_FINGERPRINTS: dict[str, Callable] = {AFFINE: affine_fingerprint, EXACT: fingerprint}
+_FINGERPRINTS: dict[str, Callable] = {AFFINE: affine_fingerprint, EXACT: fingerprint, START: start_fingerprint}
 KEPT = 2000  # fingerprints, some 20 MB
 # The width of a cell of magnitudes: far more than rounding changes a sum of logarithms.
-_CELL = {AFFINE: 1e-4, EXACT: 1e-6}
+_CELL = {AFFINE: 1e-4, EXACT: 1e-6, START: 1e-4}
 
 
 def _users_parts() -> str:
@@ -56,12 +59,12 @@ class Equivalents:
   far apart. A layer between two such starts belongs to the one that was added first.
 
   Args:
-    same_layer: what counts as one layer, 'affine' (default) or 'exact'.
+    same_layer: what counts as one layer, 'affine' (default), 'start' or 'exact'.
     path: a file for what is computed of each layer, which a cache of the same layers then reads instead; None (default)
       for none. See `stored_layers`.
 
   Raises:
-    ArgumentError: if `same_layer` is neither.
+    ArgumentError: if `same_layer` is none of these.
   """
 
   def __init__(self, same_layer: str = AFFINE, path: str | os.PathLike | None = None) -> None:

@@ -32,7 +32,7 @@ class Proposer:
       instead, 'reuse' copies the earlier outcome, 'evaluate' evaluates it like any other. With 'redraw', a candidate in
       `initial` copies the outcome, since it cannot be drawn again.
     seed: the search's seed.
-    same_layer: what counts as one layer, 'affine' (default) or 'exact'; see `search.equivalence.equivalents`.
+    same_layer: what counts as one layer, 'affine' (default), 'start' or 'exact'; see `search.equivalence.equivalents`.
     cache: the file in which the equivalence cache keeps what it computes; None (default) for none.
 
   Raises:

@@ -13,6 +13,7 @@ from search.equivalence import equivalents as equivalence
 from search.equivalence.canonical import canonical
 from search.equivalence.equivalents import Equivalents
 from search.equivalence.equivalents import EXACT
+from search.equivalence.equivalents import START
 from search.equivalence.fingerprint import Fingerprint
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
@@ -103,5 +104,27 @@ def test_rounding_at_the_border_of_a_cell_splits_nothing(monkeypatch):
 
 
 def test_a_mode_that_is_none():
-  with pytest.raises(ValueError, match=r"`same_layer` must be one of \('affine', 'exact'\), received 'close'"):
+  with pytest.raises(ValueError, match=r"`same_layer` must be one of \('affine', 'exact', 'start'\), received 'close'"):
     Equivalents('close')
+
+
+TANH = [('tanh', (X,))]
+
+
+@pytest.mark.parametrize('one, other, is_one', [
+    ([('div', (X, V1)), ('tanh', (4,))], [('square', (V1,)), ('mul', (X, 4)), ('tanh', (5,))], True),
+    (TANH, [('add', (X, V0)), ('tanh', (4,)), ('mul', (5, V1)), ('add', (6, V1))], True),  # also a factor and a term
+    ([('exp', (V0,)), ('mul', (X, 4)), ('tanh', (5,))], TANH, True),
+    ([('sigmoid', (V1,)), ('mul', (X, 4)), ('tanh', (5,))], TANH, False),  # begins flatter
+    ([('exp', (V0,)), ('add', (X, 4)), ('tanh', (5,))], TANH, False),  # begins at the side
+    ([('first_moment', (X,), BATCH), ('add', (X, 4)), ('tanh', (5,))],
+     [('first_moment', (X,), INSTANCE), ('add', (X, 4)), ('tanh', (5,))], False)])
+def test_one_layer_at_the_start(one, other, is_one):
+  x = np.random.default_rng(0).normal(size=(4, 3, 3, 6))
+  y, z = (np.broadcast_to(graph(*nodes).evaluate(x, np.zeros(6), np.ones(6)), x.shape) for nodes in (one, other))
+  assert np.allclose(y - y.mean(), (z - z.mean()) * y.std() / z.std()) == is_one  # the formula agrees with the case
+  for first, second in ((one, other), (other, one)):
+    equivalents = Equivalents(START)
+    equivalents.add(graph(*first), 3)
+    assert equivalents.find(graph(*second)) == (3 if is_one else None)
+  assert Equivalents().find(graph(*one)) is None
