@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import pathlib
 import statistics
+import sys
 
-from absl import app
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -81,11 +81,6 @@ def table(found: Mapping[bytes, Sequence[Record]]) -> Table:
   return shown
 
 
-def main(arguments: Sequence[str]) -> None:
-  """Prints the table of each journal that the command line names."""
-  for path in arguments[1:]:
-    Console(width=140).print(table(by_function(read_compressed(pathlib.Path(path)))))
-
-
 if __name__ == '__main__':
-  app.run(main)
+  for journal in sys.argv[1:]:
+    Console(width=140).print(table(by_function(read_compressed(pathlib.Path(journal)))))

@@ -14,6 +14,7 @@ import functools
 import os
 import textwrap
 from typing import Any
+from typing import cast
 
 import igraph
 from matplotlib.axes import Axes
@@ -57,7 +58,8 @@ _SMALL = FontProperties(size=8.5)
 _SPELT_OUT = {BATCH: 'batch, width and height', INSTANCE: 'width and height', LAYER: 'width, height and channels',
               GROUP: 'width, height and the channels of a group'}
 
-Scores = Mapping[str, float] | Sequence[float] | Mapping[str, Mapping[str, float]]
+_OfOnePlace = Mapping[str, float] | Sequence[float]
+Scores = _OfOnePlace | Mapping[str, Mapping[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,15 +255,15 @@ def _equation_lines(latex: str, text: str, largest: float = _CAPTION_SIZES[0]) -
 
 def _heading(title: str, scores: Scores) -> list[_Line]:
   """Returns the title and, on lines of their own, the scores; neither if empty."""
-  if isinstance(scores, Mapping) and any(isinstance(score, Mapping) for score in scores.values()):
-    lines = [f'{place}: {_scores_text(of_place)}' for place, of_place in scores.items()]
-  else:
-    lines = [_scores_text(scores)]
+  named = scores.items() if isinstance(scores, Mapping) else ()
+  places = {place: of_place for place, of_place in named if isinstance(of_place, Mapping)}
+  lines = [f'{place}: {_scores_text(of_place)}' for place, of_place in places.items()] or [
+      _scores_text(cast(_OfOnePlace, scores))]
   return [_Line(text, font) for text, font in [(title, FontProperties(size=13, weight='bold')),
                                                *((line, FontProperties(size=10)) for line in lines)] if text]
 
 
-def _scores_text(scores: Mapping[str, float] | Sequence[float]) -> str:
+def _scores_text(scores: _OfOnePlace) -> str:
   """Returns accuracies in percent, with the names of the architectures if they are given."""
   if isinstance(scores, Mapping):
     return '   '.join(f'{name} {100 * score:.1f}%' for name, score in scores.items())
