@@ -50,7 +50,7 @@ from search.library.opened_search import RunningSearch
 from search.recorder import SearchRecorder
 from search.reporting.progress import prefixed_console
 from search.reporting.progress import Progress
-from search.reporting.ranking import final_table
+from search.reporting.ranked_layers import final_table
 from search.reporting.report import write_report
 from search.reporting.summaries import Summaries
 from search.scheduler import Scheduler

@@ -36,7 +36,7 @@ from search.reporting.comparison import core_seconds
 from search.reporting.comparison_plots import COLORS
 from search.reporting.plots import curves
 from search.reporting.plots import MARKERS
-from search.reporting.ranking import ranking
+from search.reporting.ranked_layers import ranking
 
 FIELDS = ('seed', 'layer', 'validation', 'validation_error', 'test', 'test_error', 'trainings', 'equation')
 TANH = LayerGraph((Node('tanh', (0,)),))

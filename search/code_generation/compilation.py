@@ -15,7 +15,7 @@ from search.code_generation.targets import TARGETS
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.journal.saved_search import load_search
-from search.reporting.ranking import layers_so_far
+from search.reporting.ranked_layers import layers_so_far
 
 
 def find_graph(layer: str) -> LayerGraph:

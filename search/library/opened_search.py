@@ -22,7 +22,7 @@ from search.journal.saved_search import load_search
 from search.library.layer import Layer
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
-from search.reporting.ranking import layers_so_far
+from search.reporting.ranked_layers import layers_so_far
 from search.reporting.report import write_report
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
   from search.reporting.plots import pareto_scatter as pareto_scatter
   from search.reporting.plots import progress_plot as progress_plot
   from search.reporting.progress import Progress as Progress
-  from search.reporting.ranking import found_layers as found_layers
-  from search.reporting.ranking import ranking as ranking
+  from search.reporting.ranked_layers import found_layers as found_layers
+  from search.reporting.ranked_layers import ranking as ranking
   from search.reporting.report import write_report as write_report
   from search.reporting.summaries import Summaries as Summaries
 
@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'comparison_report': ('compare_searches',),
     'plots': ('pareto_scatter', 'progress_plot'),
     'progress': ('Progress',),
-    'ranking': ('found_layers', 'ranking'),
+    'ranked_layers': ('found_layers', 'ranking'),
     'report': ('write_report',),
     'summaries': ('Summaries',),
 })

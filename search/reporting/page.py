@@ -24,8 +24,8 @@ from search.reporting.layer_views import scores_of
 from search.reporting.layer_views import SEARCH
 from search.reporting.layer_views import TEST
 from search.reporting.layer_views import VALIDATION
-from search.reporting.ranking import found_layers
-from search.reporting.ranking import known_text
+from search.reporting.ranked_layers import found_layers
+from search.reporting.ranked_layers import known_text
 from search.selection.tournament import pareto_frontier
 
 MOST_LAYERS, MOST_DRAWINGS = 200, 25  # of candidates: a page takes seconds and few megabytes

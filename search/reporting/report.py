@@ -29,13 +29,13 @@ from search.reporting.layer_views import scores_of
 from search.reporting.page import page
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
-from search.reporting.ranking import failure
-from search.reporting.ranking import FOUND
-from search.reporting.ranking import found_layers
-from search.reporting.ranking import known_text
-from search.reporting.ranking import table_caption
-from search.reporting.ranking import table_cells
-from search.reporting.ranking import table_rows
+from search.reporting.ranked_layers import failure
+from search.reporting.ranked_layers import FOUND
+from search.reporting.ranked_layers import found_layers
+from search.reporting.ranked_layers import known_text
+from search.reporting.ranked_layers import table_caption
+from search.reporting.ranked_layers import table_cells
+from search.reporting.ranked_layers import table_rows
 
 _NUMBER = re.compile(r'\b\d[\d.]*(e[+-]?\d+)?')
 _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for the gain and bias of the normalization; '

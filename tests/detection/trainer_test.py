@@ -114,6 +114,7 @@ def test_mode_eval_writes_results_in_cocos_format(trained, data):
   assert {record['image_id'] for record in records['bbox']} <= {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_export_and_predict(trained, data):
   folder, _ = trained
   exported = run(folder, data, mode='export')

@@ -213,6 +213,7 @@ def take_two_steps(name, records, model_dir, bindings=()):
 
 
 # It has a moving average, an evaluation and bfloat16.
+@pytest.mark.slow
 def test_two_steps_on_one_device(records, tmp_path):
   result = take_two_steps('imagenet_efficientnet_b0', records, tmp_path, [
       "run_classification.strategy = 'one_device'",

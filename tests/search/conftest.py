@@ -10,6 +10,7 @@ from search.graphs.known_graphs import known_graph
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import EVOLUTION
 from search.journal.record import Record
+from search.reporting import page
 from tests.search import fake_search
 
 ARCHITECTURES = ('resnet', 'mobilenet_v2', 'efficientnet')
@@ -48,6 +49,14 @@ def make_record():
 def stopped():
   """The rungs of a candidate that successive halving stopped at its only one."""
   return [{'steps': 3, 'accuracies': dict.fromkeys(ARCHITECTURES, .1), 'bar': .5, 'stopped': True}]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def few_drawings():
+  """Leaves most drawings out of the pages of reports: each takes a tenth of a second."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(page, 'MOST_DRAWINGS', 2)
+    yield
 
 
 @pytest.fixture

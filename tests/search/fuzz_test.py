@@ -26,7 +26,7 @@ from search.journal import records as records_lib
 from search.journal.journal import Journal
 from search.journal.saved_search import load_search
 from search.reporting import comparison
-from search.reporting import ranking
+from search.reporting import ranked_layers
 from tests.search.mutated_files import damaged_bytes
 from tests.search.mutated_files import structures
 
@@ -94,10 +94,10 @@ def read_all(records):
   SuccessiveHalving((1, 2)).bars(records), comparison.counts_by_reason(records), comparison.core_seconds(records)
   for candidate in records_lib.candidates(records):
     assert np.isfinite(candidate.mean_score)
-  for entry in ranking.ranking(records):
+  for entry in ranked_layers.ranking(records):
     entry.name.encode()
     assert entry.layer_graph is None or equation_text(entry.layer_graph)
-  ranking.final_table(records)
+  ranked_layers.final_table(records)
   assert np.isfinite(records_lib.top_mean(records) or 0)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from search.graphs.known_graphs import known_graph
-from search.reporting import ranking
+from search.reporting import ranked_layers
 from search.reporting import report
 
 WITH_DEAD_NODE = LayerGraph((Node('exp', (0,)), Node('max', (0, 1))))
@@ -48,15 +48,15 @@ def rendered(table, width):
 
 
 def test_ranking_follows_validation_and_ends_with_failures(records):
-  assert names(ranking.ranking(records)) == [
+  assert names(ranked_layers.ranking(records)) == [
       'candidate 1', 'bn_relu', 'candidate 0', 'candidate 2', 'frn_tlu', 'candidate 3', 'evonorm_s0']
-  assert names(ranking.found_layers(records, 2)) == ['candidate 1', 'candidate 0']
+  assert names(ranked_layers.found_layers(records, 2)) == ['candidate 1', 'candidate 0']
 
 
 def test_without_reranking_the_search_ranks(records):
   searched = [r for r in records if r.stage != 'reranking']
-  assert names(ranking.ranking(searched)) == [3, 1, 2, 'bn_relu', 'frn_tlu', 'evonorm_s0', 0]
-  assert 'Not re-ranked' in ranking.final_table(searched).caption
+  assert names(ranked_layers.ranking(searched)) == [3, 1, 2, 'bn_relu', 'frn_tlu', 'evonorm_s0', 0]
+  assert 'Not re-ranked' in ranked_layers.final_table(searched).caption
 
 
 def test_without_scores_in_several_networks_there_is_no_picture_of_a_frontier(make_record, tmp_path):
@@ -68,7 +68,7 @@ def test_without_scores_in_several_networks_there_is_no_picture_of_a_frontier(ma
 def test_copies_and_projected_scores_are_not_ranked(records, make_record, stopped, tmp_path):
   searched = [r for r in records if r.stage != 'reranking']
   searched += [make_record(index=7, scores=(.6,) * 3, same_as=3), make_record(index=8, scores=(.9,) * 3, rungs=stopped)]
-  assert names(ranking.found_layers(searched)) == [3, 1, 2]
+  assert names(ranked_layers.found_layers(searched)) == [3, 1, 2]
   text = report.write_report(searched, tmp_path).read_text()
   for part in ('8 candidates evaluated, 5 accepted', 'whose outcome they took: 1', 'rung of successive halving: 1;',
                '| accepted | 5 | 62.5% |', '3 draws were rejected without evaluation, 25.0% of all.'):
@@ -89,15 +89,15 @@ def repeated(records, make_record):
 
 
 def test_seeds_are_averaged_and_what_fails_once_has_failed(repeated):
-  ranked = ranking.ranking(repeated)
+  ranked = ranked_layers.ranking(repeated)
   assert names(ranked) == ['candidate 0', 'bn_relu', 'candidate 1', 'candidate 2']
   assert [round(r.mean_score, 6) for r in ranked[:3]] == [.62, .61, .52]
   assert ranked[0].scores == pytest.approx({'resnet': .52, 'mobilenet_v2': .62, 'efficientnet': .72})
-  assert not ranked[3].is_accepted and names(ranking.found_layers(repeated)) == ['candidate 0', 'candidate 1']
+  assert not ranked[3].is_accepted and names(ranked_layers.found_layers(repeated)) == ['candidate 0', 'candidate 1']
 
 
 def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated, tmp_path):
-  table = ranking.final_table(repeated, steps=300)
+  table = ranked_layers.final_table(repeated, steps=300)
   validation = next(column for column in table.columns if column.header == 'validation')
   # .60, .62, .64 have a standard deviation of .02, and by √3 a standard error of .0115
   assert list(validation.cells) == ['62.0 ± 1.2', '61.0 ± 0.0 ≈', '52.0 ± 1.2', '–']
@@ -108,7 +108,7 @@ def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated
 
 
 def test_table_cells(records):
-  table = ranking.final_table(records, found=2, test_images=10_000, steps=5000)
+  table = ranked_layers.final_table(records, found=2, test_images=10_000, steps=5000)
   cells = list(zip(*([str(cell) for cell in column.cells] for column in table.columns)))
   assert [column.header for column in table.columns] == ['layer', 'search', 'validation', 'test']
   assert cells[0] == ('candidate 1 (found)\ny = max(x, 0) · γ + β\nThis is ReLU (Nair & Hinton 2010).',
@@ -124,9 +124,9 @@ def test_table_cells(records):
 
 
 def test_table_fits_a_terminal(records):
-  text = rendered(ranking.final_table(records), width=80)
+  text = rendered(ranked_layers.final_table(records), width=80)
   assert all(word in text for word in ('search', 'validation', '72.0', '[b,w,h]', 'finite', 'found', 'y = max(x, 0)'))
-  assert rendered(ranking.final_table([]), width=80)
+  assert rendered(ranked_layers.final_table([]), width=80)
 
 
 def test_files_of_the_report(records, tmp_path):
