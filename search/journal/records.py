@@ -129,13 +129,13 @@ def finalists(records: Sequence[Record], count: int) -> list[Record]:
   chosen: list[Record] = []
   met: set[object] = set()
   for record in sorted(measured(records), key=lambda r: (-r.mean_score, r.index)):
+    if len(chosen) == count:
+      break
     keys: set[object] = {record.graph and equation_text(record.graph)}
     if record.gradient_norm is not None:
       keys.add((*sorted(record.scores.items()), record.gradient_norm))
     if not keys & met:
       chosen.append(record)
-    if len(chosen) == count:
-      break
     met |= keys
   return chosen
 

@@ -108,3 +108,4 @@ def test_copies_count_as_nothing_but_members(make_record):
   assert records_lib.top_mean(records * 5) == pytest.approx(.4)  # of 15 and 10 scores, without those of copies
   assert list(records_lib.counts_by_outcome(records).values()) == [2, 0, 0, 1]
   assert [r.index for r in records_lib.finalists(records, 3)] == [0, 4]
+  assert [r.index for r in records_lib.finalists(records, 1)] == [0] and records_lib.finalists(records, 0) == []
