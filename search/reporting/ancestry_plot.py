@@ -35,8 +35,8 @@ def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
   """Plots the line of descent of the best candidate, and the other children of its ancestors: mean score by index.
 
   Each ancestor is labelled with its index and the effect of its mutation in percentage points, unless the mutation left
-  the score nearly as it was. Children that were not accepted are crosses at the bottom. Hollow dots are scores that
-  successive halving projected.
+  the score nearly as it was, or there is no room. Children that were not accepted are crosses at the bottom. Hollow dots
+  are scores that successive halving projected.
 
   Args:
     records: the search's records of all stages.
@@ -89,7 +89,7 @@ def _labels(steps: Sequence[comparison.Ancestor]) -> dict[tuple[float, float], s
 
 def label_points(axes: Axes, labels: Mapping[tuple[float, float], str],
                  points: Sequence[tuple[float, float]]) -> None:
-  """Writes labels next to points, at places where they cover no point and no other label, as far as there are such.
+  """Writes labels next to points, where they cover no point and no other label; a label without room is left out.
 
   It is called at the end, when the layout of the figure is final.
 
@@ -111,7 +111,10 @@ def label_points(axes: Axes, labels: Mapping[tuple[float, float], str],
       box = text.get_window_extent()
       outside = not (axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1))
       places.append((box.count_overlaps(taken) + 2 * outside, number, box))
-    _, number, box = min(places, key=lambda place: place[:2])
+    covered, number, box = min(places, key=lambda place: place[:2])
+    if covered:
+      text.remove()
+      continue
     offset, horizontal, vertical = _PLACES[number]
     text.set(position=offset, ha=horizontal, va=vertical)
     taken.append(box)

@@ -153,6 +153,8 @@ def correlation_plot(searches: Searches) -> Figure:
   """
   scores = {name: comparison.proxy_and_long_scores(records) for name, records in searches.items()}
   scores = {name: pairs for name, pairs in scores.items() if pairs}
+  known = dict.fromkeys(label for pairs in scores.values() for label in pairs if not label.startswith('candidate '))
+  markers = dict(zip(known, itertools.cycle(MARKERS)))  # the same in all panels
   figure, panels = _panels(len(scores), 3.6, 3.4)
   for number, (axes, (name, pairs)) in enumerate(zip(panels, scores.items())):
     style(axes)
@@ -169,10 +171,10 @@ def correlation_plot(searches: Searches) -> Figure:
       axes.plot(*zip(*found), 'o', color=COLORS[number % len(COLORS)], markeredgecolor=INK, markeredgewidth=.7,
                 label='candidates')
     references = {label: point for label, point in pairs.items() if not label.startswith('candidate ')}
-    for (label, point), marker in zip(references.items(), itertools.cycle(MARKERS)):
-      axes.plot(*point, marker, color='white', markeredgecolor=INK, markersize=8, linestyle='none', label=label)
+    for label, point in references.items():
+      axes.plot(*point, markers[label], color='white', markeredgecolor=INK, markersize=8, linestyle='none', label=label)
     axes.margins(.15)
-    leave_out_outliers(axes, list(pairs.values()), both=True)
+    leave_out_outliers(axes, found, both=True, kept=list(references.values()))
   legend_below(figure, *panels)
   return figure
 

@@ -135,6 +135,24 @@ def test_labels_of_ancestors_cover_neither_points_nor_each_other(make_record):
   assert all(axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1) for box in boxes)
 
 
+def test_a_reference_has_one_marker_in_all_panels_and_is_never_beyond_them(make_record):
+  def search(names):
+    records = [make_record('reference', (.2 + .05 * len(name),), name=name) for name in names]
+    records += [make_record('reranking', (.2 + .05 * len(name),), name=name) for name in names]
+    for index in range(10):  # far from the references
+      records += [make_record(index=index, scores=(.2 + .001 * index,)),
+                  make_record('reranking', (.2 + .001 * index,), index=index)]
+    return records
+
+  orders = ['gn_relu', 'evonorm_s0'], ['evonorm_s0', 'gn_relu']
+  figure = comparison_plots.correlation_plot({str(order): search(order) for order in orders})
+  markers = [{line.get_label(): line.get_marker() for line in axes.lines} for axes in figure.axes]
+  assert markers[0] == markers[1] and len(set(markers[0].values())) == 3  # and the candidates
+  for axes in figure.axes:
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert all(left <= x <= right and low <= y <= high for line in axes.lines for x, y in line.get_xydata())
+
+
 def test_an_outlier_among_the_children_counts_once(make_record):
   records = [make_record(index=0, scores=(.5,))]
   records += [make_record(index=i, scores=(.5 + .01 * i if i < 10 else .01,), parent=0) for i in range(1, 11)]
