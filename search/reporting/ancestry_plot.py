@@ -35,8 +35,8 @@ def ancestry_plot(records: Sequence[Record], name: str = '') -> Figure:
   """Plots the line of descent of the best candidate, and the other children of its ancestors: mean score by index.
 
   Each ancestor is labelled with its index and the effect of its mutation in percentage points, unless the mutation left
-  the score nearly as it was, or there is no room. Children that were not accepted are crosses at the bottom. Hollow dots
-  are scores that successive halving projected.
+  the score nearly as it was, or there is no room for it. Children that were not accepted are crosses at the bottom.
+  Hollow dots are scores that successive halving projected.
 
   Args:
     records: the search's records of all stages.
