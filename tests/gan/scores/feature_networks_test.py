@@ -102,6 +102,7 @@ def test_weights_that_cannot_be_had(monkeypatch, tmp_path):
     get_feature_network('inception_v3')
 
 
+@pytest.mark.slow
 def test_inception_v3_from_a_file(tmp_path):
   path = str(tmp_path / 'weights.h5')
   model = tf_keras.applications.InceptionV3(weights=None, classifier_activation=None)

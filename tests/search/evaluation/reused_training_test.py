@@ -170,6 +170,7 @@ def test_an_evaluation_leaves_none_of_its_graphs():
   assert set(ops.gradient_registry._registry) == before
 
 
+@pytest.mark.slow
 def test_compiled_layers_have_the_same_scores_in_networks_of_their_own():
   task, graph = ProxyTask((RESNET,), steps=2, batch_size=8, crop_size=8, image_size=8,
                           validation_images=50), known_graph('evonorm_s0')

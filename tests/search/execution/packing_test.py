@@ -80,6 +80,7 @@ executor.close()
 """
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_not_run_again_by_its_workers(tmp_path):
   (tmp_path / 'script.py').write_text(SCRIPT)
   ran = subprocess.run([sys.executable, tmp_path / 'script.py'], capture_output=True, text=True, check=False,
