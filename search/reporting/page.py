@@ -44,7 +44,8 @@ def page(records: Sequence[Record], overview: Sequence[str], caption: str) -> st
     overview: lines about the search.
     caption: what the numbers of the table are.
   """
-  networks = records_lib.architectures(records)
+  searched_in = records_lib.architectures(records)
+  networks = list(dict.fromkeys(name for record in records for name in record.scores))  # the re-ranking's, too
   candidates = sorted(records_lib.measured(records), key=lambda r: -r.mean_score)[:MOST_LAYERS]
   drawn = {r.name for r in [*found_layers(records, MOST_DRAWINGS), *candidates[:MOST_DRAWINGS]]}
   measured = {r.index for r in candidates}
@@ -56,7 +57,7 @@ def page(records: Sequence[Record], overview: Sequence[str], caption: str) -> st
   steps = [] if best is None else ancestry(records, best)
   data = {
       'overview': list(overview), 'caption': caption, 'measures': _measures(networks), 'layers': layers,
-      'across': f'{SEARCH}, {networks[1]}' if len(networks) > 1 else 'candidate',
+      'across': f'{SEARCH}, {searched_in[1]}' if len(searched_in) > 1 else 'candidate',
       'ancestry': [{'name': step.record.name, 'score': step.record.mean_score, 'effect': step.effect,
                     'mutation': step.mutation or 'the oldest on record'} for step in steps]}
   text = json.dumps(data, allow_nan=False, ensure_ascii=False).replace('<', '\\u003c')  # which could end the script

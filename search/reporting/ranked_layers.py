@@ -200,7 +200,7 @@ def table_caption(records: Sequence[Record], test_images: int | None, steps: int
   seeds = len({r.seed for r in records_lib.of_stage(records, RERANKING)})
   errors = '' if seeds == 1 else (f' Means of {seeds} trainings with other weights and batches, ± their standard '
                                   f'error;{NEAR} lies within one standard error of the first.')
-  means = ', means of the networks' if len(records_lib.architectures(records)) > 1 else ''
+  means = ', means of the networks' if any(len(r.scores) > 1 for r in records) else ''
   return (f'Accuracies, %{means}. {SEARCH}: on the proxy task, validation images; {VALIDATION} and '
           f'{TEST}{images}: of the re-ranking{training}. Choice and order of the layers follow {VALIDATION}, which no '
           f'test image enters.{errors}')

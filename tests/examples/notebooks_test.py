@@ -1,6 +1,7 @@
 """The notebooks of examples/: what is committed has its outputs, and every cell runs, here with less of everything."""
 
 import pathlib
+import re
 
 import nbformat
 import pytest
@@ -29,7 +30,8 @@ def test_what_is_committed_has_its_outputs(name):
   kinds = [output.output_type for cell in code for output in cell.outputs]
   assert 'error' not in kinds and 'display_data' in kinds + ['display_data' * (name == 'search')]
   text = nbformat.writes(notebook)
-  assert 'image/png' in text and '/work/' not in text and '/tmp/' not in text and len(text) < 1_500_000
+  assert 'image/png' in text and len(text) < 1_500_000
+  assert not re.findall(r'''[\s"'(=]/(?:[\w.-]+/)+[\w.-]*''', text)  # a path of some machine
   assert not [o.text for cell in code for o in cell.outputs if o.output_type == 'stream' and o.name == 'stderr']
 
 

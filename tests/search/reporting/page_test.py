@@ -14,6 +14,7 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from search.reporting import page as page_lib
 from search.reporting.page import page
+from search.reporting.ranked_layers import table_caption
 
 
 class Parser(html.parser.HTMLParser):
@@ -78,6 +79,14 @@ def test_the_layers_are_those_of_the_records(records):
   assert imread(io.BytesIO(base64.b64decode(layers['bn_relu']['drawing']))).shape[0] > 100
   assert data['across'] == 'search, mobilenet_v2'
   assert [(step['name'], step['effect']) for step in data['ancestry']] == [('candidate 0', None)]
+
+
+def test_networks_of_the_reranking_alone_have_columns_too(make_record):
+  records = [make_record(index=0, scores=(.5,)), make_record('reranking', (.5, .75), index=0, test_scores=(.25, .5))]
+  data = data_of(page(records, [], ''))
+  values = dict(zip((measure['title'] for measure in data['measures']), data['layers'][0]['values']))
+  assert values['search, mobilenet_v2'] is None and values['test, mobilenet_v2'] == .5 and data['across'] == 'candidate'
+  assert 'means of the networks' in table_caption(records, None, None)
 
 
 def test_only_the_best_have_drawings_and_only_so_many_are_there(records, monkeypatch):
