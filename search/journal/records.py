@@ -104,6 +104,16 @@ def candidates(records: Sequence[Record], names: Sequence[str] = ()) -> list[Can
           for r in accepted(records) if r.index is not None and r.graph is not None]
 
 
+def measured_candidates(records: Sequence[Record]) -> list[Candidate]:
+  """Returns the `candidates` whose scores were measured at the end of the training, without copies.
+
+  Args:
+    records: the search's records of all stages, in the order of the journal.
+  """
+  indices = {r.index for r in measured(records)}
+  return [c for c in candidates(records) if c.index in indices]
+
+
 def best(records: Sequence[Record]) -> Record | None:
   """Returns the record of the candidate with the best measured mean score; None if there is none yet.
 

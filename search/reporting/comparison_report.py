@@ -33,12 +33,13 @@ from search.reporting import comparison_plots as plots
 from search.reporting.ancestry_plot import ancestry_plot
 from search.reporting.layer_views import equation_of
 from search.reporting.plots import curves
+from search.reporting.plots import NOTHING
 from search.reporting.seed_bands import groups_of_seeds
 from search.reporting.seed_bands import mean_and_error
 from search.reporting.summaries import image
 
 PAGE = 'report.md'
-NOTHING = 'No candidate has been accepted yet.'
+_NOTHING = f'{NOTHING.capitalize()}.'
 _EFFICIENCY_NOTE = (
     'Core-seconds are the time that the evaluations took, of one core a worker. Saved were those of draws that compute '
     "an earlier candidate's function, and were redrawn or took its outcome; each counts as the median evaluation. "
@@ -129,7 +130,7 @@ def _sections(searches: dict[str, SavedSearch], figures: Collection[str]) -> dic
       'correlation': ['## Proxy task and longer training', *_correlations(records),
                       picture('correlation', 'Longer training against proxy task', 'Nothing has been re-ranked yet.')],
       'primitives': ['## Primitives in the survivors', *_primitives(searches),
-                     picture('primitives', 'Shares of nodes', NOTHING)],
+                     picture('primitives', 'Shares of nodes', _NOTHING)],
       'ancestry': ['## Ancestry of the best candidates', *(
           part for number, name in enumerate(records, 1) for part in _ancestry(name, records[name], number))],
   }
@@ -242,7 +243,7 @@ def _times(names: Sequence[str], ratio: dict[str, float]) -> str:
 def _ancestry(name: str, records: Sequence[Record], number: int) -> list[str]:
   best = records_lib.best(records)
   if best is None:
-    return [f'### {name}', NOTHING]
+    return [f'### {name}', _NOTHING]
   steps = comparison.ancestry(records, best)
   rows = [[step.record.name, step.mutation or 'the oldest on record',
            _percent(step.record.mean_score) + ' (projected)' * (not step.record.is_complete),

@@ -48,8 +48,7 @@ def page(records: Sequence[Record], overview: Sequence[str], caption: str) -> st
   networks = list(dict.fromkeys(name for record in records for name in record.scores))  # the re-ranking's, too
   candidates = sorted(records_lib.measured(records), key=lambda r: -r.mean_score)[:MOST_LAYERS]
   drawn = {r.name for r in [*found_layers(records, MOST_DRAWINGS), *candidates[:MOST_DRAWINGS]]}
-  measured = {r.index for r in candidates}
-  front = {c.index for c in pareto_frontier([c for c in records_lib.candidates(records) if c.index in measured])}
+  front = {c.index for c in pareto_frontier(records_lib.measured_candidates(records))}
   own = _own_records(records)
   layers = [_layer(own[record.name], record, networks, record.name in drawn, record.index in front)
             for record in [*records_lib.accepted(records, REFERENCE), *candidates]]

@@ -85,8 +85,7 @@ def pareto_scatter(records: Sequence[Record]) -> Figure:
   rows = math.ceil(len(pairs) / columns)
   figure = new_figure(_PANEL * columns + 1, (_PANEL - 0.2) * rows + 1)
   panels = figure.subplots(rows, columns, squeeze=False).ravel()
-  measured = {r.index for r in records_lib.measured(records)}
-  candidates = [c for c in records_lib.candidates(records) if c.index in measured]
+  candidates = records_lib.measured_candidates(records)
   frontier = pareto_frontier(candidates)
   references = records_lib.accepted(records, REFERENCE)
   for axes, (a, b) in itertools.zip_longest(panels, pairs, fillvalue=(None, None)):
