@@ -35,6 +35,7 @@ if TYPE_CHECKING:
   from search.evaluation.rejection import StabilityTest as StabilityTest
   from search.evaluation.successive_halving import SuccessiveHalving as SuccessiveHalving
   from search.evolution import Reranking as Reranking
+  from search.graphs.live_mutation import mutate_live as mutate_live
   from search.graphs.mutation import mutate as mutate
   from search.graphs.random_graph import SearchSpace as SearchSpace
   from search.jobs import Evaluator as Evaluator
@@ -63,6 +64,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'evaluation.rejection': ('LossTest', 'OwnRejected', 'QualityTest', 'RejectionTest', 'StabilityTest'),
     'evaluation.successive_halving': ('SuccessiveHalving',),
     'evolution': ('Reranking',),
+    'graphs.live_mutation': ('mutate_live',),
     'graphs.mutation': ('mutate',),
     'graphs.random_graph': ('SearchSpace',),
     'journal.candidate': ('Candidate',),

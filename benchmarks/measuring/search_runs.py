@@ -49,7 +49,8 @@ def search_argument(name: str, gin_file: str, bindings: Sequence[str] = ()) -> A
     gin_file: the path of the gin file.
     bindings: further gin bindings, which win over the file's (default: none).
   """
-  gin.parse_config_files_and_bindings([gin_file], bindings)
+  with gin.unlock_config():  # an object that was made before has locked it
+    gin.parse_config_files_and_bindings([gin_file], bindings)
   return gin.query_parameter(f'search.evolution.run_search.{name}').scoped_configurable_fn()
 
 

@@ -127,6 +127,20 @@ def random_graph(space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
   return LayerGraph(tuple(random_node(first + i, space, rng) for i in range(space.nodes)))
 
 
+def filled(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
+  """Returns a layer graph with random dead nodes before its nodes, up to the search space's number of nodes.
+
+  Args:
+    graph: the layer graph, with at most as many nodes as the space has.
+    space: the search space.
+    rng: the source of all randomness.
+  """
+  first, missing = len(INITIAL_NODES), space.nodes - len(graph.nodes)
+  dead = tuple(random_node(first + i, space, rng) for i in range(missing))
+  moved = (dataclasses.replace(n, inputs=tuple(i + missing * (i >= first) for i in n.inputs)) for n in graph.nodes)
+  return LayerGraph((*dead, *moved))
+
+
 def _one_of(choices: Sequence, rng: np.random.Generator) -> Any:
   return choices[_below(len(choices), rng)]
 

@@ -29,7 +29,8 @@ _FIELDS_BEFORE: dict[str, dict[str, Any]] = {
     'ProxyTask': {'training_seed': None, 'data': None, 'flips': True},
     'Reranking': {'seeds': 1},
     'SearchSpace': {'uniform_over': 'pairs', 'primitives': None},
-    'TournamentEvolution': {'mutations': 1, 'random_offspring': 0., 'objective': None},
+    'TournamentEvolution': {'mutations': 1, 'random_offspring': 0., 'objective': None,
+                            'mutation': 'mutate'},
 }
 
 

@@ -115,6 +115,8 @@ class TournamentEvolution:
     mutations: the number of mutations of the winner, one after the other, at least 1 (default 2). Each draws a node,
       which may be the same one again.
     random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place (default 0.5).
+    mutation: a function of a layer graph, the search space and a random generator that returns the mutated graph:
+      `mutation.mutate` (default), the paper's, `live_mutation.mutate_live`, or one of your own.
 
   Raises:
     ArgumentError: if `fraction` does not lie in (0, 1], `mutations` is below 1, `random_offspring` does not lie in
@@ -131,9 +133,10 @@ class TournamentEvolution:
   mutations: int = 2
   random_offspring: float = 0.5
   objective: Callable[[Candidate], float | Sequence[float]] | None = None
+  mutation: Callable[[LayerGraph, SearchSpace, np.random.Generator], LayerGraph] = mutate
 
   def __post_init__(self):
-    for name in ('winner', 'objective'):
+    for name in ('winner', 'objective', 'mutation'):
       object.__setattr__(self, name, plain_function(getattr(self, name)))
     if not 0 < self.fraction <= 1:
       raise ArgumentError(f'`fraction` must lie in (0, 1], received {self.fraction}.')
@@ -164,7 +167,7 @@ class TournamentEvolution:
               else pareto_winner(tournament, rng, objectives_of(self.objective)))
     graph = parent.graph
     for _ in range(self.mutations):
-      graph = mutate(graph, space, rng)
+      graph = self.mutation(graph, space, rng)
     return graph, parent.index
 
   def _is_random(self, rng: np.random.Generator) -> bool:

@@ -20,10 +20,9 @@ import zlib
 import numpy as np
 
 from evonorm_tf.errors import ArgumentError
-from evonorm_tf.graph.layer_graph import INITIAL_NODES
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.graphs.known_graphs import KNOWN_GRAPHS
-from search.graphs.random_graph import random_node
+from search.graphs.random_graph import filled
 from search.graphs.random_graph import SearchSpace
 from search.journal import outcomes
 from search.journal import records as records_lib
@@ -72,7 +71,7 @@ def initial_candidates(initial: str, space: SearchSpace, evaluation: object, win
     return []
   found = _known() if initial == KNOWN else _earlier(initial, evaluation, window)
   rng = np.random.default_rng([seed, zlib.crc32(b'dead nodes')])
-  fitting = [dataclasses.replace(c, graph=_filled(c.graph, space, rng)) for c in found if _fits(c.graph, space)]
+  fitting = [dataclasses.replace(c, graph=filled(c.graph, space, rng)) for c in found if _fits(c.graph, space)]
   if not fitting:
     raise ArgumentError(f'`initial` must be {RANDOM!r}, {KNOWN!r} or the `model_dir` of an earlier search with '
                         f'accepted candidates that fit into the search space, received {initial!r}, of which none of '
@@ -118,11 +117,3 @@ def _fits(graph: LayerGraph, space: SearchSpace) -> bool:
   """Returns whether the graph has no more nodes, no other index sets and no other primitives than the search space."""
   return (len(graph.nodes) <= space.nodes and {n.axes for n in graph.nodes if n.axes} <= set(space.index_sets)
           and {n.primitive for n in graph.nodes} <= {p.name for p in space.primitives_drawn})
-
-
-def _filled(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
-  """Returns the graph with random dead nodes before its nodes, up to the search space's number of nodes."""
-  first, missing = len(INITIAL_NODES), space.nodes - len(graph.nodes)
-  dead = tuple(random_node(first + i, space, rng) for i in range(missing))
-  moved = (dataclasses.replace(n, inputs=tuple(i + missing * (i >= first) for i in n.inputs)) for n in graph.nodes)
-  return LayerGraph((*dead, *moved))
