@@ -1,6 +1,6 @@
 """How far layers are from each other: the mutants that it takes to go from one to the next, by kind of mutation.
 
-  python -m benchmarks.studies.steps [--mutants=50000] [--output=results/discover/steps.csv]
+  python -m benchmarks.studies.steps [--mutants=20000] [--output=results/discover/steps.csv]
 
 Each step leads from a layer to one that trains better, on the way to EvoNorm-B0, BN-ReLU or EvoNorm-S0. The graphs
 have 10 nodes, of which those that the layer does not need are dead and drawn anew for each mutant. A mutant takes the
@@ -18,6 +18,7 @@ from absl import flags
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.studies.start_functions import function_at_start
 from benchmarks.studies.start_functions import probe
@@ -31,7 +32,7 @@ from search.graphs.random_graph import filled
 from search.graphs.random_graph import SearchSpace
 from search.graphs.static_filter import static_rejection
 
-_MUTANTS = flags.DEFINE_integer('mutants', 50_000, 'Mutants of each layer.', lower_bound=1)
+_MUTANTS = flags.DEFINE_integer('mutants', 20_000, 'Mutants of each layer.', lower_bound=1)
 _OUTPUT = flags.DEFINE_string('output', 'results/discover/steps.csv', 'The table, a CSV file.')
 
 FIELDS = 'from', 'to', 'mutation', 'mutants', 'candidates', 'steps'
@@ -87,14 +88,14 @@ def table(rows: Sequence[dict[str, str]]) -> Table:
   Args:
     rows: the counts, by the names in `FIELDS`.
   """
-  shown = Table(title=f'Candidates until the first layer became the second, s = s[b,w,h](x), of {rows[0]["mutants"]} '
-                      'mutants')
+  shown = Table(title=Text(f'Candidates that it takes from one layer to the next, of {rows[0]["mutants"]} mutants '
+                           '(s without index set: over b,w,h)'))
   for column in ('from', 'to', *_MUTATIONS):
     shown.add_column(column, justify='right' if column in _MUTATIONS else 'left')
   cells = {(row['from'], row['to'], row['mutation']): row for row in rows}
   for start, _, end, _ in STEPS:
     own = [cells[start, end, mutation] for mutation in _MUTATIONS]
-    shown.add_row(start, end, *(f'{int(row["candidates"]) / int(row["steps"]):,.0f} ({row["steps"]} times)'
+    shown.add_row(Text(start), Text(end), *(f'{int(row["candidates"]) / int(row["steps"]):,.0f} ({row["steps"]} times)'
                                 if int(row['steps']) else f'more than {int(row["candidates"]):,}' for row in own))
   return shown
 
