@@ -1,4 +1,4 @@
-"""What tournaments compare, and a rejection test, both of one's own."""
+"""What tournaments compare and how winners are mutated, and a rejection test, all of one's own."""
 
 import dataclasses
 
@@ -11,6 +11,14 @@ from small_task import small_evaluation
 def accurate_and_small(candidate):
   """Returns what tournaments compare, more is better: the worst network's accuracy, and few live nodes."""
   return min(candidate.scores), -len(candidate.graph.without_dead_nodes().nodes)
+
+
+def mutate_twice_if_small(graph, space, rng):
+  """Returns a layer graph with one change, or two if it has fewer than four live nodes."""
+  changes = 2 if len(graph.without_dead_nodes().nodes) < 4 else 1
+  for _ in range(changes):
+    graph = search.mutate_live(graph, space, rng)
+  return graph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +39,8 @@ class PredictsMostClasses:
 def main(model_dir='runs/own_test', candidates=40, workers=1):
   found = search.run(
       model_dir=model_dir, candidates=candidates, references=('bn_relu',), max_minutes=3, workers=workers,
-      evolution=search.TournamentEvolution(initial_candidates=10, fraction=.3, objective=accurate_and_small),
+      evolution=search.TournamentEvolution(initial_candidates=10, fraction=.3, objective=accurate_and_small,
+                                           mutation=mutate_twice_if_small, mutations=1),
       evaluation=small_evaluation(tests=(PredictsMostClasses(),)))
   print(found, *found.layers, sep='\n')
   return found

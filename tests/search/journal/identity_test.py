@@ -15,6 +15,7 @@ from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.rejection import QualityTest
 from search.evaluation.rejection import StabilityTest
+from search.graphs.live_mutation import mutate_live
 from search.graphs.random_graph import sample_space
 from search.graphs.random_graph import SearchSpace
 from search.journal.identity import cache_key
@@ -39,7 +40,7 @@ def test_json_data_survives_the_journal():
       'class': 'Architecture', 'family': 'resnet', 'options': {'depth': 8}, 'build': None}
   assert identity['strategy'] == {
       'class': 'TournamentEvolution', 'initial_candidates': 2, 'fraction': .05, 'winner': 'pareto_winner',
-      'mutations': 2, 'random_offspring': .5, 'objective': None}
+      'mutations': 2, 'random_offspring': .5, 'objective': None, 'mutation': 'mutate'}
 
 
 def test_every_field_of_the_task_counts():
@@ -53,9 +54,10 @@ def test_every_field_of_the_task_counts():
 
 
 def test_classes_and_functions_count():
-  strategies = [RandomSearch(), TournamentEvolution(2), TournamentEvolution(2, winner=average_winner)]
+  strategies = [RandomSearch(), TournamentEvolution(2), TournamentEvolution(2, winner=average_winner),
+                TournamentEvolution(2, mutation=mutate_live)]
   identities = [json.dumps(identity_of(strategy=s)) for s in strategies]
-  assert len(set(identities)) == 3
+  assert len(set(identities)) == 4
   assert identity_of(f=pareto_winner) == {'f': 'pareto_winner'}
   assert identity_of(c=QualityTest) == {'c': 'QualityTest'}
 
@@ -65,7 +67,7 @@ def test_identities_of_earlier_journals_are_completed_with_what_was_done_then():
                     strategy=TournamentEvolution(2, mutations=1, random_offspring=0.), same_layer='exact')
   then = json.loads(json.dumps(now))
   del then['same_layer'], then['space']['uniform_over'], then['strategy']['mutations']
-  del then['strategy']['random_offspring'], then['evaluation']['measures_cost']
+  del then['strategy']['random_offspring'], then['strategy']['mutation'], then['evaluation']['measures_cost']
   del then['evaluation']['jit_compile']
   assert completed(then) == now == completed(now) and 'same_layer' not in then
   other = identity_of(strategy=TournamentEvolution(2), equivalents='redraw', same_layer='affine')

@@ -142,6 +142,20 @@ def test_the_number_of_mutations_and_the_share_of_random_offspring():
       TournamentEvolution(3, **wrong)
 
 
+def test_a_mutation_of_ones_own():
+  members, met = population((.5,)), []
+  parent = next(iter(members)).graph
+
+  def swap(graph, space, rng):
+    met.append((graph, space, rng))
+    return LayerGraph(graph.nodes[:-1] + (Node('neg', (4,)),))
+
+  rng = np.random.default_rng(0)
+  graph, origin = TournamentEvolution(0, 1., random_offspring=0., mutation=swap).draw(SPACE, members, 9, rng)
+  assert graph.nodes == parent.nodes[:-1] + (Node('neg', (4,)),) and origin == 10
+  assert met == [(parent, SPACE, rng), (graph, SPACE, rng)]  # the first result is mutated again
+
+
 def test_the_tournament_is_a_part_of_the_population():
   strategy = TournamentEvolution(0, fraction=.5, winner=average_winner, random_offspring=0.)
   members = population((.1,), (.2,), (.3,))
