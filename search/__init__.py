@@ -49,6 +49,7 @@ if TYPE_CHECKING:
   from search.library.layer import Layer as Layer
   from search.library.opened_search import Search as Search
   from search.library.running import run as run
+  from search.selection.niches import kind_of_layer as kind_of_layer
   from search.selection.population import Population as Population
   from search.selection.proposal import RandomSearch as RandomSearch
   from search.selection.proposal import Strategy as Strategy
@@ -76,6 +77,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     'library.opened_search': ('Search',),
     'library.running': ('run',),
     'jobs': ('Evaluator',),
+    'selection.niches': ('kind_of_layer',),
     'selection.population': ('Population',),
     'selection.proposal': ('RandomSearch', 'Strategy', 'TournamentEvolution'),
     'selection.tournament': ('average_winner', 'pareto_winner', 'pareto_winner_with_cost'),

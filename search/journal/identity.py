@@ -30,7 +30,7 @@ _FIELDS_BEFORE: dict[str, dict[str, Any]] = {
     'Reranking': {'seeds': 1},
     'SearchSpace': {'uniform_over': 'pairs', 'primitives': None},
     'TournamentEvolution': {'mutations': 1, 'random_offspring': 0., 'objective': None,
-                            'mutation': 'mutate'},
+                            'mutation': 'mutate', 'niche': None},
 }
 
 

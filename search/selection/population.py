@@ -1,6 +1,8 @@
 """The ageing population: a sliding window of the most recent candidates (paper section 6)."""
 
 import collections
+from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Iterator
 
 from evonorm_tf.errors import ArgumentError
@@ -33,6 +35,7 @@ class Population:
     if window < 1:
       raise ArgumentError(f'`window` must be at least 1, received {window}.')
     self._members: collections.deque[Candidate] = collections.deque(maxlen=window)
+    self._groups: dict[Callable, list[list[Candidate]]] = {}  # by the function that `groups` was called with
 
   def append(self, candidate: Candidate) -> None:
     """Adds a candidate as the youngest member; if the window is full, the oldest member is removed.
@@ -41,6 +44,20 @@ class Population:
       candidate: an accepted candidate.
     """
     self._members.append(candidate)
+    self._groups.clear()
+
+  def groups(self, key: Callable[[Candidate], Hashable]) -> list[list[Candidate]]:
+    """Returns the members in groups that have the same key, the group of the oldest member first.
+
+    Args:
+      key: the function that returns a member's key. It is called once for each member until the next one is added.
+    """
+    if key not in self._groups:
+      found: dict[Hashable, list[Candidate]] = {}
+      for candidate in self._members:
+        found.setdefault(key(candidate), []).append(candidate)
+      self._groups[key] = list(found.values())
+    return self._groups[key]
 
   def __len__(self) -> int:
     return len(self._members)

@@ -5,6 +5,7 @@ The evolution is that of the paper's section 6; the static filter and the search
 
 import collections
 from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -117,6 +118,8 @@ class TournamentEvolution:
     random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place (default 0.5).
     mutation: a function of a layer graph, the search space and a random generator that returns the mutated graph:
       `mutation.mutate` (default), the paper's, `live_mutation.mutate_live`, or one of your own.
+    niche: a function of a `Candidate` that returns its niche, such as `niches.kind_of_layer`: a niche is then drawn,
+      each with the same probability, and the tournament from its members. None (default) for none, as in the paper.
 
   Raises:
     ArgumentError: if `fraction` does not lie in (0, 1], `mutations` is below 1, `random_offspring` does not lie in
@@ -134,9 +137,10 @@ class TournamentEvolution:
   random_offspring: float = 0.5
   objective: Callable[[Candidate], float | Sequence[float]] | None = None
   mutation: Callable[[LayerGraph, SearchSpace, np.random.Generator], LayerGraph] = mutate
+  niche: Callable[[Candidate], Hashable] | None = None
 
   def __post_init__(self):
-    for name in ('winner', 'objective', 'mutation'):
+    for name in ('winner', 'objective', 'mutation', 'niche'):
       object.__setattr__(self, name, plain_function(getattr(self, name)))
     if not 0 < self.fraction <= 1:
       raise ArgumentError(f'`fraction` must lie in (0, 1], received {self.fraction}.')
@@ -162,13 +166,19 @@ class TournamentEvolution:
     """
     if candidates < self.initial_candidates or not population or self._is_random(rng):
       return random_graph(space, rng), None
-    tournament = draw_tournament(population, self.fraction, rng)
+    tournament = draw_tournament(self._competitors(population, rng), self.fraction, rng)
     parent = (self.winner(tournament, rng) if self.objective is None
               else pareto_winner(tournament, rng, objectives_of(self.objective)))
     graph = parent.graph
     for _ in range(self.mutations):
       graph = self.mutation(graph, space, rng)
     return graph, parent.index
+
+  def _competitors(self, population: Population, rng: np.random.Generator) -> Population | list[Candidate]:
+    if self.niche is None:
+      return population
+    niches = population.groups(self.niche)
+    return niches[int(rng.integers(len(niches)))]
 
   def _is_random(self, rng: np.random.Generator) -> bool:
     return bool(self.random_offspring) and rng.random() < self.random_offspring

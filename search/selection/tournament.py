@@ -15,11 +15,12 @@ from search.journal.candidate import Candidate
 from search.selection.population import Population
 
 
-def draw_tournament(population: Population, fraction: float, rng: np.random.Generator) -> list[Candidate]:
-  """Draws a tournament: ⌈`fraction` · size⌉ different members of the population, uniformly.
+def draw_tournament(population: Population | Sequence[Candidate], fraction: float, rng: np.random.Generator
+                    ) -> list[Candidate]:
+  """Draws a tournament: ⌈`fraction` · size⌉ different members of a population, uniformly.
 
   Args:
-    population: the population, which must not be empty.
+    population: the population, or the members of a niche; not empty.
     fraction: the share of the population that takes part, in (0, 1].
     rng: the source of all randomness.
 

@@ -40,7 +40,8 @@ def test_json_data_survives_the_journal():
       'class': 'Architecture', 'family': 'resnet', 'options': {'depth': 8}, 'build': None}
   assert identity['strategy'] == {
       'class': 'TournamentEvolution', 'initial_candidates': 2, 'fraction': .05, 'winner': 'pareto_winner',
-      'mutations': 2, 'random_offspring': .5, 'objective': None, 'mutation': 'mutate'}
+      'mutations': 2, 'random_offspring': .5, 'objective': None, 'mutation': 'mutate',
+      'niche': None}
 
 
 def test_every_field_of_the_task_counts():
@@ -67,7 +68,8 @@ def test_identities_of_earlier_journals_are_completed_with_what_was_done_then():
                     strategy=TournamentEvolution(2, mutations=1, random_offspring=0.), same_layer='exact')
   then = json.loads(json.dumps(now))
   del then['same_layer'], then['space']['uniform_over'], then['strategy']['mutations']
-  del then['strategy']['random_offspring'], then['strategy']['mutation'], then['evaluation']['measures_cost']
+  del then['strategy']['random_offspring'], then['strategy']['mutation'], then['strategy']['niche']
+  del then['evaluation']['measures_cost']
   del then['evaluation']['jit_compile']
   assert completed(then) == now == completed(now) and 'same_layer' not in then
   other = identity_of(strategy=TournamentEvolution(2), equivalents='redraw', same_layer='affine')
