@@ -27,7 +27,7 @@ tensorboard: $(INSTALLED)
 
 # The documentation as a site, in site/.
 docs: $(INSTALLED)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[docs]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	$(RUN) -m mkdocs build
 
 lint: $(INSTALLED)

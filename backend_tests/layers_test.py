@@ -163,6 +163,15 @@ def test_models(build, name, options):
   assert isinstance(model, keras.Model) and model.predict(x, verbose=0).shape == (2, 4)
 
 
+def test_backbones():
+  x = images((2, 16, 16, 3)).astype('float32')
+  for build, first in ((keras3.build_resnet_backbone, '0'), (keras3.build_mobilenet_v2_backbone, '1')):
+    model = build('evonorm_s0', width_multiplier=.25, depth_multiplier=.25, small_images=True, input_shape=(16, 16, 3))
+    levels = {level: maps.shape[1:3] for level, maps in model.predict(x, verbose=0).items() if level != 'features'}
+    assert isinstance(model, keras.Model) and first in levels
+    assert all(size == (16 // 2 ** int(level),) * 2 for level, size in levels.items())
+
+
 @pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0'])
 def test_conversion(name):
   model = keras3.build_resnet(keras3.get_norm_act('bn_relu'), depth=8, num_classes=4, input_shape=(16, 16, 3))

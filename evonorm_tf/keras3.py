@@ -59,9 +59,13 @@ def _for_keras_3(build: Callable[..., Any]) -> Callable[..., Any]:
 
 
 build_efficientnet = _for_keras_3(_efficientnet.build_efficientnet)
+build_efficientnet_backbone = _for_keras_3(_efficientnet.build_efficientnet_backbone)
 build_mnasnet_b1 = _for_keras_3(_mnasnet.build_mnasnet_b1)
+build_mnasnet_b1_backbone = _for_keras_3(_mnasnet.build_mnasnet_b1_backbone)
 build_mobilenet_v2 = _for_keras_3(_mobilenet.build_mobilenet_v2)
+build_mobilenet_v2_backbone = _for_keras_3(_mobilenet.build_mobilenet_v2_backbone)
 build_resnet = _for_keras_3(_resnet.build_resnet)
+build_resnet_backbone = _for_keras_3(_resnet.build_resnet_backbone)
 
 __all__ = sorted(name for name in globals() if not name.startswith('_') and name not in (
     'Any', 'Callable', 'factory_for', 'functools'))

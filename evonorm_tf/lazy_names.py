@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import importlib
 from typing import Any
 
+from evonorm_tf.errors import missing_dependency
 from evonorm_tf.errors import MissingDependencyError
 
 
@@ -23,7 +24,7 @@ def lazy_names(package: str, names: Mapping[str, Iterable[str]]
 
   Returns:
     A function that imports a name's module and returns the name's value, or raises AttributeError for an unknown name
-    and MissingDependencyError (an ImportError) where TensorFlow or tf_keras is not installed;
+    and MissingDependencyError (an ImportError) where a package that it needs is not installed;
     a function that returns the sorted list of public names, so that `dir(package)` shows nothing else; and that list.
   """
   module_of = {name: module for module, its_names in names.items() for name in its_names}
@@ -34,10 +35,13 @@ def lazy_names(package: str, names: Mapping[str, Iterable[str]]
     try:
       return getattr(importlib.import_module(f'{package}.{module_of[name]}'), name)
     except ModuleNotFoundError as error:
-      if error.name not in ('tensorflow', 'tf_keras'):
+      if error.name in ('tensorflow', 'tf_keras'):
+        raise MissingDependencyError(f'`{package}.{name}` needs {error.name}, which is not installed; in Keras 3 on '
+                                     'JAX or PyTorch use `evonorm_tf.keras3`.') from error
+      missing = missing_dependency(error)
+      if missing is None:
         raise
-      raise MissingDependencyError(f'`{package}.{name}` needs {error.name}, which is not installed; in Keras 3 on JAX '
-                                   'or PyTorch use `evonorm_tf.keras3`.') from error
+      raise missing from error
 
   names_in_order = sorted(module_of)
   return getattr_of_package, names_in_order.copy, names_in_order

@@ -9,6 +9,7 @@ Settings that people change, by --gin_bindings="NAME = VALUE", with their values
   batch_size_sweep.run_sweep.batch_sizes = (128, 64, 32, 16, 8, 4)
   batch_size_sweep.run_sweep.seeds = (0, 1, 2)
   classification.run_classification.epochs = 12
+  cifar10.Cifar10.data_dir = None  # a folder of TensorFlow Datasets with cifar10; None for the bundled images
 """
 
 import sys

@@ -1,7 +1,10 @@
 """Trains a classifier: python -m evonorm_tf.train --gin_file=gin/classification/cifar10_resnet20.gin --model_dir=DIR
 
-The same command with the same --model_dir continues where it stopped. --mode is train, eval (the newest checkpoint),
-train_and_eval or export (a SavedModel in DIR/export).
+The same command with the same --model_dir continues where it stopped. To the command above, add one of:
+  --mode=train             without evaluations
+  --mode=eval              evaluates the newest checkpoint
+  --mode=train_and_eval    the default
+  --mode=export            writes a SavedModel to DIR/export
 
 Flags choose the hardware: --strategy=mirrored uses all GPUs of the host, and --strategy=tpu --tpu=ADDRESS a TPU. For
 several hosts, run the same command on each, with a --model_dir that all of them share,

@@ -1,14 +1,14 @@
 """Trains a GAN: python -m gan.train --gin_file=gin/gan/cifar10_32_tiny.gin --model_dir=DIR
 
-The same command with the same --model_dir continues where it stopped. Modes (--mode):
-  train
-  eval             computes the scores (FID, Inception Score, ...) of the newest checkpoint
-  train_and_eval
-  sample           writes pictures to DIR/samples: samples by class, interpolations and truncations
+The same command with the same --model_dir continues where it stopped. To the command above, add one of:
+  --mode=train             without evaluations
+  --mode=eval              computes the scores (FID, Inception Score, ...) of the newest checkpoint
+  --mode=train_and_eval    the default
+  --mode=sample            writes pictures to DIR/samples: samples by class, interpolations and truncations
+  --mode=sample --from_best --truncation=0.5 --classes=0,3,7    of the checkpoint with the lowest FID, with the numbers
+                           in z bounded, and rows for these classes
 
-Flags of mode sample: --from_best takes the checkpoint with the lowest FID, --truncation=0.5 bounds the numbers in z,
-and --classes=0,3,7 selects the classes of the rows. The flags for accelerators and several hosts are those of
-evonorm_tf.train; its --help explains them.
+The flags for accelerators and several hosts are those of evonorm_tf.train; its --help explains them.
 
 Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
 
@@ -16,6 +16,7 @@ Settings that people change, by --gin_bindings="NAME = VALUE", with their values
   trainer.run_gan.steps = 4000
   step.StepSettings.batch_size = 32
   networks.BigGAN.channels = 8
+  data.Cifar10.data_dir = None  # a folder of TensorFlow Datasets with cifar10; None for the bundled images
 """
 
 from collections.abc import Sequence

@@ -25,8 +25,8 @@ def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  from search.reporting.comparison_report import compare_searches
   with errors_as_messages(), wrap_system_errors():
+    from search.reporting.comparison_report import compare_searches
     users_modules.import_users_modules()
     report = compare_searches(_MODEL_DIRS.value, _OUTPUT.value)
   print(f'Report: {report}')

@@ -16,6 +16,7 @@ The exit code is 1 if the graphs of a pair differ, or if the probability p of th
 
 from collections.abc import Sequence
 import contextlib
+import os
 import sys
 
 from absl import app
@@ -58,6 +59,7 @@ def main(argv: Sequence[str]) -> None:
   """Runs the command. After flag parsing, `argv` must hold the program's name only; otherwise UsageError is raised."""
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   console, is_sound = Console(), True
   if _MODEL_DIR.value:
     with errors_as_messages(), wrap_system_errors():

@@ -32,11 +32,11 @@ def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  from search.code_generation.compilation import compile_layer
-  from search.code_generation.compilation import find_graph
-  from search.graphs.equation import equation_latex
-  from search.graphs.equation import equation_text
   with errors_as_messages(), wrap_system_errors():
+    from search.code_generation.compilation import compile_layer
+    from search.code_generation.compilation import find_graph
+    from search.graphs.equation import equation_latex
+    from search.graphs.equation import equation_text
     users_modules.import_users_modules()
     graph = find_graph(_LAYER.value) if _OUTPUT.value is None else compile_layer(
         _LAYER.value, _OUTPUT.value, _CLASS_NAME.value, _OVERWRITE.value, int(_KERAS.value))

@@ -1,7 +1,11 @@
 """Runs a search: python -m search.run_search --gin_file=gin/search/quickstart.gin --model_dir=DIR
 
 The command writes the search's journal, TensorBoard events and report to --model_dir. Run it again with the same
-arguments to resume a search that was interrupted.
+arguments to resume a search that was interrupted. For instance, an hour on four cores from known layers:
+
+  python -m search.run_search --gin_file=gin/search/quickstart.gin --model_dir=runs/known \\
+    --gin_bindings="evolution.run_search.max_minutes = 60" --gin_bindings="evolution.run_search.workers = 4" \\
+    --gin_bindings="evolution.run_search.initial = 'known'"
 
 Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
 

@@ -7,6 +7,7 @@ Settings that people change, by --gin_bindings="NAME = VALUE", with their values
 
   study.run_study.seeds = (0, 1, 2)
   study.run_study.workers = 2
+  evolution.run_search.candidates = 100000  # of each search; the minutes end it before
   evolution.run_search.max_minutes = 6  # of each search, as if it had all workers to itself
 """
 

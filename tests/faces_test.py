@@ -6,6 +6,8 @@ import importlib.util
 
 import pytest
 
+from evonorm_tf import lazy_names
+from evonorm_tf.errors import MissingDependencyError
 from tests.imports_test import FOLDERS
 from tests.imports_test import SOURCES
 
@@ -56,7 +58,7 @@ def test_editors_see_what_python_does(folder):
 @pytest.mark.parametrize('folder', [folder for folder, names in FACES.items() if names])
 def test_names_can_be_imported_and_are_listed(folder):
   package = importlib.import_module(folder)
-  assert package.__all__ == sorted(FACES[folder]) and set(package.__all__) <= set(dir(package))
+  assert package.__all__ == sorted(FACES[folder]) and package.__all__ == dir(package)
   for name, module in FACES[folder].items():
     assert f'{module}' in SOURCES, f'{module} does not exist'
     # A name that is a module's too would change its meaning as soon as the module is imported.
@@ -71,3 +73,18 @@ def test_names_can_be_imported_and_are_listed(folder):
     assert value is getattr(importlib.import_module(module), name)
   with pytest.raises(AttributeError, match='no_such_name'):
     package.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize('missing, kind, text', [
+    ('igraph', MissingDependencyError, r"It comes with `pip install '\.\[search\]'`"),
+    ('tf_keras', MissingDependencyError, 'in Keras 3 on JAX or PyTorch use `evonorm_tf.keras3`'),
+    ('search.jobs', ModuleNotFoundError, 'No module named')])
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, missing, kind, text):
+  def absent(name):
+    raise ModuleNotFoundError(f'No module named {missing!r}', name=missing)
+
+  own_getattr = lazy_names.lazy_names('search', {'jobs': ('Evaluator',)})[0]
+  monkeypatch.setattr(lazy_names.importlib, 'import_module', absent)
+  with pytest.raises(kind, match=text) as raised:
+    own_getattr('Evaluator')
+  assert type(raised.value) is kind

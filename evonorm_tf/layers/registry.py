@@ -176,12 +176,12 @@ def factory_for(norm_act: str | os.PathLike | LayerGraph | NormAct, keras: str) 
   return importlib.import_module(f'evonorm_tf.layers.{module}').get_norm_act(norm_act)
 
 
-def registered_name(spec: Any, layers: Layers) -> str | None:
+def registered_name(spec: Any, layers: Mapping[str, Any]) -> str | None:
   """Returns the name in `layers` that a text means, as timm matches names: 'EvoNormS0' and 'evonorm-s0' are evonorm_s0.
 
   Args:
     spec: the text; anything else is no name.
-    layers: the layers registered for a Keras version.
+    layers: what has names: the layers registered for a Keras version, for instance.
 
   Returns:
     The name; None if there is none, or more than one.
@@ -196,8 +196,13 @@ def _plain(name: str) -> str:
   return ''.join(character for character in name.lower() if character.isalnum())
 
 
-def _did_you_mean(spec: Any, layers: Layers) -> str:
-  """Returns a sentence that names the most similar name; empty if none is similar."""
+def did_you_mean(spec: Any, layers: Mapping[str, Any]) -> str:
+  """Returns a sentence with the most similar name, to follow another one; empty if none is similar.
+
+  Args:
+    spec: the text.
+    layers: what has names.
+  """
   plain = {_plain(name): name for name in layers}
   near = difflib.get_close_matches(_plain(str(spec)), plain, n=1, cutoff=.7)
   return f' Did you mean {plain[near[0]]!r}?' if near else ''
@@ -223,7 +228,7 @@ def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: 
   elsewhere = f', which is a layer of {NAMES[other]} only: use `{PACKAGES[other]}.get_norm_act`'
   raise ArgumentError(f'`spec` must be one of {known}, the path of a layer graph (.json), or the folder of a search, '
                       f'received {spec!r}{elsewhere if spec in _BUILT_IN | _LAYERS[other].keys() else ""}.'
-                      f'{_did_you_mean(spec, layers)}')
+                      f'{did_you_mean(spec, layers)}')
 
 
 def _best_of_search(model_dir: str | os.PathLike) -> LayerGraph:

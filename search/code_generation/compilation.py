@@ -7,6 +7,8 @@ import pathlib
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import reason_with_space
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.registry import did_you_mean
+from evonorm_tf.layers.registry import registered_name
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.object_folder import is_url
@@ -30,9 +32,10 @@ def find_graph(layer: str) -> LayerGraph:
     LayerGraphError: if a file does not hold a valid layer graph.
     ArgumentError: if there is neither a layer nor a file or folder of this name.
   """
-  if layer in KNOWN_GRAPHS:
-    return known_graph(layer)
   path = pathlib.Path(layer)
+  name = layer if layer in KNOWN_GRAPHS or path.exists() else registered_name(layer, KNOWN_GRAPHS)
+  if name in KNOWN_GRAPHS:
+    return known_graph(name)
   if is_url(layer) or path.is_dir():
     saved = load_search(layer)
     best = layers_so_far(saved.records, saved.config)
@@ -41,7 +44,7 @@ def find_graph(layer: str) -> LayerGraph:
     return best[0].graph
   if not path.exists():
     raise ArgumentError(f'`layer` must be a JSON file, the folder of a search, or one of {sorted(KNOWN_GRAPHS)}, '
-                        f'received {layer!r}, which does not exist.')
+                        f'received {layer!r}, which does not exist.{did_you_mean(layer, KNOWN_GRAPHS)}')
   return LayerGraph.load(path)
 
 

@@ -12,6 +12,7 @@ import statistics
 from typing import Any
 
 from evonorm_tf.output.figures import figure_to_png
+from evonorm_tf.output.figures import inner_range
 from search.journal import records as records_lib
 from search.journal.outcomes import KEPT
 from search.journal.outcomes import REFERENCE
@@ -55,7 +56,8 @@ def page(records: Sequence[Record], overview: Sequence[str], caption: str) -> st
   best = records_lib.best(records)
   steps = [] if best is None else ancestry(records, best)
   data = {
-      'overview': list(overview), 'caption': caption, 'measures': _measures(networks), 'layers': layers,
+      'overview': list(overview), 'caption': caption, 'measures': _measures(networks, layers), 'layers': layers,
+      'order': VALIDATION,
       'across': f'{SEARCH}, {searched_in[1]}' if len(searched_in) > 1 else 'candidate',
       'ancestry': [{'name': step.record.name, 'score': step.record.mean_score, 'effect': step.effect,
                     'mutation': step.mutation or 'the oldest on record'} for step in steps]}
@@ -72,10 +74,16 @@ def _own_records(records: Sequence[Record]) -> dict[str, list[Record]]:
   return own
 
 
-def _measures(networks: Sequence[str]) -> list[dict[str, str]]:
-  """Returns title and unit of each number of a layer: mean accuracies, then those of several networks, then costs."""
+def _measures(networks: Sequence[str], layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """Returns title, unit and range without outliers of each number of a layer, in their order.
+
+  First come the mean accuracies, then those of several networks, then costs.
+  """
   titles = [*_PLACES, *(f'{place}, {name}' for place in _PLACES for name in _several(networks))]
-  return [{'title': title, 'unit': '%'} for title in titles] + [{'title': t, 'unit': '×'} for t in _COSTS.values()]
+  measures = [(title, '%') for title in titles] + [(title, '×') for title in _COSTS.values()]
+  values = zip(*(layer['values'] for layer in layers), strict=True) if layers else [()] * len(measures)
+  return [{'title': title, 'unit': unit, 'inner': inner_range([v for v in own if v is not None])}
+          for (title, unit), own in zip(measures, values, strict=True)]
 
 
 def _several(networks: Sequence[str]) -> Sequence[str]:

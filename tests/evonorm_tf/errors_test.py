@@ -30,6 +30,9 @@ def test_each_class_is_a_built_in_one_as_well(kind):
     (ModuleNotFoundError("No module named 'a'", name='a.b'), errors.MissingDependencyError,
      "No module named 'a'. The extra `all` has all optional packages: `pip install '.[all]'` in a clone of the "
      'repository, or the wheel with [all].'),
+    (ModuleNotFoundError("No module named 'optuna'", name='optuna'), errors.MissingDependencyError,
+     "No module named 'optuna'. It comes with `pip install '.[analysis]'` in a clone of the repository, or the wheel "
+     'with [analysis].'),
     (tf.errors.ResourceExhaustedError(None, None, 'no memory'), errors.TensorFlowError, 'no memory'),
     (tf.errors.UnavailableError(None, None, (
         'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n'

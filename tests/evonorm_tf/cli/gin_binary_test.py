@@ -173,8 +173,8 @@ def test_a_missing_package_of_another_project_is_named(run, monkeypatch):
   monkeypatch.setattr(gin_configuration.importlib, 'import_module', absent)
   code = run()
   assert code == (
-      "error: No module named 'official'. The extra `all` has all optional packages: `pip install '.[all]'` in a clone "
-      'of the repository, or the wheel with [all].')
+      "error: No module named 'official'. It comes with `pip install '.[train]'` in a clone "
+      'of the repository, or the wheel with [train].')
 
 
 def absent(name):

@@ -29,9 +29,18 @@ def model_dir(tmp_path, make_record):
 
 def test_a_name_a_file_and_a_search(tmp_path, model_dir):
   known_graph('gn_silu').save(tmp_path / 'best.json')
-  assert find_graph('evonorm_s1') == known_graph('evonorm_s1')
+  for spelt in ('evonorm_s1', 'EvoNormS1', 'evonorm-s1'):
+    assert find_graph(spelt) == known_graph('evonorm_s1')
+  with pytest.raises(ValueError, match=r"received 'evonorm_s9', which does not exist\. Did you mean 'evonorm_s.'\?"):
+    find_graph('evonorm_s9')
   assert find_graph(str(tmp_path / 'best.json')) == known_graph('gn_silu')
   assert find_graph(str(model_dir)) == known_graph('evonorm_b0')
+
+
+def test_a_file_wins_over_another_spelling_of_a_name(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  known_graph('gn_silu').save('EvoNormS1')
+  assert find_graph('EvoNormS1') == known_graph('gn_silu')
 
 
 def test_writes_and_overwrites(tmp_path):

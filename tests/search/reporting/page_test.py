@@ -89,6 +89,13 @@ def test_networks_of_the_reranking_alone_have_columns_too(make_record):
   assert 'means of the networks' in table_caption(records, None, None)
 
 
+def test_the_order_is_the_reports_and_outliers_stretch_no_axis(make_record):
+  scores = [.40, .41, .42, .43, .44, .45, .46, .47, .02]
+  data = data_of(page([make_record(index=i, scores=(score,)) for i, score in enumerate(scores)], [], ''))
+  ranges = {measure['title']: measure['inner'] for measure in data['measures']}
+  assert data['order'] == 'validation' and ranges['search'] == [.40, .47] and ranges['test'] is None
+
+
 def test_only_the_best_have_drawings_and_only_so_many_are_there(records, monkeypatch):
   monkeypatch.setattr(page_lib, 'MOST_DRAWINGS', 1)
   monkeypatch.setattr(page_lib, 'MOST_LAYERS', 2)
