@@ -3,7 +3,8 @@
 Each search has a folder in the study's folder while it runs; then its journal alone is kept, compressed. A search that
 has ended is not run again. While one runs, its journal so far is kept compressed as well, every ten minutes: where the
 folder is missing, as in a clone of a repository that has the compressed file, the search goes on from there. Beside the
-journals, studies.json says with which gin files and bindings each was begun; with others it is refused.
+journals, studies.json says with which gin file and bindings each was begun; with another configuration it is refused. A
+data folder may move, and what a comment says does not count.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from typing import Any
 
 import gin
 
-from evonorm_tf.cli import gin_files
+from evonorm_tf.cli import gin_configuration
 from search.journal.journal import read
 from search.journal.record import Record
 from search.journal.saved_search import JOURNAL
@@ -52,6 +53,20 @@ def search_argument(name: str, gin_file: str, bindings: Sequence[str] = ()) -> A
   with gin.unlock_config():  # an object that was made before has locked it
     gin.parse_config_files_and_bindings([gin_file], bindings)
   return gin.query_parameter(f'search.evolution.run_search.{name}').scoped_configurable_fn()
+
+
+def _checksum(gin_file: str, bindings: Sequence[str]) -> str:
+  """Returns a checksum of the configuration that a gin file and bindings give."""
+  with gin_configuration.configured('search.evolution.run_search', [gin_file], bindings, ('model_dir',)):
+    lines = gin.config_str(max_line_length=10 ** 4).splitlines()
+  statements = sorted(_without_folder(line) for line in lines if line and not line.startswith('#'))
+  return hashlib.sha256('\n'.join(statements).encode()).hexdigest()
+
+
+def _without_folder(binding: str) -> str:
+  """Returns a binding, with '(a folder)' for the path of a data folder."""
+  name, equals, value = binding.partition(' = ')
+  return f'{name}{equals}(a folder)' if name.endswith('.data_dir') and value != 'None' else binding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +128,8 @@ class SearchStudy:
     """Notes the configuration of a search, or raises SystemExit if it was begun with another one."""
     path = self.folder / 'studies.json'
     noted = json.loads(path.read_text()) if path.exists() else {}
-    texts = [pathlib.Path(file).read_text() for file in gin_files.all_files([self.gin_file])]
-    own = {'gin_file': self.gin_file, 'sha256': hashlib.sha256('\n'.join(texts).encode()).hexdigest(),
-           'bindings': list(bindings)}
+    own = {'gin_file': self.gin_file, 'configuration': _checksum(self.gin_file, bindings),
+           'bindings': [_without_folder(binding) for binding in bindings]}
     if noted.setdefault(name, own) != own:
       raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
                        'own.')

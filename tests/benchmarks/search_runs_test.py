@@ -14,6 +14,11 @@ from benchmarks.measuring import search_runs
 from benchmarks.measuring.search_runs import SearchStudy
 
 REAL_PYTHON, ROOT = sys.executable, pathlib.Path(__file__).parents[2]
+CANDIDATES = 'evolution.run_search.candidates = 2'
+GIN = f"""from __gin__ import dynamic_registration
+from search import evolution
+include '{ROOT}/gin/search/smoke.gin'
+"""
 FOLDER = 'for a; do case $a in --model_dir=*) folder=${a#--model_dir=};; esac; done\n'
 
 
@@ -25,9 +30,10 @@ def study(tmp_path, monkeypatch):
     path.write_text(f'#!/bin/sh\n{FOLDER}{script}\n')
     path.chmod(0o755)
     monkeypatch.setattr(search_runs.sys, 'executable', str(path))
-    (tmp_path / 'a.gin').touch()
+    (tmp_path / 'a.gin').write_text(GIN)
     monkeypatch.chdir(tmp_path)
-    return SearchStudy(tmp_path / 'study', 'a.gin', {'one': (), 'other': ('a.b = 1',)}, ('a.c = 2',))
+    settings = {'one': (), 'other': ('evolution.run_search.window = 1',)}
+    return SearchStudy(tmp_path / 'study', 'a.gin', settings, (CANDIDATES,))
   return make
 
 
@@ -41,7 +47,7 @@ def test_only_the_compressed_journal_stays_and_is_not_made_again(study):
   assert names(some) == ['setting_1_seed_3.jsonl.gz']
   arguments = gzip.decompress((some.folder / 'setting_1_seed_3.jsonl.gz').read_bytes()).decode()
   assert arguments.split()[:3] == ['-m', 'search.run_search', '--gin_file=a.gin']
-  for binding in ('evolution.run_search.seed = 3', 'a.b = 1', 'a.c = 2'):
+  for binding in ('evolution.run_search.seed = 3', 'evolution.run_search.window = 1', CANDIDATES):
     assert f'--gin_bindings={binding}' in arguments
   study('exit 1').run('other', 3)
 
@@ -66,12 +72,25 @@ def test_another_configuration_is_refused(study, tmp_path):
   for change in ('bindings', 'gin file'):
     some = study('exit 1')
     if change == 'bindings':
-      some = dataclasses.replace(some, bindings=('a.c = 3',))
+      some = dataclasses.replace(some, bindings=('evolution.run_search.candidates = 3',))
     else:
-      (tmp_path / 'a.gin').write_text('a.d = 4')
-    with pytest.raises(SystemExit, match='setting_0_seed_0 was begun with .*a.c = 2'):
+      (tmp_path / 'a.gin').write_text(f'{GIN}evolution.run_search.window = 4\n')
+    with pytest.raises(SystemExit, match='setting_0_seed_0 was begun with .*candidates = 2'):
       some.run('one', 0)
   study('echo a > $folder/journal.jsonl').run('one', 1)  # with the file as it is now
+
+
+def test_comments_and_the_place_of_the_data_may_change(study, tmp_path):
+  folders = tuple(f"proxy_task.ProxyTask.data_dir = '{folder}'" for folder in 'ab')
+  some = dataclasses.replace(study('echo a > $folder/journal.jsonl'), bindings=folders[:1])
+  some.run('one', 0)
+  (some.folder / 'setting_0_seed_0.jsonl.gz').unlink()
+  (tmp_path / 'a.gin').write_text(f'# A comment.\n{GIN}')
+  moved = dataclasses.replace(some, bindings=folders[1:])
+  moved.run('one', 0)
+  assert names(moved) == ['setting_0_seed_0.jsonl.gz'] and '(a folder)' in (some.folder / 'studies.json').read_text()
+  with pytest.raises(SystemExit, match='setting_0_seed_0 was begun with'):
+    dataclasses.replace(some, bindings=('proxy_task.ProxyTask.data_dir = None',)).run('one', 0)
 
 
 def test_a_search_ends_with_its_study(study, tmp_path):
