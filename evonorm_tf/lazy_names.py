@@ -34,6 +34,8 @@ def lazy_names(package: str, names: Mapping[str, Iterable[str]]
       raise AttributeError(f'module {package!r} has no attribute {name!r}')
     try:
       return getattr(importlib.import_module(f'{package}.{module_of[name]}'), name)
+    except MissingDependencyError:
+      raise
     except ModuleNotFoundError as error:
       if error.name in ('tensorflow', 'tf_keras'):
         raise MissingDependencyError(f'`{package}.{name}` needs {error.name}, which is not installed; in Keras 3 on '

@@ -65,8 +65,8 @@ def _checksum(gin_file: str, bindings: Sequence[str]) -> str:
 
 def _without_folder(binding: str) -> str:
   """Returns a binding, with '(a folder)' for the path of a data folder."""
-  name, equals, value = binding.partition(' = ')
-  return f'{name}{equals}(a folder)' if name.endswith('.data_dir') and value != 'None' else binding
+  name, _, value = (part.strip() for part in binding.partition('='))
+  return f'{name} = (a folder)' if name.endswith('.data_dir') and value != 'None' else binding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ class SearchStudy:
     noted = json.loads(path.read_text()) if path.exists() else {}
     own = {'gin_file': self.gin_file, 'configuration': _checksum(self.gin_file, bindings),
            'bindings': [_without_folder(binding) for binding in bindings]}
-    if noted.setdefault(name, own) != own:
+    if noted.setdefault(name, own).get('configuration') != own['configuration']:
       raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
                        'own.')
     self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Which layers of a search are one function where training begins, and how their scores differ.
 
-  python -m benchmarks.studies.start_functions results/discover/setting_0_seed_0.partial.jsonl.gz
+  python -m benchmarks.studies.start_functions results/discover/setting_0_seed_0.jsonl.gz
 
 At the start v0 is 0 and v1 is 1, so that tanh(x·σ(v1)) and tanh(x / v1) differ by a factor at most. A search takes them
 for different layers, since training can tell them apart. But where many of the best are one function at the start, and

@@ -24,8 +24,9 @@ def find_graph(layer: str) -> LayerGraph:
   """Returns the layer graph that a string names.
 
   Args:
-    layer: a known layer's name (a key of `KNOWN_GRAPHS`, such as 'evonorm_s0'), the path of a layer graph's JSON file,
-      or the folder or URL of a search, which stands for the best layer that the search has found so far.
+    layer: a known layer's name (a key of `KNOWN_GRAPHS`, such as 'evonorm_s0', or another spelling of it, such as
+      'EvoNormS0', if there is no such file), the path of a layer graph's JSON file, or the folder or URL of a search,
+      which stands for the best layer that the search has found so far.
 
   Raises:
     ModelDirError: if a folder holds no valid search, or the search has accepted no candidate yet.

