@@ -63,7 +63,6 @@ _MODULES_OF_EXTRAS = {
     'ray': ('ray',),
     'jax': ('jax',),
     'torch': ('torch',),
-    'addons': ('tensorflow_addons',),
 }
 # Errors of TensorFlow for which the machine is to blame. The others (InvalidArgumentError, InternalError, ...) are
 # mostly bugs.

@@ -6,8 +6,8 @@ import importlib.util
 
 import pytest
 
-from evonorm_tf import lazy_names
 from evonorm_tf.errors import MissingDependencyError
+from evonorm_tf.lazy_names import lazy_names
 from tests.imports_test import FOLDERS
 from tests.imports_test import SOURCES
 
@@ -83,8 +83,8 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, missing, kind, t
   def absent(name):
     raise ModuleNotFoundError(f'No module named {missing!r}', name=missing)
 
-  own_getattr = lazy_names.lazy_names('search', {'jobs': ('Evaluator',)})[0]
-  monkeypatch.setattr(lazy_names.importlib, 'import_module', absent)
+  own_getattr = lazy_names('search', {'jobs': ('Evaluator',)})[0]
+  monkeypatch.setattr(importlib, 'import_module', absent)
   with pytest.raises(kind, match=text) as raised:
     own_getattr('Evaluator')
   assert type(raised.value) is kind

