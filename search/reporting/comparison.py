@@ -28,8 +28,10 @@ from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
+from search.reporting.layer_views import equation_of
 from search.selection.proposal import SEEN_BEFORE
 
+_CHANGED_AT_ONCE = 2  # nodes, by the paper's mutations of a winner
 CHANCE_GRAPHS = 500  # random graphs that survivors are compared with
 COPIED = "copy of an equivalent candidate's outcome"
 
@@ -267,13 +269,16 @@ def describe_mutation(parent: Record, child: Record) -> str:
 
   Returns:
     The nodes that differ, separated by semicolons; 'nothing' if there are none; the numbers of nodes, such as
-    '8 → 10 nodes', if they differ. Node indices count from 4, after the initial nodes x, 0, v0 and v1.
+    '8 → 10 nodes', if they differ; and the second one's equation if more nodes differ than the paper's mutation changes
+    at once. Node indices count from 4, after the initial nodes x, 0, v0 and v1.
   """
   before, after = parent.graph.nodes, child.graph.nodes
   if len(before) != len(after):
     return f'{len(before)} → {len(after)} nodes'
   changes = [f'node {index}: {_call(a)} → {_call(b)}'
              for index, (a, b) in enumerate(zip(before, after), len(INITIAL_NODES)) if a != b]
+  if len(changes) > _CHANGED_AT_ONCE:
+    return equation_of(child.graph).replace('\n', '; ')
   return '; '.join(changes) or 'nothing'
 
 

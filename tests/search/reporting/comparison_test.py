@@ -105,6 +105,14 @@ def test_ancestry(make_record):
   assert [[c.index for c in s.children] for s in steps] == [[1, 2], [3, 4], []]
 
 
+def test_a_graph_that_is_mostly_new_is_described_by_its_equation(make_record):
+  before = LayerGraph((Node('tanh', (0,)), Node('exp', (0,)), Node('neg', (0,)), Node('abs', (4,))))
+  after = LayerGraph((Node('neg', (0,)), Node('abs', (0,)), Node('exp', (0,)), Node('sigmoid', (0,))))
+  records = [make_record(index=0, scores=(.2,), graph=before),
+             make_record(index=1, scores=(.3,), parent=0, graph=after)]
+  assert comparison.ancestry(records, records[1])[1].mutation == 'y = σ(x) · γ + β'
+
+
 def test_ancestry_ends_where_a_parent_is_not_on_record_or_met_again(make_record):
   records = [make_record(index=5, scores=(.2,), parent=99), make_record(index=6, scores=(.3,), parent=7),
              make_record(index=7, scores=(.4,), parent=6)]
