@@ -18,7 +18,9 @@ from absl import app
 from absl import flags
 
 from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli import gin_configuration
 from evonorm_tf.cli.console import run_command
+from evonorm_tf.output.model_dir import without_folder
 
 flags.adopt_module_key_flags(gin_binary)
 
@@ -26,12 +28,9 @@ _GRID = ('run_sweep.norm_acts', 'run_sweep.batch_sizes', 'run_sweep.seeds')  # t
 
 
 def _settings() -> dict[str, str]:
-  """Returns the bindings that must not change between starts, as text by name.
-
-  A data folder may move, so all paths count as equal; only None, the bundled images, is another setting.
-  """
-  return {name: '(a folder)' if name.endswith('.data_dir') and value != 'None' else value
-          for name, value in gin_binary.bindings().items() if not name.endswith(_GRID)}
+  """Returns the bindings that must not change between starts, as text by name; a data folder may move."""
+  return {name: without_folder(name, value) for name, value in gin_configuration.bindings().items()
+          if not name.endswith(_GRID)}
 
 
 def main(argv: list[str]) -> None:

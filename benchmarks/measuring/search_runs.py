@@ -25,6 +25,7 @@ from typing import Any
 import gin
 
 from evonorm_tf.cli import gin_configuration
+from evonorm_tf.output.model_dir import without_folder
 from search.journal.journal import read
 from search.journal.record import Record
 from search.journal.saved_search import JOURNAL
@@ -58,15 +59,9 @@ def search_argument(name: str, gin_file: str, bindings: Sequence[str] = ()) -> A
 def _checksum(gin_file: str, bindings: Sequence[str]) -> str:
   """Returns a checksum of the configuration that a gin file and bindings give."""
   with gin_configuration.configured('search.evolution.run_search', [gin_file], bindings, ('model_dir',)):
-    lines = gin.config_str(max_line_length=10 ** 4).splitlines()
-  statements = sorted(_without_folder(line) for line in lines if line and not line.startswith('#'))
-  return hashlib.sha256('\n'.join(statements).encode()).hexdigest()
-
-
-def _without_folder(binding: str) -> str:
-  """Returns a binding, with '(a folder)' for the path of a data folder."""
-  name, _, value = (part.strip() for part in binding.partition('='))
-  return f'{name} = (a folder)' if name.endswith('.data_dir') and value != 'None' else binding
+    bound = gin_configuration.bindings()
+  statements = {name: without_folder(name, value) for name, value in bound.items()}
+  return hashlib.sha256(json.dumps(statements, sort_keys=True).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +118,13 @@ class SearchStudy:
   def _kept(self, setting: str, seed: int | str) -> pathlib.Path:
     return self.folder / f'setting_{list(self.settings).index(setting)}_seed_{seed}.jsonl.gz'
 
-
   def _check_settings(self, name: str, bindings: Sequence[str]) -> None:
     """Notes the configuration of a search, or raises SystemExit if it was begun with another one."""
     path = self.folder / 'studies.json'
     noted = json.loads(path.read_text()) if path.exists() else {}
     own = {'gin_file': self.gin_file, 'configuration': _checksum(self.gin_file, bindings),
-           'bindings': [_without_folder(binding) for binding in bindings]}
+           'bindings': [f'{name} = {without_folder(name, value)}' for name, _, value in
+                        (binding.partition(' = ') for binding in bindings)]}
     if noted.setdefault(name, own).get('configuration') != own['configuration']:
       raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
                        'own.')

@@ -18,13 +18,13 @@ from absl import logging
 from evonorm_tf.cli.interrupt_watch import INTERRUPTED
 from evonorm_tf.cli.interrupt_watch import InterruptWatch
 from evonorm_tf.cli.user_errors import errors_as_messages
-from evonorm_tf.errors import how_to_install
+from evonorm_tf.errors import missing_dependency
 from evonorm_tf.output.model_dir import check_folder
 
 try:
   import gin
-except ImportError:
-  sys.exit(f'error: gin-config is missing. It comes with {how_to_install("search")}; [train] and [gan] have it, too.')
+except ModuleNotFoundError as error:
+  sys.exit(f'error: {missing_dependency(error)}')
 from evonorm_tf.cli import gin_configuration
 from evonorm_tf.cli import gin_files
 
@@ -44,17 +44,6 @@ flags.FLAGS.verbosity = logging.WARNING  # set here, since absl would raise a de
 def configuration_given() -> tuple[list[str], list[str]]:
   """Returns the gin files and the bindings that the flags give, for a root function that parses them again."""
   return _GIN_FILE.value, _GIN_BINDINGS.value
-
-
-def bindings() -> dict[str, str]:
-  """Returns all bindings and macros of the parsed configuration, as text.
-
-  Returns:
-    The values by name, such as {'run_search.candidates': '1000', 'NORM_ACT': "'bn_relu'"}.
-  """
-  lines = gin.config_str(max_line_length=10 ** 4).replace('\\\n', '').splitlines()
-  statements = (line.partition(' = ') for line in lines if not line.startswith('#'))
-  return {name: value.strip() for name, equals, value in statements if equals}
 
 
 def run(root: str, cleans_up: bool = False, **arguments: Any) -> Any:

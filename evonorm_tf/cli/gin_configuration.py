@@ -156,6 +156,17 @@ def without_gin(function: Any) -> Any:
   return functools.partial(configurable.wrapped, **bound) if bound else configurable.wrapped
 
 
+def bindings() -> dict[str, str]:
+  """Returns all bindings and macros of the parsed configuration, as text.
+
+  Returns:
+    The values by name, such as {'run_search.candidates': '1000', 'NORM_ACT': "'bn_relu'"}.
+  """
+  lines = gin.config_str(max_line_length=10 ** 4).replace('\\\n', '').splitlines()
+  statements = (line.partition(' = ') for line in lines if not line.startswith('#'))
+  return {name: value.strip() for name, equals, value in statements if equals}
+
+
 def config_text() -> str:
   """Returns all settings of the parsed configuration, as the text of a gin file."""
   return gin.config_str()

@@ -90,6 +90,16 @@ def check_settings(path: str | os.PathLike, there: dict, here: dict, work: str, 
                         f'Give this {work} {_own(argument)}.')
 
 
+def without_folder(name: str, value: Any) -> Any:
+  """Returns a setting as it counts for `check_settings`: a data folder may move, so '(a folder)' stands for any.
+
+  Args:
+    name: the setting's name; that of a data folder is or ends with 'data_dir'.
+    value: its value. None, for the bundled data, or 'None', as gin has it, counts as another than a folder.
+  """
+  return '(a folder)' if name.rpartition('.')[2] == 'data_dir' and value not in (None, 'None') else value
+
+
 def _own(argument: str) -> str:
   return f'{"an" if argument[0] in "aeiou" else "a"} `{argument}` of its own'
 

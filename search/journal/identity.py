@@ -17,6 +17,7 @@ import zlib
 import numpy as np
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.output.model_dir import without_folder
 
 _LARGE, _KEPT = 2 ** 20, 16  # bytes of an array whose checksum is kept; checksums
 _CHECKSUMS: dict[tuple[int, int], tuple[np.ndarray, int]] = {}  # of read-only arrays, by place in memory and size
@@ -86,10 +87,7 @@ def _completed(value: Any) -> Any:
     return value
   name = value.get('class')
   before = _FIELDS_BEFORE.get(name, {}) if isinstance(name, str) else {}
-  complete = {**before, **{k: _completed(v) for k, v in value.items()}}
-  if name == 'ProxyTask' and isinstance(complete.get('data_dir'), str):
-    complete['data_dir'] = '(a folder)'  # which may be moved
-  return complete
+  return {**before, **{k: without_folder(k, _completed(v)) for k, v in value.items()}}
 
 
 def _describe(value: Any, name_of: Callable[[Any], str] | None = None) -> Any:

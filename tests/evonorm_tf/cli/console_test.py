@@ -107,4 +107,4 @@ def test_the_extra_that_is_missing_is_named(tmp_path):
   script = "import sys; sys.modules['gin'] = None; import search.run_search"
   ended = subprocess.run([sys.executable, '-c', script], cwd=ROOT, capture_output=True, text=True, check=False)
   assert (ended.returncode, ended.stdout) == (1, '') and "pip install '.[search]'" in ended.stderr
-  assert ended.stderr.startswith('error: gin-config is missing.') and ended.stderr.count('\n') == 1
+  assert ended.stderr.startswith('error: ') and 'gin' in ended.stderr and ended.stderr.count('\n') == 1

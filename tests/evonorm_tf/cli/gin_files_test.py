@@ -7,7 +7,7 @@ import sys
 import gin
 import pytest
 
-from evonorm_tf.cli import gin_binary
+from evonorm_tf.cli import gin_configuration
 from evonorm_tf.cli import gin_files
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -84,7 +84,7 @@ def test_gin_finds_what_is_included(folder, caplog, blocking):
   (folder / blocking).mkdir(parents=True, exist_ok=True)
   write(folder / 'mine.gin', "include 'search/random_search.gin'\nrun_search.candidates = 7\n")
   gin.parse_config_file('mine.gin')
-  bound = {name.rpartition('.')[2]: value for name, value in gin_binary.bindings().items()}
+  bound = {name.rpartition('.')[2]: value for name, value in gin_configuration.bindings().items()}
   assert bound['candidates'] == '7' and bound['window'] == '20' and not caplog.records
 
 
@@ -96,14 +96,14 @@ def test_an_included_file_is_also_looked_for_beside_the_one_that_includes_it(fol
   write(folder / 'mine' / 'parts' / 'c.gin', "include 'search/smoke.gin'\n")
   write(folder / 'mine' / 'parts' / 'search' / 'smoke.gin', 'C = 3\n')
   gin.parse_config_file(str(folder / 'mine' / 'a.gin'))
-  assert gin_binary.bindings() == {'A': '1', 'B': '2', 'C': '3', 'X': '%B', 'Y': '%A'}
+  assert gin_configuration.bindings() == {'A': '1', 'B': '2', 'C': '3', 'X': '%B', 'Y': '%A'}
   gin_files.resolve_all(['mine/a.gin'])
   assert capsys.readouterr() == ('', '')
 
   write(folder / 'c.gin', 'C = 4\n')
   gin.clear_config()
   gin.parse_config_file('mine/a.gin')
-  assert gin_binary.bindings()['C'] == '4'
+  assert gin_configuration.bindings()['C'] == '4'
 
 
 def test_a_line_that_gin_refuses_is_named_with_its_file(folder):
