@@ -33,7 +33,7 @@ from search.equivalence.affine_comparison import earlier_twins
 from search.equivalence.collision_audit import audit_table
 from search.equivalence.collision_audit import run_audit
 from search.equivalence.equivalents import AFFINE
-from search.equivalence.equivalents import EXACT
+from search.equivalence.equivalents import SAME_LAYER
 from search.equivalence.merged_pairs import merged_pairs
 from search.execution.executors import WorkerProcesses
 from search.graphs.equation import equation_text
@@ -46,7 +46,7 @@ _GRAPHS = flags.DEFINE_integer('graphs', 100_000, 'Number of graphs that are com
 _NODES = flags.DEFINE_integer('nodes', 10, 'Intermediate nodes of a graph.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the graphs and the inputs.', lower_bound=0)
 _FILTERED = flags.DEFINE_bool('filtered', True, 'Whether only graphs that pass the static filter count.')
-_SAME_LAYER = flags.DEFINE_enum('same_layer', AFFINE, (AFFINE, EXACT), 'What counts as one layer.')
+_SAME_LAYER = flags.DEFINE_enum('same_layer', AFFINE, SAME_LAYER, 'What counts as one layer.')
 _PAIRS = flags.DEFINE_integer('trained_pairs', 0, 'Number of merged pairs that are trained.', lower_bound=0)
 _RESULTS = flags.DEFINE_string('results', 'trained_pairs.jsonl', 'File of the trainings, appended to.')
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Folder of a search whose twins are counted, instead of the audit.')

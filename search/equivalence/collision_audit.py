@@ -1,11 +1,11 @@
 """The collision audit: checks that layer graphs which the equivalence cache merges really are the same layer.
 
-The cache is `search.equivalence.equivalents`. The audit compares merged graphs on other random inputs than those of
-the cache's fingerprints: those that count as one layer up to factor and term by `affine_comparison`, and those that
-count as one function on fresh probes. A pair that disagrees there is computed again, in extended precision and from
-inputs changed in the thirteenth digit. A value that then moves by a quarter of the difference or more, in either graph,
-consists of rounding errors, such as the standard deviation of values that are all equal, and is left out.
-"""
+The cache is `search.equivalence.equivalents`. The audit compares merged graphs on other random inputs than those of the
+cache's fingerprints: those that count as one layer up to factor and term by `affine_comparison`, also where training
+begins alone, and those that count as one function on fresh probes. A pair that disagrees there is computed again, in
+extended precision and from inputs changed in the thirteenth digit. A value that then moves by a quarter of the
+difference or more, in either graph, consists of rounding errors, such as the standard deviation of values that are all
+equal, and is left out. """
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -25,6 +25,8 @@ from search.equivalence.affine_comparison import make_histories
 from search.equivalence.canonical import canonical
 from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import Equivalents
+from search.equivalence.equivalents import EXACT
+from search.equivalence.equivalents import START
 from search.equivalence.fingerprint import Fingerprint
 from search.equivalence.fingerprint import fingerprint
 from search.equivalence.fingerprint import make_probes
@@ -88,18 +90,18 @@ def run_audit(graphs: int, space: SearchSpace = SearchSpace(), seed: int = 0, is
     is_filtered: whether graphs that the static filter rejects are drawn again, as in a search (default True).
     track: a function that iterates over the numbers it is given, such as `rich.progress.track`, which shows the
       progress (default: show none).
-    same_layer: what counts as one layer, 'affine' (default) or 'exact'; see `search.equivalence.equivalents`.
+    same_layer: what counts as one layer, 'affine' (default), 'exact' or 'start'; see `search.equivalence.equivalents`.
 
   Returns:
     The counts of the audit, and the pairs of graphs that the cache considers equivalent although they are not.
 
   Raises:
-    ArgumentError: if `graphs` is less than 1, or `same_layer` is neither of the two.
+    ArgumentError: if `graphs` is less than 1, or `same_layer` is none of the three.
   """
   if graphs < 1:
     raise ArgumentError(f'`graphs` must be at least 1, received {graphs}.')
   rng = np.random.default_rng(seed)
-  agree = _affine_agreement(seed) if same_layer == AFFINE else _exact_agreement(seed)
+  agree = _exact_agreement(seed) if same_layer == EXACT else _affine_agreement(seed, same_layer == START)
   audit, equivalents, first, members = Audit(graphs=graphs), Equivalents(same_layer), {}, set()
   for number in track(range(graphs)):
     graph = _draw(space, rng, is_filtered, audit)
@@ -144,8 +146,8 @@ def _compare(graph: LayerGraph, first: LayerGraph, agree: Callable[[LayerGraph, 
     audit.false_merges.append((first, graph))
 
 
-def _affine_agreement(seed: int) -> Callable[[LayerGraph, LayerGraph], bool | None]:
-  histories = make_histories([seed, 1])
+def _affine_agreement(seed: int, only_start: bool) -> Callable[[LayerGraph, LayerGraph], bool | None]:
+  histories = [history for history in make_histories([seed, 1]) if history.is_start or not only_start]
   return lambda a, b: are_one_layer(a, b, histories)
 
 

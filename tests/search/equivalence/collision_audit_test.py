@@ -14,6 +14,8 @@ from search.equivalence.collision_audit import run_audit
 from search.equivalence.equivalents import AFFINE
 from search.equivalence.equivalents import Equivalents
 from search.equivalence.equivalents import EXACT
+from search.equivalence.equivalents import SAME_LAYER
+from search.equivalence.equivalents import START
 from search.equivalence.fingerprint import make_probes
 from search.graphs.random_graph import SearchSpace
 
@@ -22,7 +24,7 @@ def graph(*nodes):
   return LayerGraph(tuple(Node(*node) for node in nodes))
 
 
-@pytest.mark.parametrize('is_filtered, same_layer', [(True, AFFINE), (True, EXACT), (False, EXACT)])
+@pytest.mark.parametrize('is_filtered, same_layer', [(True, AFFINE), (True, EXACT), (False, EXACT), (True, START)])
 def test_no_merge_is_false(is_filtered, same_layer):
   audit = run_audit(300, SearchSpace(), seed=3, is_filtered=is_filtered, same_layer=same_layer)
   assert not audit.false_merges and audit.graphs == 300
@@ -33,7 +35,7 @@ def test_no_merge_is_false(is_filtered, same_layer):
   assert dataclasses.replace(again, seconds=0) == dataclasses.replace(audit, seconds=0)
 
 
-@pytest.mark.parametrize('same_layer', (AFFINE, EXACT))
+@pytest.mark.parametrize('same_layer', SAME_LAYER)
 def test_false_merges_are_found(monkeypatch, same_layer):
   monkeypatch.setattr(Equivalents, '_look_up', lambda self, found: next(iter(self._keys.values()), None))
   audit = run_audit(60, SearchSpace(4), seed=0, same_layer=same_layer)
