@@ -5,7 +5,8 @@ cache's fingerprints: those that count as one layer up to factor and term by `af
 begins alone, and those that count as one function on fresh probes. A pair that disagrees there is computed again, in
 extended precision and from inputs changed in the thirteenth digit. A value that then moves by a quarter of the
 difference or more, in either graph, consists of rounding errors, such as the standard deviation of values that are all
-equal, and is left out. """
+equal, and is left out.
+"""
 
 from collections.abc import Callable
 from collections.abc import Iterable
