@@ -85,7 +85,7 @@ def test_gin_finds_what_is_included(folder, caplog, blocking):
   write(folder / 'mine.gin', "include 'search/random_search.gin'\nrun_search.candidates = 7\n")
   gin.parse_config_file('mine.gin')
   bound = {name.rpartition('.')[2]: value for name, value in gin_configuration.bindings().items()}
-  assert bound['candidates'] == '7' and bound['window'] == '20' and not caplog.records
+  assert bound['candidates'] == '7' and bound['window'] == '100' and not caplog.records
 
 
 @pytest.mark.usefixtures('no_configuration')
