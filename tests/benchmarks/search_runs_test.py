@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import json
 import os
 import pathlib
 import subprocess
@@ -91,6 +92,13 @@ def test_comments_and_the_place_of_the_data_may_change(study, tmp_path):
   assert names(moved) == ['setting_0_seed_0.jsonl.gz'] and '(a folder)' in (some.folder / 'studies.json').read_text()
   with pytest.raises(SystemExit, match='setting_0_seed_0 was begun with'):
     dataclasses.replace(some, bindings=('proxy_task.ProxyTask.data_dir = None',)).run('one', 0)
+
+
+def test_the_studies_in_this_repository_still_have_the_configuration_of_their_gin_file():
+  for path in ROOT.glob('results/*/studies.json'):
+    for name, noted in json.loads(path.read_text()).items():
+      bindings = [binding.replace('(a folder)', "'anywhere'") for binding in noted['bindings']]
+      assert search_runs._checksum(str(ROOT / noted['gin_file']), bindings) == noted['configuration'], (path, name)
 
 
 def test_a_search_ends_with_its_study(study, tmp_path):
