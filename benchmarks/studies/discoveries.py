@@ -35,7 +35,7 @@ from search.journal.record import Record
 from search.reporting.comparison import core_seconds
 from search.reporting.comparison_plots import COLORS
 from search.reporting.plots import curves
-from search.reporting.plots import MARKERS
+from search.reporting.plots import draw_references
 from search.reporting.ranked_layers import ranking
 
 FIELDS = ('seed', 'layer', 'validation', 'validation_error', 'test', 'test_error', 'trainings', 'equation')
@@ -126,55 +126,57 @@ def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def draw(searches: Searches, path: pathlib.Path) -> None:
-  """Draws the best score so far of each search against core-seconds, and the re-ranked layers' test accuracies.
+  """Draws the best score so far of each search against core-minutes, and the re-ranked layers' test accuracies.
 
   Args:
     searches: the searches that have ended.
     path: the PNG file; an SVG file stands beside it.
   """
-  figure = new_figure(12, 4.8)
+  figure = new_figure(12, 4.2)
   progress, final = figure.subplots(1, 2)
-  _draw_progress(progress, searches)
-  _draw_final(final, searches)
   for axes in (progress, final):
     style(axes)
-    axes.yaxis.set_major_formatter(percent)
-    axes.legend(fontsize=8, loc='upper left', bbox_to_anchor=(0, -.12), ncols=3, frameon=False)
+  _draw_progress(progress, searches)
+  _draw_final(final, searches)
   save_figure(figure, path)
 
 
 def _draw_progress(axes: Axes, searches: Searches) -> None:
   for color, (seed, records) in zip(COLORS, searches.items()):
-    seconds, best = core_seconds(records), curves(records_lib.evaluated(records))[0]
-    axes.step(seconds, best, where='post', color=color, linewidth=2, label=f'seed {seed}: best so far')
-  references = records_lib.accepted(next(iter(searches.values())), REFERENCE)
-  for line, reference in zip(('-', '--', '-.', ':'), sorted(references, key=lambda r: -r.mean_score)):
-    axes.axhline(reference.mean_score, color='gray', linestyle=line, linewidth=1, label=reference.name)
-  axes.set(xlabel='core-seconds', ylabel='mean validation accuracy', title='Search, on the proxy task')
+    minutes, best = np.array(core_seconds(records)) / 60, curves(records_lib.evaluated(records))[0]
+    axes.step(minutes, best, where='post', color=color, linewidth=2, label=f'seed {seed}')
+  axes.yaxis.set_major_formatter(percent)
+  axes.set(xlabel='core-minutes', ylabel='validation accuracy, proxy task', title='The search: the best layer so far')
+  draw_references(axes, records_lib.accepted(next(iter(searches.values())), REFERENCE))
+  axes.legend(loc='lower right', frameon=False)
 
 
 def _draw_final(axes: Axes, searches: Searches) -> None:
-  table = {seed: [r for r in rows(seed, records) if r['test']] for seed, records in searches.items()}
-  known = sorted({str(r['layer']) for some in table.values() for r in some if not _is_found(r)})
-  styles = {'best found': ('o', COLORS[0]), 'other finalists': ('o', '#b9c4d6')}
-  styles |= {name: (marker, color) for name, marker, color in zip(known, MARKERS, COLORS[1:])}
-  for kind, (marker, color) in styles.items():
-    points = [(x, row) for x, some in enumerate(table.values()) for row in _of_kind(some, kind)]
-    if not points:
-      continue
-    spread = (list(styles).index(kind) - (len(styles) - 1) / 2) * .8 / len(styles)
-    axes.errorbar([x + spread for x, _ in points], [float(row['test']) for _, row in points],
-                  np.nan_to_num([float(row['test_error']) for _, row in points]), fmt=marker, color=color, capsize=2,
-                  label=kind)
-  axes.set_xticks(range(len(table)), [f'seed {seed}' for seed in table])
-  axes.set(ylabel='mean test accuracy ± standard error', title='Re-ranking')
+  """Draws a line of points for each kind of layer, the best at the top, in the colours of the searches."""
+  table = [[r for r in rows(seed, records) if r['test']] for seed, records in searches.items()]
+  of_kind: dict[str, list[float]] = collections.defaultdict(list)
+  for some in table:
+    for kind, row in _kinds(some):
+      of_kind[kind].append(float(str(row['test'])))
+  heights = {kind: y for y, kind in enumerate(sorted(of_kind, key=lambda kind: statistics.fmean(of_kind[kind])))}
+  for number, (color, some) in enumerate(zip(COLORS, table)):
+    shift = (number - (len(table) - 1) / 2) * .2
+    kinds, own = zip(*_kinds(some))
+    accuracies, errors = ([float(str(row[name])) for row in own] for name in ('test', 'test_error'))
+    axes.errorbar(accuracies, [heights[kind] - shift for kind in kinds], xerr=np.nan_to_num(errors), fmt='o',
+                  color=color, capsize=2)
+  axes.set_yticks(range(len(heights)), heights)
+  axes.xaxis.set_major_formatter(percent)
+  axes.set(xlabel='test accuracy ± standard error, mean of networks',
+           title='Trained longer: layers found and known')
+
+
+def _kinds(some: Sequence[dict[str, object]]) -> Iterator[tuple[str, dict[str, object]]]:
+  """Yields each row with what it is: the best found layer, another finalist, or a known layer's name."""
+  found = [row for row in some if _is_found(row)]
+  for row in some:
+    yield (str(row['layer']) if row not in found else 'best found' if row is found[0] else 'other finalists'), row
 
 
 def _is_found(row: Mapping[str, object]) -> bool:
   return str(row['layer']).startswith('candidate ')
-
-
-def _of_kind(some: Sequence[dict[str, object]], kind: str) -> list[dict[str, object]]:
-  """Returns the rows of the best found layer, of the other found ones, or of a known layer."""
-  found = [row for row in some if _is_found(row)]
-  return {'best found': found[:1], 'other finalists': found[1:]}.get(kind, [r for r in some if r['layer'] == kind])

@@ -15,7 +15,7 @@ from evonorm_tf.output.object_folder import is_url
 from search.code_generation.layer_file import write_layer
 from search.code_generation.targets import TARGETS
 from search.graphs.known_graphs import known_graph
-from search.graphs.known_graphs import KNOWN_GRAPHS
+from search.graphs.known_graphs import named_graphs
 from search.journal.saved_search import load_search
 from search.reporting.ranked_layers import layers_so_far
 
@@ -24,7 +24,7 @@ def find_graph(layer: str) -> LayerGraph:
   """Returns the layer graph that a string names.
 
   Args:
-    layer: a known layer's name (a key of `KNOWN_GRAPHS`, such as 'evonorm_s0', or another spelling of it, such as
+    layer: a known layer's name (one of `named_graphs`, such as 'evonorm_s0', or another spelling of it, such as
       'EvoNormS0', if there is no such file), the path of a layer graph's JSON file, or the folder or URL of a search,
       which stands for the best layer that the search has found so far.
 
@@ -34,8 +34,9 @@ def find_graph(layer: str) -> LayerGraph:
     ArgumentError: if there is neither a layer nor a file or folder of this name.
   """
   path = pathlib.Path(layer)
-  name = layer if layer in KNOWN_GRAPHS or path.exists() else registered_name(layer, KNOWN_GRAPHS)
-  if name in KNOWN_GRAPHS:
+  names = dict.fromkeys(named_graphs())
+  name = layer if layer in names or path.exists() else registered_name(layer, names)
+  if name in names:
     return known_graph(name)
   if is_url(layer) or path.is_dir():
     saved = load_search(layer)
@@ -44,8 +45,8 @@ def find_graph(layer: str) -> LayerGraph:
       raise ModelDirError(f'{layer}: the search has accepted no candidate yet.')
     return best[0].graph
   if not path.exists():
-    raise ArgumentError(f'`layer` must be a JSON file, the folder of a search, or one of {sorted(KNOWN_GRAPHS)}, '
-                        f'received {layer!r}, which does not exist.{did_you_mean(layer, KNOWN_GRAPHS)}')
+    raise ArgumentError(f'`layer` must be a JSON file, the folder of a search, or one of {list(names)}, '
+                        f'received {layer!r}, which does not exist.{did_you_mean(layer, names)}')
   return LayerGraph.load(path)
 
 

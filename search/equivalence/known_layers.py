@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import dataclasses
 import functools
 
+from evonorm_tf.graph.found_layers import found_graphs
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
@@ -120,7 +121,8 @@ def known_layers() -> tuple[KnownLayer, ...]:
           *(KnownLayer(*_printed(name), known_graph(name)) for name in KNOWN_GRAPHS),
           KnownLayer('FRN-TLU', _FRN, _graph((
               ('second_moment', (X,), INSTANCE), ('div', (X, 4)), ('mul', (V1, 5)), ('add', (6, V0)),
-              ('max', (7, ZERO))))))
+              ('max', (7, ZERO))))),
+          *(KnownLayer(name, 'found by an earlier search', graph) for name, graph in found_graphs().items()))
 
 
 def known_layer(graph: LayerGraph) -> KnownLayer | None:

@@ -12,6 +12,7 @@ with all of them (`initial='known'`) could not be resumed with one more; as a re
 from collections.abc import Callable
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.graph.found_layers import found_graphs
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
@@ -82,16 +83,23 @@ KNOWN_GRAPHS: dict[str, Callable[[], LayerGraph]] = {
 }
 
 
+def named_graphs() -> list[str]:
+  """Returns the names that `known_graph` takes: the keys of `KNOWN_GRAPHS`, and those of the layers found before."""
+  return sorted([*KNOWN_GRAPHS, *found_graphs()])
+
+
 def known_graph(name: str) -> LayerGraph:
   """Returns the layer graph of a known layer.
 
   Args:
-    name: the layer's name, a key of `KNOWN_GRAPHS` such as 'bn_relu' or 'evonorm_s0'. `evonorm_tf.get_norm_act` uses
-      the same names.
+    name: the layer's name, one of `named_graphs`, such as 'bn_relu', 'evonorm_s0' or 'found_1'.
+      `evonorm_tf.get_norm_act` uses the same names.
 
   Raises:
     ArgumentError: if there is no known layer of this name.
   """
+  if name in found_graphs():
+    return found_graphs()[name]
   if name not in KNOWN_GRAPHS:
-    raise ArgumentError(f'`name` must be one of {sorted(KNOWN_GRAPHS)}, received {name!r}.')
+    raise ArgumentError(f'`name` must be one of {named_graphs()}, received {name!r}.')
   return KNOWN_GRAPHS[name]()

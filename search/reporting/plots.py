@@ -152,9 +152,6 @@ def _plot_scores(axes: Axes, evaluated: Sequence[Record], references: Sequence[R
   count = len(next(iter([*references, *(r for r in evaluated if r.scores)])).scores)
   axes.set_ylabel('validation accuracy' + (f', mean of {count} architectures' if count > 1 else ''))
   dots = [(i, r.mean_score) for i, r in enumerate(evaluated, 1) if r.is_measured]
-  ordered = sorted(references, key=operator.attrgetter('mean_score'))
-  for number, record in enumerate(ordered):
-    axes.axhline(record.mean_score, color=_reference_color(number), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
   if dots:
     steps = np.arange(1, len(evaluated) + 1)
     best, top = curves(evaluated)
@@ -164,11 +161,21 @@ def _plot_scores(axes: Axes, evaluated: Sequence[Record], references: Sequence[R
       axes.plot(steps, top, color=_TOP, linewidth=2.4, drawstyle='steps-post', label=TOP_LABEL)
     leave_out_outliers(axes, dots, kept=[(0, r.mean_score) for r in references])
     axes.legend(loc='lower right', fontsize=9, framealpha=0.9, edgecolor='none')
-  _label_references(axes, ordered)
+  draw_references(axes, references)
 
 
-def _label_references(axes: Axes, ordered: Sequence[Record]) -> None:
-  """Writes the names and scores of references, ascending, on the right of their lines, so that they do not overlap."""
+def draw_references(axes: Axes, references: Sequence[Record]) -> None:
+  """Draws references as dashed lines, with name and score on their right, so that these do not overlap.
+
+  The limits of the axes become fixed: everything else must have been drawn.
+
+  Args:
+    axes: axes with scores on y.
+    references: the records of the references, each with scores.
+  """
+  ordered = sorted(references, key=operator.attrgetter('mean_score'))
+  for number, record in enumerate(ordered):
+    axes.axhline(record.mean_score, color=_reference_color(number), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5)
   low, high = axes.get_ylim()
   axes.set_ylim(low, high)  # the labels must not change the limits
   heights = [r.mean_score for r in ordered]
