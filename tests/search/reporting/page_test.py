@@ -3,9 +3,13 @@
 import base64
 import dataclasses
 import html.parser
+import importlib.util
 import io
 import json
+import pathlib
 import re
+import subprocess
+import sys
 
 from matplotlib.image import imread
 import pytest
@@ -121,3 +125,57 @@ def test_any_records_have_a_page(make_record, stage, scores):
   records = [make_record(stage, scores, name='bn_relu' if stage == 'reference' else None)] if stage else []
   data = data_of(page(records, [], ''))
   assert len(data['layers']) == bool(scores) and data['across'] == 'candidate'
+
+
+IN_A_BROWSER = """
+(() => {
+  const rows = () => [...document.querySelectorAll('#layers tbody tr')].map(row => row.dataset.layer);
+  const press = title => [...document.querySelectorAll('#layers th button')].find(b => b.textContent === title).click();
+  const sorts = () => [...document.querySelectorAll('#layers th')].map(th => th.ariaSort).filter(Boolean).join();
+  const enter = element => element.dispatchEvent(new MouseEvent('mouseenter', {clientX: 9, clientY: 9}));
+  const tip = document.getElementById('tip'), filter = document.getElementById('filter');
+  const choose = (id, key) => {
+    document.getElementById(id).value = key;
+    document.getElementById(id).dispatchEvent(new Event('change'));
+  };
+  const seen = {first: rows()};
+  press('search');
+  seen.search = [rows(), sorts()];
+  press('search');
+  seen.reversed = [rows(), sorts()];
+  press('layer');
+  seen.layer = rows();
+  filter.value = 'TANH';
+  filter.dispatchEvent(new Event('input'));
+  seen.filtered = rows();
+  enter(document.querySelector('#layers tbody tr'));
+  seen.tip = [tip.style.display, tip.querySelector('pre').textContent, tip.querySelectorAll('img').length];
+  seen.marked = [...document.querySelectorAll('.is-marked')].map(element => element.tagName);
+  seen.dots = document.querySelectorAll('#chart circle').length;
+  seen.references = document.querySelectorAll('#chart .reference').length;
+  choose('x', [...document.querySelectorAll('#x option')].find(o => o.textContent === 'candidate').value);
+  seen.candidates = document.querySelectorAll('#chart circle').length;
+  seen.across = [...document.querySelectorAll('#chart text')].some(text => text.textContent === 'candidate');
+  return JSON.stringify(seen);
+})()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec('PyQt6') is None, reason='PyQt6-WebEngine is not installed')
+def test_in_a_browser(records, tmp_path):
+  (tmp_path / 'index.html').write_text(page(records, [], ''), encoding='utf-8')
+  (tmp_path / 'script.js').write_text(IN_A_BROWSER, encoding='utf-8')
+  ended = subprocess.run([sys.executable, pathlib.Path(__file__).with_name('browser.py'), tmp_path / 'index.html',
+                          tmp_path / 'script.js'], capture_output=True, text=True, timeout=100, check=False)
+  assert ended.returncode == 0, ended.stderr
+  told = json.loads(ended.stdout)
+  seen = json.loads(told['result'])
+  assert told['console'] == []
+  # By validation first; then by search, where candidates 0 and 1 have .625, the reference .375 and candidate 2 .25.
+  assert seen['first'][:2] == ['bn_relu', 'candidate 0']
+  assert seen['search'] == [['candidate 0', 'candidate 1', 'bn_relu', 'candidate 2'], 'descending']
+  assert seen['reversed'] == [['candidate 2', 'bn_relu', 'candidate 0', 'candidate 1'], 'ascending']
+  assert seen['layer'][:3] == ['candidate 0', 'candidate 1', 'candidate 2'] and seen['filtered'] == ['candidate 0']
+  assert seen['tip'] == ['block', 'y = tanh(x) · γ + β', 1] and {'TR', 'circle'} <= set(seen['marked'])
+  assert seen['references'] == 1 and seen['dots'] == seen['candidates'] == 3 and seen['across']
