@@ -4,7 +4,7 @@ The rows come in groups, and each group has its own BN-ReLU, to which its ratios
 - evonorms: the EvoNorms and batch normalizations in float32, and EvoNorms written operation by operation.
 - dtypes: some of them on bfloat16 and float16 inputs, under the layer's policies mixed_bfloat16 and mixed_float16. The
   weights and the statistics are float32. The BN-ReLU is one of the same dtype.
-- graphs: known layers as graphs of primitives, in float32: run by `GraphLayer`, and as the code that
+- graphs: known and found layers as graphs of primitives, in float32: run by `GraphLayer`, and as the code that
   `search.compile_layer` writes for them.
 """
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from benchmarks.measuring.generated_layers import generated_layer
 from evonorm_tf import get_norm_act
+from evonorm_tf.graph.found_layers import found_graphs
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.graphs.known_graphs import known_graph
 
@@ -127,7 +128,7 @@ def _in_dtype(policy: str) -> Callable[[int], Contenders]:
 def _graphs(channels: int) -> Contenders:
   del channels  # the layers find out when they are built
   contenders = _in_modes({BASE[0]: get_norm_act(BASE[0])}, (BASE[1],))
-  for name in BATCH_NORMS + SELECTED:
+  for name in (*BATCH_NORMS, *SELECTED, *found_graphs()):
     graph = known_graph(name)
     contenders |= _in_all_modes(f'{name}, GraphLayer', graph)
     contenders |= _in_modes({f'{name}, generated': lambda graph=graph: generated_layer(graph)})

@@ -19,6 +19,7 @@ from rich.text import Text
 from benchmarks.measuring.search_runs import complete_lines
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.output.figures import leave_out_outliers
 from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import save_figure
@@ -148,7 +149,7 @@ def _draw_progress(axes: Axes, searches: Searches) -> None:
   axes.yaxis.set_major_formatter(percent)
   axes.set(xlabel='core-minutes', ylabel='validation accuracy, proxy task', title='The search: the best layer so far')
   draw_references(axes, records_lib.accepted(next(iter(searches.values())), REFERENCE))
-  axes.legend(loc='lower right', frameon=False)
+  axes.legend(loc='lower right', framealpha=.9, edgecolor='none')
 
 
 def _draw_final(axes: Axes, searches: Searches) -> None:
@@ -159,12 +160,17 @@ def _draw_final(axes: Axes, searches: Searches) -> None:
     for kind, row in _kinds(some):
       of_kind[kind].append(float(str(row['test'])))
   heights = {kind: y for y, kind in enumerate(sorted(of_kind, key=lambda kind: statistics.fmean(of_kind[kind])))}
+  points: list[tuple[float, float]] = []
   for number, (color, some) in enumerate(zip(COLORS, table)):
     shift = (number - (len(table) - 1) / 2) * .2
     kinds, own = zip(*_kinds(some))
     accuracies, errors = ([float(str(row[name])) for row in own] for name in ('test', 'test_error'))
-    axes.errorbar(accuracies, [heights[kind] - shift for kind in kinds], xerr=np.nan_to_num(errors), fmt='o',
-                  color=color, capsize=2)
+    places = [heights[kind] - shift for kind in kinds]
+    axes.errorbar(accuracies, places, xerr=np.nan_to_num(errors), fmt='o', color=color, capsize=2)
+    points += zip(accuracies, places)
+  leave_out_outliers(axes, points, both=True)
+  if axes.get_legend_handles_labels()[0]:
+    axes.legend(loc='lower right', framealpha=.9, edgecolor='none')
   axes.set_yticks(range(len(heights)), heights)
   axes.xaxis.set_major_formatter(percent)
   axes.set(xlabel='test accuracy ± standard error, mean of networks',

@@ -16,6 +16,7 @@ from typing import Any
 from typing import TypeVar
 
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.graph.found_layers import found_graphs
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.layers.baseline_body import BASELINES
 from evonorm_tf.layers.evonorm import EVONORMS
@@ -29,11 +30,11 @@ NormAct = Callable[..., Any]  # returns a fresh norm-activation layer: `norm_act
 _Layer = TypeVar('_Layer', bound=type)
 
 _LAYERS: dict[str, dict[str, tuple[type, Mapping[str, Any]]]] = {'tf_keras': {}, 'keras': {}}
-_BUILT_IN = frozenset((*EVONORMS, *BASELINES))
+_BUILT_IN = frozenset((*EVONORMS, *BASELINES, *found_graphs()))
 
 
 def add_layers(keras: str, classes: Mapping[str, Any]) -> Layers:
-  """Registers the six EvoNorms and the baselines of one Keras version.
+  """Registers the six EvoNorms, the baselines and the found layers of one Keras version.
 
   Args:
     keras: 'tf_keras', or 'keras' for Keras 3.
@@ -45,6 +46,7 @@ def add_layers(keras: str, classes: Mapping[str, Any]) -> Layers:
   _LAYERS[keras].update({name: (classes[class_name], {}) for name, class_name in EVONORMS.items()})
   _LAYERS[keras].update({name: (classes[class_name], options) for name, (class_name, options) in BASELINES.items()
                          if class_name in classes})
+  _LAYERS[keras].update({name: (classes['GraphLayer'], {'graph': graph}) for name, graph in found_graphs().items()})
   return types.MappingProxyType(_LAYERS[keras])
 
 

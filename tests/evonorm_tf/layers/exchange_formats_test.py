@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from evonorm_tf.layers.norm_act import NORM_ACTS
+from tests.layer_names import KERAS_2_NAMES
 
 ROOT = pathlib.Path(__file__).parents[3]
 # The largest difference, relative to the largest output.
@@ -92,7 +92,7 @@ def differences(program, *arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', [*NORM_ACTS, 'graph'])
+@pytest.mark.parametrize('name', [*KERAS_2_NAMES, 'graph'])
 def test_tflite(name):
   refused, _ = REFUSED.get(name, (set(), ''))
   kinds = [kind for kind in TOLERANCES if kind not in refused]
@@ -114,6 +114,6 @@ def test_what_tflite_refuses(name):
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec('tf2onnx') is None, reason='tf2onnx is not installed')
-@pytest.mark.parametrize('name', [*NORM_ACTS, 'graph'])
+@pytest.mark.parametrize('name', [*KERAS_2_NAMES, 'graph'])
 def test_onnx(name):
   assert differences(ONNX, name)['onnx'] < 1e-6

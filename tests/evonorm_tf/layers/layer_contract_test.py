@@ -6,14 +6,15 @@ import tf_keras
 
 import evonorm_tf
 from evonorm_tf import keras3
-from evonorm_tf.layers.norm_act import NORM_ACTS
 from search.graphs.known_graphs import known_graph
 from tests.evonorm_tf.layers.layer_contract import LayerContract
 from tests.evonorm_tf.layers.layer_contract import Subject
+from tests.layer_names import KERAS_2_NAMES
+from tests.layer_names import KERAS_3_NAMES
 
 GRAPH = known_graph('bn_silu')
-SUBJECTS = (*(Subject(tf_keras, evonorm_tf.get_norm_act, spec) for spec in (*NORM_ACTS, GRAPH)),
-            *(Subject(keras, keras3.get_norm_act, spec) for spec in (*keras3.NORM_ACTS, GRAPH)))
+SUBJECTS = (*(Subject(tf_keras, evonorm_tf.get_norm_act, spec) for spec in (*KERAS_2_NAMES, GRAPH)),
+            *(Subject(keras, keras3.get_norm_act, spec) for spec in (*KERAS_3_NAMES, GRAPH)))
 
 
 @pytest.mark.parametrize('subject', SUBJECTS, ids=str)

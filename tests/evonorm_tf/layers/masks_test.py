@@ -14,10 +14,11 @@ from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
 from evonorm_tf.graph.primitives import INSTANCE
 from evonorm_tf.graph.primitives import LAYER
-from evonorm_tf.layers.norm_act import NORM_ACTS
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import V1
 from search.graphs.known_graphs import X
+from tests.layer_names import KERAS_2_NAMES
+from tests.layer_names import KERAS_3_NAMES
 
 EPSILON, GROUPS, CHANNELS = 1e-5, 2, 6
 # Moments of what has no positions or no channels: v1 weights every kept position alike, a sample's mean counts as often
@@ -32,8 +33,8 @@ OVERFLOWING = LayerGraph((  # (x·v1)·exp(x·v1) / s(exp(x·v1))
 GRAPHS = {'graph of evonorm_b0': known_graph('evonorm_b0'), 'graph of gn_silu': known_graph('gn_silu'),
           'narrow graph': NARROW,
           'overflowing graph': OVERFLOWING}
-CASES = [(evonorm_tf, name) for name in (*NORM_ACTS, *GRAPHS)] + [
-    (keras3, name) for name in (*keras3.NORM_ACTS, *GRAPHS)]
+CASES = [(evonorm_tf, name) for name in (*KERAS_2_NAMES, *GRAPHS)] + [
+    (keras3, name) for name in (*KERAS_3_NAMES, *GRAPHS)]
 MASKS = {  # of x: the mask that Keras passes
     (3, CHANNELS): [True, False, True],
     (3, 5, CHANNELS): [[True] * 2 + [False] * 3, [False, True, True, False, True], [True] * 5],
@@ -182,7 +183,7 @@ def test_what_stands_at_a_masked_position_changes_nothing_else(module, name, dty
         np.testing.assert_array_equal(a, e)
 
 
-@pytest.mark.parametrize('name', NORM_ACTS)
+@pytest.mark.parametrize('name', KERAS_2_NAMES)
 def test_without_vectors(name):
   shape = (3, 5, CHANNELS)
   x, mask = random_input(shape), np.array(MASKS[shape])

@@ -13,6 +13,7 @@ import tf_keras
 
 import evonorm_tf
 from evonorm_tf import keras3
+from evonorm_tf.graph.found_layers import found_graphs
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import LayerGraphError
 from evonorm_tf.layers import registry as registry_lib
@@ -24,7 +25,7 @@ from evonorm_tf.layers.norm_act import NORM_ACTS
 from search.graphs.known_graphs import known_graph
 
 NAMES = ('bn_relu', 'bn_silu', 'evonorm_b0', 'evonorm_b1', 'evonorm_b2', 'evonorm_s0', 'evonorm_s1', 'evonorm_s2',
-         'frn_tlu', 'gn_relu', 'gn_silu', 'in_relu', 'ln_relu', 'pixel_norm_relu')
+         'frn_tlu', 'gn_relu', 'gn_silu', 'in_relu', 'ln_relu', 'pixel_norm_relu', *found_graphs())
 HAS_ADDONS = importlib.util.find_spec('tensorflow_addons') is not None  # no release for Python 3.12 and later
 
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 import tf_keras
 
 from evonorm_tf import get_norm_act
-from evonorm_tf.layers.norm_act import NORM_ACTS
 from gan.networks.conditional import ConditionalNormAct
 from search.graphs.known_graphs import known_graph
+from tests.layer_names import KERAS_2_NAMES
 
 SHAPE = (4, 5, 3, 6)
 EPSILON = 1e-5
@@ -96,7 +96,7 @@ def vectors_of(layer):
   return {name: v.numpy().astype(np.float64) for name, v in vectors.items() if v is not None}
 
 
-@pytest.mark.parametrize('name', (*NORM_ACTS, 'graph'))
+@pytest.mark.parametrize('name', (*KERAS_2_NAMES, 'graph'))
 def test_with_zero_weights_it_is_the_unconditional_layer(name, tmp_path):
   norm_act = make_norm_act(name, tmp_path)
   for shape in (SHAPE, (4, 6)):
@@ -182,7 +182,7 @@ def test_compiled_core_and_whole_graph_agree():
 
 
 @pytest.mark.parametrize('options', ({}, {'num_classes': 3}, {'spectral_norm': False, 'initializer': 'n02'}))
-@pytest.mark.parametrize('name', (*NORM_ACTS, 'graph'))
+@pytest.mark.parametrize('name', (*KERAS_2_NAMES, 'graph'))
 def test_config_round_trip(name, options, tmp_path):
   x, condition = random_input(), np.array([2, 0, 2, 1]) if options.get('num_classes') else random_condition()
   layer = make_layer(make_norm_act(name, tmp_path), x, condition, name='conditional', **options)
