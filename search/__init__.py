@@ -1,6 +1,6 @@
 """The evolutionary search for norm-activation layers, which mutates and selects layer graphs (paper sections 3 to 6).
 
-  found = search.run('quickstart', model_dir='runs/quickstart')  # twelve minutes on two cores
+  found = search.run('quickstart', model_dir='runs/quickstart')  # 13 minutes on two cores
   norm_act = found.best.norm_act(groups=16)
 
 The names below are the library: `run` runs a search, `Search` opens one, the others are what a search is built from.

@@ -68,13 +68,12 @@ def counts(start: LayerGraph, end: LayerGraph, mutation: Callable, mutants: int)
   """
   space, rng, x = SearchSpace(), np.random.default_rng(0), probe()
   first, second = (function_at_start(graph, x) for graph in (start, end))
-  looked_at, candidates, steps = 0, 0, 0
-  for _ in range(mutants):
+  looked_at, candidates, steps = min(mutants, _FILTERED), 0, 0
+  for number in range(mutants):
     mutant = mutation(filled(start, space, rng), space, rng)
     function = function_at_start(mutant, x)
     steps += function == second
-    if looked_at < _FILTERED:
-      looked_at += 1
+    if number < looked_at:
       candidates += function != first and static_rejection(mutant) is None
   return round(candidates / looked_at * mutants), steps
 
