@@ -18,6 +18,7 @@ from official.core import config_definitions
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.output import standard_error
 from evonorm_tf.training.finite_guard import LossWatch
 from evonorm_tf.training.moving_average import make_optimizer
 from evonorm_tf.training.moving_average import MovingAverage
@@ -152,6 +153,8 @@ class ResumableTrainer(base_trainer.Trainer):
                optimizer: tf_keras.optimizers.Optimizer, train: bool = True, **kwargs):
     super().__init__(config, task, model, optimizer, train, train_dataset=_StartingLate(self._training_batches),
                      **kwargs)
+    if kwargs.get('evaluate', True):
+      self.eval_dataset = _StartingQuietly(self.eval_dataset)
     # The optimizer's variables must exist before a checkpoint is restored. Besides, a training step that had to create
     # them would be traced twice.
     task.create_slots(optimizer, model)
@@ -243,4 +246,19 @@ class _StartingLate:
     self._make = make
 
   def __iter__(self) -> Iterator:
-    return iter(self._make())
+    return iter(_StartingQuietly(self._make()))
+
+
+class _StartingQuietly:
+  """A dataset whose iterators are made in silence.
+
+  TensorFlow optimizes the functions of an input pipeline when it makes an iterator, and warns, whatever the log level,
+  in the thousands of letters that it could not estimate what cropping an unknown number of masks costs.
+  """
+
+  def __init__(self, dataset: tf.distribute.DistributedDataset):
+    self._dataset = dataset
+
+  def __iter__(self) -> Iterator:
+    with standard_error.silenced():
+      return iter(self._dataset)
