@@ -158,10 +158,11 @@ def main(_):
   graphs = typical_graphs(_GRAPHS.value)
   console.print(screening_table(screening, graphs))
   console.print(parts_table(first, graphs[:len(graphs) // 3]))
-  table = make_table('Whole evaluation, all architectures, networks kept from the screening', 'layer graph')
-  for name in _LAYERS.value:
-    add_row(table, name, timed_outcomes(full, [known_graph(name)]))
-  console.print(table)
+  if _LAYERS.value:
+    table = make_table('Whole evaluation, all architectures, networks kept from the screening', 'layer graph')
+    for name in _LAYERS.value:
+      add_row(table, name, timed_outcomes(full, [known_graph(name)]))
+    console.print(table)
 
 
 if __name__ == '__main__':
