@@ -8,6 +8,7 @@ import tf_keras
 
 from evonorm_tf import get_norm_act
 import search
+from small_task import small_evolution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Denoising:
 
 
 def main(model_dir='runs/own_evaluation', candidates=40, workers=1):
-  found = search.run(model_dir=model_dir, evaluation=Denoising(), candidates=candidates, references=('bn_relu',),
-                     max_minutes=3, workers=workers)
+  found = search.run(model_dir=model_dir, evaluation=Denoising(), candidates=candidates,
+                     evolution=small_evolution(), references=('bn_relu',), max_minutes=3, workers=workers)
   print(found, *found.layers, sep='\n')
   return found
 

@@ -4,6 +4,7 @@ import numpy as np
 
 import search
 from small_task import small_evaluation
+from small_task import small_evolution
 from small_task import small_task
 
 RATE, SECONDS, WINDOW = 4000, .5, 100  # samples a second, length of a sound, samples in a column
@@ -34,7 +35,7 @@ def main(model_dir='runs/own_images', candidates=40, workers=1):
   task = small_task(data=spectrograms, image_size=None, crop_size=None, flips=False)
   learns = search.QualityTest(steps=30, min_accuracy=.3)  # chance is .25
   found = search.run(model_dir=model_dir, evaluation=small_evaluation(task, quality=learns), candidates=candidates,
-                     references=('bn_relu',), max_minutes=3, workers=workers)
+                     evolution=small_evolution(), references=('bn_relu',), max_minutes=3, workers=workers)
   print(found, *found.layers, sep='\n')
   return found
 

@@ -4,6 +4,7 @@ import tf_keras
 
 import search
 from small_task import small_evaluation
+from small_task import small_evolution
 from small_task import small_task
 
 
@@ -20,7 +21,7 @@ def plain_net(norm_act, num_classes, input_shape, width=16):
 def main(model_dir='runs/own_network', candidates=40, workers=1):
   task = small_task(architectures=(search.Architecture(build=plain_net, options={'width': 12}),))
   found = search.run(model_dir=model_dir, evaluation=small_evaluation(task), candidates=candidates,
-                     references=('bn_relu',), max_minutes=3, workers=workers)
+                     evolution=small_evolution(), references=('bn_relu',), max_minutes=3, workers=workers)
   print(found, *found.layers, sep='\n')
   return found
 

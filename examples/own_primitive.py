@@ -7,6 +7,7 @@ from evonorm_tf.graph.primitives import BUILT_IN
 import search
 from search.code_generation import compile_layer
 from small_task import small_evaluation
+from small_task import small_evolution
 
 # x / (1 + |x|), with its derivative, its notation, and the code of it in generated files.
 search.register_primitive(
@@ -21,7 +22,7 @@ search.register_index_set(
 def main(model_dir='runs/own_primitive', candidates=40, workers=1):
   space = search.SearchSpace(nodes=6, primitives=(*BUILT_IN, 'softsign'), index_sets=('b,w,h', 'w,h', 'h'))
   found = search.run(model_dir=model_dir, space=space, evaluation=small_evaluation(), candidates=candidates,
-                     references=('bn_relu',), max_minutes=3, workers=workers)
+                     evolution=small_evolution(), references=('bn_relu',), max_minutes=3, workers=workers)
   for layer in found.layers:
     print(layer)
   own = [c for c in found.candidates if c.is_accepted and {'softsign', 'h'} & {

@@ -3,6 +3,7 @@
 import evonorm_tf
 import search
 from small_task import small_evaluation
+from small_task import small_evolution
 
 
 def announce(found, record):
@@ -13,7 +14,7 @@ def announce(found, record):
 
 def main(model_dir='runs/from_python', candidates=40):
   found = search.run('quickstart', model_dir=model_dir, evaluation=small_evaluation(), candidates=candidates,
-                     references=('bn_relu', 'evonorm_b0'), max_minutes=3, workers=1,
+                     evolution=small_evolution(), references=('bn_relu', 'evonorm_b0'), max_minutes=3, workers=1,
                      callbacks=[announce, search.EarlyStopping(patience=30), search.HParams()])
   print(found)
   print(found.to_dataframe().groupby('outcome').size())

@@ -1,4 +1,4 @@
-"""The proxy task that the examples share: one small ResNet and a few steps, so that a candidate takes seconds."""
+"""The proxy task that the examples share, one small ResNet and a few steps, and an evolution of a few candidates."""
 
 import search
 
@@ -17,3 +17,9 @@ def small_evaluation(task=None, **changes):
       quality=search.QualityTest(steps=30, min_accuracy=.12,
                                  loss_test=search.LossTest(steps=20, window=10, max_loss=None)), groups=4)
   return search.Evaluation(task or small_task(), **settings | changes)
+
+
+def small_evolution():
+  """Returns the evolution: the quickstart's, with fewer random graphs at the start."""
+  return search.TournamentEvolution(initial_candidates=15, fraction=.3, mutations=1, random_offspring=.1,
+                                    mutation=search.mutate_live, niche=search.kind_of_layer)

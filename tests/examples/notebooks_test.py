@@ -10,6 +10,7 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / 'examples'
 NOTEBOOKS = {
     'layers': {'epochs=8': 'epochs=1', 'trials=8': 'trials=1', '(96, 96, 3)': '(32, 32, 3)'},
     'search': {'steps=150': 'steps=60', 'candidates=150, max_minutes=4': 'candidates=16, max_minutes=2',
+               'initial_candidates=50': 'initial_candidates=8',
                'min_accuracy=.15': 'min_accuracy=.1'}}
 
 
