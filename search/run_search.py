@@ -4,12 +4,12 @@ The command writes the search's journal, TensorBoard events and report to --mode
 arguments to resume a search that was interrupted. For instance, an hour on four cores from known layers:
 
   python -m search.run_search --gin_file=gin/search/quickstart.gin --model_dir=runs/known \\
-    --gin_bindings="evolution.run_search.max_minutes = 60" --gin_bindings="evolution.run_search.workers = 4" \\
-    --gin_bindings="evolution.run_search.initial = 'known'"
+    --gin_bindings="evolution.run_search.candidates = 100000" --gin_bindings="evolution.run_search.max_minutes = 60" \\
+    --gin_bindings="evolution.run_search.workers = 4" --gin_bindings="evolution.run_search.initial = 'known'"
 
 Settings that people change, by --gin_bindings="NAME = VALUE", with their values in the file above:
 
-  evolution.run_search.candidates = 200  # those of earlier runs included
+  evolution.run_search.candidates = 400  # those of earlier runs included
   evolution.run_search.max_minutes = 6  # of evolution, before the re-ranking; None for no limit
   evolution.run_search.workers = 2  # processes on this machine; --gin_file=gin/search/ray.gin for Ray
   evolution.run_search.seed = 0
