@@ -5,9 +5,8 @@
 The evolution of gin/search/three_networks.gin runs for the same time with each of the settings below and each seed,
 without references and re-ranking, one run after the other on an otherwise idle machine: 90 minutes on two cores. (The
 results that come with the project are of a former proxy: rate 0.1, 200 steps, and ResNet-26 as one of the networks.)
-The table has the number of
-candidates evaluated and of those accepted, of which none is the same layer up to γ and β as another by the independent
-route of `search.equivalence.affine_comparison`, and the best mean validation accuracy.
+The table has the number of candidates evaluated and of those accepted, of which none is the same layer up to γ and β as
+another by the independent route of `search.equivalence.affine_comparison`, and the best mean validation accuracy.
 
 Each run has a folder in --output and is resumed where it stopped; runs that have ended are not repeated. The journals
 are kept compressed.

@@ -10,7 +10,7 @@ Contenders are called in turn, repeatedly, and the tables have median times as r
 The groups of rows of tf_keras, a table or two each:
 - evonorms: all EvoNorms in float32 (a minute).
 - dtypes: EvoNorm-B0 and -S0 on bfloat16 and float16, compared with a BN-ReLU of the same dtype.
-- graphs: known layers as layer graphs in float32, run by `GraphLayer` and as generated code.
+- graphs: known and found layers as layer graphs in float32, run by `GraphLayer` and as generated code.
 """
 
 import json

@@ -2,8 +2,8 @@
 
   python -m benchmarks.search [--gin_file=gin/search/quickstart.gin] [--graphs=60] [--layers=bn_relu,evonorm_s0]
 
-It runs on one core, like each of the quickstart's two workers, for about seven minutes. The time of a candidate is
-that from its layer graph to the outcome. There are three tables:
+It runs on one core, like each of the quickstart's two workers, for about seven minutes, three with --layers=. The time
+of a candidate is that from its layer graph to the outcome. There are three tables:
 - random graphs that pass the static filter, evaluated up to the quality test of all architectures, by outcome. The time
   includes building the networks that a process keeps for later candidates.
 - a third of these graphs on the first architecture, without and with the two parts that make the screening fast: an

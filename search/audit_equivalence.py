@@ -1,8 +1,8 @@
-"""Audits the equivalence cache: python -m search.audit_equivalence [--graphs=100000] [--seed=0] [--trained_pairs=60]
+"""Audits the equivalence cache: python -m search.audit_equivalence [--graphs=100000] [--trained_pairs=60]
 
-The equivalence cache of a search recognizes layer graphs that are one layer. The audit draws random layer graphs, lets
-the cache merge those of one layer, and compares the two graphs of each merged pair on new random inputs, by a route of
-its own. With 100,000 graphs this takes 4 to 10 minutes on one core.
+The equivalence cache of a search recognizes layer graphs that are one layer, as --same_layer says. The audit draws
+random layer graphs, lets the cache merge those of one layer, and compares the two graphs of each merged pair on new
+random inputs, by a route of its own. With 100,000 graphs this takes 4 to 10 minutes on one core.
 
 With --trained_pairs, it then trains that many merged pairs whose functions differ, each layer with two seeds, in a
 small ResNet, and tests whether the differences within pairs are distributed as those between seeds. Trainings
@@ -46,12 +46,16 @@ _GRAPHS = flags.DEFINE_integer('graphs', 100_000, 'Number of graphs that are com
 _NODES = flags.DEFINE_integer('nodes', 10, 'Intermediate nodes of a graph.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the graphs and the inputs.', lower_bound=0)
 _FILTERED = flags.DEFINE_bool('filtered', True, 'Whether only graphs that pass the static filter count.')
-_SAME_LAYER = flags.DEFINE_enum('same_layer', AFFINE, SAME_LAYER, 'What counts as one layer.')
+_SAME_LAYER = flags.DEFINE_enum('same_layer', AFFINE, SAME_LAYER, 'What counts as one layer in the audit of graphs.')
 _PAIRS = flags.DEFINE_integer('trained_pairs', 0, 'Number of merged pairs that are trained.', lower_bound=0)
 _RESULTS = flags.DEFINE_string('results', 'trained_pairs.jsonl', 'File of the trainings, appended to.')
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Folder of a search whose twins are counted, instead of the audit.')
 _WORKERS = flags.DEFINE_integer('workers', 2, 'Trainings at a time.', lower_bound=1)
 flags.adopt_module_key_flags(users_modules)
+flags.register_multi_flags_validator(
+    [_SAME_LAYER, _PAIRS, _MODEL_DIR],
+    lambda values: values['same_layer'] == AFFINE or not (values['trained_pairs'] or values['model_dir']),
+    '--same_layer is for the audit of graphs: trained pairs and twins in a search are of affine')
 LEAST_P = .01
 
 

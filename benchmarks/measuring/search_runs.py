@@ -64,6 +64,12 @@ def _checksum(gin_file: str, bindings: Sequence[str]) -> str:
   return hashlib.sha256(json.dumps(statements, sort_keys=True).encode()).hexdigest()
 
 
+def _noted(binding: str) -> str:
+  """Returns a binding as studies.json has it, without the path of a data folder."""
+  name, _, value = (part.strip() for part in binding.partition('='))
+  return f'{name} = {without_folder(name, value)}'
+
+
 @dataclasses.dataclass(frozen=True)
 class SearchStudy:
   """Searches with one gin file, several settings and several seeds.
@@ -123,8 +129,7 @@ class SearchStudy:
     path = self.folder / 'studies.json'
     noted = json.loads(path.read_text()) if path.exists() else {}
     own = {'gin_file': self.gin_file, 'configuration': _checksum(self.gin_file, bindings),
-           'bindings': [f'{name} = {without_folder(name, value)}' for name, _, value in
-                        (binding.partition(' = ') for binding in bindings)]}
+           'bindings': [_noted(binding) for binding in bindings]}
     if noted.setdefault(name, own).get('configuration') != own['configuration']:
       raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
                        'own.')

@@ -162,6 +162,8 @@ def _draw_final(axes: Axes, searches: Searches) -> None:
   heights = {kind: y for y, kind in enumerate(sorted(of_kind, key=lambda kind: statistics.fmean(of_kind[kind])))}
   points: list[tuple[float, float]] = []
   for number, (color, some) in enumerate(zip(COLORS, table)):
+    if not some:
+      continue
     shift = (number - (len(table) - 1) / 2) * .2
     kinds, own = zip(*_kinds(some))
     accuracies, errors = ([float(str(row[name])) for row in own] for name in ('test', 'test_error'))

@@ -12,7 +12,7 @@ from search.evaluation.evaluation import Outcome
 from search.journal import records as records_lib
 from search.journal.record import Record
 
-# Three searches of the quickstart, ten minutes each on two cores (`python -m benchmarks.exploration`).
+# Three searches of a former quickstart, with three networks, ten minutes each (`python -m benchmarks.exploration`).
 JOURNALS = [pathlib.Path(__file__).parents[2] / 'results' / 'exploration' / f'setting_0_seed_{seed}.jsonl.gz'
             for seed in range(3)]
 

@@ -95,7 +95,7 @@ def without_folder(name: str, value: Any) -> Any:
 
   Args:
     name: the setting's name; that of a data folder is or ends with 'data_dir'.
-    value: its value. None, for the bundled data, or 'None', as gin has it, counts as another than a folder.
+    value: its value. None (or 'None', gin's text), which stands for the bundled data, is left as it is.
   """
   return '(a folder)' if name.rpartition('.')[2] == 'data_dir' and value not in (None, 'None') else value
 

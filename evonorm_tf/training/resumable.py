@@ -252,8 +252,9 @@ class _StartingLate:
 class _StartingQuietly:
   """A dataset whose iterators are made in silence.
 
-  TensorFlow optimizes the functions of an input pipeline when it makes an iterator, and warns, whatever the log level,
-  in the thousands of letters that it could not estimate what cropping an unknown number of masks costs.
+  TensorFlow optimizes the functions of an input pipeline when it makes an iterator, and then warns, in lines of
+  thousands of characters and whatever the log level, that it cannot estimate the cost of cropping an unknown number of
+  masks.
   """
 
   def __init__(self, dataset: tf.distribute.DistributedDataset):

@@ -14,8 +14,7 @@ from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.object_folder import is_url
 from search.code_generation.layer_file import write_layer
 from search.code_generation.targets import TARGETS
-from search.graphs.known_graphs import known_graph
-from search.graphs.known_graphs import named_graphs
+from search.graphs.known_graphs import graphs_by_name
 from search.journal.saved_search import load_search
 from search.reporting.ranked_layers import layers_so_far
 
@@ -24,7 +23,7 @@ def find_graph(layer: str) -> LayerGraph:
   """Returns the layer graph that a string names.
 
   Args:
-    layer: a known layer's name (one of `named_graphs`, such as 'evonorm_s0', or another spelling of it, such as
+    layer: a known layer's name (a key of `graphs_by_name`, such as 'evonorm_s0', or another spelling of it, such as
       'EvoNormS0', if there is no such file), the path of a layer graph's JSON file, or the folder or URL of a search,
       which stands for the best layer that the search has found so far.
 
@@ -34,10 +33,10 @@ def find_graph(layer: str) -> LayerGraph:
     ArgumentError: if there is neither a layer nor a file or folder of this name.
   """
   path = pathlib.Path(layer)
-  names = dict.fromkeys(named_graphs())
+  names = graphs_by_name()
   name = layer if layer in names or path.exists() else registered_name(layer, names)
   if name in names:
-    return known_graph(name)
+    return names[name]
   if is_url(layer) or path.is_dir():
     saved = load_search(layer)
     best = layers_so_far(saved.records, saved.config)

@@ -1,9 +1,9 @@
 """Known layers by their names, and which of them a layer graph is, up to γ and β and the signs of v0 and v1.
 
-The table holds activations alone, the usual normalizations alone and followed by an activation, and `KNOWN_GRAPHS`.
-Without an activation, a normalization is centred, as published, or only divides by the standard deviation or the root
-mean square. γ and β come after the activation, as in every layer graph. v0 and v1 hold one number for each channel,
-where a publication may have one for all.
+The table holds activations alone, the usual normalizations alone and followed by an activation, `KNOWN_GRAPHS`,
+FRN-TLU, and the layers that searches here have found. Without an activation, a normalization is centred, as published,
+or only divides by the standard deviation or the root mean square. γ and β come after the activation, as in every layer
+graph. v0 and v1 hold one number for each channel, where a publication may have one for all.
 
 A layer graph is a known layer if their affine fingerprints are of one class. Training may begin elsewhere, at another
 factor or term of the output, and then the text says so.
@@ -97,7 +97,7 @@ class KnownLayer:
 
   Attributes:
     name: the name in plain English.
-    source: authors, year and arXiv number of a publication; empty if it needs none.
+    source: authors, year and arXiv number of a publication, or that a search here found it; empty if it needs none.
     graph: the known layer as a layer graph.
     difference: what sets the layer graph that was asked about apart, such as ', up to γ and β'; empty (default) if it
       is the known one but for the order of its nodes.
@@ -122,7 +122,7 @@ def known_layers() -> tuple[KnownLayer, ...]:
           KnownLayer('FRN-TLU', _FRN, _graph((
               ('second_moment', (X,), INSTANCE), ('div', (X, 4)), ('mul', (V1, 5)), ('add', (6, V0)),
               ('max', (7, ZERO))))),
-          *(KnownLayer(name, 'found by an earlier search', graph) for name, graph in found_graphs().items()))
+          *(KnownLayer(name, 'found by a search with this package', graph) for name, graph in found_graphs().items()))
 
 
 def known_layer(graph: LayerGraph) -> KnownLayer | None:

@@ -140,8 +140,8 @@ class WorkerProcesses:
   Args:
     workers: the number of worker processes.
     candidates_per_process: the number of tasks after which a process is replaced, to free the memory that TensorFlow
-      keeps; None (default) for no limit. A new process takes 3 to 5 seconds to start, about as long as evaluating one
-      candidate of gin/search/quickstart.gin.
+      keeps; None (default) for no limit. A new process takes 3 to 5 seconds to start, as long as
+      evaluating several random graphs of gin/search/quickstart.gin.
 
   Attributes:
     in_process: False.

@@ -10,6 +10,9 @@ with all of them (`initial='known'`) could not be resumed with one more; as a re
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
+import functools
+import types
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.found_layers import found_graphs
@@ -83,23 +86,23 @@ KNOWN_GRAPHS: dict[str, Callable[[], LayerGraph]] = {
 }
 
 
-def named_graphs() -> list[str]:
-  """Returns the names that `known_graph` takes: the keys of `KNOWN_GRAPHS`, and those of the layers found before."""
-  return sorted([*KNOWN_GRAPHS, *found_graphs()])
+@functools.cache
+def graphs_by_name() -> Mapping[str, LayerGraph]:
+  """Returns the layer graphs that have a name: `KNOWN_GRAPHS`, and the layers that searches here have found."""
+  graphs = {name: make() for name, make in KNOWN_GRAPHS.items()} | dict(found_graphs())
+  return types.MappingProxyType(dict(sorted(graphs.items())))
 
 
 def known_graph(name: str) -> LayerGraph:
   """Returns the layer graph of a known layer.
 
   Args:
-    name: the layer's name, one of `named_graphs`, such as 'bn_relu', 'evonorm_s0' or 'found_1'.
+    name: the layer's name, a key of `graphs_by_name`, such as 'bn_relu', 'evonorm_s0' or 'found_1'.
       `evonorm_tf.get_norm_act` uses the same names.
 
   Raises:
     ArgumentError: if there is no known layer of this name.
   """
-  if name in found_graphs():
-    return found_graphs()[name]
-  if name not in KNOWN_GRAPHS:
-    raise ArgumentError(f'`name` must be one of {named_graphs()}, received {name!r}.')
-  return KNOWN_GRAPHS[name]()
+  if name not in graphs_by_name():
+    raise ArgumentError(f'`name` must be one of {list(graphs_by_name())}, received {name!r}.')
+  return graphs_by_name()[name]

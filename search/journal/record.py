@@ -9,8 +9,7 @@ from typing import Protocol
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
-from search.graphs.known_graphs import known_graph
-from search.graphs.known_graphs import named_graphs
+from search.graphs.known_graphs import graphs_by_name
 from search.journal.outcomes import ACCEPTED
 from search.journal.outcomes import EVOLUTION
 from search.journal.outcomes import REFERENCE
@@ -246,7 +245,7 @@ class Record:
     """The layer graph of a candidate or of a known layer; None for a known layer that has none."""
     if self.graph is not None:
       return self.graph
-    return known_graph(self.name) if self.name in named_graphs() else None
+    return graphs_by_name().get(self.name or '')
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from search.equivalence.affine_comparison import are_one_layer
 from search.equivalence.affine_comparison import make_histories
 from search.equivalence.known_layers import known_layer
 from search.equivalence.known_layers import known_layers
+from search.graphs.known_graphs import graphs_by_name
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
-from search.graphs.known_graphs import named_graphs
 
 X, ZERO, V0, V1 = range(4)
 TANH = [('tanh', (X,))]
@@ -84,7 +84,7 @@ FORMULAS = {
 
 def test_formulas():
   layers = {layer.name: layer.graph for layer in known_layers()}
-  assert len(layers) == len(known_layers()) == len(FORMULAS) + len(named_graphs())
+  assert len(layers) == len(known_layers()) == len(FORMULAS) + len(graphs_by_name())
   for name, expected in FORMULAS.items():
     received = layers[name].evaluate(INPUT, SHIFT, SLOPE, groups=2)
     np.testing.assert_allclose(received, expected, 1e-9, 1e-12, err_msg=name)
