@@ -73,9 +73,12 @@ def graphs_run_as_traced():
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': False})
 
 
-@pytest.fixture
+@pytest.fixture(scope='session', autouse=True)
 def ctrl_c_raises():
-  """Python's own handler of SIGINT, also where it is not set since the tests run as a script's background job."""
+  """Python's own handler of SIGINT, also where it is ignored, here and so in processes that tests start.
+
+  It is where the tests are a script's background job.
+  """
   handler = signal.signal(signal.SIGINT, signal.default_int_handler)
   yield
   signal.signal(signal.SIGINT, handler)

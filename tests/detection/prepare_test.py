@@ -40,7 +40,6 @@ def flags_of(images, annotations, output):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures('ctrl_c_raises')
 def test_interrupted_and_started_again(tmp_path):
   """A Ctrl-C ends the process at once, without cleaning up, as if it were killed."""
   images, annotations = write_tiny_coco(tmp_path)

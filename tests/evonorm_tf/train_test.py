@@ -128,7 +128,7 @@ def best(model_dir):
   return json.loads((model_dir / 'best' / 'info.json').read_text())
 
 
-def test_ctrl_c_while_tensorflow_is_imported(tmp_path, ctrl_c_raises):
+def test_ctrl_c_while_tensorflow_is_imported(tmp_path):
   process, end = start(tmp_path / 'new'), time.monotonic() + 60
   while 'tensorflow' not in pathlib.Path(f'/proc/{process.pid}/maps').read_text() and time.monotonic() < end:
     time.sleep(.01)
@@ -139,7 +139,7 @@ def test_ctrl_c_while_tensorflow_is_imported(tmp_path, ctrl_c_raises):
 
 
 @pytest.mark.slow
-def test_a_training_killed_at_any_time_ends_bitwise_like_one_never_killed(tmp_path, ctrl_c_raises):
+def test_a_training_killed_at_any_time_ends_bitwise_like_one_never_killed(tmp_path):
   arguments = ['run_classification.epochs = 2', 'run_classification.steps_per_loop = 4',
                'run_classification.epochs_between_checkpoints = .05', 'run_classification.dropout = .2']
   whole, killed, rng = tmp_path / 'whole', tmp_path / 'killed', random.Random(0)

@@ -127,7 +127,7 @@ def run_until(records, end_signal, model_dir, *bindings, within=None):
 
 
 @pytest.mark.slow
-def test_a_search_killed_twice_ends_like_one_never_killed(tmp_path, ctrl_c_raises):
+def test_a_search_killed_twice_ends_like_one_never_killed(tmp_path):
   one_worker = 'run_search.workers = 1'
   subprocess.run(command(tmp_path / 'whole', one_worker), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
   whole = read(tmp_path / 'whole')
@@ -157,7 +157,7 @@ def test_sigterm_ends_a_search_as_ctrl_c_does(tmp_path, workers, is_background_j
 
 
 @pytest.mark.slow
-def test_two_workers_evaluate_each_candidate_once(tmp_path, ctrl_c_raises):
+def test_two_workers_evaluate_each_candidate_once(tmp_path):
   bindings = 'run_search.workers = 2', 'run_search.candidates = 5'
   said, code = run_until(1, signal.SIGINT, tmp_path, *bindings)
   assert (code, 'Traceback' in said) == (130, False)

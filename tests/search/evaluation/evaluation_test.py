@@ -200,7 +200,7 @@ def test_ctrl_c_is_no_failure(events):
     Evaluation(TWO).evaluate(S0)
 
 
-def test_ctrl_c_does_not_wait_for_a_download(monkeypatch, ctrl_c_raises):
+def test_ctrl_c_does_not_wait_for_a_download(monkeypatch):
   monkeypatch.setattr(ProxyTask, 'training_batches', lambda self: signal.raise_signal(signal.SIGINT) or pytest.fail())
   with pytest.raises(KeyboardInterrupt):
     with interrupts_noted():

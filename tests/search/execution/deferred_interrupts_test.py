@@ -20,8 +20,7 @@ from tests.search.fake_search import read
 from tests.search.fake_search import search
 from tests.search.fake_search import untimed
 
-pytestmark = [pytest.mark.usefixtures('ctrl_c_raises'),
-              pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')]
+pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
 
 def ctrl_c(*_):

@@ -175,7 +175,7 @@ def busy_workers(light_workers):
   return light_workers, pids
 
 
-def test_ctrl_c_does_not_wait_for_a_worker(busy_workers, ctrl_c_raises):
+def test_ctrl_c_does_not_wait_for_a_worker(busy_workers):
   timer, start = threading.Timer(.3, os.kill, (os.getpid(), signal.SIGINT)), time.monotonic()
   with pytest.raises(KeyboardInterrupt):
     with interrupts_noted():
