@@ -154,10 +154,10 @@ def _draw_progress(axes: Axes, searches: Searches) -> None:
 
 def _draw_final(axes: Axes, searches: Searches) -> None:
   """Draws a line of points for each kind of layer, the best at the top, in the colours of the searches."""
-  table = [[r for r in rows(seed, records) if r['test']] for seed, records in searches.items()]
+  table = [_with_kinds([r for r in rows(seed, records) if r['test']]) for seed, records in searches.items()]
   of_kind: dict[str, list[float]] = collections.defaultdict(list)
   for some in table:
-    for kind, row in _kinds(some):
+    for kind, row in some:
       of_kind[kind].append(float(str(row['test'])))
   heights = {kind: y for y, kind in enumerate(sorted(of_kind, key=lambda kind: statistics.fmean(of_kind[kind])))}
   points: list[tuple[float, float]] = []
@@ -165,7 +165,7 @@ def _draw_final(axes: Axes, searches: Searches) -> None:
     if not some:
       continue
     shift = (number - (len(table) - 1) / 2) * .2
-    kinds, own = zip(*_kinds(some))
+    kinds, own = zip(*some)
     accuracies, errors = ([float(str(row[name])) for row in own] for name in ('test', 'test_error'))
     places = [heights[kind] - shift for kind in kinds]
     axes.errorbar(accuracies, places, xerr=np.nan_to_num(errors), fmt='o', color=color, capsize=2)
@@ -179,11 +179,11 @@ def _draw_final(axes: Axes, searches: Searches) -> None:
            title='Trained longer: layers found and known')
 
 
-def _kinds(some: Sequence[dict[str, object]]) -> Iterator[tuple[str, dict[str, object]]]:
-  """Yields each row with what it is: the best found layer, another finalist, or a known layer's name."""
-  found = [row for row in some if _is_found(row)]
-  for row in some:
-    yield (str(row['layer']) if row not in found else 'best found' if row is found[0] else 'other finalists'), row
+def _with_kinds(some: Sequence[dict[str, object]]) -> list[tuple[str, dict[str, object]]]:
+  """Returns each row after what it is: the best found layer, another finalist, or a known layer's name."""
+  best = next((row for row in some if _is_found(row)), None)
+  of_found = lambda row: 'best found' if row is best else 'other finalists'
+  return [(of_found(row) if _is_found(row) else str(row['layer']), row) for row in some]
 
 
 def _is_found(row: Mapping[str, object]) -> bool:
