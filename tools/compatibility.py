@@ -27,14 +27,15 @@ EXTRAS = ('search', 'test', 'train', 'gan', 'ray', 'addons')
 SHOWN = ('tensorflow', 'tf_keras', 'keras', 'numpy')
 PAGE = """# What runs where
 
-evonorm-tf {version}, installed from its wheel on Linux (x86-64, CPU), on {date}. `python tools/compatibility.py` makes
-the environments and this page; the numbers are those of the tests that were run on each installation.
+evonorm-tf {version}, installed from its wheel on Linux (x86-64, CPU), on {date}. `python tools/compatibility.py
+--output=docs/compatibility.md` makes the environments and this page; the numbers are those of the tests that were run
+on each installation.
 
 {table}
 
 With TensorFlow 2.20 the other packages are those of `constraints.txt`; with another TensorFlow they are the newest that
 go with it. "Cannot be installed" means that an extra of the package finds no releases that fit: tensorflow-addons has
-no wheel for Python 3.12 and later, and the Model Garden, on which the trainers stand, wants the TensorFlow of its own
+no wheel for Python 3.12 and later, and the Model Garden, on which the trainers stand, needs the TensorFlow of its own
 release. Of the trainers only that of classifiers is tried; those of detectors and GANs need the same Model Garden.
 """
 SMOKE = ('evonorm-search', '--gin_file=search/smoke.gin', '--model_dir=search_run',
