@@ -8,6 +8,8 @@ import pytest
 
 from backend_tests.gradients import values_and_gradients
 from evonorm_tf import keras3
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import random_graph
@@ -67,6 +69,25 @@ def check(graph, class_name):
 @pytest.mark.parametrize('name', KNOWN_GRAPHS)
 def test_known_graphs(name):
   assert check(known_graph(name), f'Known{name.title().replace("_", "")}')
+
+
+@pytest.mark.parametrize('arguments', [('zero', 'product'), ('product', 'zero'), ('product', 'product')])
+def test_the_first_of_equal_arguments_of_a_maximum_has_the_gradient(arguments):
+  """v0 = 0, as where training begins, so that v0·x is 0 everywhere."""
+  nodes = {'zero': 1, 'product': 4}
+  graph = LayerGraph((Node('mul', (2, 0)), Node('max', tuple(nodes[a] for a in arguments)), Node('add', (0, 5))))
+  layer, expected = pair_of_layers(graph, f'Ties{"".join(map(str.title, arguments))}')
+  for each in (layer, expected):
+    each.v0.assign(np.zeros(SHAPE[-1]))
+  x, cotangent = np.random.default_rng(1).normal(size=(2, *SHAPE)).astype('float32')
+  to_v0 = []
+  for each in (layer, expected):
+    gradients = values_and_gradients(each, x, cotangent, True)
+    to_v0.append(gradients[2 + [v.name for v in each.trainable_variables].index('v0')])
+  gamma = keras.ops.convert_to_numpy(layer.gamma)
+  wanted = 0. if arguments[0] == 'zero' else (x * cotangent).sum((0, 1, 2)) * gamma
+  for gradient in to_v0:
+    np.testing.assert_allclose(gradient, wanted + np.zeros_like(gamma), rtol=1e-4, atol=1e-5)
 
 
 def test_random_graphs():

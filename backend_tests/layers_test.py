@@ -187,3 +187,14 @@ def test_conversion(name):
   assert [layer.name for layer in converted.layers][2:] == ['bn', 'last']
   assert type(converted.get_layer('bn')) is keras3.get_norm_act(name).layer_class
   assert keras3.list_norm_acts(converted) == []
+
+
+@pytest.mark.parametrize('name', ['bn_relu', 'gn_relu', 'ln_relu', 'in_relu', 'evonorm_b0', 'evonorm_s0'])
+def test_variances_are_of_differences_from_the_mean(name):
+  """The mean is 6,000 deviations, so that nothing would be left of μ(x²) − μ(x)² in float32."""
+  x = np.float32(300. + .05 * np.random.default_rng(0).normal(size=(4, 8, 8, CHANNELS)))
+  options = {'groups': GROUPS} if name in WITH_GROUPS else {}
+  y = keras3.get_norm_act(name, **options)()(x, training=True)
+  wide = keras3.get_norm_act(name, dtype='float64', **options)()(x.astype('float64'), training=True)
+  y, wide = (keras.ops.convert_to_numpy(value) for value in (y, wide))
+  np.testing.assert_allclose(y, wide, rtol=2e-3, atol=2e-3)

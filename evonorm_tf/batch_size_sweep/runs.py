@@ -16,6 +16,7 @@ import tf_keras
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import NORM_ACTS
+from evonorm_tf.layers.registry import registered_name
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import write_json
 
@@ -30,7 +31,7 @@ class Run:
 
   Attributes:
     norm_act: the label of the norm-act in reports and folder names; see `label_norm_acts`.
-    spec: the norm-act itself: a name such as 'evonorm_s0', or the path of a layer graph's JSON file.
+    spec: the norm-act itself: a name such as 'evonorm_s0', or the path of a layer graph's file in the sweep's folder.
     batch_size: the number of images per training batch.
     seed: the seed of the training.
   """
@@ -68,20 +69,20 @@ class Result:
 def label_norm_acts(norm_acts: Sequence[str]) -> dict[str, str]:
   """Gives every norm-act of a sweep a label that is unique and can be the name of a folder.
 
-  The label of a named layer is its name. The label of a layer graph is the stem of its file's name, in which all
-  characters but letters, digits, `-` and `_` become `_`; if it is already a label or the name of a layer, a number from
-  2 on is appended.
+  The label of a named layer is its registered name. The label of a layer graph is the stem of the name of its file, or
+  of the search's folder, in which all characters but letters, digits, `-` and `_` become `_`; if it is already a label
+  or the name of a layer, a number from 2 on is appended.
 
   Args:
-    norm_acts: the norm-acts: names of layers, or paths of layer graphs' JSON files.
+    norm_acts: the norm-acts: names of layers, paths of layer graphs' JSON files, or folders of searches.
 
   Returns:
     The norm-acts by label, in the given order.
   """
   labels = {}
   for spec in map(str, norm_acts):
-    label = spec
-    if spec not in NORM_ACTS:
+    label = registered_name(spec, NORM_ACTS)
+    if label is None:
       stem, number = re.sub(r'[^\w-]', '_', pathlib.Path(spec).stem), 2
       label = stem
       while label in labels or label in NORM_ACTS:

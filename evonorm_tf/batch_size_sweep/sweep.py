@@ -33,8 +33,6 @@ from evonorm_tf.errors import EvoNormError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.former_names import without_modules
 from evonorm_tf.graph.layer_graph import LayerGraph
-from evonorm_tf.layers.norm_act import get_norm_act
-from evonorm_tf.layers.norm_act import NORM_ACTS
 from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import check_is_there
 from evonorm_tf.output.model_dir import check_settings
@@ -42,9 +40,10 @@ from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.model_dir import write_json
+from evonorm_tf.training.config import norm_act_settings
 
 VERSION = 1
-_HEADER = 'sweep.json'
+_HEADER, _LAYERS = 'sweep.json', 'layers'
 
 
 @wrap_system_errors()
@@ -63,7 +62,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
       `train(model_dir=..., mode='train_and_eval', norm_act=..., batch_size=..., seed=...)`, with its own `model_dir`.
       It should resume from the checkpoints there and scale its learning rate with the batch size. It returns a dict
       with `accuracy` (a fraction) and optionally `top_5_accuracy`, `validation_loss` and `seconds`.
-    norm_acts: the norm-acts, all different: names of layers, or paths of layer graphs' JSON files.
+    norm_acts: the norm-acts, all different: names of layers, paths of layer graphs' JSON files, or folders of searches.
     batch_sizes: the batch sizes in images, all different, in the sense in which `train` uses `batch_size`.
     seeds: the seeds, different integers of at least 0. Each norm-act is trained once per batch size and seed.
     settings: a function that returns the other settings on which the results depend, a dict of texts; default: none.
@@ -84,13 +83,16 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   _check_numbers('seeds', seeds, least=0)
   _check_train(train)
   layers = _check_norm_acts(norm_acts)
-  runs = make_runs(label_norm_acts(norm_acts), batch_sizes, seeds)
   model_dir = pathlib.Path(model_dir)
+  specs = {label: layer if isinstance(layer, str) else str(model_dir / _LAYERS / f'{label}.json')
+           for label, layer in layers.items()}
+  runs = make_runs(specs, batch_sizes, seeds)
   check_folder(model_dir)
   model_dir.mkdir(parents=True, exist_ok=True)
   with open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
     lock(file, 'sweep')
     _write_header(model_dir, dict(settings()), layers)
+    _keep_graphs(model_dir, layers)
     results = {run: read_result(run, model_dir) for run in runs}
     _run_all(runs, results, train, model_dir, operative_config, functools.partial(check_is_there, file, 'sweep'))
   console = Console()
@@ -135,15 +137,26 @@ def _check_train(train: Callable) -> None:
 
 def _check_norm_acts(norm_acts: Sequence[str]) -> dict:
   """Returns the layer of each label: its name, or the layer graph as JSON data; raises ArgumentError for a bad one."""
-  if not isinstance(norm_acts, (list, tuple)) or not norm_acts or len(set(map(str, norm_acts))) < len(norm_acts):
+  if not isinstance(norm_acts, (list, tuple)) or not norm_acts:
     raise ArgumentError(f'`norm_acts` must be different names or paths, at least one, received {norm_acts!r}.')
+  layers = []
   for spec in norm_acts:
     try:
-      get_norm_act(spec)
+      layers.append(norm_act_settings(spec))
     except EvoNormError as e:
       raise ArgumentError(f'`norm_acts` must be what get_norm_act takes, received {spec!r}: {e}') from e
-  return {label: spec if spec in NORM_ACTS else LayerGraph.load(spec).to_dict()
-          for label, spec in label_norm_acts(norm_acts).items()}
+    if layers[-1] in layers[:-1]:
+      raise ArgumentError(f'`norm_acts` must be different layers; {spec!r} is one of those before it in {norm_acts!r}.')
+  return dict(zip(label_norm_acts(norm_acts), layers, strict=True))
+
+
+def _keep_graphs(model_dir: pathlib.Path, layers: Mapping[str, str | dict]) -> None:
+  """Writes the layer graphs to `model_dir`, since their files may change in the hours of a sweep."""
+  for label, layer in layers.items():
+    if not isinstance(layer, str):
+      (model_dir / _LAYERS).mkdir(exist_ok=True)
+      with replacing(model_dir / _LAYERS / f'{label}.json') as path:
+        LayerGraph.from_dict(layer).save(path)
 
 
 def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None:

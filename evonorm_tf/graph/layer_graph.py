@@ -4,6 +4,7 @@ A graph is immutable data, without TensorFlow. `evonorm_tf.GraphLayer` runs it a
 generates and evaluates graphs.
 """
 
+from collections.abc import Iterable
 import dataclasses
 import functools
 import json
@@ -43,7 +44,10 @@ class Node:
   axes: str = ''
 
   def __post_init__(self) -> None:
-    object.__setattr__(self, 'inputs', tuple(self.inputs))  # a list would make the graph unhashable
+    if not isinstance(self.inputs, Iterable):
+      raise LayerGraphError(f'`inputs` of a node must be a tuple of integers, received {_shown(self.inputs)}.')
+    # A list would make the graph unhashable, and NumPy's integers are none for JSON.
+    object.__setattr__(self, 'inputs', tuple(int(i) if isinstance(i, np.integer) else i for i in self.inputs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +190,7 @@ def _check_node(index: int, node: Node) -> None:
     raise LayerGraphError(
         f'Node {index}: {node.primitive} takes {primitive.arity} `inputs`, received {len(node.inputs)}.')
   for i in node.inputs:
-    if not 0 <= i < index:
+    if type(i) is not int or not 0 <= i < index:  # True is no index
       raise LayerGraphError(f'Node {index}: `inputs` must be earlier nodes, 0 to {index - 1}, received {_shown(i)}.')
   if primitive.is_moment and node.axes not in primitives.index_sets():
     raise LayerGraphError(f'Node {index}: `axes` of {node.primitive} must be one of {primitives.index_sets()}, '
@@ -223,7 +227,7 @@ def _parse_node(index: int, data: Any) -> Node:
     raise LayerGraphError(f'Node {index}: `primitive` must be a string, received {_shown(primitive)}.')
   if not isinstance(axes, str):
     raise LayerGraphError(f'Node {index}: `axes` must be a string, received {_shown(axes)}.')
-  if not isinstance(inputs, list) or any(type(i) is not int for i in inputs):
+  if not isinstance(inputs, list) or any(type(i) is not int for i in inputs):  # else 1.0 would be found for 1
     raise LayerGraphError(f'Node {index}: `inputs` must be a list of integers, received {_shown(inputs)}.')
   return _shared_node(primitive, tuple(inputs), axes)
 

@@ -209,8 +209,8 @@ class BatchNormBody(MovingAverages, BaselineBody):
 
   def normalize(self, inputs: Tensor, training: Training = None, mask: Mask = None) -> Tensor:
     """Returns BN(inputs) with γ and β; in training it also updates the moving averages. See `BaselineBody`."""
-    spans_replicas = self.synchronized and ops_of(inputs).num_replicas() > 1
-    if self._norm_suits(inputs) and mask is None and not spans_replicas and all(inputs.shape[:-1]):
+    # Keras's layer takes synchronized variances for μ(x²) − μ(x)², which is not what is left where μ is large.
+    if self._norm_suits(inputs) and mask is None and not self.synchronized and all(inputs.shape[:-1]):
       return self.norm(inputs, training=training, mask=None)  # sizes are known and not 0
     return self._if_training(
         training, lambda: self._normalize_in_training(inputs, mask),

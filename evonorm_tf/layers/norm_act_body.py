@@ -154,7 +154,7 @@ def check_input_shape(input_shape: Shape | None) -> tuple[int | None, ...]:
     The shape as a tuple.
 
   Raises:
-    ValueError: if the rank is unknown or not 2 to 5, or if C is not known.
+    ValueError: if the rank is unknown or not 2 to 5, or if C is not known or 0.
   """
   is_known = input_shape is not None and getattr(input_shape, 'rank', 0) is not None
   shape = tuple(input_shape) if is_known else ()
@@ -163,6 +163,8 @@ def check_input_shape(input_shape: Shape | None) -> tuple[int | None, ...]:
                         f'{shape if is_known else "<unknown>"}.')
   if shape[-1] is None:
     raise ArgumentError(f'The channel axis of the input must be known, received shape {shape}.')
+  if not shape[-1]:
+    raise ArgumentError(f'The input must have at least one channel, received shape {shape}.')
   return shape
 
 

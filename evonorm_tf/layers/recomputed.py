@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from tf_keras.src.mixed_precision import autocast_variable
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.gradients.recomputation import is_offered
@@ -32,7 +33,7 @@ class _Recomputed:
     Args:
       inputs: as for the class without recomputation.
     """
-    return _convolved(super().call, inputs)
+    return _convolved(super().call, inputs, self.compute_dtype)
 
 
 @tf_keras.utils.register_keras_serializable(package='evonorm_tf')
@@ -77,7 +78,7 @@ def recompute_norm_acts(model: Any) -> Any:
 
 
 @tf.autograph.experimental.do_not_convert  # on `call` it would hide from Keras which arguments that takes
-def _convolved(convolve, inputs):
+def _convolved(convolve, inputs, dtype):
   """Returns convolve(inputs), which computes the inputs again in the backward pass if they are on offer."""
   if not is_offered(inputs):
     return convolve(inputs)
@@ -85,7 +86,8 @@ def _convolved(convolve, inputs):
   @tf.custom_gradient
   def with_gradient(y):
     def gradient(dz, variables=()):
-      by_y, *by_variables = _gradients(convolve, recomputed(inputs, dz), variables, dz)
+      with autocast_variable.enable_auto_cast_variables(tf.as_dtype(dtype)):  # as within `Layer.__call__`
+        by_y, *by_variables = _gradients(convolve, recomputed(inputs, dz), variables, dz)
       return (by_y, by_variables) if variables else by_y
     return convolve(y), gradient
 

@@ -212,24 +212,39 @@ def did_you_mean(spec: Any, layers: Mapping[str, Any]) -> str:
 
 def _resolve(spec: str | os.PathLike | LayerGraph, layers: Layers, graph_layer: type
              ) -> tuple[type, Mapping[str, Any]]:
-  """Returns the class and the constructor arguments of the layer that `spec` names."""
+  """Returns the class and the constructor arguments of the layer that `spec` means."""
+  layer = name_or_graph(spec, keras_name(graph_layer))
+  return (graph_layer, {'graph': layer}) if isinstance(layer, LayerGraph) else layers[layer]
+
+
+def name_or_graph(spec: str | os.PathLike | LayerGraph, keras: str = 'tf_keras') -> str | LayerGraph:
+  """Returns the registered name or the layer graph that a spec means: what does not change with a file or a spelling.
+
+  Args:
+    spec: what `get_norm_act` takes.
+    keras: 'tf_keras' (default), or 'keras' for Keras 3.
+
+  Raises:
+    ValueError: if the name is unknown, or the file cannot be read or holds no valid graph.
+  """
+  layers = _LAYERS[keras]
   if isinstance(spec, LayerGraph):
-    return graph_layer, {'graph': spec}
+    return spec
   name = registered_name(spec, layers)
   if name is not None:
-    return layers[name]
+    return name
   if isinstance(spec, (str, os.PathLike)) and os.path.isdir(spec):
-    return graph_layer, {'graph': _best_of_search(spec)}
+    return _best_of_search(spec)
   if isinstance(spec, str) and '://' in spec:
     raise ArgumentError(f'`spec` must be the name, file or folder of a layer on this machine, received {spec!r}. '
                         '`search.Search(url).best.norm_act()` gives the layer of a search in an object store.')
   if isinstance(spec, os.PathLike) or str(spec).endswith('.json'):
-    return graph_layer, {'graph': LayerGraph.load(spec)}
-  known = ', '.join(sorted(layers))
-  other = OTHER[keras_name(graph_layer)]
+    return LayerGraph.load(spec)
+  known, other = ', '.join(sorted(layers)), OTHER[keras]
+  is_elsewhere = isinstance(spec, str) and spec in _BUILT_IN | _LAYERS[other].keys()
   elsewhere = f', which is a layer of {NAMES[other]} only: use `{PACKAGES[other]}.get_norm_act`'
   raise ArgumentError(f'`spec` must be one of {known}, the path of a layer graph (.json), or the folder of a search, '
-                      f'received {spec!r}{elsewhere if spec in _BUILT_IN | _LAYERS[other].keys() else ""}.'
+                      f'received {spec!r}{elsewhere if is_elsewhere else ""}.'
                       f'{did_you_mean(spec, layers)}')
 
 

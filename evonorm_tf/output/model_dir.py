@@ -42,13 +42,16 @@ def lock(file: IO, work: str, argument: str = 'model_dir') -> None:
     argument: the name of the user's argument that gives the directory, for the error message; default 'model_dir'.
 
   Raises:
-    ModelDirError: if another process has locked the file.
+    ModelDirError: if another process has locked the file, or its file system has no locks.
   """
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError as e:
+  except BlockingIOError as e:
     raise ModelDirError(f'{file.name}: another process is running this {work}. Wait for it, or give this one '
                         f'{_own(argument)}.') from e
+  except OSError as e:
+    raise ModelDirError(f'{file.name}: its file system cannot lock files ({e.strerror}), so that another process could '
+                        f'run this {work} at the same time. Give it {_own(argument)} on another one.') from e
 
 
 def check_is_there(file: IO, work: str) -> None:

@@ -76,9 +76,13 @@ class ObjectFolder:
   def remove(self, names: Iterable[str]) -> None:
     """Removes objects; those that are not there do no harm."""
     paths = [self._path(name) for name in names]
-    if paths:
-      with contextlib.suppress(FileNotFoundError):
-        self._files.rm(paths)
+    try:
+      if paths:
+        self._files.rm(paths)  # at once, where the store can do that
+    except FileNotFoundError:  # where it cannot, it has stopped there
+      for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+          self._files.rm_file(path)
 
   @contextlib.contextmanager
   def errors(self) -> Iterator[None]:

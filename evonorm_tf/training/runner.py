@@ -85,13 +85,13 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
     Args:
       operative_config: a function that returns the configuration as text, which is also written to the model directory
         as operative_config.gin; None, the default, to write none.
-      write_images: a function that writes training images to the default summary writer; None, the default, to write
-        none.
+      write_images: a function that writes training images to the default summary writer, which is called where the
+        training begins and not where it is resumed; None, the default, to write none.
     """
     if not self._is_chief:
       return
     with self._summary_manager.summary_writer().as_default():
-      if write_images:
+      if write_images and not int(self.trainer.global_step.numpy()):
         write_images()
       if operative_config:
         text = operative_config()
@@ -136,10 +136,10 @@ class ExperimentRunner(train_lib.OrbitExperimentRunner):
 
   def _evaluate_training(self) -> None:
     self._evaluate()
+    if termination.requested():  # before the checks, which the resumed training carries out after its evaluation
+      self.controller.save_checkpoint()  # and ends the training
     for check in self._checks:
       check(self.trainer.model, self._results)
-    if termination.requested():
-      self.controller.save_checkpoint()  # and ends the training
 
   def _evaluate(self) -> None:
     output = self.controller.evaluate(steps=self.params.trainer.validation_steps)

@@ -156,7 +156,8 @@ def test_layer_graphs_are_told_apart_and_must_stay(tmp_path):
   paths = [graph(tmp_path / 'a', 'tanh'), graph(tmp_path / 'b', 'sigmoid')]
   small = dict(batch_sizes=(4,), seeds=(0,))
   sweep(tmp_path / 'sweep', training := FakeTraining(), norm_acts=paths, **small)
-  assert [c['norm_act'] for c in training.calls] == paths
+  trained = [LayerGraph.load(c['norm_act']).nodes[0].primitive for c in training.calls]
+  assert trained == ['tanh', 'sigmoid']
   assert [c['model_dir'].split('/')[-3] for c in training.calls] == ['layer_1', 'layer_1_2']
   graph(tmp_path / 'a', 'exp')
   with pytest.raises(ModelDirError, match='`norm_acts.layer_1.nodes` is .*exp.* here and .*tanh.* there'):
@@ -165,6 +166,18 @@ def test_layer_graphs_are_told_apart_and_must_stay(tmp_path):
     sweep(tmp_path / 'sweep', FakeTraining(), norm_acts=paths[::-1], **small)
   sweep(tmp_path / 'sweep', training := FakeTraining(), norm_acts=('bn_relu',), **small)  # layer_1 is not asked for
   assert 'tanh' in (tmp_path / 'sweep' / 'sweep.json').read_text()
+
+
+def test_layers_in_any_spelling_and_of_searches(tmp_path):
+  (tmp_path / 'search').mkdir()
+  graph(tmp_path / 'search' / 'report', 'tanh')
+  norm_acts = ('EvoNormS0', str(tmp_path / 'search'))
+  sweep(tmp_path / 'sweep', training := FakeTraining(), norm_acts=norm_acts, batch_sizes=(4,), seeds=(0,))
+  graph(tmp_path / 'search' / 'report', 'exp')  # the search goes on and changes its best layer
+  name, path = (c['norm_act'] for c in training.calls)
+  assert name == 'evonorm_s0' and LayerGraph.load(path).nodes[0].primitive == 'tanh'
+  layers = json.loads((tmp_path / 'sweep' / 'sweep.json').read_text())['norm_acts']
+  assert layers['evonorm_s0'] == 'evonorm_s0' and layers['search']['nodes'][0]['primitive'] == 'tanh'
 
 
 def test_one_sweep_at_a_time(tmp_path):
@@ -180,7 +193,7 @@ def test_one_sweep_at_a_time(tmp_path):
 
 @pytest.mark.parametrize('argument, value, message', [
     ('norm_acts', (), '`norm_acts` must be different names or paths'), ('norm_acts', 'bn_relu', 'received .bn_relu'),
-    ('norm_acts', ('bn_relu', 'bn_relu'), '`norm_acts` must be different'),
+    ('norm_acts', ('bn_relu', 'BN-ReLU'), "`norm_acts` must be different layers; 'BN-ReLU' is one of those before it"),
     ('norm_acts', ('bn_relu', 'bn_rlu'), "received 'bn_rlu': `spec` must be one of"),
     ('norm_acts', ('nowhere.json',), "received 'nowhere.json': .*cannot be read"),
     ('batch_sizes', (), '`batch_sizes` must be different integers from 1 on'), ('batch_sizes', (0, 4), 'from 1 on'),

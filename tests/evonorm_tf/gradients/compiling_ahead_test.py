@@ -17,9 +17,9 @@ from search.graphs.known_graphs import known_graph
 SHAPE = (4, 4, 4, 8)
 # A training step of two layers with one shape, traced and then run; the pause is for the threads to come to their end.
 PROGRAM = """
-import time
 import tensorflow as tf
 from evonorm_tf import EvoNormS0
+from evonorm_tf.gradients import compiling_ahead
 first, second = EvoNormS0(), EvoNormS0()
 x = tf.random.normal([4, 4, 4, 32])
 second(first(x))
@@ -32,7 +32,7 @@ def step(x):
   return tape.gradient(y, x)
 
 step.get_concrete_function(x)
-time.sleep(3)
+compiling_ahead._threads().shutdown(wait=True)
 print('begin')
 step(x)
 """

@@ -35,6 +35,8 @@ WITH_DEAD_NODE = LayerGraph((
     (Node('neg', (0, 1)), 'Node 5: neg takes 1 `inputs`, received 2'),
     (Node('neg', (5,)), 'Node 5: `inputs` must be earlier nodes, 0 to 4, received 5'),
     (Node('neg', (-1,)), 'Node 5: `inputs` must be earlier nodes, 0 to 4, received -1'),
+    (Node('neg', (0.,)), r'Node 5: `inputs` must be earlier nodes, 0 to 4, received 0\.0'),
+    (Node('neg', (True,)), 'Node 5: `inputs` must be earlier nodes, 0 to 4, received True'),
     (Node('first_moment', (0,)), "Node 5: `axes` of first_moment must be one of .*, received ''"),
     (Node('first_moment', (0,), 'c'), "Node 5: `axes` of first_moment must be one of .*, received 'c'"),
     (Node('neg', (0,), BATCH), "Node 5: neg takes no `axes`, received 'b,w,h'"),
@@ -42,6 +44,13 @@ WITH_DEAD_NODE = LayerGraph((
 def test_invalid_nodes(node, message):
   with pytest.raises(LayerGraphError, match=message):
     LayerGraph((Node('tanh', (0,)), node))
+
+
+def test_inputs_are_several():
+  with pytest.raises(LayerGraphError, match='`inputs` of a node must be a tuple of integers, received 0'):
+    Node('neg', 0)
+  graph = LayerGraph((Node('neg', [np.int64(0)]),))
+  assert graph == LayerGraph((Node('neg', (0,)),)) and json.dumps(graph.to_dict())
 
 
 def test_is_frozen_data():

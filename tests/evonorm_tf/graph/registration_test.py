@@ -19,6 +19,7 @@ from evonorm_tf.layers.keras2 import GraphLayer
 from evonorm_tf.output.model_dir import ModelDirError
 from search.code_generation.layer_file import write_layer
 from search.code_generation.targets import KERAS_3
+from search.code_generation.targets import TF_KERAS
 from search.equivalence.canonical import canonical
 from search.equivalence.equivalents import Equivalents
 from search.evaluation.registered_forms import check_forms
@@ -115,15 +116,22 @@ def test_equal_layers_are_recognized_and_others_are_not(graph):
   assert cache.find(LayerGraph((*GRAPH[:1], Node('tanh', (4,)), *GRAPH[2:]))) is None
 
 
-@pytest.mark.parametrize('keras', [2, 3])
-def test_generated_files(graph, tmp_path, keras):
-  if keras == 3:
+def test_a_file_needs_the_code_of_all_parts(graph):
+  primitives.REGISTERED_INDEX_SETS.clear()
+  register_index_set('h', **ROWS)
+  for target in (TF_KERAS, KERAS_3):
     with pytest.raises(ArgumentError, match="'h' of your own was registered without `code`"):
-      primitives.REGISTERED_INDEX_SETS.clear()
-      register_index_set('h', **ROWS)
-      write_layer(graph, 'Own', KERAS_3)
-    return
-  (tmp_path / 'own.py').write_text(write_layer(graph, 'OwnOfTest'))
+      write_layer(graph, 'Own', target)
+
+
+@pytest.mark.parametrize('target', [TF_KERAS, KERAS_3])
+def test_generated_files(graph, tmp_path, target):
+  primitives.PRIMITIVES.pop('softsign')
+  primitives.REGISTERED_INDEX_SETS.clear()
+  register_primitive('softsign', code={'tf_keras': 'tf.nn.softsign({})', 'keras': 'keras.ops.softsign({})'}, **SOFTSIGN)
+  register_index_set('h', code={'tf_keras': 'tf.reduce_mean({}, 1, keepdims=True)',
+                                'keras': 'keras.ops.mean({}, 1, keepdims=True)'}, **ROWS)
+  (tmp_path / 'own.py').write_text(write_layer(graph, 'OwnOfTest', target))
   spec = importlib.util.spec_from_file_location('own', tmp_path / 'own.py')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)

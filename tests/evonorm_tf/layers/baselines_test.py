@@ -206,3 +206,9 @@ def test_values_out_of_range_are_refused():
                                ('`groups` must be an integer of at least 1.*received 0', 'gn_relu', {'groups': 0})):
     with pytest.raises(ValueError, match=match):
       make(name, **options)
+
+
+def test_synchronized_statistics_are_precise_on_one_replica():
+  layer = make('bn_relu', synchronized=True)
+  x = random_input((4, 8, 8, 8), mean=300., deviation=.05).astype(np.float32)
+  np.testing.assert_allclose(layer(x, training=True), numpy_layer('bn_relu', x.astype(np.float64), layer), atol=2e-3)

@@ -225,6 +225,8 @@ class LayerContract:
         subject.make().build(shape)
     with pytest.raises(ValueError, match=r'channel axis of the input must be known, received shape \(None, 3, None\)'):
       subject.make().build((None, 3, None))
+    with pytest.raises(ValueError, match=r'must have at least one channel, received shape \(None, 3, 0\)'):
+      subject.make().build((None, 3, 0))
     with pytest.raises(TypeError if subject.keras is tf_keras else ValueError, match='epsilonn'):
       subject.get_norm_act(subject.spec, epsilonn=1e-3)
     with pytest.raises(ValueError, match=r'`epsilon` must be positive, received 0\.0'):

@@ -16,7 +16,6 @@ from evonorm_tf import keras3
 from evonorm_tf.graph.found_layers import found_graphs
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import LayerGraphError
-from evonorm_tf.layers import registry as registry_lib
 from evonorm_tf.layers.baselines import BatchNormAct
 from evonorm_tf.layers.keras2 import EvoNormS0
 from evonorm_tf.layers.keras2 import GraphLayer
@@ -117,6 +116,12 @@ def test_graph_and_its_file():
     np.testing.assert_allclose(layer(images()), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize('wrong', [known_graph('bn_relu').to_dict(), ['bn_relu'], 3])
+def test_what_is_no_name_is_refused(wrong):
+  with pytest.raises(ValueError, match=r'`spec` must be one of .*, received '):
+    get_norm_act(wrong)
+
+
 def test_graph_file_errors(tmp_path):
   with pytest.raises(LayerGraphError, match='missing.json: cannot be read'):
     get_norm_act(tmp_path / 'missing.json')
@@ -163,16 +168,6 @@ def test_defaults_are_what_a_layer_takes_and_a_factory_leaves_open():
   assert get_norm_act('evonorm_b0').with_defaults(**defaults).options == {'synchronized': True}
   with pytest.raises(ValueError, match='groups'):
     get_norm_act('evonorm_s0').with_defaults(groups=0)
-
-
-@pytest.fixture
-def registry():
-  """Removes the layers that a test registers."""
-  before = {keras_name: dict(layers) for keras_name, layers in registry_lib._LAYERS.items()}
-  yield
-  for keras_name, layers in registry_lib._LAYERS.items():
-    layers.clear()
-    layers.update(before[keras_name])
 
 
 class Rectifier:

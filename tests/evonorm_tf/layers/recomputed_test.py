@@ -33,7 +33,8 @@ QUICK = ('resnet', 'evonorm_s0'), ('mobilenet', 'evonorm_b0')  # the others are 
 
 def unit(name='evonorm_s0', **options):
   """A norm-activation layer and a convolution, built."""
-  model = tf_keras.Sequential([get_norm_act(name, **options)(), tf_keras.layers.Conv2D(16, 3, padding='same')])
+  convolution = tf_keras.layers.Conv2D(16, 3, padding='same', dtype=options.get('dtype'))
+  model = tf_keras.Sequential([get_norm_act(name, **options)(), convolution])
   model.build(SHAPE)
   return model
 
@@ -71,12 +72,14 @@ def test_input_of_the_convolution_is_not_kept(name, jit_compile):
   assert 1 <= kept(recompute_norm_acts(unit(name, jit_compile=jit_compile)), SHAPE) < 1.25
 
 
-@pytest.mark.parametrize('options', [{'dtype': 'mixed_bfloat16'}, {'dtype': 'float64'}, {'center': False}])
+@pytest.mark.parametrize('options', [
+    {'dtype': 'mixed_bfloat16'}, {'dtype': 'mixed_float16'}, {'dtype': 'float64'}, {'center': False}])
 def test_dtypes_and_options(options):
   model = unit(**options)
   x = np.random.default_rng(0).normal(size=SHAPE)
   expected = gradients(model, x)
   assert_close(gradients(recompute_norm_acts(model), x), expected)
+  assert 1 <= kept(model, SHAPE, tf.as_dtype(model.layers[0].compute_dtype)) < 1.25
 
 
 @pytest.mark.parametrize('how', ['eager', 'core compiled', 'step compiled'])

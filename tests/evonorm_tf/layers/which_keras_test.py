@@ -70,7 +70,7 @@ def test_factories_and_conversions():
     evonorm_tf.convert_norm_act(model, evonorm_tf.get_norm_act('evonorm_s0'))
 
 
-def test_a_name_that_the_other_keras_has():
+def test_a_name_that_the_other_keras_has(registry):
   evonorm_tf.register_norm_act('of_keras_3', keras3.EvoNormS0)
   with pytest.raises(ValueError, match="'of_keras_3', which is a layer of Keras 3 only: use "
                      '`evonorm_tf.keras3.get_norm_act`'):

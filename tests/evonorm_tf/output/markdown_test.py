@@ -7,6 +7,13 @@ def test_table():
   assert markdown.table(['layer', 'a|b'], [['x · γ\n+ β', 1], ['|x|', 2.5]]) == (
       '| layer | a\\|b |\n| --- | --- |\n| x · γ + β | 1 |\n| \\|x\\| | 2.5 |')
   assert markdown.table(['layer', 'score'], []) == '–'
+  assert markdown.table(['mutation'], [['node 4: neg(x) → μ[b,w,h](x)'], ['`a[b](c)|d`']]) == (
+      '| mutation |\n| --- |\n| node 4: neg(x) → μ\\[b,w,h\\](x) |\n| `a[b](c)\\|d` |')
+
+
+def test_literal():
+  text = 'of a <lambda>, s[w,h](x) and 2*3, `an[d](this)` and one ` more'
+  assert markdown.literal(text) == r'of a \<lambda\>, s\[w,h\](x) and 2\*3, `an[d](this)` and one ` more'
 
 
 def test_one_line():

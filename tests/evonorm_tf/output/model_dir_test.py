@@ -1,5 +1,6 @@
 """A model directory: the lock, the settings that differ, and files that are replaced in one step."""
 
+import errno
 import json
 import os
 import pathlib
@@ -28,6 +29,16 @@ def test_lock_keeps_others_off_until_the_file_is_closed(tmp_path):
     assert process.returncode and f'{path}: another process is running this sweep' in process.stderr
   with open(path, 'a') as file:
     model_dir.lock(file, 'sweep')
+
+
+def test_a_file_system_without_locks_is_told_as_such(tmp_path, monkeypatch):
+  def refuse(*_):
+    raise OSError(errno.ENOLCK, 'No locks available')
+
+  monkeypatch.setattr(model_dir.fcntl, 'flock', refuse)
+  with open(tmp_path / 'lock', 'a') as file:
+    with pytest.raises(ModelDirError, match='cannot lock files .No locks available'):
+      model_dir.lock(file, 'sweep')
 
 
 def test_settings_that_differ_are_named_by_their_leaf():

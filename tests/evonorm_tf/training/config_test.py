@@ -51,7 +51,10 @@ def test_settings_hold_the_graph_and_not_its_path(tmp_path):
   path = tmp_path / 'layer.json'
   graph.save(path)
   assert training_config.norm_act_settings(path) == LayerGraph.load(path).to_dict()
-  assert training_config.norm_act_settings('evonorm_b0') == 'evonorm_b0'
+  (tmp_path / 'search' / 'report').mkdir(parents=True)
+  graph.save(tmp_path / 'search' / 'report' / 'layer_1.json')
+  assert training_config.norm_act_settings(str(tmp_path / 'search')) == graph.to_dict()
+  assert {training_config.norm_act_settings(name) for name in ('evonorm_b0', 'EvoNormB0')} == {'evonorm_b0'}
 
 
 def test_layers_and_their_options():

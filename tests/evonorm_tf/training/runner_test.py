@@ -8,6 +8,7 @@ from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
 from evonorm_tf import termination
+from evonorm_tf.training.experiment import Experiment
 from evonorm_tf.training.log import TrainingLog
 from tests.evonorm_tf.tiny_training import evaluation
 from tests.evonorm_tf.tiny_training import network
@@ -119,8 +120,13 @@ def test_mode_train_evaluates_nothing_and_orbit_is_silent(tmp_path, capsys):
 @pytest.mark.parametrize('options, saved_at', [
     (dict(mode='train'), 2), (dict(mode='train_and_eval', epochs_between_evaluations=.25), 1)])
 def test_a_request_to_end_is_heeded_after_a_loop_or_an_evaluation(tmp_path, monkeypatch, options, saved_at):
-  """Both at step 2 of 4, of which the second loop begins; or in the evaluation at step 1. The rest then follows."""
-  calls = []
+  """Both at step 2 of 4, of which the second loop begins; or in the evaluation at step 1. The rest then follows.
+
+  What a check counts, it counts once for each evaluation.
+  """
+  calls, checked = [], []
+  check = lambda model, results: checked.append(results['step'])
+  monkeypatch.setattr(Experiment, 'evaluation_checks', lambda self: [check])
 
   def ask(self, *_):
     calls.append(self)
@@ -129,6 +135,7 @@ def test_a_request_to_end_is_heeded_after_a_loop_or_an_evaluation(tmp_path, monk
 
   whole, ended = tmp_path / 'whole', tmp_path / 'ended'
   run(whole, epochs=1, steps_per_loop=2, **options)
+  steps = checked.copy()
   with monkeypatch.context() as patch:
     patch.setattr(TrainingLog, '__call__' if saved_at == 2 else 'evaluated', ask)
     with pytest.raises(KeyboardInterrupt):
@@ -136,6 +143,7 @@ def test_a_request_to_end_is_heeded_after_a_loop_or_an_evaluation(tmp_path, monk
   assert not termination.request() and len(calls) == 1
   assert weights(ended)['global_step/.ATTRIBUTES/VARIABLE_VALUE'] == saved_at
   run(ended, epochs=1, steps_per_loop=2, **options)
+  assert checked == 2 * steps and steps == ([] if saved_at == 2 else [1, 2, 3, 4])
   expected, actual = weights(whole), weights(ended)
   assert expected.keys() == actual.keys()
   for name, value in expected.items():
