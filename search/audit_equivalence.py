@@ -64,12 +64,19 @@ def main(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f'Unknown arguments: {argv[1:]}')
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  console, is_sound = Console(), True
+  with errors_as_messages(), wrap_system_errors():
+    is_sound = _audit(Console())
+  if not is_sound:
+    sys.exit(1)
+
+
+def _audit(console: Console) -> bool:
+  """Carries out what the flags ask for, and prints it; returns whether no fault was found."""
+  is_sound = True
   if _MODEL_DIR.value:
-    with errors_as_messages(), wrap_system_errors():
-      users_modules.import_users_modules()
-      console.print(Text(_twins_text(load_search(_MODEL_DIR.value).records)))
-    return
+    users_modules.import_users_modules()
+    console.print(Text(_twins_text(load_search(_MODEL_DIR.value).records)))
+    return True
   if _GRAPHS.value:
     audit = run_audit(_GRAPHS.value, SearchSpace(_NODES.value), _SEED.value, _FILTERED.value,
                       lambda graphs: track(graphs, 'graphs', console=console, transient=True), _SAME_LAYER.value)
@@ -79,8 +86,7 @@ def main(argv: Sequence[str]) -> None:
     is_sound = not audit.false_merges
   if _PAIRS.value:
     is_sound = _train_pairs(console) and is_sound
-  if not is_sound:
-    sys.exit(1)
+  return is_sound
 
 
 def _twins_text(records: Sequence[Record]) -> str:

@@ -15,6 +15,7 @@ import textwrap
 from rich.console import Console
 from rich.text import Text
 
+from evonorm_tf import checks
 from evonorm_tf import termination
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
@@ -79,7 +80,7 @@ class Reranking:
       (default 3). The layers are ranked by the mean.
 
   Raises:
-    ArgumentError: if `seeds` is below 1.
+    ArgumentError: if `seeds` is below 1, or `top` or `best` below 0.
 
   Example:
     >>> import search
@@ -92,8 +93,8 @@ class Reranking:
   seeds: int = 3
 
   def __post_init__(self):
-    if self.seeds < 1:
-      raise ArgumentError(f'`seeds` must be at least 1, received {self.seeds}.')
+    checks.check_integers(1, seeds=self.seeds)
+    checks.check_integers(0, top=self.top, best=self.best)
 
 
 @wrap_system_errors()
@@ -195,6 +196,8 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
       evaluations have taken, divided by it, then counts for `max_minutes`. None (default) for the time that passes.
   """
   check_forms(space)
+  checks.check_integers(1, candidates=candidates)
+  checks.check_integers(0, seed=seed)
   begun_with = initial_candidates(initial, space, evaluation, window, seed)
   _check(candidates, references, begun_with)
   watching = Callbacks(callbacks)
@@ -224,8 +227,9 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
       yield FixedLayers(REFERENCE, references, evaluation, journal.records)
       yield Candidates(proposer, evaluation, candidates, journal.records, recorder.seconds_left(max_minutes))
       layers = [*records_lib.finalists(journal.records, reranking.top), *references]
-      progress.expect(RERANKING, len(layers) * reranking.seeds)
-      yield FixedLayers(RERANKING, layers, reranking.evaluation, journal.records, reranking.seeds)
+      trainings = FixedLayers(RERANKING, layers, reranking.evaluation, journal.records, reranking.seeds)
+      progress.expect(RERANKING, trainings.count)
+      yield trainings
 
     def end() -> None:
       journal.check_is_there()
@@ -238,8 +242,6 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
 
 
 def _check(candidates: int, references: Sequence[str], begun_with: Sequence[InitialCandidate]) -> None:
-  if candidates < 1:
-    raise ArgumentError(f'`candidates` must be at least 1, received {candidates}.')
   if candidates < len(begun_with):
     raise ArgumentError(f'`candidates` must be at least the {len(begun_with)} that the search begins with by '
                         f'`initial`, received {candidates}.')

@@ -164,6 +164,9 @@ class FixedLayers:
     records: the journal's records of all stages.
     seeds: the number of trainings of each layer, with other initial weights and in another order (default 1). All
       layers are trained with the first seed before any is with the second.
+
+  Attributes:
+    count: the number of trainings, those on record included, also of other layers.
   """
 
   def __init__(self, stage: str, layers: Sequence[Record | str], evaluation: Evaluator, records: Sequence[Record],
@@ -175,6 +178,7 @@ class FixedLayers:
     jobs = distinct if seeds == 1 else seeded
     done = {(r.name, r.seed or 0) for r in records_lib.of_stage(records, stage)}
     self._waiting = collections.deque(job for job in jobs if (job.name, job.seed or 0) not in done)
+    self.count = len(done) + len(self._waiting)
 
   def _job(self, layer: Record | str) -> Job:
     if isinstance(layer, str) or layer.graph is None:

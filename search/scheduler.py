@@ -64,15 +64,20 @@ class Track:
     self._stages, self._recorder, self._prefix = iter(stages), recorder, f'{name}: ' if name else ''
     self._source: JobSource | None = None
     self._is_done = False
-    self._failure: ArgumentError | None = None  # of a proposal; raised when nothing is running
+    self._failure: ArgumentError | None = None  # of a proposal
     self._running: dict[str, Job] = {}  # by key
     self._begun: dict[str, float] = {}  # when each running job began, by key
     self._following: dict[str, list[Job]] = collections.defaultdict(list)  # by the key of the running job
 
+  @property
+  def failure(self) -> ArgumentError | None:
+    """Why no further job can be made, as where no new graph is left; None if that is not so."""
+    return self._failure
+
   def is_done(self) -> bool:
-    """Returns whether all jobs of all stages are done; begins the next stage where one is over."""
-    if self._failure is not None and not self._running:
-      raise self._failure
+    """Returns whether all jobs are done that there can be; begins the next stage if one is over."""
+    if self._failure is not None:
+      return not self._running
     while not (self._is_done or self._running or self._source is not None and self._source.has_more()):
       self._source = next(self._stages, None)
       if self._source is None:
@@ -90,9 +95,10 @@ class Track:
     while self._failure is None and not self.is_done() and self._source is not None and self._source.has_more():
       try:
         job = self._source.next_job()
-      except ArgumentError as e:  # as where no new graph is left; what runs is recorded first
+      except ArgumentError as e:
         self._failure = e
         continue
+      raise_if_interrupted()
       if job.key_of_original in self._running:
         self._following[job.key_of_original].append(job)
       elif job.outcome is not None:
@@ -155,11 +161,13 @@ class Scheduler:
       tracks: the searches.
 
     Raises:
+      ArgumentError: if a search cannot make all of its jobs, when those that it has begun are done, and all of other
+        searches.
       KeyboardInterrupt: after Ctrl-C; jobs that are running then are not recorded.
       WorkersCannotStart: if workers die one after another, even without a job.
     """
     turns = collections.deque(tracks)
-    while not all(track.is_done() for track in tracks):
+    while not all([track.is_done() for track in tracks]):  # a list, for each begins its next stage
       self._fill_workers(turns)
       self._prepare(tracks)
       if self._running:
@@ -167,6 +175,8 @@ class Scheduler:
       elif self._executor.free <= 0:  # no worker is there, as after the loss of all nodes
         raise_if_interrupted()
         time.sleep(SECONDS_WITHOUT_WORKERS)
+    for failure in filter(None, (track.failure for track in tracks)):
+      raise failure
 
   def _fill_workers(self, turns: collections.deque[Track]) -> None:
     """Begins jobs until no worker is free, or no search has one to begin; who had a turn goes to the end."""

@@ -9,6 +9,7 @@ import itertools
 import pathlib
 import re
 
+from evonorm_tf import checks
 from evonorm_tf.cli import gin_configuration
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import wrap_system_errors
@@ -100,6 +101,8 @@ def _check(settings: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> None:
                           f'({own!r},).')
   if not seeds or len(set(seeds)) < len(seeds):
     raise ArgumentError(f'`seeds` must be different integers, at least one; received {list(seeds)}.')
+  for seed in seeds:
+    checks.check_integers(0, seeds=seed)
 
 
 def _open(model_dir: str, name: str, workers: int, files: Sequence[str], bindings: Sequence[str]

@@ -43,6 +43,11 @@ def cond(condition: Any, in_case: Callable, otherwise: Callable) -> Any:
   return in_case() if condition else otherwise()
 
 
+def first_maximum(x: Any, y: Any) -> Any:
+  """Returns max(x, y); where the two are equal, the gradient goes to x. `ops.maximum` shares it on some backends."""
+  return ops.where(ops.logical_or(x >= y, ops.isnan(x)), x, y)
+
+
 class Template(LayerTemplate, keras.layers.Layer):
   """The template of a layer of Keras 3, itself a layer on TensorFlow: y = x·γ + β."""
 

@@ -40,16 +40,16 @@ Written by `python -m search.compile_layer`. Needs {needs}.
 
 {imports}
 '''
-_LEGEND = (  # a part of an equation's text, and the explanation to print if the text contains it
-    ('s[', 's[I](t) is √(variance of t over the index set I + ε)'),
-    ('√μ[', '√μ[I](t²) is √(mean of t² over the index set I + ε)'),
-    (' μ[', 'μ[I](t) is the mean of t over the index set I'),
+_LEGEND = (  # a pattern of a part of an equation's text, and the explanation to print if the text contains it
+    (r's\[', 's[I](t) is √(variance of t over the index set I + ε)'),
+    (r'√μ\[', '√μ[I](t²) is √(mean of t² over the index set I + ε)'),
+    (r'(?<!√)μ\[', 'μ[I](t) is the mean of t over the index set I'),
     ('ln±', 'ln±(t) is sign(t)·ln|t|'),
     ('√±', '√±(t) is sign(t)·√|t|'),
-    ('[b,w,h]', 'b,w,h are the batch and all positions'),
-    ('[w,h]', 'w,h are all positions of a sample'),
-    ('[w,h,c]', 'w,h,c are all positions and channels of a sample'),
-    ('[w,h,c/g]', 'w,h,c/g are all positions of a sample and the channels of one group'),
+    (r'\[b,w,h\]', 'b,w,h are the batch and all positions'),
+    (r'\[w,h\]', 'w,h are all positions of a sample'),
+    (r'\[w,h,c\]', 'w,h,c are all positions and channels of a sample'),
+    (r'\[w,h,c/g\]', 'w,h,c/g are all positions of a sample and the channels of one group'),
 )
 _GUARD_NOTE = ('Divisors and the arguments of logarithms and roots keep their sign and a magnitude of at least GUARD, '
                'where they could be smaller.')
@@ -226,7 +226,7 @@ def _meanings(text: str, symbols: Collection[sympy.Symbol]) -> Iterator[str]:
     if symbol in symbols:
       yield f'{name} is a vector over channels, initialised to {start}'
   for sign, meaning in _LEGEND:
-    if sign in f' {text.replace("(", "( ")}':
+    if re.search(sign, text):
       yield meaning
 
 

@@ -134,7 +134,11 @@ def simplify(graph: LayerGraph) -> dict[sympy.Symbol, sympy.Expr]:
   assignments |= {name: moment for moment, name in named.items()}
   shared, values = sympy.cse(list(assignments.values()), sympy.numbered_symbols('shared'))
   assignments = dict(zip(assignments, values)) | dict(shared)
-  return _in_order(_inline_trivial(assignments))
+  while True:
+    inlined = _inline_trivial(assignments)
+    assignments = _without_factors(inlined)
+    if assignments == inlined:
+      return _in_order(assignments)
 
 
 def _name_moments(expr: sympy.Expr, named: dict[sympy.Expr, sympy.Symbol]) -> sympy.Expr:
@@ -153,6 +157,17 @@ def _inline_trivial(assignments: dict[sympy.Symbol, sympy.Expr]) -> dict[sympy.S
   for name, value in trivial.items():
     trivial[name] = value.xreplace(trivial)
   return {name: value.xreplace(trivial) for name, value in assignments.items() if name not in trivial}
+
+
+def _without_factors(assignments: dict[sympy.Symbol, sympy.Expr]) -> dict[sympy.Symbol, sympy.Expr]:
+  """Returns the assignments with a name for each moment that has a factor: μ(−t), which cse may have made, is −μ(t)."""
+  named = {value: name for name, value in assignments.items() if isinstance(value, equation.Moment)}
+  changed = {}
+  for name, value in assignments.items():
+    factor, moment = value.as_coeff_Mul()
+    if factor != 1 and isinstance(moment, equation.Moment):
+      changed[name] = factor * named.setdefault(moment, sympy.Symbol(f'{name}_positive'))
+  return assignments | {name: moment for moment, name in named.items()} | changed
 
 
 def _is_trivial(value: sympy.Expr) -> bool:

@@ -125,7 +125,7 @@ class _CodePrinter(equation.TextPrinter):
     if isinstance(expr, simplification.OrderedMaximum):
       first, *others = expr.args
       rest = others[0] if len(others) == 1 else expr.func(*others)
-      return f'{self._op("maximum")}({self.tensor(first)}, {self._print(rest)})'
+      return f'{self._op("first_maximum")}({self.tensor(first)}, {self._print(rest)})'
     if isinstance(expr, UsersFunction):
       code = registered([expr.users_name])[expr.users_name].code
       return _users_code(expr.users_name, code.get(self._package)).format(', '.join(map(self.tensor, expr.args)))

@@ -28,7 +28,8 @@ def tensorflow_name(operation: str) -> str:
 def _tensorflow_names() -> dict[str, str]:
   """Returns TensorFlow's own name of each operation that `tensorflow_ops` takes over, which need not be imported."""
   source = pathlib.Path(engines.__file__).with_name('tensorflow_ops.py').read_text()
-  return dict(re.findall(r'^(\w+) = (tf\.[\w.]+)$', source, flags=re.MULTILINE)) | {'constant': 'tf.constant'}
+  return dict(re.findall(r'^(\w+) = (tf\.[\w.]+)$', source, flags=re.MULTILINE)) | {
+      'constant': 'tf.constant', 'first_maximum': 'tf.maximum'}  # whose gradient goes to the first of equal arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,5 +73,5 @@ TF_KERAS = Target(
 KERAS_3 = Target(
     'keras', 'Keras 3 and its backend only', 'import keras\nfrom keras import ops',
     'keras.saving.register_keras_serializable', 'Tensor', ('keras',),
-    ('axes_size', 'sum_samples', 'sum_over_replicas', 'as_divisor', 'cond'))
+    ('axes_size', 'sum_samples', 'sum_over_replicas', 'as_divisor', 'cond', 'first_maximum'))
 TARGETS = {2: TF_KERAS, 3: KERAS_3}  # by the major version of Keras

@@ -173,9 +173,12 @@ def _correlated(values: Sequence[np.ndarray]) -> np.ndarray:
   y = np.where(is_finite[:, np.newaxis, np.newaxis], y, 0.)
   y = y - y.mean(1, keepdims=True)
   y /= np.maximum(np.linalg.norm(y, axis=1, keepdims=True), 1e-300)
-  correlation = np.abs(np.einsum('ipc,jpc->ijc', y, y, optimize=True)).min(-1)
-  both_finite = is_finite[:, np.newaxis] & is_finite
-  return np.where(both_finite, (correlation > 1 - 1e-6) | (correlation < 1e-6), is_finite[:, np.newaxis] == is_finite)
+  similar = np.zeros((len(y), len(y)), bool)
+  for row in range(len(y)):  # one by one, for all together would take 64 bytes a pair
+    correlation = np.abs(np.einsum('pc,jpc->jc', y[row], y, optimize=True)).min(-1)
+    similar[row] = np.where(is_finite[row] & is_finite, (correlation > 1 - 1e-6) | (correlation < 1e-6),
+                            is_finite[row] == is_finite)
+  return similar
 
 
 def _agree(a: LayerGraph, b: LayerGraph, histories: list[History], held, signs: tuple[int, int]) -> bool | None:

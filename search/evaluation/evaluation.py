@@ -13,6 +13,7 @@ import statistics
 
 import tf_keras
 
+from evonorm_tf import checks
 from evonorm_tf.devices.graph_memory import released_gradients
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
@@ -120,7 +121,7 @@ class Evaluation:
       networks are not reused then. The results are equal up to rounding.
 
   Raises:
-    ArgumentError: if the last rung of `halving` does not come before the end of the training.
+    ArgumentError: if `groups` is below 1, or the last rung of `halving` does not come before the end of the training.
 
   Example:
     >>> import search
@@ -143,6 +144,7 @@ class Evaluation:
   tests: tuple[RejectionTest, ...] = ()
 
   def __post_init__(self):
+    checks.check_integers(1, groups=self.groups)
     if self.halving and self.halving.rungs[-1] >= self.task.steps:
       raise ArgumentError(f"`halving` must have its rungs before the task's {self.task.steps} steps, "
                           f'received {self.halving.rungs}.')
@@ -166,11 +168,11 @@ class Evaluation:
     """Returns an evaluation that trains on the same images from other initial weights and in another order.
 
     Args:
-      seed: the number of the training; 0 is this evaluation itself, k adds k to the seed of the task.
+      seed: the number of the training; 0 is this evaluation itself, k adds k to the task's seed of the training.
     """
     if not seed:
       return self
-    return dataclasses.replace(self, task=dataclasses.replace(self.task, training_seed=self.task.seed + seed))
+    return dataclasses.replace(self, task=self.task.with_seed(seed))
 
   def check(self) -> None:
     """Reads the data and builds each network once with BN-ReLU, so that invalid settings fail before a search begins.
@@ -216,8 +218,10 @@ class Evaluation:
       its text.
 
     Raises:
+      ArgumentError: if this machine cannot read the data.
       KeyboardInterrupt: after Ctrl-C.
     """
+    self.task.load()  # outside of the try: images that are missing are no fault of the layer
     outcome = Outcome()
     try:
       with timed(outcome.seconds, 'total'), released_gradients():

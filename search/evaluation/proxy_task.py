@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf import checks
 from evonorm_tf.data import cifar10
 from evonorm_tf.data import image_batches
+from evonorm_tf.devices.strategy import STRATEGIES
 from evonorm_tf.errors import ArgumentError
 from search.evaluation import proxy_data
 from search.evaluation.architecture import Architecture
@@ -55,14 +57,15 @@ class ProxyTask:
     data: other images than CIFAR-10's (None, the default): the name of an image data set of TFDS, such as 'mnist'; or
       a function without arguments that returns a mapping from 'train', 'test' and, if there is one, 'validation' to
       pairs of arrays (images `[count, height, width, channels]`, labels from 0 `[count]`) or to datasets of pairs
-      (image, label), and which each worker process calls for itself; or such a mapping to arrays, which the task then
-      shows read-only. It travels to each node of Ray once, but to worker processes of this machine with each candidate,
-      so it should be small there. The numbers of classes and channels follow from them. Channels are normalized to mean
-      0 and variance 1 over the training images.
+      (image, label), and which each worker process calls for itself; or such a mapping to arrays, of which the task
+      keeps copies that are read-only. It travels to each node of Ray once, but to worker processes of this machine with
+      each candidate, so it should be small there. The numbers of classes and channels follow from them. Channels are
+      normalized to mean 0 and variance 1 over the training images.
     flips: whether half of the training images are mirrored, left and right (default True).
 
   Raises:
-    ArgumentError: if there is no architecture, two are of the same family, or `steps` is below 1.
+    ArgumentError: if there is no architecture, two are of the same family, a number of steps or images is below 1, or
+      there is no such `strategy`.
 
   Example:
     >>> import search
@@ -93,8 +96,9 @@ class ProxyTask:
     families = [a.family for a in self.architectures]
     if not families or len(set(families)) < len(families):
       raise ArgumentError(f'`architectures` must be different families, received {families}.')
-    if self.steps < 1:
-      raise ArgumentError(f'`steps` must be at least 1, received {self.steps}.')
+    checks.check_integers(1, steps=self.steps, batch_size=self.batch_size,
+                          evaluation_batch_size=self.evaluation_batch_size)
+    checks.check_choices(strategy=(self.strategy, STRATEGIES))
     object.__setattr__(self, 'data', plain_function(self.data))
     if isinstance(self.data, Mapping) and any(isinstance(part, tf.data.Dataset) for part in self.data.values()):
       raise ArgumentError('`data`: datasets must come from a function that returns the mapping, since each process '
@@ -159,6 +163,14 @@ class ProxyTask:
   def _training_seed(self) -> int:
     return self.seed if self.training_seed is None else self.training_seed
 
+  def with_seed(self, seed: int) -> 'ProxyTask':
+    """Returns the task with other initial weights and batches, on the same split.
+
+    Args:
+      seed: what is added to the seed of this task's training.
+    """
+    return dataclasses.replace(self, training_seed=self._training_seed + seed)
+
   def build(self, architecture: Architecture, norm_act: Callable[..., tf_keras.layers.Layer]) -> tf_keras.Model:
     """Returns a new network, with initial weights that depend on the seed and not on earlier networks.
 
@@ -188,11 +200,19 @@ class ProxyTask:
 
 
 def _read_only(part: Any) -> Any:
-  """Returns a pair of arrays as views that cannot be written, so that they need not be sent or checked twice."""
-  if not isinstance(part, (tuple, list)):
-    return part
-  views = tuple(a.view() if isinstance(a, np.ndarray) else a for a in part)
-  for view in views:
-    if isinstance(view, np.ndarray):
-      view.flags.writeable = False
-  return views
+  """Returns a pair of arrays as copies that nobody can write, so that they need not be sent or checked twice."""
+  return tuple(map(_frozen, part)) if isinstance(part, (tuple, list)) else part
+
+
+def _frozen(array: Any) -> Any:
+  """Returns a copy of an array that nobody can write; the array itself if that is so already, or it is no array."""
+  if not isinstance(array, np.ndarray) or not _can_be_written(array):
+    return array
+  copy = array.copy()
+  copy.flags.writeable = False
+  return copy
+
+
+def _can_be_written(array: np.ndarray) -> bool:
+  """Returns whether an array, or one that it is a view of, can be written."""
+  return array.flags.writeable or isinstance(array.base, np.ndarray) and _can_be_written(array.base)

@@ -7,6 +7,7 @@ between the two seeds of one layer. A two-sample Kolmogorov-Smirnov test compare
 
 from collections.abc import Sequence
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -24,6 +25,8 @@ from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
 from search.evaluation.rejection import QualityTest
 from search.execution.executors import Executor
+from search.execution.executors import WorkerDied
+from search.journal.identity import cache_key
 from search.journal.outcomes import ACCEPTED
 
 SEEDS = 0, 1
@@ -43,12 +46,14 @@ class TrainedLayer:
     seed: the seed.
     outcome: 'accepted', 'rejected: quality' or 'failed'.
     accuracy: the validation accuracy at the end of the training, in [0, 1]; None unless the layer was accepted.
+    layer: a checksum of the layer graph and of the evaluation.
   """
   pair: int
   member: int
   seed: int
   outcome: str
   accuracy: float | None
+  layer: str
 
 
 def train_pairs(pairs: Sequence[tuple[LayerGraph, LayerGraph]], path: str | os.PathLike, executor: Executor,
@@ -57,22 +62,27 @@ def train_pairs(pairs: Sequence[tuple[LayerGraph, LayerGraph]], path: str | os.P
 
   Args:
     pairs: the pairs.
-    path: the file of results, JSON lines. Each training is appended as it ends, and those in it are not repeated.
+    path: the file of results, JSON lines. Each training is appended as it ends, and those in it are not repeated; those
+      of other pairs do not count.
     executor: runs the trainings; the caller closes it.
     evaluation: the evaluation whose seed is changed (default: `SMALL_RESNET`).
 
   Returns:
-    All trainings.
+    The trainings of these pairs.
 
   Raises:
     ArgumentError: if the file holds anything else.
+    WorkerDied: if a process dies; the trainings that have ended are in the file.
   """
   path = pathlib.Path(path)
+  layers = {(p, m): _checksum(graph, evaluation) for p, pair in enumerate(pairs) for m, graph in enumerate(pair)}
   try:
     lines = path.read_text().splitlines() if path.exists() else []
     trained = [TrainedLayer(**json.loads(line)) for line in lines]
   except (TypeError, ValueError) as e:
-    raise ArgumentError(f'{path}: expected the trainings of an earlier audit: {e}.') from e
+    raise ArgumentError(f'{path}: expected the trainings of an earlier audit, with the checksums of their layers: {e}.'
+                        ) from e
+  trained = [t for t in trained if layers.get((t.pair, t.member)) == t.layer]
   done = {(t.pair, t.member, t.seed) for t in trained}
   waiting = [(p, m, s) for p in range(len(pairs)) for s in SEEDS for m in range(2) if (p, m, s) not in done]
   running = 0
@@ -83,11 +93,17 @@ def train_pairs(pairs: Sequence[tuple[LayerGraph, LayerGraph]], path: str | os.P
       running += 1
     key, outcome = executor.next_result()
     running -= 1
+    if isinstance(outcome, WorkerDied):
+      raise outcome
     accuracy = statistics.fmean(outcome.scores.values()) if outcome.outcome == ACCEPTED else None
-    trained.append(TrainedLayer(*key, outcome.outcome, accuracy))
+    trained.append(TrainedLayer(*key, outcome.outcome, accuracy, layers[key[:2]]))
     with path.open('a') as file:
       file.write(json.dumps(dataclasses.asdict(trained[-1])) + '\n')
-  return [t for t in trained if t.pair < len(pairs)]
+  return trained
+
+
+def _checksum(graph: LayerGraph, evaluation: Evaluation) -> str:
+  return hashlib.sha256(json.dumps([graph.to_dict(), cache_key(evaluation)]).encode()).hexdigest()[:12]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,7 +129,8 @@ class NotationMixin:
 
   def _print_Function(self, expr):
     arguments = self.brackets(', '.join(map(self._print, expr.printed_arguments)), expr.brackets)
-    return getattr(expr, self.form).format(arguments, axes=expr.axes)
+    axes = expr.axes.replace('_', r'\_') if self.form == 'latex' else expr.axes
+    return getattr(expr, self.form).format(arguments, axes=axes)
 
   def product(self, factors: list[sympy.Expr]) -> str:
     """Returns the text of a product; a single factor gets no brackets.

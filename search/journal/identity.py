@@ -128,7 +128,10 @@ def _describe_object(value: Any, name_of: Callable[[Any], str]) -> Any:
 
 
 def _describe_array(array: np.ndarray) -> str:
-  """Returns the shape and a checksum of an array; the checksums of large ones that cannot change are kept."""
+  """Returns the shape and a checksum of an array; the checksums of large ones that are read-only are kept.
+
+  A view that is read-only may change with its base; `ProxyTask` keeps copies, which cannot.
+  """
   place = array.ctypes.data, array.nbytes
   known, checksum = _CHECKSUMS.get(place, (None, 0))
   if known is None or array.flags.writeable:
@@ -160,8 +163,13 @@ def _checksum(function: Any) -> str:
 
 
 def _code(code: types.CodeType) -> tuple:
-  constants = [_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+  constants = [_code(c) if isinstance(c, types.CodeType) else _constant(c) for c in code.co_consts]
   return code.co_code, code.co_names, constants
+
+
+def _constant(value: Any) -> str:
+  """Returns a constant of a function's code as text; that of a set, as in `x in {1, 2}`, has an order of its own."""
+  return f'frozenset({sorted(map(_constant, value))})' if isinstance(value, frozenset) else repr(value)
 
 
 def _text(value: Any) -> str:

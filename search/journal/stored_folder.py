@@ -65,17 +65,21 @@ def working_folder(model_dir: str | os.PathLike) -> Iterator[tuple[pathlib.Path,
       yield stored.local, stored.append
 
 
-def fetched(url: str) -> pathlib.Path:
+def fetched(url: str, copy: pathlib.Path | None = None) -> pathlib.Path:
   """Returns a local copy of a search's folder as it is now, which lasts as long as this process.
 
   Args:
     url: the URL of the folder.
+    copy: the result of an earlier call, which is brought up to date; None (default) for a new copy.
 
   Raises:
     ModelDirError, MissingDependencyError: as `working_folder`.
   """
-  temporary = pathlib.Path(tempfile.mkdtemp(prefix='search_'))
-  atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+  if copy is None:
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix='search_'))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+  else:
+    temporary = copy.parent
   stored = StoredFolder(url, temporary)
   stored.fetch(everything=True)
   return stored.local
@@ -86,7 +90,7 @@ class StoredFolder:
 
   Args:
     url: the URL of the folder.
-    folder: an empty folder for the copy.
+    folder: a folder for the copy, empty or with an earlier one.
 
   Attributes:
     local: the copy's folder, of the same name as the one in the object store.
@@ -99,7 +103,7 @@ class StoredFolder:
   def __init__(self, url: str, folder: pathlib.Path):
     self._objects, self._driver = ObjectFolder(url), uuid.uuid4().hex
     self.local = folder / self._objects.url.rpartition('/')[2]
-    self.local.mkdir()
+    self.local.mkdir(exist_ok=True)
     self._epoch = ''  # the name of this driver's journal, which begins with its number
     self._parts, self._most_parts = 0, PARTS
     self._former_sign: dict[str, Any] | None = None

@@ -12,6 +12,7 @@ from search.journal.record import Record
 
 TOP = 10  # the number of best candidates in the mean score that the paper's plots show
 RECENT = 20  # candidates in the curve of the recent mean, and over which the rate is measured
+_FORMERLY = {'same function as an earlier candidate': 'same layer as an earlier candidate'}  # reasons in older journals
 
 
 class Tally:
@@ -63,7 +64,7 @@ class Tally:
       self._add_candidate(record)
 
   def _add_candidate(self, record: Record) -> None:
-    self.filtered.update(record.filtered)
+    self.filtered.update({_FORMERLY.get(reason, reason): number for reason, number in record.filtered.items()})
     if record.is_copy:
       self.copies += 1
       return

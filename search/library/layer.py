@@ -89,7 +89,7 @@ class Layer:
   def latex(self) -> str:
     """The equation as LaTeX, for mathematics mode."""
     if self.graph is None:
-      return rf'\text{{{self.name}}}'
+      return rf'\text{{{self.name}}}'.replace('_', r'\_')
     return latex_of(self.graph)
 
   @functools.cached_property

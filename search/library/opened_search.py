@@ -23,6 +23,7 @@ from search.library.layer import Layer
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
 from search.reporting.ranked_layers import layers_so_far
+from search.reporting.ranked_layers import settled
 from search.reporting.report import write_report
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ class Search:
     Raises:
       ModelDirError: as the constructor.
     """
-    saved = load_search(self._source)
-    self._model_dir, self._records = saved.model_dir, saved.records
+    self._records = load_search(self._source, self._model_dir).records
     return self
 
   @property
@@ -194,8 +194,11 @@ class Search:
     return pareto_scatter(self._records)
 
   def report(self) -> pathlib.Path:
-    """Writes the report, with drawings and JSON files of the best layers, to `model_dir`/report; returns its path."""
-    return write_report(self._records, self._model_dir)
+    """Writes the report, with drawings and JSON files of the best layers, to `model_dir`/report; returns its path.
+
+    Of a re-ranking it tells once all layers were.
+    """
+    return write_report(settled(self._records, self._config), self._model_dir)
 
   def resume(self, **settings: Any) -> 'Search':
     """Goes on with a search that a gin file or a name had configured, and returns it when it has ended.

@@ -117,7 +117,7 @@ def rejection_plot(searches: Searches) -> Figure:
   colors = {o: color for o, color in zip(OUTCOMES, _OUTCOME_COLORS) if any(o in counts for counts in outcomes.values())}
   _stack(evaluated, outcomes, colors, 'share of the candidates evaluated')
   for axes in filtered:
-    _stack(axes, counts, dict(zip(reasons, COLORS[::-1])), 'share of the draws that the static filter rejected')
+    _stack(axes, counts, dict(zip(reasons, COLORS[::-1])), 'share of the draws rejected without an evaluation')
   evaluated.invert_yaxis()  # the first search above
   return figure
 

@@ -26,6 +26,7 @@ from search.journal import records as records_lib
 from search.journal.outcomes import ACCEPTED
 from search.journal.record import Record
 from search.journal.records import TOP
+from search.journal.saved_search import JOURNAL
 from search.journal.saved_search import load_search
 from search.journal.saved_search import SavedSearch
 from search.reporting import comparison
@@ -61,13 +62,18 @@ def compare_searches(model_dirs: Sequence[str], output: str | None = None) -> pa
     ModelDirError: if a folder of `model_dirs` holds no search, a damaged one, or one that has evaluated no candidate.
       Nothing is written then.
     ArgumentError: if `model_dirs` is empty or names a folder twice, the search space in a journal is not valid, or
-      `output` cannot be written.
+      `output` cannot be written or is the folder of a search.
   """
   if not output and any(map(is_url, model_dirs[:1])):
     raise ArgumentError(f'`output` must be given, since the first of `model_dirs` is a URL: {model_dirs[0]}.')
   searches = _load(model_dirs)
+  if output and is_url(output):
+    raise ArgumentError(f'`output` must be a folder of this machine, received {output!r}.')
   folder = pathlib.Path(output) if output else pathlib.Path(model_dirs[0]) / 'analysis'
   check_folder(folder, 'output')
+  if (folder / JOURNAL).exists():
+    raise ArgumentError(f"`output` must be no folder of a search, whose TensorBoard events would be replaced; received "
+                        f"'{folder}'. A folder in it will do.")
   figures = _figures(searches)
   sections = _sections(searches, figures)
   try:

@@ -60,6 +60,7 @@ def page(records: Sequence[Record], overview: Sequence[str], caption: str) -> st
       'order': VALIDATION,
       'across': f'{SEARCH}, {searched_in[1]}' if len(searched_in) > 1 else 'candidate',
       'ancestry': [{'name': step.record.name, 'score': step.record.mean_score, 'effect': step.effect,
+                    'isProjected': not step.record.is_complete,
                     'mutation': step.mutation or 'the oldest on record'} for step in steps]}
   text = json.dumps(data, allow_nan=False, ensure_ascii=False).replace('<', '\\u003c')  # which could end the script
   template = importlib.resources.files('search.reporting').joinpath('page.html').read_text(encoding='utf-8')

@@ -69,19 +69,28 @@ def layers_so_far(records: Sequence[Record], config: Mapping[str, Any]) -> list[
     records: the search's records of all stages.
     config: the search's configuration, JSON data.
   """
-  searched = [r for r in records if r.stage != RERANKING]
-  passed = found_layers(records, len(records)) if _is_reranked(records, searched, config) else []
-  return passed or found_layers(searched, len(records))
+  return (found_layers(settled(records, config), len(records))
+          or found_layers(_before_reranking(records), len(records)))
 
 
-def _is_reranked(records: Sequence[Record], searched: Sequence[Record], config: Mapping[str, Any]) -> bool:
-  """Returns whether the re-ranking is complete; `searched` are the records before it."""
-  trainings = len(records) - len(searched)
-  if not trainings:
-    return False
-  reranking = config.get('reranking') or {}
-  layers = len(records_lib.finalists(searched, reranking.get('top', 1))) + len(config.get('references') or ())
-  return trainings >= layers * reranking.get('seeds', 1)
+def settled(records: Sequence[Record], config: Mapping[str, Any]) -> Sequence[Record]:
+  """Returns the records by which layers can be ranked: without those of a re-ranking that is not complete.
+
+  A re-ranking that was complete is not so any more when the search was resumed and has better candidates.
+
+  Args:
+    records: the search's records of all stages.
+    config: the search's configuration, JSON data.
+  """
+  searched, reranking = _before_reranking(records), config.get('reranking') or {}
+  finalists = records_lib.finalists(searched, reranking.get('top', 1))
+  layers = {*(r.name for r in finalists), *(config.get('references') or ())}
+  done = {(r.name, r.seed or 0) for r in records_lib.of_stage(records, RERANKING)}
+  return records if done >= {(name, seed) for name in layers for seed in range(reranking.get('seeds', 1))} else searched
+
+
+def _before_reranking(records: Sequence[Record]) -> list[Record]:
+  return [r for r in records if r.stage != RERANKING]
 
 
 def final_table(records: Sequence[Record], found: int = FOUND, test_images: int | None = None,

@@ -37,6 +37,7 @@ from search.reporting.ranked_layers import table_caption
 from search.reporting.ranked_layers import table_cells
 from search.reporting.ranked_layers import table_rows
 
+_OF_LAYER = re.compile(r'layer_\d+\.(json|png|svg)')  # the files of a report
 _NUMBER = re.compile(r'\b\d[\d.]*(e[+-]?\d+)?')
 _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for the gain and bias of the normalization; '
                 'γ and β stay 1 and 0.')
@@ -80,7 +81,7 @@ def write_report(records: Sequence[Record], model_dir: str | os.PathLike, found:
     path.write_text('\n\n'.join(_sections(records, found, test_images, steps)) + '\n', encoding='utf-8')
   kept = {f'layer_{number + 1}' for number in range(len(layers))}
   for stale in folder.glob('layer_*'):  # from an earlier report of more layers
-    if stale.stem not in kept:
+    if _OF_LAYER.fullmatch(stale.name) and stale.stem not in kept:
       stale.unlink()
   return folder / 'report.md'
 
@@ -94,7 +95,7 @@ def _sections(records: Sequence[Record], found: int, test_images: int | None, st
   """Returns the paragraphs of the report, Markdown."""
   rows = table_rows(records, found)
   header, cells = table_cells(records, rows)
-  failures = [f'- {r.name}: {failure(r)}' for r in rows if not r.is_accepted]
+  failures = [f'- {r.name}: {markdown.literal(failure(r))}' for r in rows if not r.is_accepted]
   return [
       '# Search for norm-activation layers', _overview(records),
       'To sort, filter and point at: [index.html](index.html).',

@@ -42,7 +42,8 @@ def groups_of_seeds(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[
       named |= {name: [name] for name in names}
     else:
       common = _common_name(names)
-      named[common if common not in named else ', '.join(names)] = names
+      is_free = common not in named and (common not in configs or names == [common])
+      named[common if is_free else ', '.join(names)] = names
   return named
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from search.execution.deferred_interrupts import raise_if_interrupted
 from search.execution.plain_functions import plain_function
 from search.graphs.mutation import mutate
 from search.graphs.random_graph import random_graph
@@ -28,7 +29,7 @@ from search.selection.tournament import draw_tournament
 from search.selection.tournament import objectives_of
 from search.selection.tournament import pareto_winner
 
-SEEN_BEFORE = 'same function as an earlier candidate'  # a reason to draw again, beside those of the static filter
+SEEN_BEFORE = 'same layer as an earlier candidate'  # a reason to draw again, beside those of the static filter
 MAX_DRAWS = 1_000_000  # the number of draws after which a proposal fails
 # The number after which random graphs take the place of what the strategy draws, a third of a second: the mutants of a
 # small population, of tanh alone for instance, can all be known.
@@ -227,7 +228,7 @@ def propose(index: int, strategy: Strategy, space: SearchSpace, population: Popu
     population: the most recent accepted candidates.
     equivalents: the functions proposed so far, to which the caller adds the new one; None to ignore equivalents.
     seed: the search's seed.
-    redraws: True (default) draws again if the graph computes the same function as an earlier candidate; False proposes
+    redraws: True (default) draws again if the graph is the same layer as an earlier candidate; False proposes
       it with that candidate's index as `same_as`.
 
   Returns:
@@ -235,10 +236,12 @@ def propose(index: int, strategy: Strategy, space: SearchSpace, population: Popu
 
   Raises:
     ArgumentError: if `MAX_DRAWS` draws give no graph to propose, as in a search space that is exhausted.
+    KeyboardInterrupt: after Ctrl-C.
   """
   rng = np.random.default_rng([seed, index])
   filtered: collections.Counter[str] = collections.Counter()
   for draws in range(MAX_DRAWS):
+    raise_if_interrupted()
     graph, parent = (strategy.draw(space, population, index, rng) if draws < PATIENCE
                      else (random_graph(space, rng), None))
     reason, same_as = static_rejection(graph), None
@@ -249,4 +252,5 @@ def propose(index: int, strategy: Strategy, space: SearchSpace, population: Popu
     if reason is None:
       return Proposal(index, graph, parent, dict(filtered), same_as)
     filtered[reason] += 1
-  raise ArgumentError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.')
+  end = f' With `candidates = {index}` the search ends with those that it has.' if index else ''
+  raise ArgumentError(f'{MAX_DRAWS} draws gave no new graph that passes the static filter: {dict(filtered)}.{end}')

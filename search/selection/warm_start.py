@@ -26,6 +26,7 @@ from search.graphs.random_graph import filled
 from search.graphs.random_graph import SearchSpace
 from search.journal import outcomes
 from search.journal import records as records_lib
+from search.journal.identity import completed
 from search.journal.identity import identity_of
 from search.journal.record import Record
 from search.journal.saved_search import load_search
@@ -106,8 +107,8 @@ def _known() -> list[InitialCandidate]:
 def _earlier(model_dir: str, evaluation: object, window: int) -> list[InitialCandidate]:
   """Returns the best candidates of an earlier search, at most `window`, the best last."""
   saved = load_search(model_dir)
-  here = json.loads(json.dumps(identity_of(evaluation=evaluation)['evaluation']))
-  evaluates_alike = saved.config.get('evaluation') == here
+  here = completed(json.loads(json.dumps(identity_of(evaluation=evaluation))))  # as that of `saved` is
+  evaluates_alike = saved.config.get('evaluation') == here['evaluation']
   return [InitialCandidate(record.graph.without_dead_nodes(), f'{record.name} {outcomes.ELSEWHERE}',
                            record if evaluates_alike else None)
           for record in reversed(records_lib.finalists(saved.records, window)) if record.graph]

@@ -191,7 +191,8 @@ def test_what_runs_when_the_time_is_over_is_recorded(bare, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize('options, message', [
-    ({'candidates': 0}, '`candidates` must be at least 1, received 0'),
+    ({'candidates': 0}, '`candidates` must be an integer of at least 1 and below 2³², received 0'),
+    ({'seed': -1, 'initial': 'known'}, '`seed` must be an integer of at least 0 and below 2³², received -1'),
     ({'window': 0}, '`window` must be at least 1, received 0'),
     ({'workers': 0}, '`workers` must be at least 1, received 0'),
     ({'retries': -1}, '`retries` must be at least 0, received -1'),
@@ -277,8 +278,9 @@ def test_the_reranking_trains_each_layer_with_each_seed(bare, tmp_path):
   assert scores['bn_relu', 1] == evaluation.with_seed(1).evaluate('bn_relu').scores != scores['bn_relu', 0]
   again = stage(search(tmp_path, reranking=Reranking(evaluation, FINALISTS, 2, seeds=3)), 'reranking')
   assert again == records
-  with pytest.raises(ValueError, match='`seeds` must be at least 1, received 0'):
-    Reranking(evaluation, seeds=0)
+  for name, least in (('seeds', 1), ('top', 0), ('best', 0)):
+    with pytest.raises(ValueError, match=f'`{name}` must be an integer of at least {least} .*received {least - 1}'):
+      Reranking(evaluation, **{name: least - 1})
 
 
 def test_a_reranking_that_stops_between_seeds_goes_on(bare, tmp_path):

@@ -51,7 +51,8 @@ class FakeEvaluation:
       return Outcome('failed' if kind < .2 else 'rejected: quality', 'a reason')
     rng = random.Random(f'{self.seed} {text}') if self.seed else rng
     scores = {name: rng.random() for name in ('resnet', 'mobilenet_v2')}
-    return Outcome('accepted', '', scores, 1., scores, scores, [], {'total': .5})
+    screening, test_scores = ({name: factor * score for name, score in scores.items()} for factor in (.5, .75))
+    return Outcome('accepted', '', screening, 1., scores, test_scores, [], {'total': .5})
 
 
 class FakeExecutor:

@@ -3,6 +3,7 @@
 A killed search is one whose journal stops at some byte; it is cut there, raised out of there, and killed there.
 """
 
+import itertools
 import pathlib
 import random
 import subprocess
@@ -73,25 +74,32 @@ def test_cut_at_any_byte_and_resumed(bare, whole, tmp_path):
     assert read(tmp_path) == untimed(whole[1]), cut
 
 
-def slow_search(model_dir):
-  """What the killed process runs."""
-  evaluate = FakeEvaluation.evaluate
-  FakeEvaluation.evaluate = lambda self, spec: time.sleep(.05) or evaluate(self, spec)
+def search_that_stays(model_dir):
+  """What the killed process runs: a search that tells of its ninth evaluation and does not end it."""
+  evaluate, numbers = FakeEvaluation.evaluate, itertools.count()
+
+  def evaluate_or_stay(self, spec):
+    if next(numbers) == 8:
+      print('here', flush=True)
+      time.sleep(600)
+    return evaluate(self, spec)
+
+  FakeEvaluation.evaluate = evaluate_or_stay
   search(model_dir)
 
 
 def test_killed_by_the_system_and_resumed(bare, whole, tmp_path):
-  code = f'import runpy; runpy.run_path({__file__!r})["slow_search"]({str(tmp_path)!r})'
+  code = f'import runpy; runpy.run_path({__file__!r})["search_that_stays"]({str(tmp_path)!r})'
   child = subprocess.Popen([sys.executable, '-c', code], cwd=pathlib.Path(__file__).parents[2],
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-  journal, end = tmp_path / 'journal.jsonl', time.monotonic() + 60
-  while not (journal.exists() and journal.read_bytes().count(b'"stage"') > 7) and time.monotonic() < end:
-    time.sleep(.005)
-  with pytest.raises(ModelDirError, match='another process is running this search'):
-    search(tmp_path)
-  child.kill()
-  child.wait()
-  assert 7 <= len(read(tmp_path)) < len(whole[1])
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+  try:
+    assert any('here' in line for line in child.stdout)
+    with pytest.raises(ModelDirError, match='another process is running this search'):
+      search(tmp_path)
+  finally:
+    child.kill()
+    child.wait()
+  assert len(read(tmp_path)) == 8 < len(whole[1])
   search(tmp_path)
   assert read(tmp_path) == untimed(whole[1])
 

@@ -4,6 +4,7 @@ import types
 
 import pytest
 
+from evonorm_tf.errors import ArgumentError
 from search.execution.executors import WorkerDied
 from search.graphs.known_graphs import known_graph
 from search.jobs import Candidates
@@ -196,3 +197,21 @@ def test_a_dead_workers_result_reaches_the_recorder():
     (Job('reference', 'bn_relu', 'bn_relu'), 'reference bn_relu', None)])
 def test_keys_are_those_of_the_journals_notes(job, key, original):
   assert (job.key, job.key_of_original) == (key, original)
+
+
+def test_a_search_without_further_graphs_does_not_keep_others_from_their_end():
+  class Exhausted(Proposer):
+    """Has one graph and no more."""
+
+    def propose(self, index):
+      if index:
+        raise ArgumentError('no new graph')
+      return super().propose(index)
+
+  recorders = [Recorder(), Recorder()]
+  tracks = [Track([Candidates(proposer([Proposal(i, graph) for i, graph in enumerate((S0, B0, S1))], recorder.records),
+                              FakeEvaluation(), 3, recorder.records, lambda: 1.)], recorder, name)
+            for name, proposer, recorder in zip('ab', (Exhausted, Proposer), recorders)]
+  with pytest.raises(ArgumentError, match='no new graph'):
+    Scheduler(Executor(1)).run(tracks)
+  assert [indices(recorder) for recorder in recorders] == [[0], [0, 1, 2]]

@@ -225,6 +225,8 @@ def test_groups_of_seeds():
       'pareto_seed_0': a | {'seed': 0}, 'pareto_seed_1': a | {'seed': 1}, 'other7': b | {'seed': 0}})
   assert groups == {'pareto': ['pareto_seed_0', 'pareto_seed_1'], 'other7': ['other7']}
   assert seed_bands.groups_of_seeds({'x': a | {'seed': 0}, 'y': a | {'seed': 1}}) == {'x, y': ['x', 'y']}
+  assert seed_bands.groups_of_seeds({'a_seed_0': a | {'seed': 0}, 'a_seed_1': a | {'seed': 1}, 'a': b}) == {
+      'a_seed_0, a_seed_1': ['a_seed_0', 'a_seed_1'], 'a': ['a']}
   assert seed_bands.groups_of_seeds({'x': a, 'y': a}) == {'x': ['x'], 'y': ['y']}  # one seed: not of one kind
   four = {f'run{i}': (a if i < 2 else b) | {'seed': i % 2} for i in range(4)}
   assert seed_bands.groups_of_seeds(four) == {'run': ['run0', 'run1'], 'run2, run3': ['run2', 'run3']}

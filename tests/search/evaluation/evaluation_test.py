@@ -27,7 +27,7 @@ from search.journal.record import Record
 
 RESNET = Architecture('resnet', {'depth': 8, 'width_multiplier': .5})
 TASK = ProxyTask((RESNET,), steps=2, batch_size=8, crop_size=8, image_size=8, validation_images=50)
-TWO = ProxyTask((RESNET, Architecture('mobilenet_v2')), steps=5)
+TWO = ProxyTask((RESNET, Architecture('mobilenet_v2')), steps=5, validation_images=50)
 OUT_OF_MEMORY = """Graph execution error:
 
 Detected at node zeros defined at (most recent call last):
@@ -43,7 +43,8 @@ S0 = known_graph('evonorm_s0')
 def events(monkeypatch):
   """What a fake training and stability test did, in order. `accuracies` and `errors` steer them.
 
-  An accuracy can be a list, of which each measurement takes one; `accuracies['loss']` is the training loss.
+  An accuracy can be a list, of which each measurement takes one; on the test images it is half of that on the
+  validation images. `accuracies['loss']` is the training loss.
   """
   events, accuracies, errors = [], {}, {}
 
@@ -66,7 +67,8 @@ def events(monkeypatch):
     def accuracy(self, split):
       self._note('accuracy', split)
       accuracy = accuracies.get(self._family, .5)
-      return accuracy.pop(0) if isinstance(accuracy, list) else accuracy
+      accuracy = accuracy.pop(0) if isinstance(accuracy, list) else accuracy
+      return accuracy / 2 if split == 'test' else accuracy
 
     def close(self):
       closed.append(self._family)
@@ -94,6 +96,7 @@ def test_order_of_the_tests(events):
       ('mobilenet_v2', 'train', 2), ('mobilenet_v2', 'accuracy', 'validation'), ('mobilenet_v2', 'accuracy', 'test')]
   assert (outcome.outcome, outcome.detail, outcome.gradient_norm) == ('accepted', '', 2.5)
   assert list(outcome.scores) == list(outcome.test_scores) == list(outcome.screening) == ['resnet', 'mobilenet_v2']
+  assert {*outcome.scores.values()} == {.5} and {*outcome.test_scores.values()} == {.25}
   assert sorted(events[2]['closed']) == ['mobilenet_v2', 'resnet']
 
 
@@ -303,6 +306,13 @@ def test_check_finds_a_task_that_cannot_work():
                            ({'image_size': 9}, '`size` must divide')):
     with pytest.raises(ValueError, match=message):
       Evaluation(ProxyTask(**{**vars(TASK), **options})).check()
+  for options, message in (({'strategy': 'mirored'}, "`strategy` must be one of .*received 'mirored'"),
+                           ({'evaluation_batch_size': 0}, '`evaluation_batch_size` must be an integer of at least 1'),
+                           ({'batch_size': 0}, '`batch_size` must be an integer of at least 1')):
+    with pytest.raises(ValueError, match=message):
+      ProxyTask(**{**vars(TASK), **options})
+  with pytest.raises(ValueError, match='`groups` must be an integer of at least 1.*received 0'):
+    Evaluation(TASK, groups=0)
   with pytest.raises(ValueError, match='`depth` must be'):
     Evaluation(ProxyTask((Architecture('resnet', {'depth': 9}),), validation_images=50)).check()
 
@@ -340,3 +350,9 @@ def test_a_candidate_that_fails_with_the_second_seed_has_failed(events):
   outcome = Evaluation(TWO, confirms=True).informed_by([]).evaluate(S0)
   assert outcome.outcome == 'failed' and outcome.detail.startswith('mobilenet_v2: ')
   assert outcome.scores == outcome.confirmation == {}
+
+
+def test_images_that_a_machine_cannot_read_are_no_fault_of_the_layer(tmp_path):
+  elsewhere = dataclasses.replace(TASK, data_dir=str(tmp_path / 'nowhere'))
+  with pytest.raises(ValueError, match='`data_dir` must be an existing folder'):
+    Evaluation(elsewhere).evaluate(S0)

@@ -141,6 +141,10 @@ def test_held_out_images_are_not_trained_on():
 def test_batches_are_of_the_task_size_and_from_the_training_images():
   images, labels = next(iter(dataclasses.replace(TASK, crop_size=6).training_batches()))
   assert images.shape == (8, 6, 6, 3) and labels.shape == (8,)
+  whole, labels = next(iter(dataclasses.replace(TASK, crop_size=None, flips=False).training_batches()))
+  of_training, its_labels = TASK.load()['train']
+  found = np.abs(cifar10.normalize(of_training).numpy()[np.newaxis] - whole.numpy()[:, np.newaxis]).max((2, 3, 4))
+  assert found.min(1).max() < 1e-5 and np.array_equal(its_labels.numpy()[found.argmin(1)], labels)
   assert TASK.load()['train'][0].shape == (4950, 8, 8, 3) and TASK.load() is TASK.load()
 
 
@@ -238,13 +242,14 @@ def test_errors():
     ProxyTask(())
   with pytest.raises(ValueError, match=r"`architectures` must be different families, received \['resnet', 'resnet'\]"):
     ProxyTask((RESNET, Architecture('resnet', {'depth': 14})))
-  with pytest.raises(ValueError, match='`steps` must be at least 1, received 0'):
+  with pytest.raises(ValueError, match='`steps` must be an integer of at least 1 and below 2³², received 0'):
     ProxyTask((RESNET,), steps=0)
 
 
 def test_another_seed_changes_weights_and_batches_and_not_the_split():
   first, second = Evaluation(TASK), Evaluation(TASK).with_seed(1)
   assert first.with_seed(0) is first and second.task.training_seed == 1 and second.task.seed == 0
+  assert Evaluation(dataclasses.replace(TASK, training_seed=5)).with_seed(2).task.training_seed == 7
   images = [next(iter(e.task.training_batches()))[0] for e in (first, second)]
   assert float(tf.reduce_max(tf.abs(images[0] - images[1]))) > .1
   weights = [e.task.build(RESNET, get_norm_act('bn_relu')).weights[0] for e in (first, second)]

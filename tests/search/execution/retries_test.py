@@ -157,6 +157,11 @@ def test_a_candidate_that_ends_the_search_itself_is_recorded_as_failed(bare, who
   assert records[:5] == untimed(whole[1])[:5]
 
 
-def test_what_runs_in_this_process_is_noted_and_what_does_not_is_not(retrying, tmp_path):
+def test_what_runs_in_this_process_is_noted(retrying, tmp_path):
   assert results(retrying(InProcess()), 'a') == [('a', 'A')]
   assert (tmp_path / 'journal.jsonl').read_text().splitlines()[1:] == ['{"begun": "a"}']
+
+
+def test_what_runs_elsewhere_is_not_noted(retrying, tmp_path):
+  assert results(retrying(MortalExecutor({})), 'a') == [('a', 'A')]
+  assert (tmp_path / 'journal.jsonl').read_text().splitlines()[1:] == []

@@ -3,6 +3,10 @@
 import dataclasses
 import functools
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +31,7 @@ from search.selection.proposal import TournamentEvolution
 from search.selection.tournament import average_winner
 from search.selection.tournament import pareto_winner
 
+ROOT = pathlib.Path(__file__).parents[3]
 TASK = ProxyTask((Architecture('resnet', {'depth': 8}), Architecture('mobilenet_v2')))
 
 
@@ -192,3 +197,21 @@ def test_functions_without_a_name_count_by_their_code():
   assert all(identity_of(f=f) == identity_of(f=g) for f, g in same)
   assert all(identity_of(f=f) != identity_of(f=g) for f, g in different)
   assert identity_of(f=functools.partial(average_winner, rng=3)) != identity_of(f=functools.partial(average_winner))
+
+
+def test_functions_with_sets_count_alike_in_all_processes():
+  program = ("from search.journal.identity import identity_of; "
+             "print(identity_of(f=lambda x: x in {'tanh', 'sigmoid', 'exp', ('a', 'b')}))")
+  printed = {subprocess.run([sys.executable, '-c', program], env={**os.environ, 'PYTHONHASHSEED': str(seed)}, cwd=ROOT,
+                            capture_output=True, text=True, check=True).stdout for seed in range(4)}
+  assert len(printed) == 1
+
+
+def test_an_array_that_is_changed_later_is_another():
+  images, labels = np.zeros((200, 32, 32, 3), np.float32), np.arange(200) % 2
+  task = lambda: ProxyTask((Architecture('resnet'),), data={'train': (images, labels), 'test': (images, labels)})
+  before = task()
+  keys = [before.key]
+  images[:] = 1.
+  assert task().key != before.key == keys[0] and not before.data['train'][0].any()
+  assert dataclasses.replace(before, seed=1).data['train'][0] is before.data['train'][0]  # not copied once more

@@ -7,6 +7,7 @@ import pytest
 from search.graphs.known_graphs import known_graph
 from search.journal import records as records_lib
 from search.journal.candidate import Candidate
+from search.selection.proposal import SEEN_BEFORE
 
 
 def test_candidates_are_the_accepted_ones_in_order_of_completion(make_record):
@@ -109,3 +110,9 @@ def test_copies_count_as_nothing_but_members(make_record):
   assert list(records_lib.counts_by_outcome(records).values()) == [2, 0, 0, 1]
   assert [r.index for r in records_lib.finalists(records, 3)] == [0, 4]
   assert [r.index for r in records_lib.finalists(records, 1)] == [0] and records_lib.finalists(records, 0) == []
+
+
+def test_reasons_of_older_journals_count_under_their_present_names(make_record):
+  names = 'same function as an earlier candidate', 'same layer as an earlier candidate'
+  records = [make_record(index=i, filtered={name: 2, 'constant': 1}) for i, name in enumerate(names)]
+  assert records_lib.counts_by_filter(records) == {SEEN_BEFORE: 4, 'constant': 2}

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import pathlib
 import time
 
@@ -20,6 +21,7 @@ from search.journal.saved_search import load_search
 from search.journal.stored_folder import fetched
 from search.journal.stored_folder import StoredFolder
 from search.journal.stored_folder import working_folder
+from search.library.opened_search import Search
 from search.reporting.comparison_report import compare_searches
 from tests.search.fake_search import FakeEvaluation
 from tests.search.fake_search import read
@@ -148,10 +150,12 @@ def test_what_does_not_change_is_not_sent_again_and_a_slow_upload_waits(url, mon
     for count in range(20):
       (folder / 'events').write_text('x' * count)
       time.sleep(.02)
-  assert sent.count('still') == 1 and 2 <= sent.count('events') <= 3  # an upload takes a tenth of the time at most
+  # An upload takes a tenth of the time at most: about two of them here, on a busy machine a few more; not 20.
+  assert sent.count('still') == 1 and 2 <= sent.count('events') < 10
 
 
-def test_a_second_driver_is_refused_while_the_first_one_is_there(url):
+def test_a_second_driver_is_refused_while_the_first_one_is_there(url, monkeypatch):
+  monkeypatch.setattr(stored_folder, 'SECONDS_OF_SILENCE', 20.)  # it is refused at the first one's next sign
   with working_folder(url) as (folder, copy):
     with pytest.raises(ModelDirError, match='another process is running this search, on '):
       with working_folder(url):
@@ -280,6 +284,16 @@ def test_a_search_from_python_works_in_a_store(bare, url):
     found.resume()
 
 
+def test_reading_a_search_in_a_store_again_makes_no_second_copy(bare, url):
+  search(url)
+  found = Search(url)
+  folder, count = found.model_dir, len(found.records)
+  (folder / 'own').write_text('')
+  search(url, 14)
+  assert len(found.refresh().records) > count
+  assert found.model_dir == folder and (folder / 'own').exists() and os.listdir(folder.parent) == [folder.name]
+
+
 def test_a_url_is_no_path():
   with pytest.raises(ArgumentError, match='must be a string where it is a URL, received .*s3:/bucket'):
     is_url(pathlib.Path('s3://bucket/run'))
@@ -326,8 +340,7 @@ def test_a_search_in_a_store_is_read_by_all_that_read_searches(bare, url, tmp_pa
   search(url)
   found = search_lib.Search(url)
   assert found.model_dir.name == 'run' and found.location == url
-  before = found.model_dir
-  assert found.refresh().best == found.best and found.model_dir != before  # the new copy
+  assert found.refresh().best == found.best
   assert compilation.find_graph(url).without_dead_nodes() == found.best.graph.without_dead_nodes()
   search(tmp_path / 'next', initial=url, candidates=20)
   assert 'candidate' in read(tmp_path / 'next')[2]['origin']

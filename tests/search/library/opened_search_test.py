@@ -66,6 +66,11 @@ def test_layers_are_ranked_anew_once_all_were_trained_again(make_record, tmp_pat
         assert [layer.index for layer in Search(tmp_path).layers] == [1, 2, 0]
         assert find_graph(str(tmp_path)) == graphs[1]
   assert [layer.index for layer in Search(tmp_path).layers] == [2, 1] and find_graph(str(tmp_path)) == graphs[2]
+  with Journal(tmp_path / 'journal.jsonl', config) as journal:  # gone on with: another candidate is a finalist
+    journal.append(make_record(index=3, scores=(.6, .6), graph=LayerGraph((Node('square', (0,)),))))
+  found = Search(tmp_path)
+  assert [layer.index for layer in found.layers] == [3, 1, 2, 0]
+  assert json.loads((found.report().parent / 'layer_1.json').read_text()) == found.best.graph.to_dict()
 
 
 def test_where_no_finalist_passes_again_the_scores_of_the_search_stand(make_record, tmp_path):
@@ -238,7 +243,7 @@ def test_a_notebook_shows_drawing_and_equation(found):
 def test_a_layer_without_a_graph_says_so(make_record):
   record = make_record('reference', (.3,) * 3, name='frn_tlu')
   layer = Layer(record, [record])
-  assert layer.graph is None and layer.equation == 'frn_tlu' and 'frn_tlu' in layer._repr_html_()
+  assert layer.graph is None and layer.equation == 'frn_tlu' and r'\text{frn\_tlu}' in layer._repr_html_()
   for method in (layer.draw, layer.to_json):
     with pytest.raises(ArgumentError, match='has no layer graph'):
       method()

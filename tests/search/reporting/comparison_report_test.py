@@ -182,6 +182,10 @@ def test_refusals_write_nothing(searches, tmp_path):
     compare_searches([searches[0], f'{searches[0]}/'], str(tmp_path / 'out'))
   with pytest.raises(ValueError, match='at least one folder'):
     compare_searches([])
+  with pytest.raises(ValueError, match='`output` must be no folder of a search.*received .*begun'):
+    compare_searches(searches, str(tmp_path / 'begun'))
+  with pytest.raises(ValueError, match='`output` must be a folder of this machine, received .s3://bucket/x'):
+    compare_searches(searches, 's3://bucket/x')
   assert not (tmp_path / 'out').exists()
   (tmp_path / 'file').write_text('')
   with pytest.raises(ValueError, match='`output` must be a folder, received .*file is a file'):

@@ -9,11 +9,16 @@ import pytest
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.output.model_dir import ModelDirError
 from search.equivalence.equivalents import Equivalents
+from search.evaluation.architecture import Architecture
+from search.evaluation.evaluation import Evaluation
+from search.evaluation.proxy_task import ProxyTask
 from search.graphs.known_graphs import known_graph
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import sample_space
 from search.graphs.random_graph import SearchSpace
 from search.journal import records as records_lib
+from search.journal.identity import identity_of
+from search.journal.journal import Journal
 from search.journal.record import Record
 from search.selection.warm_start import identity_of_warm_start
 from search.selection.warm_start import initial_candidates
@@ -93,6 +98,16 @@ def test_another_evaluation_evaluates_anew(bare, whole, tmp_path):
   for r in records[:3]:
     expected = longer.evaluate(LayerGraph.from_dict(r['graph']))
     assert dataclasses.asdict(expected)['scores'] == r['scores'] and r['outcome'] == expected.outcome
+
+
+def test_outcomes_are_taken_over_whichever_place_the_images_have(tmp_path, make_record):
+  own = Evaluation(ProxyTask((Architecture('resnet'),), data_dir='/here'))
+  with Journal(tmp_path / 'journal.jsonl', identity_of(evaluation=own)) as journal:
+    journal.append(make_record(index=0, scores=(.5,), graph=known_graph('evonorm_s0')))
+  for elsewhere, is_alike in (('/there', True), (None, False)):
+    task = dataclasses.replace(own.task, data_dir=elsewhere)
+    (given,) = initial_candidates(str(tmp_path), SearchSpace(), Evaluation(task), 3, 0)
+    assert (given.record is not None) == is_alike
 
 
 def test_it_goes_on_where_it_stopped(bare, whole, tmp_path):
