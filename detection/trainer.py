@@ -178,8 +178,8 @@ class _Detection(experiment.Experiment):
     return maskrcnn.MaskRCNNTask(
         model=self.model.config(self._train.num_classes, self.image_size), init_checkpoint=self.init_checkpoint,
         losses=maskrcnn.Losses(l2_weight_decay=self.weight_decay),
-        train_data=_data_config(True, self.batch_size, self.scale_jitter, self.shuffle_buffer),
-        validation_data=_data_config(False, eval_batch_size))
+        train_data=_data_config(True, self.batch_size, self._train, self.scale_jitter, self.shuffle_buffer),
+        validation_data=_data_config(False, eval_batch_size, self._validation))
 
   def trainer_config(self) -> config_definitions.TrainerConfig:
     return self.schedule.trainer_config(
@@ -237,16 +237,20 @@ def _find_images(mode: str, images: str | None) -> list[str]:
   return files
 
 
-def _data_config(is_training: bool, batch_size: int, scale_jitter: tuple[float, float] = (1., 1.),
+def _data_config(is_training: bool, batch_size: int, info: DataInfo, scale_jitter: tuple[float, float] = (1., 1.),
                  shuffle_buffer: int = 1) -> maskrcnn.DataConfig:
   """Returns Model Garden's configuration of batches and augmentation; images are float32, and the network casts them.
 
   Args:
     is_training: whether the batches are for training, with random flips.
     batch_size: the number of images per batch, over all replicas.
+    info: the description of the images.
     scale_jitter: the least and the greatest random factor of an image's size.
     shuffle_buffer: the size of the shuffle buffer in images.
   """
+  parser = maskrcnn.Parser(
+      aug_rand_hflip=is_training, aug_scale_min=scale_jitter[0], aug_scale_max=scale_jitter[1])
+  parser.max_num_instances = max(parser.max_num_instances, info.most_objects or 0)  # further ones would be background
   return maskrcnn.DataConfig(
       is_training=is_training, global_batch_size=batch_size, dtype='float32', shuffle_buffer_size=shuffle_buffer,
-      parser=maskrcnn.Parser(aug_rand_hflip=is_training, aug_scale_min=scale_jitter[0], aug_scale_max=scale_jitter[1]))
+      parser=parser)

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import os
 from typing import Protocol
+import zlib
 
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from evonorm_tf.data import imagenet_records
 from evonorm_tf.data import record_streams
 from evonorm_tf.data.data_objects import TrainingData
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.output.object_folder import is_url
 
 
 class GanData(TrainingData, Protocol):
@@ -161,7 +163,11 @@ class ImageNet:
   @property
   def name(self) -> str:
     """The name of the training set, with all settings that real images depend on, for reports and statistics files."""
-    files = '' if self.train_files is None else f'_of_{os.path.basename(os.path.dirname(self.train_files))}'
+    files = ''
+    if self.train_files is not None:
+      place = self.train_files if is_url(self.train_files) else os.path.abspath(self.train_files)
+      checksum = zlib.crc32(place.encode())
+      files = f'_of_{os.path.basename(os.path.dirname(self.train_files))}_{checksum:08x}'
     return f'imagenet_train_{self.train_images}{files}_{self.resize_method}_{self.image_size}'
 
   def check(self) -> None:

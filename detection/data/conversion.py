@@ -96,7 +96,8 @@ def convert_coco(images: str | os.PathLike, annotations: str | os.PathLike, outp
   check_folder(output, 'output')
   checks.check_choices(orientation=(orientation, ORIENTATIONS))
   coco = read_coco(annotations)
-  _check_images(images, coco)
+  if not is_prepared(output):
+    _check_images(images, coco)
   console = console or Console()
   output.mkdir(parents=True, exist_ok=True)
   with open(output / LOCK, 'w', encoding='utf-8') as file:
@@ -272,7 +273,7 @@ def _finish(shards: list[_Shard], coco: CocoFile, output: pathlib.Path) -> None:
       'categories': [{'id': number, 'name': name} for number, name in coco.category_names.items()]}, end='\n')
   names = [shard.records.name for shard in shards]
   write_data_info(output, names, f'records-*-of-{len(shards):05d}.tfrecord', _ANNOTATIONS, len(converted),
-                  coco.category_names)
+                  coco.category_names, max(len(kept) for _, kept in converted))
   for shard in shards:
     shard.outcome.unlink()
 

@@ -37,12 +37,14 @@ class DataInfo:
     category_ids: the id of the category that each label stands for. Labels are the classes in the records and of the
       network: integers from 1 on, because 0 is the background. None (default) for records of version 0.1, whose labels
       are the ids.
+    most_objects: the greatest number of objects in an image; None (default) where it was not counted.
   """
   records: str
   annotation_file: str
   num_examples: int
   category_names: dict[int, str]
   category_ids: dict[int, int] | None = None
+  most_objects: int | None = None
 
   def __post_init__(self):
     if self.category_ids is None:
@@ -122,7 +124,7 @@ def is_prepared(folder: str | os.PathLike) -> bool:
 
 
 def write_data_info(folder: str | os.PathLike, records: Sequence[str], pattern: str, annotation_file: str,
-                    num_examples: int, category_names: Mapping[int, str]) -> None:
+                    num_examples: int, category_names: Mapping[int, str], most_objects: int) -> None:
   """Writes data_info.json, the description that `read_data_info` reads, and thereby marks the folder as complete.
 
   Args:
@@ -132,9 +134,10 @@ def write_data_info(folder: str | os.PathLike, records: Sequence[str], pattern: 
     annotation_file: the name of the annotation file in the folder.
     num_examples: the number of images.
     category_names: the name of each category by its id; the labels in the records are those of `category_ids`.
+    most_objects: the greatest number of objects in an image.
   """
   data = {'num_examples': num_examples, 'category_names': category_names, 'category_ids': category_ids(category_names),
-          'annotation_file': annotation_file, 'pattern': pattern, 'records': records}
+          'most_objects': most_objects, 'annotation_file': annotation_file, 'pattern': pattern, 'records': records}
   write_json(pathlib.Path(folder) / _FILE, data, indent=2, end='\n')
 
 
@@ -166,7 +169,7 @@ def read_data_info(folder: str | os.PathLike) -> DataInfo:
     if min(ids, default=0) < 1 or sorted(ids.values()) != sorted(names):
       raise ValueError('`category_ids` must give each category a label from 1 on')
     records = os.path.join(glob.escape(str(folder)), data['pattern'])
-    info = DataInfo(records, str(files[-1]), data['num_examples'], names, ids)
+    info = DataInfo(records, str(files[-1]), data['num_examples'], names, ids, data.get('most_objects'))
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
     raise ArgumentError(f"'{folder}' must be a folder that `python -m detection.prepare` has prepared to the end: "
                         f'{type(e).__name__}: {e}') from e

@@ -40,16 +40,16 @@ def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int
   before = _values(generator.non_trainable_variables)
   means = [tf.zeros_like(variable) for variable in moving]
   run = _make_run(generator, batch_size, seed)
-  for number in range(batches):
-    for variable in moving:
-      variable.assign(tf.zeros_like(variable))  # the batch's moments are added to it
-    with _without_momentum(layers):
-      run(tf.constant(number))
-    means = [mean + tf.convert_to_tensor(variable) / batches for mean, variable in zip(means, moving)]
-    _restore(generator.non_trainable_variables, before)
-  for variable, mean in zip(moving, means):
-    variable.assign(mean)
   try:
+    for number in range(batches):
+      for variable in moving:
+        variable.assign(tf.zeros_like(variable))  # the batch's moments are added to it
+      with _without_momentum(layers):
+        run(tf.constant(number))
+      means = [mean + tf.convert_to_tensor(variable) / batches for mean, variable in zip(means, moving)]
+      _restore(generator.non_trainable_variables, before)
+    for variable, mean in zip(moving, means):
+      variable.assign(mean)
     yield
   finally:
     _restore(generator.non_trainable_variables, before)

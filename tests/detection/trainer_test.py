@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from detection import trainer
 from detection.data.conversion import convert_coco
+from detection.data.prepared import DataInfo
 from detection.data.sources import CocoData
 from detection.results.evaluation import METRICS
 from evonorm_tf.classification import trainer as classification
@@ -251,3 +252,9 @@ def test_real_images(tmp_path):
   results = run(tmp_path / 'model', CocoData(folders['train'], folders['val']), epochs=.2, norm_act='evonorm_s0',
                 scale_jitter=(.5, 2.))
   assert results['step'] == 3 and 0 <= results['mask/AP'] <= 1
+
+
+@pytest.mark.parametrize('most_objects, kept', [(None, 100), (7, 100), (150, 150)])
+def test_no_object_of_a_crowded_image_becomes_background(most_objects, kept):
+  info = DataInfo('', '', 1, {1: 'cell'}, most_objects=most_objects)
+  assert trainer._data_config(True, 2, info).parser.max_num_instances == kept

@@ -44,8 +44,10 @@ def test_real_images_of_cifar10_are_all_once():
 def test_names_tell_data_sets_apart():
   options = dict(image_size=16, train_files='folder/train-*')
   names = {Cifar10().name, ImageNet(**options).name, ImageNet(**options | {'image_size': 32}).name,
-           ImageNet(**options | {'train_images': 10}).name, ImageNet(**options | {'train_files': 'other/train-*'}).name}
-  assert len(names) == 5 and Cifar10().name == 'cifar10_train_5000'
+           ImageNet(**options | {'train_images': 10}).name, ImageNet(**options | {'train_files': 'other/train-*'}).name,
+           ImageNet(**options | {'train_files': 'another/folder/train-*'}).name,
+           ImageNet(**options | {'train_files': 'folder/other-*'}).name}
+  assert len(names) == 7 and Cifar10().name == 'cifar10_train_5000'
 
 
 @pytest.fixture(scope='module')

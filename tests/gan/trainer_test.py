@@ -196,6 +196,11 @@ def test_a_compiled_step_is_close_to_another(tmp_path):
   """Under XLA z and labels are others, so the images are compared by what they are: finite, and trained."""
   run(tmp_path, mode='train', steps=4, jit_compile=True, norm_act='evonorm_s0')
   assert all(np.isfinite(value).all() for value in weights(tmp_path).values())
+  before, after = (tf.train.load_checkpoint(str(tmp_path / f'ckpt-{step}')) for step in (2, 4))
+  for network in ('generator', 'discriminator', 'average'):
+    changes = [np.abs(after.get_tensor(name) - before.get_tensor(name)).max() for name in weights(tmp_path)
+               if name.startswith(f'model/{network}/') and name.endswith('kernel/.ATTRIBUTES/VARIABLE_VALUE')]
+    assert changes and all(0 < change < 1 for change in changes), network
 
 
 @pytest.mark.parametrize('options, message', [

@@ -178,8 +178,9 @@ def test_a_finished_conversion_is_only_told_again(tiny, monkeypatch):
   images, annotations, info, printed, output = tiny
   before = contents(output)
   monkeypatch.delattr(conversion._Shard, 'convert')
-  again, printed_again = convert(images, annotations, output, images_per_shard=4)
-  assert again == info and contents(output) == before and printed.endswith(printed_again)
+  for folder in (images, images / 'which was removed'):
+    again, printed_again = convert(folder, annotations, output, images_per_shard=4)
+    assert again == info and contents(output) == before and printed.endswith(printed_again)
 
 
 def test_refusals(tiny, tmp_path):

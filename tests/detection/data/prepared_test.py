@@ -19,7 +19,7 @@ def write(folder):
   files = ['records-00000-of-00002.tfrecord', 'records-00001-of-00002.tfrecord', 'annotations.json']
   for name in files:
     (folder / name).touch()
-  prepared.write_data_info(folder, files[:2], 'records-*-of-00002.tfrecord', files[2], 12, NAMES)
+  prepared.write_data_info(folder, files[:2], 'records-*-of-00002.tfrecord', files[2], 12, NAMES, 150)
 
 
 def test_round_trip_and_the_folder_may_move(tmp_path):
@@ -31,17 +31,18 @@ def test_round_trip_and_the_folder_may_move(tmp_path):
   folder = folder.rename(tmp_path / 'b')
   info = prepared.read_data_info(folder)
   assert info == prepared.DataInfo(str(folder / 'records-*-of-00002.tfrecord'), str(folder / 'annotations.json'), 12,
-                                    NAMES, {1: 1, 2: 90})
+                                    NAMES, {1: 1, 2: 90}, 150)
   assert info.num_classes == 3 and info.class_names == {1: 'person', 2: 'toothbrush'}
 
 
 def test_folders_of_the_first_release_have_the_ids_as_labels(tmp_path):
   write(tmp_path)
   data = json.loads((tmp_path / 'data_info.json').read_text())
-  assert data.pop('category_ids') == {'1': 1, '2': 90}
+  assert data.pop('category_ids') == {'1': 1, '2': 90} and data.pop('most_objects') == 150
   (tmp_path / 'data_info.json').write_text(json.dumps(data))
   info = prepared.read_data_info(tmp_path)
   assert info.category_ids == {1: 1, 90: 90} and info.num_classes == 91 and info.class_names == NAMES
+  assert info.most_objects is None
 
 
 @pytest.mark.parametrize('ids', [{'0': 1, '1': 90}, {'1': 1}, {'1': 1, '2': 91}, {}])

@@ -14,7 +14,7 @@ def prepared(folder, names):
   folder.mkdir()
   for name in ('records.tfrecord', 'annotations.json'):
     (folder / name).write_text('')
-  write_data_info(folder, ['records.tfrecord'], 'records*', 'annotations.json', 5, names)
+  write_data_info(folder, ['records.tfrecord'], 'records*', 'annotations.json', 5, names, 1)
   return str(folder)
 
 

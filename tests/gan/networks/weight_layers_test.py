@@ -22,7 +22,7 @@ def test_layers(kind, spectral_norm):
   layer = make(WeightLayers(spectral_norm, dtype='mixed_float16'))
   y = layer(x)
   assert isinstance(layer, SpectralNorm) == spectral_norm
-  assert y.dtype == tf.float16 and y.shape == (*x.shape[:-1], 5) if kind != 'embedding' else (2, 5)
+  assert y.dtype == tf.float16 and y.shape == ((2, 5) if kind == 'embedding' else (*x.shape[:-1], 5))
   assert len(layer.trainable_weights) == (2 if kind == 'convolution' else 1)
   matrix = layer.trainable_weights[0].numpy().reshape(27, 5)
   np.testing.assert_allclose(matrix.T @ matrix, np.eye(5), atol=1e-5)

@@ -85,6 +85,15 @@ def test_they_are_taken_away_after_an_error():
   np.testing.assert_array_equal(generator.norm_act.moving_variance, np.ones(4))
 
 
+def test_they_are_taken_away_after_an_error_in_a_batch(monkeypatch):
+  generator = make_generator('evonorm_b0')
+  monkeypatch.setattr(generator, 'z_size', 5)  # the embedding has 4
+  with pytest.raises(ValueError):
+    with standing(generator):
+      raise AssertionError('it was not begun')
+  np.testing.assert_array_equal(generator.norm_act.moving_variance, np.ones(4))
+
+
 def test_two_replicas_share_the_batch():
   expected = make_generator('evonorm_b0')
   with standing(expected):
