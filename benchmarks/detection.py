@@ -11,8 +11,7 @@ synchronized over replicas, because BN-ReLU then has no fused kernel and EvoNorm
 
 A model's table has the time of a step, the time to trace it and of the first step after that, and the memory it takes,
 as ratios to BN-ReLU; `benchmarks.measuring.training_steps` explains the columns. The times of a step are measured last,
-with all contenders in this process. The rest is measured in --rounds processes for each contender, 21 for each model by
-default.
+with all contenders in this process. The rest is measured in --rounds processes for each contender.
 
 On two cores R18-FPN takes twelve minutes, and R50-FPN with --batch_size=1 --repeats=3 an estimated half an hour.
 """

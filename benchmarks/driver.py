@@ -143,6 +143,9 @@ def main(_):
     if records:
       run(str(folder), records)
     watch = run(str(folder), records + MEASURED)
+    if not watch.candidates:
+      console.print(f'{records:,} records: {folder} has more already, and was left as it is')
+      continue
     whole = watch.candidates[1:]  # the first one's time holds the start
     alone = [candidate - proposal for candidate, proposal in zip(whole, watch.proposals[1:])]
     times = [1e3 * average(values) for values in (whole, alone) for average in (statistics.fmean, statistics.median)]

@@ -4,8 +4,9 @@
     [--modes=core] [--json=FILE]
 
 In a step, the discriminator is trained on a batch of real images and on as many images of the generator, and then the
-generator is trained on a batch of its own; both use the hinge loss and Adam. The real images are random numbers, always
-the same. The generator has two norm-activation layers in each block and one at the end. The discriminator has none, so
+generator is trained on a batch of its own; both use the hinge loss and Adam. Against a step of the trainer, the moving
+average of the generator's weights and the draws of z are left out. The real images are random numbers, always the same.
+ The generator has two norm-activation layers in each block and one at the end. The discriminator has none, so
 the ratios are closer to 1 than those of `benchmarks.models`.
 
 A contender is a layer in a mode. In mode 'core', the default in training on a CPU, XLA compiles each EvoNorm's
@@ -29,8 +30,11 @@ from rich.table import Table
 import tensorflow as tf
 import tf_keras
 
+from benchmarks.measuring.command_line import define_json
+from benchmarks.measuring.command_line import define_names
 from benchmarks.measuring.timing import median_seconds
 from evonorm_tf import get_norm_act
+from evonorm_tf.layers.norm_act import NORM_ACTS
 from gan.networks import biggan
 from gan.training.losses import hinge
 
@@ -43,9 +47,9 @@ _RESOLUTION = flags.DEFINE_enum('resolution', '32', [str(r) for r in biggan.GENE
 _CHANNELS = flags.DEFINE_integer('channels', 16, 'The unit of all widths.', lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 16, 'Images in a step.', lower_bound=1)
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed steps of each contender.', lower_bound=1)
-_LAYERS = flags.DEFINE_list('layers', list(LAYERS), 'Names of `get_norm_act`; BN-ReLU is always timed.')
-_MODES = flags.DEFINE_list('modes', ['core'], "Modes of the EvoNorms: 'core', 'graph'.")
-_JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
+_LAYERS = define_names('layers', LAYERS, tuple(NORM_ACTS), 'Layers; BN-ReLU is always timed.')
+_MODES = define_names('modes', ('core',), ('core', 'graph'), 'Modes of the EvoNorms.')
+_JSON = define_json()
 
 
 def make_step(name: str, mode: str, resolution: int, channels: int):

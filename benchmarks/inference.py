@@ -50,6 +50,8 @@ import tensorflow as tf
 
 from benchmarks.measuring import served_models
 from benchmarks.measuring import serving
+from benchmarks.measuring.command_line import define_json
+from benchmarks.measuring.command_line import define_names
 from benchmarks.measuring.served_models import BASE
 from benchmarks.measuring.served_models import CONTENDERS
 from benchmarks.measuring.served_models import MODELS
@@ -237,31 +239,16 @@ def to_json(settings: Settings, figures: dict[str, Figures]) -> str:
   return json.dumps({'settings': {**settings._asdict(), **versions}, 'models': models, 'times': times}, indent=1)
 
 
-_MODELS = flags.DEFINE_list('models', list(MODELS), f'Of {list(MODELS)}.')
-_CONTENDERS = flags.DEFINE_list('contenders', list(CONTENDERS), f'Of {list(CONTENDERS)}; {BASE} is always timed.')
+_MODELS = define_names('models', tuple(MODELS), tuple(MODELS), 'Models to measure.')
+_CONTENDERS = define_names('contenders', tuple(CONTENDERS), tuple(CONTENDERS), f'{BASE} is always timed.')
 _THREADS = flags.DEFINE_list('threads', ['1', '2'], 'Numbers of threads.')
 _SIZE = flags.DEFINE_integer('size', 224, 'Height and width of the images in pixels.', lower_bound=32)
 _REPEATS = flags.DEFINE_integer(
     'repeats', 10, 'Timed calls with one image in a round; a batch is called a tenth as often.', lower_bound=1)
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'Rounds, in which the contenders take turns.', lower_bound=1)
-_JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
-
-
-def _register_validators() -> None:
-  for name, known in (('models', MODELS), ('contenders', CONTENDERS)):
-    flags.register_validator(name, lambda names, known=known: bool(names) and set(names) <= set(known),
-                             f'must be one or several of {", ".join(known)}')
-  flags.register_validator('threads', lambda counts: bool(counts) and all(n.isdigit() and int(n) > 0 for n in counts),
-                           'must be positive integers')
-  flags.register_validator('json', lambda path: path is None or _is_writable(pathlib.Path(path)),
-                           'must be a file in a folder that exists and can be written')
-
-
-def _is_writable(path: pathlib.Path) -> bool:
-  return not path.is_dir() and os.access(path if path.exists() else path.absolute().parent, os.W_OK)
-
-
-_register_validators()
+_JSON = define_json()
+flags.register_validator(_THREADS, lambda counts: bool(counts) and all(n.isdigit() and int(n) > 0 for n in counts),
+                         'must be positive integers')
 
 
 @contextlib.contextmanager

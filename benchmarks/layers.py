@@ -33,6 +33,9 @@ _JSON = define_json()
 flags.register_multi_flags_validator(
     [_BACKEND, _ROWS], lambda values: values['backend'] is None or set(values['rows']) == set(ROWS),
     '--rows is for tf_keras only, without --backend')
+flags.register_multi_flags_validator(
+    [_BACKEND, _DEVICE], lambda values: values['backend'] is not None or values['device'] == 'cpu',
+    '--device is for --backend only')
 
 
 def main(_):

@@ -9,8 +9,7 @@ whole step is compiled. BN-ReLU and BN-SiLU are always measured in mode 'graph'.
 
 A model's table has the time of a step, the time to trace it and of the first step after that, and the memory it takes,
 as ratios to BN-ReLU; `benchmarks.measuring.training_steps` explains the columns. The times of a step are measured last,
-with all contenders in this process. The rest is measured in --rounds processes for each contender, 18 for each model by
-default.
+with all contenders in this process. The rest is measured in --rounds processes for each contender.
 
 At full width it takes twenty minutes on two cores, and several times that with the mode 'XLA'.
 """

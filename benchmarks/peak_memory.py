@@ -46,6 +46,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.measuring.allocations import trace_allocations
+from benchmarks.measuring.command_line import define_json
+from benchmarks.measuring.command_line import define_names
 from benchmarks.measuring.process_memory import ProcessMemory
 from benchmarks.measuring.process_memory import read_memory
 from benchmarks.measuring.small_models import make_batch
@@ -55,6 +57,7 @@ from benchmarks.measuring.tensor_kinds import KINDS
 from benchmarks.measuring.tensor_kinds import TensorKinds
 from benchmarks.measuring.training_steps import Contender
 from evonorm_tf import get_norm_act
+from evonorm_tf.layers.norm_act import NORM_ACTS
 
 MEGABYTE = 1e6
 # glibc gives each block from this size on a mapping of its own, and never raises the size.
@@ -200,12 +203,12 @@ def print_accounts(accounts: dict[Contender, Account], console: Console) -> None
 
 
 _MODEL = flags.DEFINE_enum('model', 'ResNetV2-50', list(MODELS), 'The model.')
-_LAYERS = flags.DEFINE_list('layers', ['bn_relu', 'bn_silu', 'evonorm_s0', 'evonorm_b0'], 'Names of layers.')
-_MODES = flags.DEFINE_list('modes', ['core', 'graph'], "Modes of the EvoNorms: 'core', 'graph'.")
+_LAYERS = define_names('layers', ('bn_relu', 'bn_silu', 'evonorm_s0', 'evonorm_b0'), tuple(NORM_ACTS), 'Layers.')
+_MODES = define_names('modes', ('core', 'graph'), ('core', 'graph'), 'Modes of the EvoNorms.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 128, 'Images in a step.', lower_bound=1)
 _WIDTH_MULTIPLIER = flags.DEFINE_float('width_multiplier', .5, "Factor of the model's channels.", lower_bound=0.)
 _LARGEST = flags.DEFINE_integer('largest', 8, 'Largest tensors to print.', lower_bound=0)
-_JSON = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
+_JSON = define_json()
 
 
 def main(_):

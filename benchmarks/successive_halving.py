@@ -6,7 +6,8 @@ Successive halving stops the training of candidates that fall behind at a rung, 
 `search.evaluation.successive_halving`. This benchmark trains layers to the end and measures their accuracy at the rungs
 on the way. The layers are mutants of known layers that pass the static filter and the quality test of every
 architecture; the task is the quickstart's with more steps. Each curve, a layer's accuracies at the rungs and at the
-end, is appended to a file, so that a later run continues from there. Halving is then simulated on the curves:
+end, is appended to a file, so that a later run with the same settings, which studies.json beside it has, continues from
+there. Halving is then simulated on the curves:
 candidates arrive in a random order, and each is compared with those before it.
 """
 
@@ -28,6 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measuring.one_core import read_evaluation
+from benchmarks.measuring.search_runs import complete_lines
+from benchmarks.measuring.search_runs import note_configuration
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.successive_halving import SuccessiveHalving
@@ -77,7 +80,11 @@ def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
   Returns:
     The records of the accepted layers, JSON data.
   """
-  records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+  records = [json.loads(line) for line in complete_lines(path).splitlines()]
+  rungs = {tuple(rung['steps'] for rung in r['rungs']) for r in records if r['scores']} - {tuple(_RUNGS.value)}
+  if rungs:
+    raise SystemExit(f'{path} has curves with rungs at {rungs.pop()}, not at {tuple(_RUNGS.value)}. Give --curves '
+                     'another file.')
   end = time.monotonic() + 60 * _MINUTES.value
   while sum(bool(r['scores']) for r in records) < _CANDIDATES.value and time.monotonic() < end:
     graph = draw(np.random.default_rng([_SEED.value, len(records)]))
@@ -157,10 +164,12 @@ def compare(records: list[dict], halving: SuccessiveHalving, total: int) -> tupl
 
 def main(_):
   """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
+  path = pathlib.Path(_CURVES.value)
+  note_configuration(path.parent, path.name, _GIN_FILE.value, (f'proxy_task.ProxyTask.steps = {_STEPS.value}',))
   full = read_evaluation(_GIN_FILE.value)
   evaluation = dataclasses.replace(full, stability=None, halving=SuccessiveHalving(tuple(_RUNGS.value)),
                                    task=dataclasses.replace(full.task, steps=_STEPS.value))
-  records = measure(evaluation, pathlib.Path(_CURVES.value))
+  records = measure(evaluation, path)
   truth = [statistics.fmean(r['scores'].values()) for r in records]
   table = Table(title=f'{len(records)} candidates, {_STEPS.value} steps, means of {ORDERS} orders of arrival')
   for column in ('rungs', 'η', 'steps saved', "Spearman's ρ", f'of the top {TOP} kept', 'best kept'):

@@ -1,6 +1,7 @@
 """Flags of the benchmarks that are checked before anything is measured."""
 
 from collections.abc import Sequence
+import os
 import pathlib
 
 from absl import flags
@@ -27,9 +28,9 @@ def define_json() -> flags.FlagHolder:
   """Defines the flag `--json`, the file to which a benchmark writes its figures, and returns its holder."""
   holder = flags.DEFINE_string('json', None, 'Writes the figures to this file.')
   flags.register_validator(holder, lambda path: path is None or _can_be_written(pathlib.Path(path)),
-                           'must be a file in a folder that exists')
+                           'must be a file in a folder that exists and can be written')
   return holder
 
 
 def _can_be_written(path: pathlib.Path) -> bool:
-  return path.parent.is_dir() and not path.is_dir()
+  return not path.is_dir() and os.access(path if path.exists() else path.absolute().parent, os.W_OK)

@@ -25,6 +25,7 @@ from typing import Any
 import gin
 
 from evonorm_tf.cli import gin_configuration
+from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.model_dir import without_folder
 from search.journal.journal import read
 from search.journal.record import Record
@@ -70,6 +71,30 @@ def _noted(binding: str) -> str:
   return f'{name} = {without_folder(name, value)}'
 
 
+def note_configuration(folder: pathlib.Path, name: str, gin_file: str, bindings: Sequence[str] = ()) -> None:
+  """Notes in studies.json with which configuration a part of a study was begun.
+
+  Args:
+    folder: the study's folder; it is created if necessary.
+    name: the name of the part: of a search, or of a file of results.
+    gin_file: the path of the gin file.
+    bindings: further gin bindings (default: none).
+
+  Raises:
+    SystemExit: if it was begun with another configuration.
+  """
+  path = folder / 'studies.json'
+  noted = json.loads(path.read_text()) if path.exists() else {}
+  own = {'gin_file': gin_file, 'configuration': _checksum(gin_file, bindings),
+         'bindings': [_noted(binding) for binding in bindings]}
+  if noted.setdefault(name, own).get('configuration') != own['configuration']:
+    raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
+                     'own.')
+  folder.mkdir(parents=True, exist_ok=True)
+  with replacing(path) as file:
+    file.write_text(json.dumps(noted, indent=1) + '\n')
+
+
 @dataclasses.dataclass(frozen=True)
 class SearchStudy:
   """Searches with one gin file, several settings and several seeds.
@@ -101,11 +126,12 @@ class SearchStudy:
     folder, partial = kept.with_name(name), kept.with_name(f'{name}.partial.jsonl.gz')
     journal = folder / JOURNAL
     bindings = [f'evolution.run_search.seed = {seed}', *self.bindings, *self.settings[setting]]
-    self._check_settings(name, bindings)
+    note_configuration(self.folder, name, self.gin_file, bindings)
     if not kept.exists():
       folder.mkdir(parents=True, exist_ok=True)
       if partial.exists() and not journal.exists():
-        journal.write_bytes(gzip.decompress(partial.read_bytes()))
+        with replacing(journal) as file:
+          file.write_bytes(gzip.decompress(partial.read_bytes()))
       command = [sys.executable, '-m', 'search.run_search', f'--gin_file={self.gin_file}', f'--model_dir={folder}']
       _run(command + [f'--gin_bindings={binding}' for binding in bindings], lambda: _compress(journal, partial))
       _compress(journal, kept)
@@ -124,19 +150,6 @@ class SearchStudy:
   def _kept(self, setting: str, seed: int | str) -> pathlib.Path:
     return self.folder / f'setting_{list(self.settings).index(setting)}_seed_{seed}.jsonl.gz'
 
-  def _check_settings(self, name: str, bindings: Sequence[str]) -> None:
-    """Notes the configuration of a search, or raises SystemExit if it was begun with another one."""
-    path = self.folder / 'studies.json'
-    noted = json.loads(path.read_text()) if path.exists() else {}
-    own = {'gin_file': self.gin_file, 'configuration': _checksum(self.gin_file, bindings),
-           'bindings': [_noted(binding) for binding in bindings]}
-    if noted.setdefault(name, own).get('configuration') != own['configuration']:
-      raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
-                       'own.')
-    self.folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix('.part')
-    part.write_text(json.dumps(noted, indent=1) + '\n')
-    part.rename(path)
 
 
 def _run(command: Sequence[str], keep: Callable[[], None]) -> None:
@@ -175,10 +188,8 @@ def complete_lines(path: pathlib.Path) -> str:
 
 def _compress(journal: pathlib.Path, path: pathlib.Path) -> None:
   """Writes a journal to a compressed file, which is replaced at once."""
-  part = path.with_suffix('.part')
-  with open(journal, 'rb') as source, gzip.open(part, 'wb') as file:
+  with replacing(path) as part, open(journal, 'rb') as source, gzip.open(part, 'wb') as file:
     shutil.copyfileobj(source, file)
-  part.rename(path)
 
 
 def read_compressed(path: pathlib.Path) -> list[Record]:

@@ -5,7 +5,8 @@
 
 If they score no higher than what a search found, its proxy is at fault; if they do, and their mutants are accepted and
 score in between, its budget or its operators are: it might have climbed to them; and if the mutants are rejected, the
-way to them is narrow. Each evaluation is appended to the output as it ends, and a later call goes on from there.
+way to them is narrow. Each evaluation is appended to the output as it ends, and a later call with the same
+configuration, which studies.json beside it has, goes on from there.
 --journals names compressed journals of searches with the same proxy, with whose candidates the scores are compared.
 """
 
@@ -22,6 +23,7 @@ from absl import flags
 from rich.console import Console
 
 from benchmarks.measuring.search_runs import complete_lines
+from benchmarks.measuring.search_runs import note_configuration
 from benchmarks.measuring.search_runs import read_compressed
 from benchmarks.measuring.search_runs import search_argument
 from benchmarks.studies import neighbours
@@ -71,6 +73,7 @@ def read(path: pathlib.Path) -> list[neighbours.Row]:
 def main(_):
   """Runs the study and prints its table; the argument, the command line without flags, is not used."""
   evaluation, path = search_argument('evaluation', _GIN_FILE.value), pathlib.Path(_OUTPUT.value)
+  note_configuration(path.parent, path.name, _GIN_FILE.value)
   rows, specs = read(path), layers()
   waiting = [key for key in specs if key not in {(r['origin'], r['mutations'], r['number']) for r in rows}]
   executor, left = WorkerProcesses(2), len(waiting)
