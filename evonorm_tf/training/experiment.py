@@ -41,7 +41,7 @@ from evonorm_tf.training.resumable import ResumableTask
 from evonorm_tf.training.runner import ExperimentRunner
 
 Results = dict[str, float | str]
-_SHARED = '    The arguments of every trainer: see `training.config.SharedArguments`.\n'
+_SHARED = '  The arguments of every trainer: see `training.config.SharedArguments`.\n'
 
 
 class Experiment(abc.ABC):
@@ -290,12 +290,13 @@ def documents_shared_arguments(root: _Function) -> _Function:
   Raises:
     KeyError: if an argument is documented neither in the docstring nor in `SharedArguments`.
   """
-  own, shared = _argument_texts(root.__doc__), _argument_texts(SharedArguments.__doc__)
+  text, shared_text = map(inspect.cleandoc, (root.__doc__, SharedArguments.__doc__))  # as from Python 3.13 on they are
+  own, shared = map(_argument_texts, (text, shared_text))
   missing = [shared[name] for name in inspect.signature(root).parameters if name not in own]
-  root.__doc__ = root.__doc__.replace(_SHARED, ''.join(missing))
+  root.__doc__ = text.replace(_SHARED, ''.join(missing))
   return root
 
 
 def _argument_texts(doc: str) -> dict[str, str]:
-  """Returns the lines of a docstring that document each argument, by name; they are indented by four spaces or more."""
-  return {match[1]: match[0] for match in re.finditer(r'^    (\w+): .*\n(?:      .*\n)*', doc, re.MULTILINE)}
+  """Returns the lines of a docstring that document each argument, by name; they are indented by two spaces or more."""
+  return {match[1]: match[0] for match in re.finditer(r'^  (\w+): .*\n(?:    .*\n)*', f'{doc}\n', re.MULTILINE)}
