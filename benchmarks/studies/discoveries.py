@@ -16,6 +16,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.measuring import worker_tasks
 from benchmarks.measuring.search_runs import complete_lines
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
@@ -57,20 +58,13 @@ def train_tanh(reranking: Reranking, path: pathlib.Path, executor: Executor) -> 
   """
   records = [Record.from_json(json.loads(line)) for line in complete_lines(path).splitlines()]
   missing = sorted({*range(reranking.seeds)} - {r.seed for r in records})
-  waiting = collections.deque(missing)
-  try:
-    for _ in missing:
-      while waiting and executor.free:
-        begun = waiting.popleft()
-        executor.submit(begun, reranking.evaluation.with_seed(begun).evaluate, TANH)
-      seed, outcome = executor.next_result()
-      if isinstance(outcome, WorkerDied):
-        raise outcome
-      records.append(Record.of_outcome(outcome, stage=RERANKING, name='tanh', seed=seed, seconds=outcome.seconds))
-      with path.open('a') as file:
-        file.write(json.dumps(records[-1].to_json()) + '\n')
-  finally:
-    executor.close()
+  tasks = [(seed, reranking.evaluation.with_seed(seed).evaluate, (TANH,)) for seed in missing]
+  for seed, outcome in worker_tasks.results(executor, tasks):
+    if isinstance(outcome, WorkerDied):
+      raise outcome
+    records.append(Record.of_outcome(outcome, stage=RERANKING, name='tanh', seed=seed, seconds=outcome.seconds))
+    with path.open('a') as file:
+      file.write(json.dumps(records[-1].to_json()) + '\n')
   return records
 
 

@@ -22,6 +22,7 @@ from absl import app
 from absl import flags
 from rich.console import Console
 
+from benchmarks.measuring import worker_tasks
 from benchmarks.measuring.search_runs import complete_lines
 from benchmarks.measuring.search_runs import note_configuration
 from benchmarks.measuring.search_runs import read_compressed
@@ -76,23 +77,16 @@ def main(_):
   note_configuration(path.parent, path.name, _GIN_FILE.value)
   rows, specs = read(path), layers()
   waiting = [key for key in specs if key not in {(r['origin'], r['mutations'], r['number']) for r in rows}]
-  executor, left = WorkerProcesses(2), len(waiting)
-  try:
-    for _ in range(left):
-      while waiting and executor.free:
-        key = waiting.pop(0)
-        executor.submit(key, evaluation.evaluate, specs[key])
-      key, outcome = executor.next_result()
-      died = isinstance(outcome, WorkerDied)
-      score = '' if died or not outcome.scores else f'{sum(outcome.scores.values()) / len(outcome.scores):.4f}'
-      values = (*key, FAILED if died else outcome.outcome, score, str(outcome) if died else outcome.detail,
-                affine_equation_text(specs[key]))
-      rows.append(dict(zip(neighbours.FIELDS, values, strict=True)))
-      with path.open('a') as file:
-        csv.DictWriter(file, neighbours.FIELDS, lineterminator='\n').writerow(rows[-1])
-      print(*values[:5], flush=True)
-  finally:
-    executor.close()
+  tasks = [(key, evaluation.evaluate, (specs[key],)) for key in waiting]
+  for key, outcome in worker_tasks.results(WorkerProcesses(2), tasks):
+    died = isinstance(outcome, WorkerDied)
+    score = '' if died or not outcome.scores else f'{sum(outcome.scores.values()) / len(outcome.scores):.4f}'
+    values = (*key, FAILED if died else outcome.outcome, score, str(outcome) if died else outcome.detail,
+              affine_equation_text(specs[key]))
+    rows.append(dict(zip(neighbours.FIELDS, values, strict=True)))
+    with path.open('a') as file:
+      csv.DictWriter(file, neighbours.FIELDS, lineterminator='\n').writerow(rows[-1])
+    print(*values[:5], flush=True)
   accepted = [r.mean_score for journal in _JOURNALS.value
               for r in records_lib.measured(read_compressed(pathlib.Path(journal)))]
   Console(width=140).print(neighbours.table(rows, accepted))
