@@ -3,11 +3,11 @@
   python -m benchmarks.studies.learning_rates --data_dir=DIR [--layers=found_1,found_2]
       [--output=results/discover_mended/rates.csv]
 
-A re-ranking trains all layers at one rate, 0.03, which need not suit them alike. Here layers are trained as in the study
-of fidelity (`benchmarks.fidelity.runs`), whose trainings of known layers stand beside them in the table: 2,000 steps
-with a cosine from 0.03, 0.1 and 0.3, in three networks, with one seed, accuracy on 5,000 of CIFAR-10's training images.
-Each training is appended to the output as it ends, and a later call goes on from there: 15 minutes a
-layer on two cores.
+A re-ranking trains all layers at one rate, 0.03, which need not suit them alike. Here layers are trained as in the
+study of fidelity (`benchmarks.fidelity.runs`), whose trainings of known layers stand beside them in the table: 2,000
+steps with a cosine from 0.03, 0.1 and 0.3, in three networks, with one seed; accuracy on 5,000 of CIFAR-10's training
+images. Each training is appended to the output as it ends, and a later call goes on from there: 15 minutes a layer on
+two cores.
 """
 
 import os
