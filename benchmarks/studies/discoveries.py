@@ -166,7 +166,7 @@ def _draw_final(axes: Axes, searches: Searches) -> None:
     points += zip(accuracies, places)
   leave_out_outliers(axes, points, both=True)
   if axes.get_legend_handles_labels()[0]:
-    axes.legend(loc='lower right', framealpha=.9, edgecolor='none')
+    axes.legend(loc='best', framealpha=.9, edgecolor='none')  # where it covers no point
   axes.set_yticks(range(len(heights)), heights)
   axes.xaxis.set_major_formatter(percent)
   axes.set(xlabel='test accuracy ± standard error, mean of networks',
