@@ -1,66 +1,59 @@
-"""The command that audits the equivalence cache: its exit code, and what it tells of a search."""
+"""The command that audits the equivalence cache: its exit code, and what it tells of a search.
 
-import types
+Its flags have names that those of other commands have, too, so that it runs in processes of its own.
+"""
+
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
-from search import audit_equivalence
-from search.equivalence.collision_audit import run_audit
 from search.graphs.known_graphs import known_graph
-from search.graphs.random_graph import SearchSpace
 from search.journal.journal import Journal
 
-TWINS = known_graph('evonorm_s0'), known_graph('evonorm_s1')
+ROOT = pathlib.Path(__file__).parents[2]
+FALSE_MERGE = """
+from search import audit_equivalence
+from search.equivalence import collision_audit
+from search.graphs.known_graphs import known_graph
+
+def with_a_false_merge(*args):
+  audit = collision_audit.run_audit(*args)
+  audit.false_merges.append((known_graph('evonorm_s0'), known_graph('evonorm_s1')))
+  return audit
+
+audit_equivalence.run_audit = with_a_false_merge
+audit_equivalence._train_pairs = lambda console: True
+audit_equivalence.run_command(audit_equivalence.main)
+"""
+OTHER_PAIRS = FALSE_MERGE.replace('audit.false_merges', '[]').replace('lambda console: True', 'lambda console: False')
 
 
-@pytest.fixture
-def flags(monkeypatch):
-  """Sets the values of flags."""
-  def give(**values):
-    for name, value in values.items():
-      monkeypatch.setattr(audit_equivalence, f'_{name.upper()}', types.SimpleNamespace(value=value))
-
-  monkeypatch.setattr(audit_equivalence.users_modules, 'import_users_modules', lambda: None)
-  give(graphs=0, nodes=4, seed=0, filtered=True, same_layer='affine', pairs=0, model_dir=None, workers=1)
-  return give
+def run(*arguments, program=None):
+  command = ['-c', program] if program else ['-m', 'search.audit_equivalence']
+  return subprocess.run([sys.executable, *command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_a_false_merge_ends_with_an_error(flags, monkeypatch, capsys):
-  audit = run_audit(50, SearchSpace(4), 0)
-  flags(graphs=50)
-  audit_equivalence.main(['program'])
-  assert 'σ(' not in capsys.readouterr().out
-  audit.false_merges.append(TWINS)
-  monkeypatch.setattr(audit_equivalence, 'run_audit', lambda *args: audit)
-  with pytest.raises(SystemExit) as ended:
-    audit_equivalence.main(['program'])
-  assert ended.value.code == 1 and 'y = x·σ(v1·x) / s[w,h,c/g](x)' in capsys.readouterr().out
+@pytest.mark.parametrize('program, flags, code', [
+    (FALSE_MERGE, ('--graphs=50',), 1), (OTHER_PAIRS, ('--graphs=50',), 0), (FALSE_MERGE, ('--graphs=0',), 0),
+    (OTHER_PAIRS, ('--graphs=0', '--trained_pairs=2'), 1)])
+def test_the_exit_code_tells_of_faults(program, flags, code):
+  ended = run('--nodes=4', *flags, program=program)
+  assert ended.returncode == code, ended.stderr
+  assert ('y = x·σ(v1·x) / s[w,h,c/g](x)' in ended.stdout) == (program is FALSE_MERGE and code == 1)
 
 
-@pytest.mark.parametrize('is_one', [True, False])
-def test_pairs_that_train_otherwise_end_with_an_error(flags, monkeypatch, is_one):
-  flags(graphs=0, pairs=2)
-  monkeypatch.setattr(audit_equivalence, '_train_pairs', lambda console: is_one)
-  if is_one:
-    audit_equivalence.main(['program'])
-  else:
-    with pytest.raises(SystemExit):
-      audit_equivalence.main(['program'])
-
-
-def test_twins_of_a_search_are_counted(flags, make_record, tmp_path, capsys):
+def test_twins_of_a_search_are_counted(make_record, tmp_path):
   graphs = known_graph('evonorm_s0'), known_graph('evonorm_b0'), known_graph('evonorm_s0')
   with Journal(tmp_path / 'journal.jsonl', {}) as journal:
     for index, (graph, score) in enumerate(zip(graphs, (.5, .4, .5))):
       journal.append(make_record(index=index, graph=graph, scores=(score,), seconds={'total': 1. + index}))
-  flags(model_dir=str(tmp_path))
-  audit_equivalence.main(['program'])
-  told = ' '.join(capsys.readouterr().out.split())
+  told = ' '.join(run(f'--model_dir={tmp_path}').stdout.split())
   assert '1 of 3 candidates evaluated are an earlier one up to factor and term (33.3%, 50.0% of the time' in told
   assert '1 of 3 accepted ones have the scores of an earlier one.' in told
 
 
-def test_a_folder_without_a_search_is_a_message(flags, tmp_path):
-  flags(model_dir=str(tmp_path))
-  with pytest.raises(SystemExit, match='error: .* holds no journal.jsonl'):
-    audit_equivalence.main(['program'])
+def test_a_folder_without_a_search_is_a_message(tmp_path):
+  ended = run(f'--model_dir={tmp_path}')
+  assert ended.returncode == 1 and 'holds no journal.jsonl' in ended.stderr and 'Traceback' not in ended.stderr

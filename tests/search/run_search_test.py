@@ -67,7 +67,7 @@ def test_a_configuration_of_a_trainer(main, tmp_path):
 
 
 @pytest.mark.parametrize('binding, message', [
-    ('run_search.candidates = 0', '`candidates` must be at least 1'),
+    ('run_search.candidates = 0', '`candidates` must be an integer of at least 1'),
     ('run_search.references = ("bn_rlu",)', "received ['bn_rlu']"),
     ('resnet/architecture.Architecture.options = {"dept": 8}', "`options` of resnet: got an unexpected keyword"),
     ('proxy_task.ProxyTask.validation_images = 7', '`validation_images` must be')])
