@@ -6,8 +6,8 @@
 In a step, the discriminator is trained on a batch of real images and on as many images of the generator, and then the
 generator is trained on a batch of its own; both use the hinge loss and Adam. Against a step of the trainer, the moving
 average of the generator's weights and the draws of z are left out. The real images are random numbers, always the same.
- The generator has two norm-activation layers in each block and one at the end. The discriminator has none, so
-the ratios are closer to 1 than those of `benchmarks.models`.
+The generator has two norm-activation layers in each block and one at the end. The discriminator has none, so the ratios
+are closer to 1 than those of `benchmarks.models`.
 
 A contender is a layer in a mode. In mode 'core', the default in training on a CPU, XLA compiles each EvoNorm's
 computation (`jit_compile=True`); in mode 'graph' nothing is compiled. Statistics are not synchronized over replicas.

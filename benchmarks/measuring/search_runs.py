@@ -151,7 +151,6 @@ class SearchStudy:
     return self.folder / f'setting_{list(self.settings).index(setting)}_seed_{seed}.jsonl.gz'
 
 
-
 def _run(command: Sequence[str], keep: Callable[[], None]) -> None:
   """Runs a command, and calls `keep` every ten minutes; the command ends with this process."""
   before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
