@@ -27,6 +27,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measuring.command_line import define_seeds
 from benchmarks.measuring.search_runs import SearchStudy
 from benchmarks.measuring.search_runs import timed
 from search.equivalence.affine_comparison import earlier_twins
@@ -35,7 +36,7 @@ from search.journal.record import Record
 
 _OUTPUT = flags.DEFINE_string('output', 'results/exploration', 'Folder of the journals and the table.')
 _MINUTES = flags.DEFINE_float('minutes', 10., 'Of each search.')
-_SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Of the searches.')
+_SEEDS = define_seeds()
 
 SETTINGS = {  # mutations of a winner, probability that a random graph takes the offspring's place
     'one mutation': (1, 0.), 'two mutations, 20% random': (2, .2), "two mutations, 50% random (the paper's)": (2, .5)}

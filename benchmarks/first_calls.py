@@ -15,14 +15,15 @@ import statistics
 import time
 
 from absl import app
-from absl import flags
 from rich.console import Console
 from rich.table import Table
 import tensorflow as tf
 
+from benchmarks.measuring.command_line import define_names
 from evonorm_tf import get_norm_act
+from evonorm_tf import norm_act_names
 
-_LAYERS = flags.DEFINE_list('layers', ['bn_relu', 'evonorm_b0', 'evonorm_s0'], 'Names, as for `get_norm_act`.')
+_LAYERS = define_names('layers', ['bn_relu', 'evonorm_b0', 'evonorm_s0'], norm_act_names(), 'Layers.')
 SHAPES = tuple((64, size, size, channels) for size, channels in (
     (32, 16), (32, 32), (16, 64), (16, 48), (8, 128), (8, 256), (4, 512), (30, 64), (28, 64)))
 

@@ -27,10 +27,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measuring.command_line import define_names
 from benchmarks.measuring.one_core import read_evaluation
 from benchmarks.measuring.one_core import typical_graphs
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.evaluation import Outcome
+from search.graphs.known_graphs import graphs_by_name
 from search.graphs.known_graphs import known_graph
 from search.graphs.random_graph import random_graph
 from search.graphs.random_graph import SearchSpace
@@ -38,7 +40,8 @@ from search.graphs.static_filter import static_rejection
 
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/quickstart.gin', 'The search whose task is timed.')
 _GRAPHS = flags.DEFINE_integer('graphs', 60, 'Random graphs that are screened.', lower_bound=3)
-_LAYERS = flags.DEFINE_list('layers', ['bn_relu', 'evonorm_s0'], 'Known layers that are evaluated; none to leave out.')
+_LAYERS = define_names('layers', ['bn_relu', 'evonorm_s0'], graphs_by_name(),
+                       'Known layers that are evaluated; none to leave out.', least=0)
 
 FILTERED = 20_000  # the number of random graphs on which the static filter is timed
 ACTIVITIES = ('build', 'trace', 'train', 'evaluate', 'stability')

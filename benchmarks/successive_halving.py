@@ -29,9 +29,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measuring.one_core import read_evaluation
-from benchmarks.measuring.search_runs import complete_lines
 from benchmarks.measuring.search_runs import note_configuration
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.model_dir import complete_lines
+from evonorm_tf.output.model_dir import cut_torn_line
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.successive_halving import SuccessiveHalving
 from search.graphs.known_graphs import known_graph
@@ -80,6 +81,7 @@ def measure(evaluation: Evaluation, path: pathlib.Path) -> list[dict]:
   Returns:
     The records of the accepted layers, JSON data.
   """
+  cut_torn_line(path)
   records = [json.loads(line) for line in complete_lines(path).splitlines()]
   rungs = {tuple(rung['steps'] for rung in r['rungs']) for r in records if r['scores']} - {tuple(_RUNGS.value)}
   if rungs:
@@ -165,10 +167,11 @@ def compare(records: list[dict], halving: SuccessiveHalving, total: int) -> tupl
 def main(_):
   """Runs the benchmark and prints its table; the argument, the command line without flags, is not used."""
   path = pathlib.Path(_CURVES.value)
-  note_configuration(path.parent, path.name, _GIN_FILE.value, (f'proxy_task.ProxyTask.steps = {_STEPS.value}',))
   full = read_evaluation(_GIN_FILE.value)
   evaluation = dataclasses.replace(full, stability=None, halving=SuccessiveHalving(tuple(_RUNGS.value)),
                                    task=dataclasses.replace(full.task, steps=_STEPS.value))
+  note_configuration(path.parent, path.name, _GIN_FILE.value, (f'proxy_task.ProxyTask.steps = {_STEPS.value}',),
+                     has_results=bool(complete_lines(path)), seed=_SEED.value)
   records = measure(evaluation, path)
   truth = [statistics.fmean(r['scores'].values()) for r in records]
   table = Table(title=f'{len(records)} candidates, {_STEPS.value} steps, means of {ORDERS} orders of arrival')

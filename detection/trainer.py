@@ -20,6 +20,7 @@ from rich.console import Console
 import tensorflow as tf
 
 from detection.data.prepared import DataInfo
+from detection.data.prepared import with_most_objects
 from detection.models import MaskRCNN
 from detection.results.export import Detector
 from detection.results.export import export
@@ -27,6 +28,7 @@ from detection.results.predict import predict
 from detection.task import MaskRCNNTask
 from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.registry import norm_act_settings
 from evonorm_tf.models import backbones
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import experiment
@@ -173,6 +175,8 @@ class _Detection(experiment.Experiment):
 
   def read_data(self, console: Console) -> None:
     self._train, self._validation = self.data.read(console)
+    if 'train' in self.shared.mode:
+      self._train = with_most_objects(self._train)
 
   def task_config(self, eval_batch_size: int) -> maskrcnn.MaskRCNNTask:
     return maskrcnn.MaskRCNNTask(
@@ -193,7 +197,7 @@ class _Detection(experiment.Experiment):
         **classes,
         **{name: network[name] for name in _NETWORK},
         'backbone': {backbone.type: backbones.checkpoint_settings(backbone.get())},
-        'norm_act': training_config.norm_act_settings(self.shared.norm_act), 'norm_act_options': self.shared.options,
+        'norm_act': norm_act_settings(self.shared.norm_act), 'norm_act_options': self.shared.options,
         **training_config.optimizer_settings(self.schedule.optimization, config.runtime)}
 
   def make_task(self, config: config_definitions.ExperimentConfig, strategy: tf.distribute.Strategy) -> MaskRCNNTask:

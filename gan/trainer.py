@@ -22,6 +22,7 @@ from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.norm_act import NormActFactory
+from evonorm_tf.layers.registry import norm_act_settings
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import experiment
 from evonorm_tf.training.checkpoints import trained_model
@@ -210,7 +211,7 @@ class _Adversarial(experiment.Experiment):
   def model_settings(self, config: config_definitions.ExperimentConfig) -> dict[str, Any]:
     return {
         **dataclasses.asdict(self.networks), 'image_size': self.data.image_size, 'num_classes': self.data.num_classes,
-        'norm_act': training_config.norm_act_settings(self.shared.norm_act), 'norm_act_options': self.shared.options,
+        'norm_act': norm_act_settings(self.shared.norm_act), 'norm_act_options': self.shared.options,
         **self.adams.settings(), 'loss_scale': config.runtime.loss_scale}
 
   def make_task(self, config: config_definitions.ExperimentConfig, strategy: tf.distribute.Strategy) -> AdversarialTask:

@@ -78,9 +78,12 @@ class Reranking:
     best: the number of candidates in the report (default 3, the paper's).
     seeds: the number of trainings of each layer, on the same images from other initial weights and in another order
       (default 3). The layers are ranked by the mean.
+    min_difference: the least difference of two re-ranked candidates where training begins, from 0 for any (default, as
+      in the paper) to below 1; see `search.graphs.start_values.difference_at_start`. With 0.1, forms of one layer that
+      differ by ε or a small term take one place instead of several.
 
   Raises:
-    ArgumentError: if `seeds` is below 1, or `top` or `best` below 0.
+    ArgumentError: if `seeds` is below 1, `top` or `best` below 0, or `min_difference` out of [0, 1).
 
   Example:
     >>> import search
@@ -91,10 +94,12 @@ class Reranking:
   top: int = 10
   best: int = 3
   seeds: int = 3
+  min_difference: float = 0.
 
   def __post_init__(self):
     checks.check_integers(1, seeds=self.seeds)
     checks.check_integers(0, top=self.top, best=self.best)
+    checks.check_rate(min_difference=self.min_difference)
 
 
 @wrap_system_errors()
@@ -162,6 +167,8 @@ def run_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, stra
                      max_minutes, initial, equivalents, same_layer, operative_config, callbacks) as opened:
       with contextlib.closing(executor() if executor else make_executor(workers)) as started:
         Scheduler(Retrying(started, retries, opened.journal)).run([opened.track])
+      if opened.track.failure:
+        raise opened.track.failure
       opened.end()
     raise_if_interrupted()
   return list(opened.journal.records)
@@ -226,7 +233,7 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
     def stages() -> Iterator[JobSource]:
       yield FixedLayers(REFERENCE, references, evaluation, journal.records)
       yield Candidates(proposer, evaluation, candidates, journal.records, recorder.seconds_left(max_minutes))
-      layers = [*records_lib.finalists(journal.records, reranking.top), *references]
+      layers = [*records_lib.finalists(journal.records, reranking.top, reranking.min_difference), *references]
       trainings = FixedLayers(RERANKING, layers, reranking.evaluation, journal.records, reranking.seeds)
       progress.expect(RERANKING, trainings.count)
       yield trainings

@@ -14,6 +14,7 @@ import dataclasses
 import math
 from typing import Protocol
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.journal import records as records_lib
 from search.journal.outcomes import EVOLUTION
@@ -145,7 +146,11 @@ class JobSource(Protocol):
     """
 
   def next_job(self) -> Job:
-    """Returns the next job. Call it only if `has_more` returns True."""
+    """Returns the next job. Call it only if `has_more` returns True.
+
+    Raises:
+      ArgumentError: if no further job can be made; the source must not be asked again.
+    """
 
   def evaluator(self, job: Job) -> Evaluator:
     """Returns the evaluation for a job that begins now."""
@@ -229,22 +234,32 @@ class Candidates:
     self._done = {r.index: r for r in records_lib.of_stage(records, EVOLUTION)}
     self._waiting = collections.deque(i for i in range(count) if i not in self._done)
     self._proposed: collections.deque[Proposal] = collections.deque()  # ahead
+    self._failure: ArgumentError | None = None  # of a proposal ahead
     self.seconds_left = seconds_left
     proposer.replay(self._done.values())
 
   def has_more(self) -> bool:
     """Returns whether a candidate is left to propose, and time to begin it."""
-    return bool(self._proposed or self._waiting) and self.seconds_left() >= 0
+    return bool(self._proposed or self._waiting or self._failure) and self.seconds_left() >= 0
 
   def prepare(self, ahead: int) -> bool:
     """Proposes a candidate ahead, unless there are `ahead` already, or none is left to propose, or no time."""
-    if len(self._proposed) >= ahead or not self._waiting or self.seconds_left() < 0:
+    if len(self._proposed) >= ahead or self._failure or not self._waiting or self.seconds_left() < 0:
       return False
-    self._proposed.append(self._proposer.propose(self._waiting.popleft()))
+    try:
+      self._proposed.append(self._proposer.propose(self._waiting.popleft()))
+    except ArgumentError as e:
+      self._failure = e
     return True
 
   def next_job(self) -> Job:
-    """Returns the job of a candidate that was proposed ahead, or is proposed now."""
+    """Returns the job of a candidate that was proposed ahead, or is proposed now.
+
+    Raises:
+      ArgumentError: if none can be proposed, as where no new graph is left.
+    """
+    if self._failure and not self._proposed:
+      raise self._failure
     p = self._proposed.popleft() if self._proposed else self._proposer.propose(self._waiting.popleft())
     outcome = p.earlier if p.same_as is None else self._done.get(p.same_as)
     return Job(EVOLUTION, p.graph, f'candidate {p.index}', p.index, p.parent, p.filtered, p.same_as, p.origin, outcome)

@@ -8,6 +8,8 @@ import math
 import time
 from typing import Protocol
 
+from absl import logging
+
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.execution.deferred_interrupts import is_interrupted
@@ -97,6 +99,8 @@ class Track:
         job = self._source.next_job()
       except ArgumentError as e:
         self._failure = e
+        if self._prefix:  # other searches go on, perhaps for hours
+          logging.warning('%sends before its time: %s', self._prefix, e)
         continue
       raise_if_interrupted()
       if job.key_of_original in self._running:
@@ -116,11 +120,7 @@ class Track:
     busy = len(self._running)
     if self._source is None or busy < 2 or self._failure is not None:
       return False
-    try:
-      return self._source.prepare(math.ceil(busy / 10))
-    except ArgumentError as e:
-      self._failure = e
-      return False
+    return self._source.prepare(math.ceil(busy / 10))
 
   def finish(self, results: Sequence[tuple[str, Result]]) -> None:
     """Records the results of tasks.
@@ -157,12 +157,12 @@ class Scheduler:
   def run(self, tracks: Sequence[Track]) -> None:
     """Runs all jobs of searches, which take turns with free workers, and returns when they are done.
 
+    A search that can make no further job ends with those that it has begun, and has a `failure`.
+
     Args:
       tracks: the searches.
 
     Raises:
-      ArgumentError: if a search cannot make all of its jobs, when those that it has begun are done, and all of other
-        searches.
       KeyboardInterrupt: after Ctrl-C; jobs that are running then are not recorded.
       WorkersCannotStart: if workers die one after another, even without a job.
     """
@@ -175,8 +175,6 @@ class Scheduler:
       elif self._executor.free <= 0:  # no worker is there, as after the loss of all nodes
         raise_if_interrupted()
         time.sleep(SECONDS_WITHOUT_WORKERS)
-    for failure in filter(None, (track.failure for track in tracks)):
-      raise failure
 
   def _fill_workers(self, turns: collections.deque[Track]) -> None:
     """Begins jobs until no worker is free, or no search has one to begin; who had a turn goes to the end."""

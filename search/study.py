@@ -22,6 +22,7 @@ from search.execution.deferred_interrupts import raise_if_interrupted
 from search.execution.executors import Executor
 from search.execution.executors import make_executor
 from search.execution.retries import Retrying
+from search.journal import records as records_lib
 from search.journal.journal import Journal
 from search.library.hparams import HParams
 from search.reporting.comparison_report import compare_searches
@@ -62,7 +63,8 @@ def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequ
 
   Raises:
     ArgumentError: if a setting's name is not one of letters, digits, '.', '-' and '_', there is none, seeds repeat, the
-      configuration is not valid, or gives a search an executor of its own.
+      configuration is not valid, or gives a search an executor of its own; before any search begins. Or if searches
+      find no new graph, when the others have ended and all are compared.
     ModelDirError: if a search's folder holds one with other arguments, or another process is running it.
     KeyboardInterrupt: after Ctrl-C; all results so far are on disk, and the same call goes on.
   """
@@ -82,11 +84,18 @@ def run_study(model_dir: str, settings: Mapping[str, Sequence[str]], seeds: Sequ
     notes = _Notes({name: search.journal for name, search in opened.items()})
     with contextlib.closing(executor() if executor else make_executor(workers)) as started:
       Scheduler(Retrying(started, retries, notes)).run([search.track for search in opened.values()])
-    for search in opened.values():
-      search.end()
+    failures = {name: search.track.failure for name, search in opened.items() if search.track.failure}
+    for name, search in opened.items():
+      if name not in failures:
+        search.end()
       raise_if_interrupted()
-  page = compare_searches([str(folder / name) for name in opened], str(folder / COMPARISON))
-  print(f'Comparison: {page}')
+  compared = [str(folder / name) for name, search in opened.items()
+              if name not in failures or records_lib.evaluated(search.journal.records)]
+  if compared:
+    page = compare_searches(compared, str(folder / COMPARISON))
+    print(f'Comparison: {page}')
+  if failures:
+    raise ArgumentError('\n'.join(f'{name}: {failure}' for name, failure in failures.items()))
   return page
 
 

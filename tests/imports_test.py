@@ -123,6 +123,12 @@ def test_folders_import_each_other_one_way():
   graphlib.TopologicalSorter(folder_imports(SOURCES, FOLDERS)).prepare()  # raises CycleError, which names the folders
 
 
+def test_a_sweep_needs_no_model_garden():
+  for module, source in SOURCES.items():
+    if module.startswith('evonorm_tf.batch_size_sweep.'):
+      assert not imports_any(source, 'official', 'evonorm_tf.training'), module
+
+
 def test_no_folder_is_a_hall():
   for folder in FOLDERS:
     assert len(list((ROOT / folder.replace('.', '/')).glob('*.py'))) <= 15, folder

@@ -3,8 +3,8 @@
 Each search has a folder in the study's folder while it runs; then its journal alone is kept, compressed. A search that
 has ended is not run again. While one runs, its journal so far is kept compressed as well, every ten minutes: where the
 folder is missing, as in a clone of a repository that has the compressed file, the search goes on from there. Beside the
-journals, studies.json says with which gin file and bindings each was begun; with another configuration it is refused. A
-data folder may move, and what a comment says does not count.
+journals, studies.json says with which gin file and bindings each was begun; once it has results it is refused
+with others. A data folder may move, and what a comment says does not count.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,8 @@ def _noted(binding: str) -> str:
   return f'{name} = {without_folder(name, value)}'
 
 
-def note_configuration(folder: pathlib.Path, name: str, gin_file: str, bindings: Sequence[str] = ()) -> None:
+def note_configuration(folder: pathlib.Path, name: str, gin_file: str, bindings: Sequence[str] = (),
+                       has_results: bool = True, **settings: Any) -> None:
   """Notes in studies.json with which configuration a part of a study was begun.
 
   Args:
@@ -79,17 +80,20 @@ def note_configuration(folder: pathlib.Path, name: str, gin_file: str, bindings:
     name: the name of the part: of a search, or of a file of results.
     gin_file: the path of the gin file.
     bindings: further gin bindings (default: none).
+    has_results: whether the part has results; before that, another configuration takes the place of the noted one.
+    **settings: what else the results depend on, such as a seed, JSON data.
 
   Raises:
-    SystemExit: if it was begun with another configuration.
+    SystemExit: if the part has results of another configuration.
   """
   path = folder / 'studies.json'
   noted = json.loads(path.read_text()) if path.exists() else {}
   own = {'gin_file': gin_file, 'configuration': _checksum(gin_file, bindings),
-         'bindings': [_noted(binding) for binding in bindings]}
-  if noted.setdefault(name, own).get('configuration') != own['configuration']:
-    raise SystemExit(f'{path}: {name} was begun with {noted[name]}; now it is {own}. Give this study a folder of its '
-                     'own.')
+         'bindings': [_noted(binding) for binding in bindings], **settings}
+  there = noted.get(name, own)
+  if has_results and any(there.get(key, own[key]) != own[key] for key in ('configuration', *settings)):
+    raise SystemExit(f'{path}: {name} was begun with {there}; now it is {own}. Give this study a folder of its own.')
+  noted[name] = there if has_results else own
   folder.mkdir(parents=True, exist_ok=True)
   with replacing(path) as file:
     file.write_text(json.dumps(noted, indent=1) + '\n')
@@ -126,7 +130,8 @@ class SearchStudy:
     folder, partial = kept.with_name(name), kept.with_name(f'{name}.partial.jsonl.gz')
     journal = folder / JOURNAL
     bindings = [f'evolution.run_search.seed = {seed}', *self.bindings, *self.settings[setting]]
-    note_configuration(self.folder, name, self.gin_file, bindings)
+    is_begun = kept.exists() or partial.exists() or _has_records(journal)
+    note_configuration(self.folder, name, self.gin_file, bindings, has_results=is_begun)
     if not kept.exists():
       folder.mkdir(parents=True, exist_ok=True)
       if partial.exists() and not journal.exists():
@@ -172,17 +177,9 @@ def _run(command: Sequence[str], keep: Callable[[], None]) -> None:
     raise subprocess.CalledProcessError(code, command)
 
 
-def complete_lines(path: pathlib.Path) -> str:
-  """Returns the text of a file, without what a kill may have left of a last line; that is cut off. Empty for no file.
-
-  Args:
-    path: the file, to which lines are appended.
-  """
-  text = path.read_text() if path.exists() else ''
-  complete = text[:text.rfind('\n') + 1]
-  if complete != text:
-    path.write_text(complete)
-  return complete
+def _has_records(journal: pathlib.Path) -> bool:
+  """Returns whether there is a journal with a record."""
+  return journal.exists() and b'"stage"' in journal.read_bytes()
 
 
 def _compress(journal: pathlib.Path, path: pathlib.Path) -> None:

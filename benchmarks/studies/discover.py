@@ -23,6 +23,7 @@ from absl import app
 from absl import flags
 from rich.console import Console
 
+from benchmarks.measuring.command_line import define_seeds
 from benchmarks.measuring.search_runs import search_argument
 from benchmarks.measuring.search_runs import SearchStudy
 from benchmarks.studies import discoveries
@@ -30,7 +31,7 @@ from search.execution.executors import WorkerProcesses
 
 _OUTPUT = flags.DEFINE_string('output', 'results/discover', 'Folder of the journals, the table and the figure.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'TFDS folder with the whole of CIFAR-10.', required=True)
-_SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2'], 'Of the searches.')
+_SEEDS = define_seeds()
 _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/discover.gin', 'The search.')
 
 

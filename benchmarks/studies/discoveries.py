@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.measuring import worker_tasks
-from benchmarks.measuring.search_runs import complete_lines
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.output.figures import leave_out_outliers
@@ -25,6 +24,8 @@ from evonorm_tf.output.figures import new_figure
 from evonorm_tf.output.figures import percent
 from evonorm_tf.output.figures import save_figure
 from evonorm_tf.output.figures import style
+from evonorm_tf.output.model_dir import complete_lines
+from evonorm_tf.output.model_dir import cut_torn_line
 from search.equivalence.frozen_vectors import without_frozen_vectors
 from search.evolution import Reranking
 from search.execution.executors import Executor
@@ -40,7 +41,11 @@ from search.reporting.plots import curves
 from search.reporting.plots import draw_references
 from search.reporting.ranked_layers import ranking
 
-FIELDS = ('seed', 'layer', 'validation', 'validation_error', 'test', 'test_error', 'trainings', 'equation')
+NETWORKS = 'resnet', 'mobilenet_v2', 'efficientnet'
+FIELDS = ('seed', 'layer', 'proxy', 'validation', 'validation_error', 'test', 'test_error',
+          *(f'test_{network}' for network in NETWORKS), 'trainings', 'equation')
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # by the number of values: half a 95% interval in standard errors
+CANDIDATE = 'candidate '  # how the names of found layers begin
 TANH = LayerGraph((Node('tanh', (0,)),))
 Searches = Mapping[str, Sequence[Record]]  # the records by the search's seed, those of layers trained beside included
 
@@ -56,6 +61,7 @@ def train_tanh(reranking: Reranking, path: pathlib.Path, executor: Executor) -> 
   Raises:
     WorkerDied: if a training dies; those that have ended are in the file.
   """
+  cut_torn_line(path)
   records = [Record.from_json(json.loads(line)) for line in complete_lines(path).splitlines()]
   missing = sorted({*range(reranking.seeds)} - {r.seed for r in records})
   tasks = [(seed, reranking.evaluation.with_seed(seed).evaluate, (TANH,)) for seed in missing]
@@ -71,12 +77,14 @@ def train_tanh(reranking: Reranking, path: pathlib.Path, executor: Executor) -> 
 def rows(seed: str, records: Sequence[Record]) -> Iterator[dict[str, object]]:
   """Yields the figures of the re-ranked layers by the names in `FIELDS`, the best by validation accuracy first.
 
-  Accuracies are means over trainings and networks, errors the standard errors over trainings.
+  Accuracies are means over trainings and networks, errors the standard errors over trainings; `proxy` is the score in
+  the search.
 
   Args:
     seed: the search's seed.
     records: its records.
   """
+  proxy = {r.name: f'{r.mean_score:.4f}' for r in records if r.stage != RERANKING and r.is_accepted}
   for layer in ranking(records):
     graph = layer.layer_graph
     equation = '' if graph is None else affine_equation_text(without_frozen_vectors(graph))
@@ -86,28 +94,48 @@ def rows(seed: str, records: Sequence[Record]) -> Iterator[dict[str, object]]:
           'seed': seed, 'layer': layer.name, 'trainings': len(trainings), 'equation': equation}
       continue
     values = (*_mean_and_error([r.mean_score for r in trainings]), *_mean_and_error(_test_means(trainings)))
-    yield dict(zip(FIELDS, (seed, layer.name, *(f'{value:.4f}' for value in values), len(trainings), equation),
-                   strict=True))
+    of_networks = [statistics.fmean(scores) for scores in zip(*(_by_network(r) for r in trainings))]
+    yield dict(zip(FIELDS, (seed, layer.name, proxy.get(layer.name, ''), *(f'{value:.4f}' for value in values),
+                            *(f'{value:.4f}' if value == value else '' for value in of_networks), len(trainings),
+                            equation), strict=True))
 
 
 def verdicts(searches: Searches) -> Table:
   """Returns a table of how far the best layer found, by validation accuracy, is above each known one on test images.
 
+  Trainings with the same seed are compared, which have the same split and order of the images: the mean difference in
+  points, half its 95% interval (Student's, over trainings), and how many of the trainings are above.
+
   Args:
     searches: the searches.
   """
   table = Table(title='Test accuracy of the best layer found, and how many points it is above others')
-  found = {seed: [row for row in rows(seed, records) if row['test']] for seed, records in searches.items()}
-  names = sorted({str(row['layer']) for some in found.values() for row in some if not _is_found(row)})
-  for column in ('seed', 'best found', 'test accuracy', *names):
-    table.add_column(column, justify='right')
-  for seed, some in found.items():
-    best = next((row for row in some if _is_found(row)), None)
-    if best is not None:
-      above = {str(row['layer']): 100 * (float(str(best['test'])) - float(str(row['test']))) for row in some}
-      table.add_row(seed, Text(str(best['equation'])), f'{100 * float(str(best["test"])):.1f}',
-                    *(f'{above[name]:+.1f}' if name in above else '–' for name in names))
+  for column in ('seed', 'best found', 'above', 'points', 'trainings'):
+    table.add_column(column, justify='left' if column in ('best found', 'above') else 'right')
+  for seed, records in searches.items():
+    layers = [str(row['layer']) for row in rows(seed, records) if row['test']]
+    best = next((name for name in layers if name.startswith(CANDIDATE)), None)
+    if best is None:
+      continue
+    tests = {name: dict(zip((r.seed for r in trainings), _test_means(trainings))) for name in layers
+             if (trainings := [r for r in records_lib.accepted(records, RERANKING) if r.name == name])}
+    equation = next(str(row['equation']) for row in rows(seed, records) if row['layer'] == best)
+    for name in layers:
+      if not name.startswith(CANDIDATE):
+        points = [100 * (tests[best][s] - tests[name][s]) for s in sorted(tests[best].keys() & tests[name].keys())]
+        table.add_row(seed, Text(equation), name, _interval(points), f'{sum(p > 0 for p in points)} of {len(points)}')
   return table
+
+
+def _interval(points: Sequence[float]) -> str:
+  """Returns the mean of differences with half its 95% interval as text; without that for a single one."""
+  mean, error = _mean_and_error(points)
+  return f'{mean:+.1f}' + (f' ± {STUDENT[len(points)] * error:.1f}' if len(points) in STUDENT else '')
+
+
+def _by_network(record: Record) -> list[float]:
+  """Returns the test accuracies in `NETWORKS`; NaN where there is none."""
+  return [(record.test_scores or {}).get(network, float('nan')) for network in NETWORKS]
 
 
 def _test_means(trainings: Sequence[Record]) -> list[float]:
@@ -181,4 +209,4 @@ def _with_kinds(some: Sequence[dict[str, object]]) -> list[tuple[str, dict[str, 
 
 
 def _is_found(row: Mapping[str, object]) -> bool:
-  return str(row['layer']).startswith('candidate ')
+  return str(row['layer']).startswith(CANDIDATE)

@@ -23,15 +23,18 @@ from absl import flags
 from rich.console import Console
 
 from benchmarks.measuring import worker_tasks
-from benchmarks.measuring.search_runs import complete_lines
+from benchmarks.measuring.command_line import define_names
 from benchmarks.measuring.search_runs import note_configuration
 from benchmarks.measuring.search_runs import read_compressed
 from benchmarks.measuring.search_runs import search_argument
 from benchmarks.studies import neighbours
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.model_dir import complete_lines
+from evonorm_tf.output.model_dir import cut_torn_line
 from search.execution.executors import WorkerDied
 from search.execution.executors import WorkerProcesses
 from search.graphs.affine_equation import affine_equation_text
+from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.journal import records as records_lib
 from search.journal.outcomes import FAILED
 from search.selection.warm_start import initial_candidates
@@ -40,7 +43,7 @@ _GIN_FILE = flags.DEFINE_string('gin_file', 'gin/search/discover.gin', 'The sear
 _JOURNALS = flags.DEFINE_list('journals', [], 'Compressed journals of searches to compare with.')
 _OUTPUT = flags.DEFINE_string('output', 'results/discover/known_neighbours.csv', 'The evaluations, appended to.')
 _MUTANTS = flags.DEFINE_integer('mutants', 10, 'Mutants of each layer and number of mutations.', lower_bound=1)
-_ORIGINS = flags.DEFINE_list('origins', ['evonorm_b0', 'evonorm_s0'], 'Known layers that have layer graphs.')
+_ORIGINS = define_names('origins', ['evonorm_b0', 'evonorm_s0'], KNOWN_GRAPHS, 'Known layers.')
 
 MUTATIONS = 1, 2
 
@@ -64,6 +67,7 @@ def read(path: pathlib.Path) -> list[neighbours.Row]:
   Args:
     path: the file.
   """
+  cut_torn_line(path)
   text = complete_lines(path)
   if not text:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,8 +78,9 @@ def read(path: pathlib.Path) -> list[neighbours.Row]:
 def main(_):
   """Runs the study and prints its table; the argument, the command line without flags, is not used."""
   evaluation, path = search_argument('evaluation', _GIN_FILE.value), pathlib.Path(_OUTPUT.value)
-  note_configuration(path.parent, path.name, _GIN_FILE.value)
-  rows, specs = read(path), layers()
+  specs = layers()
+  note_configuration(path.parent, path.name, _GIN_FILE.value, has_results=complete_lines(path).count('\n') > 1)
+  rows = read(path)
   waiting = [key for key in specs if key not in {(r['origin'], r['mutations'], r['number']) for r in rows}]
   tasks = [(key, evaluation.evaluate, (specs[key],)) for key in waiting]
   for key, outcome in worker_tasks.results(WorkerProcesses(2), tasks):

@@ -6,6 +6,7 @@ at the first start. When it is resumed, the settings must be the same. Its last 
 marks the folder as complete.
 """
 
+import collections
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -37,7 +38,8 @@ class DataInfo:
     category_ids: the id of the category that each label stands for. Labels are the classes in the records and of the
       network: integers from 1 on, because 0 is the background. None (default) for records of version 0.1, whose labels
       are the ids.
-    most_objects: the greatest number of objects in an image; None (default) where it was not counted.
+    most_objects: the greatest number of objects in an image; None (default) where it was not counted, as in earlier
+      releases; `with_most_objects` does.
   """
   records: str
   annotation_file: str
@@ -59,6 +61,19 @@ class DataInfo:
   def class_names(self) -> dict[int, str]:
     """The name of each class by its label."""
     return {label: self.category_names[number] for label, number in self.category_ids.items()}
+
+
+def with_most_objects(info: DataInfo) -> DataInfo:
+  """Returns a description with the greatest number of objects in an image, which is counted where it does not have it.
+
+  Args:
+    info: the description of the set.
+  """
+  if info.most_objects is not None:
+    return info
+  annotations = json.loads(pathlib.Path(info.annotation_file).read_text()).get('annotations', ())
+  numbers = collections.Counter(annotation['image_id'] for annotation in annotations)
+  return dataclasses.replace(info, most_objects=max(numbers.values(), default=0))
 
 
 def category_ids(category_names: Mapping[int, str]) -> dict[int, int]:

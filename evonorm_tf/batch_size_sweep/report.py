@@ -169,7 +169,8 @@ def _sections(runs: Sequence[Run], results: Mapping[Run, Result]) -> list[str]:
   """Returns the parts of the page in Markdown."""
   counts = collections.Counter(results[run].status for run in runs)
   state = f'{counts[DONE]} of {len(runs)} runs are done, {counts[FAILED]} failed, {counts[PENDING]} are to come.'
-  failures = [f'- {run}: {markdown.one_line(results[run].message)}' for run in runs if results[run].status == FAILED]
+  failures = [f'- {run}: {markdown.literal(markdown.one_line(results[run].message))}'
+              for run in runs if results[run].status == FAILED]
   files = [f'- {label}: `{spec}`' for label, spec in {r.norm_act: r.spec for r in runs}.items() if label != spec]
   return [
       '# Accuracy by batch size', state,

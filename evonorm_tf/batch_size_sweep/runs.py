@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import json
 import math
+import os
 import pathlib
 import re
 import time
@@ -21,6 +22,7 @@ from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import write_json
 
 DONE, FAILED, PENDING = 'done', 'failed', 'pending'
+GRAPHS = 'layers'  # the folder of layer graphs in that of a sweep
 METRICS = ('accuracy', 'top_5_accuracy', 'validation_loss', 'seconds')  # the trainer's results that a sweep keeps
 _RESULT_FILE = 'result.json'
 
@@ -70,8 +72,8 @@ def label_norm_acts(norm_acts: Sequence[str]) -> dict[str, str]:
   """Gives every norm-act of a sweep a label that is unique and can be the name of a folder.
 
   The label of a named layer is its registered name. The label of a layer graph is the stem of the name of its file, or
-  of the search's folder, in which all characters but letters, digits, `-` and `_` become `_`; if it is already a label
-  or the name of a layer, a number from 2 on is appended.
+  of the search's folder, in which all characters but letters, digits, `-` and `_` become `_`; if it is already a label,
+  the name of a layer, or `GRAPHS`, a number from 2 on is appended.
 
   Args:
     norm_acts: the norm-acts: names of layers, paths of layer graphs' JSON files, or folders of searches.
@@ -83,9 +85,9 @@ def label_norm_acts(norm_acts: Sequence[str]) -> dict[str, str]:
   for spec in map(str, norm_acts):
     label = registered_name(spec, NORM_ACTS)
     if label is None:
-      stem, number = re.sub(r'[^\w-]', '_', pathlib.Path(spec).stem), 2
+      stem, number = re.sub(r'[^\w-]', '_', pathlib.Path(os.path.abspath(spec)).stem) or 'layer', 2
       label = stem
-      while label in labels or label in NORM_ACTS:
+      while label in labels or label in NORM_ACTS or label == GRAPHS:
         label, number = f'{stem}_{number}', number + 1
     labels[label] = spec
   return labels

@@ -7,6 +7,7 @@ run, which receives the result when the run ends, and sweep.json, the settings o
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import functools
 import inspect
 import json
@@ -22,6 +23,7 @@ from evonorm_tf.batch_size_sweep import report as sweep_report
 from evonorm_tf.batch_size_sweep.progress import SweepProgress
 from evonorm_tf.batch_size_sweep.runs import DONE
 from evonorm_tf.batch_size_sweep.runs import execute
+from evonorm_tf.batch_size_sweep.runs import GRAPHS
 from evonorm_tf.batch_size_sweep.runs import label_norm_acts
 from evonorm_tf.batch_size_sweep.runs import make_runs
 from evonorm_tf.batch_size_sweep.runs import read_result
@@ -33,6 +35,8 @@ from evonorm_tf.errors import EvoNormError
 from evonorm_tf.errors import wrap_system_errors
 from evonorm_tf.former_names import without_modules
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.norm_act import get_norm_act
+from evonorm_tf.layers.registry import norm_act_settings
 from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.output.model_dir import check_is_there
 from evonorm_tf.output.model_dir import check_settings
@@ -40,10 +44,9 @@ from evonorm_tf.output.model_dir import lock
 from evonorm_tf.output.model_dir import ModelDirError
 from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.model_dir import write_json
-from evonorm_tf.training.config import norm_act_settings
 
 VERSION = 1
-_HEADER, _LAYERS = 'sweep.json', 'layers'
+_HEADER = 'sweep.json'
 
 
 @wrap_system_errors()
@@ -84,9 +87,7 @@ def run_sweep(model_dir: str, train: Callable[..., Mapping[str, float]], norm_ac
   _check_train(train)
   layers = _check_norm_acts(norm_acts)
   model_dir = pathlib.Path(model_dir)
-  specs = {label: layer if isinstance(layer, str) else str(model_dir / _LAYERS / f'{label}.json')
-           for label, layer in layers.items()}
-  runs = make_runs(specs, batch_sizes, seeds)
+  runs = make_runs(_specs(model_dir, layers), batch_sizes, seeds)
   check_folder(model_dir)
   model_dir.mkdir(parents=True, exist_ok=True)
   with open(model_dir / 'sweep.lock', 'a', encoding='utf-8') as file:
@@ -142,21 +143,29 @@ def _check_norm_acts(norm_acts: Sequence[str]) -> dict:
   layers = []
   for spec in norm_acts:
     try:
+      with contextlib.suppress(TypeError):  # of a layer that needs options of the training's
+        get_norm_act(spec)
       layers.append(norm_act_settings(spec))
-    except EvoNormError as e:
+    except (EvoNormError, ValueError) as e:
       raise ArgumentError(f'`norm_acts` must be what get_norm_act takes, received {spec!r}: {e}') from e
     if layers[-1] in layers[:-1]:
       raise ArgumentError(f'`norm_acts` must be different layers; {spec!r} is one of those before it in {norm_acts!r}.')
   return dict(zip(label_norm_acts(norm_acts), layers, strict=True))
 
 
+def _specs(model_dir: pathlib.Path, layers: Mapping[str, str | dict]) -> dict[str, str]:
+  """Returns what the trainings take for each label: the layer's name, or the file of its graph in `model_dir`."""
+  return {label: layer if isinstance(layer, str) else str(model_dir / GRAPHS / f'{label}.json')
+          for label, layer in layers.items()}
+
+
 def _keep_graphs(model_dir: pathlib.Path, layers: Mapping[str, str | dict]) -> None:
   """Writes the layer graphs to `model_dir`, since their files may change in the hours of a sweep."""
-  for label, layer in layers.items():
-    if not isinstance(layer, str):
-      (model_dir / _LAYERS).mkdir(exist_ok=True)
-      with replacing(model_dir / _LAYERS / f'{label}.json') as path:
-        LayerGraph.from_dict(layer).save(path)
+  for label, spec in _specs(model_dir, layers).items():
+    if not isinstance(layers[label], str):
+      (model_dir / GRAPHS).mkdir(exist_ok=True)
+      with replacing(pathlib.Path(spec)) as path:
+        LayerGraph.from_dict(layers[label]).save(path)
 
 
 def _write_header(model_dir: pathlib.Path, settings: dict, layers: dict) -> None:

@@ -20,6 +20,7 @@ from evonorm_tf import checks
 from evonorm_tf.classification.export import export
 from evonorm_tf.classification.task import ClassificationTask
 from evonorm_tf.data.data_objects import ClassificationData
+from evonorm_tf.layers.registry import norm_act_settings
 from evonorm_tf.models import backbones
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training import experiment
@@ -129,7 +130,7 @@ class _Classification(experiment.Experiment):
 
   def model_settings(self, config: config_definitions.ExperimentConfig) -> dict[str, Any]:
     model = config.task.model
-    norm_act = training_config.norm_act_settings(self.shared.norm_act)
+    norm_act = norm_act_settings(self.shared.norm_act)
     return {
         'num_classes': model.num_classes, 'input_size': list(model.input_size),
         model.backbone.type: {**backbones.checkpoint_settings(model.backbone.get()), 'norm_act': norm_act},

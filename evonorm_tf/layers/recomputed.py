@@ -6,11 +6,11 @@ keep x alone. In-place activated batch normalization (Rota Bulò et al., 2018, h
 same for batch normalization.
 """
 
+import contextlib
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
-from tf_keras.src.mixed_precision import autocast_variable
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.gradients.recomputation import is_offered
@@ -18,6 +18,11 @@ from evonorm_tf.gradients.recomputation import recomputed
 from evonorm_tf.layers.baseline_body import BaselineBody
 from evonorm_tf.layers.evonorm import EvoNorm
 from evonorm_tf.layers.norm_act_body import NormActBody
+
+try:
+  from tf_keras.src.mixed_precision.autocast_variable import enable_auto_cast_variables
+except ImportError:  # it is private; without it there is no recomputation in mixed precision
+  enable_auto_cast_variables = None
 
 
 class _Recomputed:
@@ -80,13 +85,14 @@ def recompute_norm_acts(model: Any) -> Any:
 @tf.autograph.experimental.do_not_convert  # on `call` it would hide from Keras which arguments that takes
 def _convolved(convolve, inputs, dtype):
   """Returns convolve(inputs), which computes the inputs again in the backward pass if they are on offer."""
-  if not is_offered(inputs):
+  if not is_offered(inputs) or enable_auto_cast_variables is None and dtype != 'float32':
     return convolve(inputs)
 
   @tf.custom_gradient
   def with_gradient(y):
     def gradient(dz, variables=()):
-      with autocast_variable.enable_auto_cast_variables(tf.as_dtype(dtype)):  # as within `Layer.__call__`
+      # Kernels are cast as within `Layer.__call__`.
+      with enable_auto_cast_variables(tf.as_dtype(dtype)) if enable_auto_cast_variables else contextlib.nullcontext():
         by_y, *by_variables = _gradients(convolve, recomputed(inputs, dz), variables, dz)
       return (by_y, by_variables) if variables else by_y
     return convolve(y), gradient

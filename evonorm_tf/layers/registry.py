@@ -182,7 +182,7 @@ def registered_name(spec: Any, layers: Mapping[str, Any]) -> str | None:
   """Returns the name in `layers` that a text means, as timm matches names: 'EvoNormS0' and 'evonorm-s0' are evonorm_s0.
 
   Args:
-    spec: the text; anything else is no name.
+    spec: the text; anything else is no name, and a path such as './found_2' is no spelling of one.
     layers: what has names: the layers registered for a Keras version, for instance.
 
   Returns:
@@ -190,6 +190,8 @@ def registered_name(spec: Any, layers: Mapping[str, Any]) -> str | None:
   """
   if not isinstance(spec, str) or spec in layers:
     return spec if isinstance(spec, str) else None
+  if os.sep in spec:
+    return None
   found = [name for name in layers if _plain(name) == _plain(spec)]
   return found[0] if len(found) == 1 else None
 
@@ -246,6 +248,22 @@ def name_or_graph(spec: str | os.PathLike | LayerGraph, keras: str = 'tf_keras')
   raise ArgumentError(f'`spec` must be one of {known}, the path of a layer graph (.json), or the folder of a search, '
                       f'received {spec!r}{elsewhere if is_elsewhere else ""}.'
                       f'{did_you_mean(spec, layers)}')
+
+
+def norm_act_settings(norm_act: str | os.PathLike) -> str | dict[str, Any]:
+  """Returns what identifies a tf_keras layer in a model directory, as JSON data.
+
+  Args:
+    norm_act: the name of a layer in any spelling, the path of a layer graph's JSON file, or the folder of a search.
+
+  Returns:
+    The registered name, or the layer graph as a dict. The path would not do, since the file may change.
+
+  Raises:
+    ArgumentError: if there is no such layer.
+  """
+  layer = name_or_graph(norm_act)
+  return layer if isinstance(layer, str) else layer.to_dict()
 
 
 def _best_of_search(model_dir: str | os.PathLike) -> LayerGraph:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 import re
 
-_SPECIAL = re.compile(r'[|\[\]<>*]')
+_SPECIAL = re.compile(r'[\\|\[\]<>*~]|(?<![^\W_])_|_(?![^\W_])')  # `_` within a word is no markup
 NO_VALUE = '–'
 MAX_LENGTH = 200  # the greatest number of characters in a cell
 

@@ -135,6 +135,40 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     sync(path.parent)  # the names in a folder are separate data
 
 
+def complete_lines(path: str | os.PathLike) -> str:
+  """Returns the text of a file without what a kill may have left of a last line; an empty one without a file.
+
+  Args:
+    path: the path of the file, to which lines are appended.
+  """
+  return _parted(path)[0].decode()
+
+
+def cut_torn_line(path: str | os.PathLike, begin: bytes = b'') -> None:
+  """Cuts off what a kill may have left of a file's last line, so that another one can be appended.
+
+  Args:
+    path: the path of the file, to which lines are appended; it need not exist.
+    begin: how each line begins (default: anyhow).
+
+  Raises:
+    ModelDirError: if what is left begins otherwise, so that the file may be another one; it stays as it is.
+  """
+  complete, rest = _parted(path)
+  if not begin.startswith(rest[:len(begin)]):
+    raise ModelDirError(f'{path}: expected lines that begin with {begin.decode()!r}, found {rest[:40]!r}.')
+  if rest:
+    os.truncate(path, len(complete))
+
+
+def _parted(path: str | os.PathLike) -> tuple[bytes, bytes]:
+  """Returns the bytes of a file to the end of its last complete line, and those after it."""
+  path = pathlib.Path(path)
+  data = path.read_bytes() if path.exists() else b''
+  length = data.rfind(b'\n') + 1
+  return data[:length], data[length:]
+
+
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
   """A context in which an OSError that names no file, as from writing to an open one, is raised with a file's path.

@@ -16,7 +16,6 @@ from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.devices.strategy import STRATEGIES
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.layers.norm_act import get_norm_act
-from evonorm_tf.layers.registry import name_or_graph
 from evonorm_tf.output.model_dir import check_folder
 from evonorm_tf.training.optimization import Optimization
 
@@ -236,22 +235,6 @@ def optimizer_settings(optimization: Optimization, runtime: config_definitions.R
   return {
       'optimizer': optimization.optimizer, optimization.optimizer: dict(optimization.options),
       'moving_average': optimization.ema_decay is not None, 'loss_scale': runtime.loss_scale}
-
-
-def norm_act_settings(norm_act: str | os.PathLike) -> str | dict[str, Any]:
-  """Returns what identifies a layer in a model directory, as JSON data for `Experiment.model_settings`.
-
-  Args:
-    norm_act: the name of a layer in any spelling, the path of a layer graph's JSON file, or the folder of a search.
-
-  Returns:
-    The registered name, or the layer graph as a dict. The path would not do, since the file may change.
-
-  Raises:
-    ArgumentError: if there is no such layer.
-  """
-  layer = name_or_graph(norm_act)
-  return layer if isinstance(layer, str) else layer.to_dict()
 
 
 def check_norm_act(norm_act: str | os.PathLike, norm_act_options: Mapping[str, Any]) -> None:

@@ -20,6 +20,8 @@ from scipy import stats
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.model_dir import complete_lines
+from evonorm_tf.output.model_dir import cut_torn_line
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
@@ -72,16 +74,19 @@ def train_pairs(pairs: Sequence[tuple[LayerGraph, LayerGraph]], path: str | os.P
 
   Raises:
     ArgumentError: if the file holds anything else.
+    ModelDirError: if its last line is torn, and none of a training.
+    OSError: if it cannot be written; before any training.
     WorkerDied: if a process dies; the trainings that have ended are in the file.
   """
   path = pathlib.Path(path)
   layers = {(p, m): _checksum(graph, evaluation) for p, pair in enumerate(pairs) for m, graph in enumerate(pair)}
   try:
-    lines = path.read_text().splitlines() if path.exists() else []
-    trained = [TrainedLayer(**json.loads(line)) for line in lines]
+    trained = [TrainedLayer(**json.loads(line)) for line in complete_lines(path).splitlines()]
   except (TypeError, ValueError) as e:
     raise ArgumentError(f'{path}: expected the trainings of an earlier audit, with the checksums of their layers: {e}.'
                         ) from e
+  cut_torn_line(path, b'{"pair": ')
+  path.open('a').close()  # it can be written
   trained = [t for t in trained if layers.get((t.pair, t.member)) == t.layer]
   done = {(t.pair, t.member, t.seed) for t in trained}
   waiting = [(p, m, s) for p in range(len(pairs)) for s in SEEDS for m in range(2) if (p, m, s) not in done]

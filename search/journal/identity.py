@@ -28,7 +28,7 @@ _FIELDS_BEFORE: dict[str, dict[str, Any]] = {
                    'tests': []},
     'Architecture': {'build': None},
     'ProxyTask': {'training_seed': None, 'data': None, 'flips': True},
-    'Reranking': {'seeds': 1},
+    'Reranking': {'seeds': 1, 'min_difference': 0.},
     'SearchSpace': {'uniform_over': 'pairs', 'primitives': None},
     'TournamentEvolution': {'mutations': 1, 'random_offspring': 0., 'objective': None,
                             'mutation': 'mutate', 'niche': None},
@@ -40,7 +40,8 @@ def identity_of(**arguments: Any) -> dict[str, Any]:
 
   Dataclass objects become objects with their fields and the class's name under 'class', other objects of users likewise
   with their attributes. Functions and classes become their names, those without one of their own with a checksum of
-  their code. Tuples become lists, arrays their shape and a checksum, and infinities and NaN strings.
+  their code. Tuples become lists, sets objects with sorted members, arrays their shape and a checksum, and infinities
+  and NaN strings.
 
   Args:
     **arguments: the arguments by name, such as `evaluation` or `seed`.
@@ -99,6 +100,8 @@ def _describe(value: Any, name_of: Callable[[Any], str] | None = None) -> Any:
     return {str(k): _describe(v, name_of) for k, v in value.items()}
   if isinstance(value, (tuple, list)):
     return [_describe(v, name_of) for v in value]
+  if isinstance(value, (set, frozenset)):  # whose order is another in each process
+    return {'class': 'set', 'members': sorted((_describe(v, name_of) for v in value), key=json.dumps)}
   if isinstance(value, float) and not math.isfinite(value):
     return str(value)  # JSON has no such number
   if value is None or isinstance(value, (str, int, float)):
@@ -168,7 +171,7 @@ def _code(code: types.CodeType) -> tuple:
 
 
 def _constant(value: Any) -> str:
-  """Returns a constant of a function's code as text; that of a set, as in `x in {1, 2}`, has an order of its own."""
+  """Returns a constant of a function's code as text; that of a set, as in `x in {'a', 'b'}`, has one order always."""
   return f'frozenset({sorted(map(_constant, value))})' if isinstance(value, frozenset) else repr(value)
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import statistics
 
 from search.graphs.equation import equation_text
+from search.graphs.start_values import difference_at_start
 from search.journal.candidate import Candidate
 from search.journal.history import view
 from search.journal.outcomes import EVOLUTION
@@ -125,7 +126,7 @@ def best(records: Sequence[Record]) -> Record | None:
   return view(records, Tally).best
 
 
-def finalists(records: Sequence[Record], count: int) -> list[Record]:
+def finalists(records: Sequence[Record], count: int, min_difference: float = 0.) -> list[Record]:
   """Returns the candidates with the best measured mean scores, one of each function, the best first.
 
   Two candidates count as one function if their equations are equal, or if all their scores and their gradient norms are
@@ -135,6 +136,8 @@ def finalists(records: Sequence[Record], count: int) -> list[Record]:
   Args:
     records: the search's records of all stages, in the order of the journal.
     count: the largest number of candidates to return.
+    min_difference: the least `search.graphs.start_values.difference_at_start` of a candidate from those before it;
+      0 (default) for any.
   """
   chosen: list[Record] = []
   met: set[object] = set()
@@ -144,10 +147,16 @@ def finalists(records: Sequence[Record], count: int) -> list[Record]:
     keys: set[object] = {record.graph and equation_text(record.graph)}
     if record.gradient_norm is not None:
       keys.add((*sorted(record.scores.items()), record.gradient_norm))
-    if not keys & met:
+    if not keys & met and _differs(record, chosen, min_difference):
       chosen.append(record)
     met |= keys
   return chosen
+
+
+def _differs(record: Record, others: Sequence[Record], least: float) -> bool:
+  graph = record.graph
+  return not least or graph is None or all(
+      difference_at_start(graph, other.graph) >= least for other in others if other.graph)
 
 
 def over_seeds(records: Sequence[Record]) -> list[Record]:

@@ -30,14 +30,17 @@ import uuid
 from absl import logging
 
 from evonorm_tf.output.model_dir import ModelDirError
+from evonorm_tf.output.model_dir import replacing
 from evonorm_tf.output.object_folder import is_url
 from evonorm_tf.output.object_folder import ObjectFolder
 
 SECONDS_BETWEEN_SIGNS, SECONDS_OF_SILENCE = 30., 80.  # of a driver; after which it counts as gone
 SECONDS_TO_AGREE = 1.  # in which two drivers that start at the same time see each other
 SECONDS_BETWEEN_UPLOADS, SHARE = 30., .1  # of one file, at least; of the time that its uploads may take
+LAYER_FILE = r'layer_\d+\.(json|png|svg)'  # a layer's files in a report
 PARTS = 500  # of a journal, which then become one; the next time, twice as many
 _JOURNAL, _SIGN, _CONFIGURATION, _REPORT = 'journal.jsonl', 'driver.json', 'operative_config.gin', 'report'
+_OF_LAYER = re.compile(rf'{_REPORT}/{LAYER_FILE}')
 _PART = re.compile(r'journal/(\d{6}-[0-9a-f]{32})/(\d{15})')  # a driver's journal, and a place in it
 Copy = Callable[[int, bytes], None]  # stores bytes of the journal, given their place in it
 
@@ -181,6 +184,8 @@ class StoredFolder:
       self._fetch_journal(max(places), sorted(places[max(places)]))
     elif _JOURNAL in names:  # of a folder that was copied here
       self._objects.download(_JOURNAL, self.local / _JOURNAL)
+    else:  # an earlier copy may have one, of a search that has gone since
+      (self.local / _JOURNAL).unlink(missing_ok=True)
     for name in names:
       is_kept = name not in (_JOURNAL, _SIGN) and not _PART.fullmatch(name)
       if is_kept and (everything or name == _CONFIGURATION or name.endswith('.cache')):
@@ -188,7 +193,7 @@ class StoredFolder:
 
   def _fetch_journal(self, epoch: str, places: Sequence[int]) -> None:
     """Joins the parts of a journal, in order, without those that the first one holds since they were joined."""
-    with open(self.local / _JOURNAL, 'wb') as file:
+    with replacing(self.local / _JOURNAL) as path, open(path, 'wb') as file:
       for place in places:
         if place > file.tell():
           raise ModelDirError(f'{self._objects.url}: bytes {file.tell()} to {place} of the journal are missing.')
@@ -289,9 +294,8 @@ class StoredFolder:
         self._objects.upload(path, name)
         self._uploads[name] = state, start + max(SECONDS_BETWEEN_UPLOADS, (time.monotonic() - start) / SHARE)
     if at_once and (self.local / _REPORT).is_dir():  # of which an earlier one may have had more layers
-      stale = [name for name in self._objects.names()
-               if name.startswith(f'{_REPORT}/') and not (self.local / name).exists()]
-      self._objects.remove(stale)
+      self._objects.remove(name for name in self._objects.names()
+                           if _OF_LAYER.fullmatch(name) and not (self.local / name).exists())
 
   def _part(self, place: int) -> str:
     return f'journal/{self._epoch}/{place:015d}'

@@ -83,7 +83,7 @@ def settled(records: Sequence[Record], config: Mapping[str, Any]) -> Sequence[Re
     config: the search's configuration, JSON data.
   """
   searched, reranking = _before_reranking(records), config.get('reranking') or {}
-  finalists = records_lib.finalists(searched, reranking.get('top', 1))
+  finalists = records_lib.finalists(searched, reranking.get('top', 1), reranking.get('min_difference', 0.))
   layers = {*(r.name for r in finalists), *(config.get('references') or ())}
   done = {(r.name, r.seed or 0) for r in records_lib.of_stage(records, RERANKING)}
   return records if done >= {(name, seed) for name in layers for seed in range(reranking.get('seeds', 1))} else searched

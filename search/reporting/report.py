@@ -22,6 +22,7 @@ from search.journal.outcomes import KEPT
 from search.journal.outcomes import REFERENCE
 from search.journal.outcomes import RERANKING
 from search.journal.record import Record
+from search.journal.stored_folder import LAYER_FILE
 from search.reporting.layer_views import draw_layer
 from search.reporting.layer_views import equation_of
 from search.reporting.layer_views import latex_of
@@ -37,7 +38,7 @@ from search.reporting.ranked_layers import table_caption
 from search.reporting.ranked_layers import table_cells
 from search.reporting.ranked_layers import table_rows
 
-_OF_LAYER = re.compile(r'layer_\d+\.(json|png|svg)')  # the files of a report
+_OF_LAYER = re.compile(LAYER_FILE)
 _NUMBER = re.compile(r'\b\d[\d.]*(e[+-]?\d+)?')
 _AFFINE_NOTE = ('In BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU, v1 and v0 stand for the gain and bias of the normalization; '
                 'γ and β stay 1 and 0.')

@@ -10,6 +10,8 @@ import functools
 import numpy as np
 
 from evonorm_tf.graph.layer_graph import LayerGraph
+from search.graphs.start_values import probe
+from search.graphs.start_values import values_at_start
 from search.journal.candidate import Candidate
 
 Kind = tuple[str, str, str]
@@ -17,8 +19,7 @@ POINTWISE, SAMPLE, BATCH = 'pointwise', 'sample', 'batch'  # what an output depe
 INVARIANT, PROPORTIONAL, OTHER = 'invariant', 'proportional', 'other'  # to the scale of x
 ODD, EVEN, NEITHER = 'odd', 'even', 'neither'  # the symmetry
 
-_SHAPE = 4, 4, 4, 8  # of the probe, [N, H, W, C]
-_GROUPS, _SCALE = 2, 4.
+_SCALE = 4.
 _TOLERANCE = .01  # of the standard deviation in a channel
 _LEAST_CHANGE = 1e-3  # of the standard deviation
 
@@ -50,26 +51,12 @@ def kind_of_layer(candidate: Candidate) -> Kind:
 
 @functools.lru_cache(maxsize=10_000)
 def _kind(graph: LayerGraph) -> Kind:
-  x = _probe()
-  y = _function(graph, x)
-  scaled, mirrored = _function(graph, _SCALE * x), _function(graph, -x)
+  x = probe()
+  y = values_at_start(graph, x)
+  scaled, mirrored = values_at_start(graph, _SCALE * x), values_at_start(graph, -x)
   scale = (INVARIANT if _equal(scaled, y) else PROPORTIONAL if _equal(scaled, _SCALE * y) else OTHER)
   symmetry = ODD if _equal(mirrored, -y) else EVEN if _equal(mirrored, y) else NEITHER
   return _dependence(graph, x, y), scale, symmetry
-
-
-@functools.cache
-def _probe() -> np.ndarray:
-  """Returns a batch whose channels have different means and deviations."""
-  channels = np.arange(_SHAPE[-1])
-  normal = np.random.default_rng(0).normal(size=_SHAPE)
-  return normal * np.linspace(.5, 1.5, len(channels)) + np.where(channels % 2, .5, -.5)
-
-
-def _function(graph: LayerGraph, x: np.ndarray) -> np.ndarray:
-  channels = x.shape[-1]
-  with np.errstate(all='ignore'):
-    return np.broadcast_to(graph.evaluate(x, np.zeros(channels), np.ones(channels), _GROUPS), x.shape)
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
@@ -91,7 +78,7 @@ def _dependence(graph: LayerGraph, x: np.ndarray, y: np.ndarray) -> str:
     most = _LEAST_CHANGE * np.nanstd(y)
 
   def changes(changed: np.ndarray, part: tuple) -> bool:
-    return not np.allclose(_function(graph, changed)[part], y[part], rtol=0, atol=most, equal_nan=True)
+    return not np.allclose(values_at_start(graph, changed)[part], y[part], rtol=0, atol=most, equal_nan=True)
 
   if changes(others, (0,)):
     return BATCH

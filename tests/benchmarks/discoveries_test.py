@@ -34,8 +34,10 @@ def test_rows_are_ranked_by_validation_with_errors_over_trainings():
   bn_relu, found, tanh, failed = discoveries.rows('7', RECORDS)
   assert [r['layer'] for r in (bn_relu, found, tanh, failed)] == ['bn_relu', 'candidate 4', 'tanh', 'candidate 5']
   # The deviation of .5, .6 and .7 is .1, and that of .6, .6 and .9 is √.03.
-  assert found == dict(seed='7', layer='candidate 4', validation='0.6000', validation_error=f'{.1 / 3**.5:.4f}',
-                       test='0.5000', test_error=f'{.1 / 3**.5:.4f}', trainings=3, equation=found['equation'])
+  assert found == dict(seed='7', layer='candidate 4', proxy='0.4000', validation='0.6000',
+                       validation_error=f'{.1 / 3**.5:.4f}', test='0.5000', test_error=f'{.1 / 3**.5:.4f}',
+                       test_resnet='0.5000', test_mobilenet_v2='', test_efficientnet='', trainings=3,
+                       equation=found['equation'])
   assert 'σ(x)' in found['equation'] and tanh['equation'] == ''
   assert bn_relu['validation_error'] == f'{.01**.5:.4f}' and bn_relu['test_error'] == '0.0000'
   assert failed['test'] == '' and failed['trainings'] == 0
@@ -45,9 +47,11 @@ def test_the_best_found_layer_is_compared_with_the_known_ones():
   table = discoveries.verdicts({'7': RECORDS, '8': RECORDS[:2]})
   console = Console(width=200, file=io.StringIO())
   console.print(table)
-  (row,) = [line for line in console.file.getvalue().splitlines() if ' 7 ' in line]
-  assert [cell.strip() for cell in row.split('│')[3:-1]] == ['50.0', '-30.0', '+30.0']  # .5 to .8 and .2
-  assert [column.header for column in table.columns[3:]] == ['bn_relu', 'tanh'] and table.row_count == 1
+  cells = [[cell.strip() for cell in line.split('│')[3:-1]] for line in console.file.getvalue().splitlines()
+           if ' 7 ' in line]
+  # .4, .6, .5 to .8, .8, .8 and to .1, .2, .3: 30, 40 and 20 points, with a standard error of 10 / √3.
+  assert cells == [['bn_relu', f'-30.0 ± {43.03 / 3**.5:.1f}', '0 of 3'],
+                   ['tanh', f'+30.0 ± {43.03 / 3**.5:.1f}', '3 of 3']]
 
 
 @pytest.mark.parametrize('seeds', ['0', '012'])

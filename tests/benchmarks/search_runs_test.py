@@ -81,11 +81,21 @@ def test_another_configuration_is_refused(study, tmp_path):
   study('echo a > $folder/journal.jsonl').run('one', 1)  # with the file as it is now
 
 
+def test_a_configuration_without_results_may_be_corrected(study, tmp_path):
+  study('exit 1')
+  arguments = tmp_path / 'study', 'a.csv', 'a.gin'
+  search_runs.note_configuration(*arguments, (CANDIDATES,), has_results=False, seed=0)
+  search_runs.note_configuration(*arguments, has_results=False, seed=1)
+  search_runs.note_configuration(*arguments, seed=1)
+  for bindings, seed in ((), 0), ((CANDIDATES,), 1):
+    with pytest.raises(SystemExit, match="a.csv was begun with .*'seed': 1"):
+      search_runs.note_configuration(*arguments, bindings, seed=seed)
+
+
 def test_comments_and_the_place_of_the_data_may_change(study, tmp_path):
   folders = tuple(f"proxy_task.ProxyTask.data_dir = '{folder}'" for folder in 'ab')
   some = dataclasses.replace(study('echo a > $folder/journal.jsonl'), bindings=folders[:1])
   some.run('one', 0)
-  (some.folder / 'setting_0_seed_0.jsonl.gz').unlink()
   (tmp_path / 'a.gin').write_text(f'# A comment.\n{GIN}')
   moved = dataclasses.replace(some, bindings=folders[1:])
   moved.run('one', 0)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from detection import trainer
 from detection.data.conversion import convert_coco
 from detection.data.prepared import DataInfo
+from detection.data.prepared import with_most_objects
 from detection.data.sources import CocoData
 from detection.results.evaluation import METRICS
 from evonorm_tf.classification import trainer as classification
@@ -254,7 +255,9 @@ def test_real_images(tmp_path):
   assert results['step'] == 3 and 0 <= results['mask/AP'] <= 1
 
 
-@pytest.mark.parametrize('most_objects, kept', [(None, 100), (7, 100), (150, 150)])
-def test_no_object_of_a_crowded_image_becomes_background(most_objects, kept):
-  info = DataInfo('', '', 1, {1: 'cell'}, most_objects=most_objects)
-  assert trainer._data_config(True, 2, info).parser.max_num_instances == kept
+@pytest.mark.parametrize('most_objects, kept', [(None, 130), (7, 100), (150, 150)])
+def test_no_object_of_a_crowded_image_becomes_background(tmp_path, most_objects, kept):
+  path = tmp_path / 'annotations.json'
+  path.write_text(json.dumps({'annotations': [{'image_id': i} for i in (1, *[2] * 130, 3)]}))
+  info = DataInfo('', str(path), 3, {1: 'cell'}, most_objects=most_objects)
+  assert trainer._data_config(True, 2, with_most_objects(info)).parser.max_num_instances == kept

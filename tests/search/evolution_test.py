@@ -17,6 +17,7 @@ from search.equivalence.equivalents import Equivalents
 from search.evolution import Reranking
 from search.execution.executors import InProcess
 from search.graphs.equation import equation_text
+from search.journal import records as records_lib
 from search.reporting.comparison_report import compare_searches
 from search.reporting.progress import Progress
 from search.selection.population import Population
@@ -281,6 +282,15 @@ def test_the_reranking_trains_each_layer_with_each_seed(bare, tmp_path):
   for name, least in (('seeds', 1), ('top', 0), ('best', 0)):
     with pytest.raises(ValueError, match=f'`{name}` must be an integer of at least {least} .*received {least - 1}'):
       Reranking(evaluation, **{name: least - 1})
+  with pytest.raises(ValueError, match='`min_difference` must be at least 0 and below 1, received 1.0'):
+    Reranking(evaluation, min_difference=1.)
+
+
+@pytest.mark.parametrize('difference, finalists', [(.5, 1), (.6, FINALISTS)])
+def test_finalists_that_differ_too_little_are_left_out(bare, tmp_path, monkeypatch, difference, finalists):
+  monkeypatch.setattr(records_lib, 'difference_at_start', lambda *_: difference)
+  reranking = Reranking(FakeEvaluation(), FINALISTS, 2, seeds=1, min_difference=.6)
+  assert len(stage(search(tmp_path, reranking=reranking), 'reranking')) == finalists + 2
 
 
 def test_a_reranking_that_stops_between_seeds_goes_on(bare, tmp_path):

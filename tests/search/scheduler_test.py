@@ -199,6 +199,27 @@ def test_keys_are_those_of_the_journals_notes(job, key, original):
   assert (job.key, job.key_of_original) == (key, original)
 
 
+def test_what_was_proposed_ahead_is_done_where_a_later_proposal_fails():
+  class Exhausted(Proposer):
+    """Has four graphs and no more."""
+
+    def propose(self, index):
+      if index == 4:
+        raise ArgumentError('no new graph')
+      return super().propose(index)
+
+  recorder = Recorder()
+  graphs = (S0, B0, S1, known_graph('bn_relu'))
+  proposer = Exhausted([Proposal(i, graph) for i, graph in enumerate(graphs)], recorder.records)
+  source = Candidates(proposer, FakeEvaluation(), 9, recorder.records, lambda: 1.)
+  assert source.prepare(2) and source.prepare(2) and not source.prepare(2)
+  assert [source.next_job().index for _ in range(2)] == [0, 1]
+  assert all([source.prepare(3) for _ in range(3)]) and not source.prepare(3)  # 2, 3, and the failure
+  track = Track([source], recorder)
+  Scheduler(Executor(1)).run([track])
+  assert indices(recorder) == [2, 3] and str(track.failure) == 'no new graph'
+
+
 def test_a_search_without_further_graphs_does_not_keep_others_from_their_end():
   class Exhausted(Proposer):
     """Has one graph and no more."""
@@ -212,6 +233,6 @@ def test_a_search_without_further_graphs_does_not_keep_others_from_their_end():
   tracks = [Track([Candidates(proposer([Proposal(i, graph) for i, graph in enumerate((S0, B0, S1))], recorder.records),
                               FakeEvaluation(), 3, recorder.records, lambda: 1.)], recorder, name)
             for name, proposer, recorder in zip('ab', (Exhausted, Proposer), recorders)]
-  with pytest.raises(ArgumentError, match='no new graph'):
-    Scheduler(Executor(1)).run(tracks)
+  Scheduler(Executor(1)).run(tracks)
+  assert [str(track.failure) for track in tracks] == ['no new graph', 'None']
   assert [indices(recorder) for recorder in recorders] == [[0], [0, 1, 2]]

@@ -18,6 +18,7 @@ from evonorm_tf.cli import gin_configuration
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import ModelDirError
 import search as search_lib
+from search import evolution
 from search import study
 from search.journal import records as records_lib
 from search.journal.saved_search import load_search
@@ -82,6 +83,29 @@ def test_each_setting_and_seed_has_a_search_and_all_are_compared(run, tmp_path):
     assert b'hparams' in events and b'strategy' in events
   page = (folder / 'comparison' / 'report.md').read_text()
   assert '| pareto | 2 |' in page and '| random | 2 |' in page and '± their standard error' in page
+
+
+def test_searches_that_find_no_new_graph_keep_no_other_from_its_report(run, tmp_path, monkeypatch):
+  ended = []
+  monkeypatch.setattr(evolution, '_report', lambda records, folder, *_: ended.append(folder.name))
+  monkeypatch.setattr('search.selection.proposal.MAX_DRAWS', 3000)
+  small = ('random_graph.SearchSpace.nodes = 1', 'evolution.run_search.candidates = 1000')
+  with pytest.raises(ArgumentError, match='(?s)small_seed_0: 3000 draws gave no new graph.*small_seed_1: 3000 draws'):
+    run({'small': small, 'pareto': ()})
+  folder = tmp_path / 'study'
+  assert ended == NAMES[:2]
+  assert len(stage(read(folder / 'small_seed_0'), 'evolution')) > 3
+  assert '| small | 2 |' in (folder / 'comparison' / 'report.md').read_text()
+
+
+def test_a_search_without_a_candidate_is_named_and_left_out_of_the_comparison(run, tmp_path, monkeypatch):
+  monkeypatch.setattr('search.selection.proposal.MAX_DRAWS', 300)
+  monkeypatch.setattr('search.selection.proposal.static_rejection',
+                      lambda graph: 'too small' if len(graph.nodes) == 1 else None)
+  with pytest.raises(ArgumentError, match='^tiny_seed_0: 300 draws gave no new graph'):
+    run({'tiny': ('random_graph.SearchSpace.nodes = 1',), 'pareto': ()}, seeds=(0,))
+  page = (tmp_path / 'study' / 'comparison' / 'report.md').read_text()
+  assert 'pareto_seed_0' in page and 'tiny' not in page
 
 
 class Alternating(FakeExecutor):

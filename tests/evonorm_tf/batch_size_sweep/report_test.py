@@ -72,7 +72,7 @@ def test_page(results, tmp_path):
   assert '6 of 12 runs are done, 4 failed, 2 are to come.' in page
   assert 'mean ± sample standard deviation of 3 seeds' in page
   assert sweep_report.accuracy_table(RUNS, results) in page and '](accuracy_by_batch_size.png)' in page
-  assert '- evonorm_s0, batch 32, seed 2: ValueError: a | b is nan\n' in page and 'Layer graphs' not in page
+  assert '- evonorm_s0, batch 32, seed 2: ValueError: a \\| b is nan\n' in page and 'Layer graphs' not in page
   assert imread(tmp_path / 'accuracy_by_batch_size.png').shape[1] > 800
 
 

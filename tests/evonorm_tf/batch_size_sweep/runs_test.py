@@ -26,6 +26,13 @@ def test_labels_are_unique_and_name_folders():
                           'x_y_z', '_']
 
 
+def test_folders_of_searches_have_labels_that_name_folders(tmp_path, monkeypatch):
+  (tmp_path / 'mine').mkdir()
+  monkeypatch.chdir(tmp_path / 'mine')
+  labels = sweep_runs.label_norm_acts(['.', './found_2', 'runs/layers', '/'])
+  assert list(labels) == ['mine', 'found_2_2', 'layers_2', 'layer']
+
+
 def test_each_seed_has_its_whole_grid_before_the_next():
   runs = sweep_runs.make_runs({'a': 'a', 'b': 'b.json'}, (8, 4), (5, 6))
   assert [(r.seed, r.batch_size, r.norm_act, r.spec) for r in runs] == [

@@ -15,6 +15,8 @@ from evonorm_tf.batch_size_sweep.sweep import run_sweep
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
+from evonorm_tf.layers.keras2 import EvoNormS0
+from evonorm_tf.layers.registry import _LAYERS
 from evonorm_tf.output.model_dir import ModelDirError
 from tests.evonorm_tf.fake_training import FakeTraining
 
@@ -178,6 +180,13 @@ def test_layers_in_any_spelling_and_of_searches(tmp_path):
   assert name == 'evonorm_s0' and LayerGraph.load(path).nodes[0].primitive == 'tanh'
   layers = json.loads((tmp_path / 'sweep' / 'sweep.json').read_text())['norm_acts']
   assert layers['evonorm_s0'] == 'evonorm_s0' and layers['search']['nodes'][0]['primitive'] == 'tanh'
+
+
+def test_a_layer_that_cannot_be_constructed_is_refused_before_the_first_run(tmp_path, monkeypatch):
+  monkeypatch.setitem(_LAYERS['tf_keras'], 'no_groups', (EvoNormS0, {'groups': 0}))
+  with pytest.raises(ArgumentError, match="`norm_acts` must be .* received 'no_groups': `groups` must be"):
+    sweep(tmp_path, training := FakeTraining(), norm_acts=('bn_relu', 'no_groups'))
+  assert not training.calls
 
 
 def test_one_sweep_at_a_time(tmp_path):

@@ -47,6 +47,14 @@ def test_names_are_matched_however_they_are_spelt(spelt, name):
     assert module.get_norm_act(spelt) == module.get_norm_act(name)
 
 
+def test_a_path_is_no_spelling_of_a_name(tmp_path, monkeypatch):
+  (tmp_path / 'found_2' / 'report').mkdir(parents=True)
+  graph = known_graph('evonorm_s1')
+  graph.save(tmp_path / 'found_2' / 'report' / 'layer_1.json')
+  monkeypatch.chdir(tmp_path)
+  assert get_norm_act('./found_2') == get_norm_act(graph) != get_norm_act('found_2')
+
+
 @pytest.mark.parametrize('wrong, near', [
     ('bn_rlu', 'bn_relu'), ('EvoNorm', 'evonorm_..'), ('evonorm_z0', 'evonorm_[bs]0'), ('group_norm', None),
     (None, None)])

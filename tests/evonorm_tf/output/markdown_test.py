@@ -14,6 +14,7 @@ def test_table():
 def test_literal():
   text = 'of a <lambda>, s[w,h](x) and 2*3, `an[d](this)` and one ` more'
   assert markdown.literal(text) == r'of a \<lambda\>, s\[w,h\](x) and 2\*3, `an[d](this)` and one ` more'
+  assert markdown.literal(r'evonorm_b0.__init__(), ~x~, \*a') == r'evonorm_b0.\_\_init\_\_(), \~x\~, \\\*a'
 
 
 def test_one_line():

@@ -90,6 +90,29 @@ def test_a_file_for_which_there_is_no_space_is_named(tmp_path):
   assert path.read_text() == 'old'
 
 
+def test_what_a_kill_has_left_of_a_line_is_cut_off(tmp_path):
+  path = tmp_path / 'lines.csv'
+  model_dir.cut_torn_line(path)
+  assert model_dir.complete_lines(path) == '' and not path.exists()
+  data = 'μ,1\nσ,2\n√'.encode()[:-1]  # within a character
+  path.write_bytes(data)
+  assert model_dir.complete_lines(path) == 'μ,1\nσ,2\n' and path.read_bytes() == data
+  model_dir.cut_torn_line(path)
+  assert path.read_text() == 'μ,1\nσ,2\n'
+
+
+def test_a_torn_line_of_another_file_stays(tmp_path):
+  path = tmp_path / 'lines.jsonl'
+  for torn in ('{"pa', '{"pair": 1, '):
+    path.write_text(f'{{"pair": 0}}\n{torn}')
+    model_dir.cut_torn_line(path, b'{"pair": ')
+    assert path.read_text() == '{"pair": 0}\n'
+  path.write_text('{"settings": 1}')
+  with pytest.raises(ModelDirError, match=f'{path}: expected lines that begin with .*pair.*, found .*settings'):
+    model_dir.cut_torn_line(path, b'{"pair": ')
+  assert path.read_text() == '{"settings": 1}'
+
+
 def test_who_dies_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
   path = tmp_path / 'results.json'
   model_dir.write_json(path, {'accuracy': .5})

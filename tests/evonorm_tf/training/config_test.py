@@ -3,6 +3,7 @@
 import pytest
 
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.layers.registry import norm_act_settings
 from evonorm_tf.training import config as training_config
 from evonorm_tf.training.optimization import Optimization
 from search.graphs.known_graphs import known_graph
@@ -50,11 +51,11 @@ def test_settings_hold_the_graph_and_not_its_path(tmp_path):
   graph = known_graph('evonorm_b0')
   path = tmp_path / 'layer.json'
   graph.save(path)
-  assert training_config.norm_act_settings(path) == LayerGraph.load(path).to_dict()
+  assert norm_act_settings(path) == LayerGraph.load(path).to_dict()
   (tmp_path / 'search' / 'report').mkdir(parents=True)
   graph.save(tmp_path / 'search' / 'report' / 'layer_1.json')
-  assert training_config.norm_act_settings(str(tmp_path / 'search')) == graph.to_dict()
-  assert {training_config.norm_act_settings(name) for name in ('evonorm_b0', 'EvoNormB0')} == {'evonorm_b0'}
+  assert norm_act_settings(str(tmp_path / 'search')) == graph.to_dict()
+  assert {norm_act_settings(name) for name in ('evonorm_b0', 'EvoNormB0')} == {'evonorm_b0'}
 
 
 def test_layers_and_their_options():

@@ -10,20 +10,15 @@ import tf_keras
 
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
-from search.evaluation import evaluation as evaluation_lib
 from search.evaluation.architecture import Architecture
 from search.evaluation.evaluation import Evaluation
 from search.evaluation.proxy_task import ProxyTask
-from search.evaluation.rejection import LossTest
 from search.evaluation.rejection import QualityTest
 from search.evaluation.rejection import StabilityRejected
 from search.evaluation.rejection import StabilityTest
-from search.evaluation.successive_halving import Bar
-from search.evaluation.successive_halving import SuccessiveHalving
 from search.evaluation.training import NonFiniteLoss
 from search.execution.deferred_interrupts import interrupts_noted
 from search.graphs.known_graphs import known_graph
-from search.journal.record import Record
 
 RESNET = Architecture('resnet', {'depth': 8, 'width_multiplier': .5})
 TASK = ProxyTask((RESNET,), steps=2, batch_size=8, crop_size=8, image_size=8, validation_images=50)
@@ -37,53 +32,6 @@ OOM when allocating
 \t [[{{node zeros}}]]
 Hint: If you want to see a list"""
 S0 = known_graph('evonorm_s0')
-
-
-@pytest.fixture
-def events(monkeypatch):
-  """What a fake training and stability test did, in order. `accuracies` and `errors` steer them.
-
-  An accuracy can be a list, of which each measurement takes one; on the test images it is half of that on the
-  validation images. `accuracies['loss']` is the training loss.
-  """
-  events, accuracies, errors = [], {}, {}
-
-  class FakeTraining:
-
-    def __init__(self, task, architecture, norm_act, seconds):
-      self.steps_done, self._family, self._seconds = 0, architecture.family, seconds
-      self._note('build')
-
-    def _note(self, *event):
-      events.append((self._family, *event))
-      if self._family in errors and errors[self._family][0] == event[0]:
-        raise errors[self._family][1]
-
-    def train(self, steps):
-      self.steps_done += steps
-      self._note('train', steps)
-      return accuracies.get('loss', 1.)
-
-    def accuracy(self, split):
-      self._note('accuracy', split)
-      accuracy = accuracies.get(self._family, .5)
-      accuracy = accuracy.pop(0) if isinstance(accuracy, list) else accuracy
-      return accuracy / 2 if split == 'test' else accuracy
-
-    def close(self):
-      closed.append(self._family)
-
-  def check(self, task, norm_act):
-    del self, task, norm_act
-    events.append(('stability',))
-    if 'stability' in errors:
-      raise errors['stability']
-    return 2.5
-
-  closed = errors['closed'] = []
-  monkeypatch.setattr(evaluation_lib, 'start_training', FakeTraining)
-  monkeypatch.setattr(StabilityTest, 'check', check)
-  return events, accuracies, errors
 
 
 def test_order_of_the_tests(events):
@@ -121,56 +69,6 @@ def test_quality_rejection_in_the_second_architecture(events):
   assert outcome.screening == {'resnet': .5, 'mobilenet_v2': .1} and outcome.scores == {}
   assert ('stability',) not in events[0] and ('resnet', 'train', 2) not in events[0]
   assert sorted(events[2]['closed']) == ['mobilenet_v2', 'resnet']
-
-
-def test_a_loss_that_stays_where_it_was_ends_the_screening(events):
-  quality = QualityTest(steps=4, loss_test=LossTest(steps=3, window=2, max_loss=2.3))
-  events[1]['loss'] = 2.3
-  assert Evaluation(TWO, quality).evaluate(S0).outcome == 'accepted'
-  assert [e[2] for e in events[0] if e[:2] == ('resnet', 'train')] == [1, 2, 1, 1]
-  events[0].clear()
-  events[1]['loss'] = 2.301
-  outcome = Evaluation(TWO, quality).evaluate(S0)
-  assert outcome.outcome == 'rejected: quality'
-  assert outcome.detail == 'resnet: loss 2.301 after 3 steps, at most 2.3 is allowed'
-  assert events[0] == [('resnet', 'build'), ('resnet', 'train', 1), ('resnet', 'train', 2)] and not outcome.screening
-
-
-def test_halving_stops_at_the_first_bar_that_is_missed(events):
-  evaluation = Evaluation(TWO, halving=SuccessiveHalving((2, 4)), bars=(Bar(.2, {}), Bar(.45, {'resnet': .25})))
-  events[1].update(resnet=[.1, .3], mobilenet_v2=[.3, .5])
-  outcome = evaluation.evaluate(S0)
-  assert [e[2] for e in events[0] if e[:2] == ('resnet', 'train')] == [2, 2]
-  assert outcome.outcome == 'accepted' and outcome.scores == {'resnet': .55, 'mobilenet_v2': .5}
-  assert outcome.rungs == [
-      {'steps': 2, 'accuracies': {'resnet': .1, 'mobilenet_v2': .3}, 'bar': .2, 'stopped': False},
-      {'steps': 4, 'accuracies': {'resnet': .3, 'mobilenet_v2': .5}, 'bar': .45, 'stopped': True}]
-  assert outcome.detail == 'accuracy 0.400 after 4 steps, 0.450 is needed to go on'
-  assert json.loads(json.dumps(vars(outcome))) == vars(outcome)
-
-
-def test_halving_trains_to_the_end_what_reaches_every_bar(events):
-  bars = (Bar(), Bar(.3, {'resnet': .25}))
-  outcome = Evaluation(TWO, halving=SuccessiveHalving((2, 4)), bars=bars).evaluate(S0)
-  assert outcome.scores == {'resnet': .5, 'mobilenet_v2': .5} and outcome.detail == ''
-  assert [r['stopped'] for r in outcome.rungs] == [False, False]
-  assert [e[2] for e in events[0] if e[:2] == ('mobilenet_v2', 'train')] == [2, 2, 1]
-
-
-def test_a_quality_test_behind_a_rung_leaves_nothing_to_train_there(events):
-  outcome = Evaluation(TWO, QualityTest(steps=4), halving=SuccessiveHalving((2,))).evaluate(S0)
-  assert outcome.outcome == 'accepted' and [e[2] for e in events[0] if e[:2] == ('resnet', 'train')] == [4, 0, 1]
-
-
-def test_records_inform_an_evaluation_only_for_halving():
-  plain = Evaluation(TWO)
-  assert plain.informed_by([]) is plain
-  record = Record(stage='evolution', outcome='accepted', index=0, graph=S0, scores={'a': .6},
-                  rungs=[{'accuracies': {'a': .4}, 'stopped': False}])
-  informed = Evaluation(TWO, halving=SuccessiveHalving((2,), eta=1.5)).informed_by([record] * 2)
-  assert informed.bars == (Bar(.4, {'a': pytest.approx(.2)}),)
-  with pytest.raises(ValueError, match="`halving` must have its rungs before the task's 5 steps"):
-    Evaluation(TWO, halving=SuccessiveHalving((5,)))
 
 
 def test_stability_rejection(events):
@@ -248,35 +146,6 @@ def test_a_real_evaluation_is_json_and_sees_no_test_image(monkeypatch):
   assert json.loads(json.dumps(vars(outcome), allow_nan=False)) == vars(outcome)
 
 
-@pytest.mark.slow
-def test_the_cost_of_accepted_layers_changes_no_score():
-  evaluation = Evaluation(TASK, stability=StabilityTest(steps=1), measures_cost=True)
-  plain, outcome = dataclasses.replace(evaluation, measures_cost=False).evaluate(S0), evaluation.evaluate(S0)
-  assert outcome.cost.keys() == {'step_time', 'kept'} and all(value > 0 for value in outcome.cost.values())
-  assert outcome.seconds['cost'] > 0 and outcome.seconds['total'] > outcome.seconds['cost']
-  assert json.loads(json.dumps(outcome.cost, allow_nan=False)) == outcome.cost
-  assert (outcome.scores, outcome.gradient_norm) == (plain.scores, plain.gradient_norm)
-  assert plain.cost == {} and 'cost' not in plain.seconds
-  assert evaluation.evaluate(S0).scores == plain.scores  # BN-ReLU has trained in between
-
-
-def test_a_layer_that_is_not_accepted_has_no_cost(events):
-  events[1]['mobilenet_v2'] = .1
-  outcome = Evaluation(TWO, QualityTest(steps=3), measures_cost=True).evaluate(S0)
-  assert outcome.outcome == 'rejected: quality' and outcome.cost == {} and 'cost' not in outcome.seconds
-
-
-def test_a_real_evaluation_stops_at_a_rung():
-  task = dataclasses.replace(TASK, steps=3)
-  evaluation = Evaluation(task, halving=SuccessiveHalving((1, 2)), bars=(Bar(0.), Bar(1., {'resnet': .1})))
-  stopped = evaluation.evaluate(S0)
-  assert stopped.outcome == 'accepted' and [r['stopped'] for r in stopped.rungs] == [False, True]
-  assert stopped.scores == {'resnet': pytest.approx(stopped.rungs[1]['accuracies']['resnet'] + .1)}
-  whole = dataclasses.replace(evaluation, bars=()).evaluate(S0)
-  assert [r['accuracies'] for r in whole.rungs] == [r['accuracies'] for r in stopped.rungs]
-  assert whole.scores == Evaluation(task).evaluate(S0).scores
-
-
 class NotTraceable(tf_keras.layers.Layer):
 
   def call(self, inputs):
@@ -315,41 +184,6 @@ def test_check_finds_a_task_that_cannot_work():
     Evaluation(TASK, groups=0)
   with pytest.raises(ValueError, match='`depth` must be'):
     Evaluation(ProxyTask((Architecture('resnet', {'depth': 9}),), validation_images=50)).check()
-
-
-def test_a_candidate_that_would_be_the_best_is_confirmed_with_another_seed(events, make_record):
-  found, accuracies, _ = events
-  accuracies |= {'resnet': [.6, .4], 'mobilenet_v2': [.5, .5]}
-  records = [make_record('reference', (.9,) * 3, name='bn_relu'), make_record(index=0, scores=(.5,) * 3)]
-  evaluation = Evaluation(TWO, confirms=True).informed_by(records)
-  assert evaluation.best_score == .5
-  outcome = evaluation.evaluate(S0)
-  assert outcome.confirmation == {'resnet': .4, 'mobilenet_v2': .5}
-  assert outcome.scores == pytest.approx({'resnet': .5, 'mobilenet_v2': .5})
-  assert found.count(('resnet', 'build')) == 2
-  record = Record.of_outcome(outcome, stage='evolution', graph=S0, index=1)
-  assert Record.from_json(json.loads(json.dumps(record.to_json()))).confirmation == outcome.confirmation
-
-
-@pytest.mark.parametrize('options, best, seed', [  # a reference and a re-ranked layer have no best before them
-    ({'confirms': True}, .6, 0), ({}, .1, 0), ({'confirms': True}, None, 0), ({'confirms': True}, None, 1)])
-def test_no_other_layer_is_trained_twice(events, make_record, options, best, seed):
-  found, accuracies, _ = events
-  accuracies |= {'resnet': .6, 'mobilenet_v2': .5}
-  evaluation = Evaluation(TWO, **options).with_seed(seed)
-  if best is not None:
-    evaluation = evaluation.informed_by([make_record(index=0, scores=(best,) * 3)])
-  outcome = evaluation.evaluate(S0)
-  assert outcome.confirmation == {} and outcome.scores == {'resnet': .6, 'mobilenet_v2': .5}
-  assert found.count(('resnet', 'build')) == 1
-
-
-def test_a_candidate_that_fails_with_the_second_seed_has_failed(events):
-  accuracies = events[1]
-  accuracies |= {'resnet': [.6, .6], 'mobilenet_v2': [.5]}  # the second measurement of the latter raises IndexError
-  outcome = Evaluation(TWO, confirms=True).informed_by([]).evaluate(S0)
-  assert outcome.outcome == 'failed' and outcome.detail.startswith('mobilenet_v2: ')
-  assert outcome.scores == outcome.confirmation == {}
 
 
 def test_images_that_a_machine_cannot_read_are_no_fault_of_the_layer(tmp_path):

@@ -51,9 +51,26 @@ def test_each_layer_is_trained_with_two_seeds_and_none_twice(tmp_path):
 
 def test_a_file_that_holds_something_else_is_refused(tmp_path):
   path = tmp_path / 'pairs.jsonl'
-  path.write_text('{"pair": 1}\n')
-  with pytest.raises(ValueError, match=f'{path}: expected the trainings of an earlier audit'):
-    train_pairs(PAIRS, path, InProcess(), FakeEvaluation())
+  for text, message in (('{"pair": 1}\n', 'the trainings of an earlier audit'), ('{"a": 1}', 'lines that begin with')):
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f'{path}: expected {message}'):
+      train_pairs(PAIRS, path, InProcess(), FakeEvaluation())
+    assert path.read_text() == text
+
+
+def test_a_torn_line_is_trained_again(tmp_path):
+  path, evaluation = tmp_path / 'pairs.jsonl', FakeEvaluation()
+  trained = train_pairs(PAIRS[:1], path, InProcess(), evaluation)
+  path.write_bytes(path.read_bytes()[:-9])
+  EVALUATED.clear()
+  assert train_pairs(PAIRS[:1], path, InProcess(), evaluation) == trained and len(EVALUATED) == 1
+
+
+def test_a_file_that_cannot_be_written_is_known_before_any_training(tmp_path):
+  EVALUATED.clear()
+  with pytest.raises(FileNotFoundError):
+    train_pairs(PAIRS[:1], tmp_path / 'nowhere' / 'pairs.jsonl', InProcess(), FakeEvaluation())
+  assert not EVALUATED
 
 
 def test_trainings_of_other_pairs_do_not_count(tmp_path):

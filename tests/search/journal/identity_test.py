@@ -192,16 +192,18 @@ def test_functions_without_a_name_count_by_their_code():
   make = lambda factor: lambda x: factor * x
   total = lambda n: lambda: sum(i + 1 for i in range(n))
   other = lambda n: lambda: sum(i + 2 for i in range(n))
-  same = [[make(2.), make(2.)], [total(3), total(3)]]
-  different = [[double, triple], [make(2.), make(3.)], [total(3), other(3)], [lambda x, y=1: x, lambda x, y=2: x]]
+  member = lambda names: lambda x: x in names
+  same = [[make(2.), make(2.)], [total(3), total(3)], [member({'a', 'b'}), member({'b', 'a'})]]
+  different = [[double, triple], [make(2.), make(3.)], [total(3), other(3)], [member({'a'}), member({'b'})],
+               [lambda x, y=1: x, lambda x, y=2: x]]
   assert all(identity_of(f=f) == identity_of(f=g) for f, g in same)
   assert all(identity_of(f=f) != identity_of(f=g) for f, g in different)
   assert identity_of(f=functools.partial(average_winner, rng=3)) != identity_of(f=functools.partial(average_winner))
 
 
 def test_functions_with_sets_count_alike_in_all_processes():
-  program = ("from search.journal.identity import identity_of; "
-             "print(identity_of(f=lambda x: x in {'tanh', 'sigmoid', 'exp', ('a', 'b')}))")
+  program = ("from search.journal.identity import identity_of; names = {'tanh', 'sigmoid', 'exp', ('a', 'b')}; "
+             "print(identity_of(f=lambda x: x in {'tanh', 'sigmoid', 'exp', ('a', 'b')}, g=lambda x, y=names: x in y))")
   printed = {subprocess.run([sys.executable, '-c', program], env={**os.environ, 'PYTHONHASHSEED': str(seed)}, cwd=ROOT,
                             capture_output=True, text=True, check=True).stdout for seed in range(4)}
   assert len(printed) == 1

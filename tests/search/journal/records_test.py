@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 
+from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.graph.layer_graph import Node
 from search.graphs.known_graphs import known_graph
 from search.journal import records as records_lib
 from search.journal.candidate import Candidate
@@ -41,6 +43,17 @@ def test_finalists_are_the_best_one_of_each_function(make_record):
       make_record(index=8), make_record('reference', (.9, .9), name='gn_relu')]
   assert [r.index for r in records_lib.finalists(records, 3)] == [2, 3, 6]
   assert [r.index for r in records_lib.finalists(records, 9)] == [2, 3, 6, 7]
+
+
+def test_finalists_differ_where_training_begins(make_record):
+  x, v0 = 0, 2
+  tanh = LayerGraph((Node('tanh', (x,)),))
+  scaled = LayerGraph((Node('exp', (v0,)), Node('tanh', (x,)), Node('div', (5, 4))))  # tanh(x) / exp(v0)
+  records = [make_record(index=i, scores=(.6 - .1 * i,), graph=graph, gradient_norm=1. + i)
+             for i, graph in enumerate((tanh, scaled, known_graph('evonorm_b0')))]
+  assert [r.index for r in records_lib.finalists(records, 2)] == [0, 1]
+  assert [r.index for r in records_lib.finalists(records, 2, min_difference=.1)] == [0, 2]
+  assert [r.index for r in records_lib.finalists(records, 3, min_difference=.99)] == [0]
 
 
 def test_candidates_without_a_gradient_norm_are_told_apart_by_their_equations(make_record):

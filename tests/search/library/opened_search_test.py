@@ -73,6 +73,18 @@ def test_layers_are_ranked_anew_once_all_were_trained_again(make_record, tmp_pat
   assert json.loads((found.report().parent / 'layer_1.json').read_text()) == found.best.graph.to_dict()
 
 
+def test_a_reranking_of_layers_that_differ_is_complete_without_the_others(make_record, tmp_path):
+  config = {'reranking': {'top': 2, 'seeds': 1, 'min_difference': .1}}
+  graphs = (LayerGraph((Node('tanh', (0,)),)), LayerGraph((Node('tanh', (0,)), Node('add', (4, 3)))),  # tanh(x) + v1
+            LayerGraph((Node('square', (0,)),)))
+  with Journal(tmp_path / 'journal.jsonl', config) as journal:
+    for i, graph in enumerate(graphs):
+      journal.append(make_record(index=i, scores=(.5 - .1 * i,), graph=graph, gradient_norm=1. + i))
+    for i, score in ((0, .1), (2, .2)):
+      journal.append(make_record('reranking', (score,), index=i, graph=graphs[i], test_scores=(score,), seed=0))
+  assert [layer.index for layer in Search(tmp_path).layers] == [2, 0]
+
+
 def test_where_no_finalist_passes_again_the_scores_of_the_search_stand(make_record, tmp_path):
   config = {'references': [], 'reranking': {'top': 1, 'seeds': 1}}
   with Journal(tmp_path / 'journal.jsonl', config) as journal:
