@@ -1,6 +1,6 @@
 """Mutated files of layer graphs and journals give an error that names the file, or something valid; nothing else.
 
-The quick tests take 120 files of each kind, the slow ones 10,000.
+The quick tests take 250 files of each kind, the slow ones 10,000.
 """
 
 import json
@@ -33,7 +33,7 @@ from tests.search.mutated_files import structures
 CONFIG = {'seed': 0, 'evaluation': {'class': 'Evaluation', 'quality': None}, 'references': ['bn_relu']}
 GRAPHS = [known_graph(name).to_dict() for name in KNOWN_GRAPHS]
 OPTIONS = {'deadline': None, 'suppress_health_check': list(HealthCheck)}
-FEW, MANY = settings(max_examples=120, derandomize=True, **OPTIONS), settings(max_examples=10_000, **OPTIONS)
+FEW, MANY = settings(max_examples=250, derandomize=True, **OPTIONS), settings(max_examples=10_000, **OPTIONS)
 
 
 def record(stage, **fields):
