@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 import numpy as np
 from rich.table import Table
 from rich.text import Text
+from scipy import stats
 
 from benchmarks.measuring import worker_tasks
 from evonorm_tf.graph.layer_graph import LayerGraph
@@ -44,8 +45,6 @@ from search.reporting.ranked_layers import ranking
 NETWORKS = 'resnet', 'mobilenet_v2', 'efficientnet'
 FIELDS = ('seed', 'layer', 'proxy', 'validation', 'validation_error', 'test', 'test_error',
           *(f'test_{network}' for network in NETWORKS), 'trainings', 'equation')
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # by the number of values: half a 95% interval in standard errors
-CANDIDATE = 'candidate '  # how the names of found layers begin
 TANH = LayerGraph((Node('tanh', (0,)),))
 Searches = Mapping[str, Sequence[Record]]  # the records by the search's seed, those of layers trained beside included
 
@@ -113,24 +112,27 @@ def verdicts(searches: Searches) -> Table:
   for column in ('seed', 'best found', 'above', 'points', 'trainings'):
     table.add_column(column, justify='left' if column in ('best found', 'above') else 'right')
   for seed, records in searches.items():
-    layers = [str(row['layer']) for row in rows(seed, records) if row['test']]
-    best = next((name for name in layers if name.startswith(CANDIDATE)), None)
-    if best is None:
-      continue
-    tests = {name: dict(zip((r.seed for r in trainings), _test_means(trainings))) for name in layers
-             if (trainings := [r for r in records_lib.accepted(records, RERANKING) if r.name == name])}
-    equation = next(str(row['equation']) for row in rows(seed, records) if row['layer'] == best)
-    for name in layers:
-      if not name.startswith(CANDIDATE):
-        points = [100 * (tests[best][s] - tests[name][s]) for s in sorted(tests[best].keys() & tests[name].keys())]
-        table.add_row(seed, Text(equation), name, _interval(points), f'{sum(p > 0 for p in points)} of {len(points)}')
+    ranked = [row for row in rows(seed, records) if row['test']]
+    best = next((row for row in ranked if _is_found(row)), None)
+    for row in ranked:
+      if best is not None and not _is_found(row):
+        of_best, of_row = (_tests_by_seed(records, str(each['layer'])) for each in (best, row))
+        points = [100 * (of_best[s] - of_row[s]) for s in sorted(of_best.keys() & of_row.keys())]
+        table.add_row(seed, Text(str(best['equation'])), str(row['layer']), _interval(points),
+                      f'{sum(p > 0 for p in points)} of {len(points)}')
   return table
+
+
+def _tests_by_seed(records: Sequence[Record], layer: str) -> dict[int | None, float]:
+  """Returns the mean test accuracy of a re-ranked layer's trainings, by their seeds."""
+  trainings = [r for r in records_lib.accepted(records, RERANKING) if r.name == layer]
+  return dict(zip((r.seed for r in trainings), _test_means(trainings)))
 
 
 def _interval(points: Sequence[float]) -> str:
   """Returns the mean of differences with half its 95% interval as text; without that for a single one."""
   mean, error = _mean_and_error(points)
-  return f'{mean:+.1f}' + (f' ± {STUDENT[len(points)] * error:.1f}' if len(points) in STUDENT else '')
+  return f'{mean:+.1f}' + (f' ± {stats.t.ppf(.975, len(points) - 1) * error:.1f}' if len(points) > 1 else '')
 
 
 def _by_network(record: Record) -> list[float]:
@@ -209,4 +211,4 @@ def _with_kinds(some: Sequence[dict[str, object]]) -> list[tuple[str, dict[str, 
 
 
 def _is_found(row: Mapping[str, object]) -> bool:
-  return str(row['layer']).startswith(CANDIDATE)
+  return str(row['layer']).startswith('candidate ')

@@ -6,7 +6,6 @@ import heapq
 import pathlib
 import statistics
 
-from matplotlib.axes import Axes
 import numpy as np
 
 from benchmarks.fidelity.runs import CHANCE
@@ -21,12 +20,12 @@ from search.journal.records import TOP
 from search.reporting.comparison import core_seconds
 from search.reporting.comparison_plots import COLORS
 from search.reporting.plots import draw_references
+from search.reporting.seed_bands import draw_band
 
 FIELDS = ('setting', 'seed', 'evaluated', 'accepted', 'random_evaluated', 'random_accepted', 'core_seconds', 'best',
           'ten_best', 'ten_best_at_equal_core_seconds', 'minus_random', 'candidate_of_tenth', 'core_seconds_of_tenth',
           'functions', 'functions_of_ten_best', 'ten_best_functions')
 RANDOM = 'random'  # the setting with which others are compared
-_POINTS = 400  # of a band
 Searches = Mapping[tuple[str, str], Sequence[Record]]  # the records by setting and seed
 
 
@@ -104,7 +103,8 @@ def draw(searches: Mapping[str, Sequence[Sequence[Record]]], path: pathlib.Path,
   for axes, by_seconds in zip(panels, (False, True)):
     style(axes)
     axes.set_xlabel('core-seconds' if by_seconds else 'candidates evaluated')
-    ends = [_draw_band(axes, seeds, by_seconds, f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})', color)
+    ends = [draw_band(axes, seeds, by_seconds, f'{setting} ({len(seeds)} seed{"s" if len(seeds) > 1 else ""})', color,
+                      top_curve)
             for color, (setting, seeds) in zip(COLORS, searches.items())]
     axes.set_xlim(0, min(ends) if by_seconds else max(ends))  # equal core-seconds
   panels[0].set_ylabel(f'mean validation accuracy of the {TOP} best')
@@ -116,23 +116,3 @@ def draw(searches: Mapping[str, Sequence[Sequence[Record]]], path: pathlib.Path,
                        textcoords='offset points', fontsize=8, color='gray', va='top')
   draw_references(panels[1], references)
   save_figure(figure, path)
-
-
-def _draw_band(axes: Axes, searches: Sequence[Sequence[Record]], by_seconds: bool, label: str, color: str) -> float:
-  """Draws the mean of the seeds' curves up to where the shortest ends, with a band over all; returns where that is.
-
-  Args:
-    axes: the axes.
-    searches: the records of each seed's search.
-    by_seconds: whether x is core-seconds; otherwise it is the number of candidates evaluated.
-    label: the line's label.
-    color: the color of line and band.
-  """
-  curves = [top_curve(records) for records in searches]
-  xs = [np.concatenate([[0.], core_seconds(records)]) if by_seconds else np.arange(len(curve))
-        for records, curve in zip(searches, curves)]
-  x = np.linspace(0, min(each[-1] for each in xs), _POINTS)
-  scores = np.array([curve[np.searchsorted(each, x, side='right') - 1] for each, curve in zip(xs, curves)])
-  axes.plot(x, scores.mean(0), color=color, linewidth=2, label=label)
-  axes.fill_between(x, scores.min(0), scores.max(0), color=color, alpha=.2, linewidth=0)
-  return x[-1]

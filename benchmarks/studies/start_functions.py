@@ -22,25 +22,32 @@ from rich.text import Text
 from benchmarks.measuring.search_runs import read_compressed
 from evonorm_tf.graph.layer_graph import LayerGraph
 from search.graphs.affine_equation import affine_equation_text
-from search.graphs.start_values import probe
-from search.graphs.start_values import values_at_start
 from search.journal import records as records_lib
 from search.journal.record import Record
 
-_DIGITS, _SHOWN = 4, 12
+_GROUPS, _DIGITS, _SHOWN = 4, 4, 12
 
 
-def function_at_start(graph: LayerGraph) -> bytes:
+def probe() -> np.ndarray:
+  """Returns a batch whose channels have different means and deviations, [8, 6, 6, 16]."""
+  normal = np.random.default_rng(0).normal(size=(8, 6, 6, 16))
+  return normal * np.linspace(.5, 2., 16) + np.linspace(-1., 1., 16)
+
+
+def function_at_start(graph: LayerGraph, x: np.ndarray) -> bytes:
   """Returns what is equal for graphs whose outputs at v0 = 0, v1 = 1 are a·y + b of each other in every channel.
 
   Args:
     graph: the layer graph.
+    x: the batch on which they are compared.
   """
+  channels = x.shape[-1]
   with np.errstate(all='ignore'):
-    y = values_at_start(graph, probe()).reshape(-1, probe().shape[-1])
+    y = graph.evaluate(x, np.zeros(channels), np.ones(channels), _GROUPS)
+    y = np.broadcast_to(y, x.shape).reshape(-1, channels)
     y = y - y.mean(0)
     y = y / np.maximum(y.std(0), 1e-30)
-  y = np.round(y * np.where(y[np.abs(y).argmax(0), range(y.shape[-1])] < 0, -1., 1.), _DIGITS) + 0.  # no −0
+  y = np.round(y * np.where(y[np.abs(y).argmax(0), range(channels)] < 0, -1., 1.), _DIGITS) + 0.  # no −0
   return y.tobytes()
 
 
@@ -50,9 +57,9 @@ def by_function(records: Sequence[Record]) -> dict[bytes, list[Record]]:
   Args:
     records: the search's records.
   """
-  found: dict[bytes, list[Record]] = collections.defaultdict(list)
+  x, found = probe(), collections.defaultdict(list)
   for record in sorted(records_lib.measured(records), key=lambda r: -r.mean_score):
-    found[function_at_start(record.layer_graph)].append(record)
+    found[function_at_start(record.layer_graph, x)].append(record)
   return dict(found)
 
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.studies.start_functions import function_at_start
+from benchmarks.studies.start_functions import probe
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.graph.primitives import BATCH
@@ -65,12 +66,12 @@ def counts(start: LayerGraph, end: LayerGraph, mutation: Callable, mutants: int)
     mutation: the mutation, `search.mutate` for instance.
     mutants: the number of mutants.
   """
-  space, rng = SearchSpace(), np.random.default_rng(0)
-  first, second = function_at_start(start), function_at_start(end)
+  space, rng, x = SearchSpace(), np.random.default_rng(0), probe()
+  first, second = (function_at_start(graph, x) for graph in (start, end))
   looked_at, candidates, steps = min(mutants, _FILTERED), 0, 0
   for number in range(mutants):
     mutant = mutation(filled(start, space, rng), space, rng)
-    function = function_at_start(mutant)
+    function = function_at_start(mutant, x)
     steps += function == second
     if number < looked_at:
       candidates += function != first and static_rejection(mutant) is None

@@ -22,7 +22,7 @@ from evonorm_tf.layers.norm_act_body import NormActBody
 try:
   from tf_keras.src.mixed_precision.autocast_variable import enable_auto_cast_variables
 except ImportError:  # it is private; without it there is no recomputation in mixed precision
-  enable_auto_cast_variables = None
+  enable_auto_cast_variables = contextlib.nullcontext
 
 
 class _Recomputed:
@@ -85,14 +85,13 @@ def recompute_norm_acts(model: Any) -> Any:
 @tf.autograph.experimental.do_not_convert  # on `call` it would hide from Keras which arguments that takes
 def _convolved(convolve, inputs, dtype):
   """Returns convolve(inputs), which computes the inputs again in the backward pass if they are on offer."""
-  if not is_offered(inputs) or enable_auto_cast_variables is None and dtype != 'float32':
+  if not is_offered(inputs) or enable_auto_cast_variables is contextlib.nullcontext and dtype != 'float32':
     return convolve(inputs)
 
   @tf.custom_gradient
   def with_gradient(y):
     def gradient(dz, variables=()):
-      # Kernels are cast as within `Layer.__call__`.
-      with enable_auto_cast_variables(tf.as_dtype(dtype)) if enable_auto_cast_variables else contextlib.nullcontext():
+      with enable_auto_cast_variables(tf.as_dtype(dtype)):  # as within `Layer.__call__`
         by_y, *by_variables = _gradients(convolve, recomputed(inputs, dz), variables, dz)
       return (by_y, by_variables) if variables else by_y
     return convolve(y), gradient

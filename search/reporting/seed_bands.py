@@ -1,6 +1,7 @@
 """Searches that differ in their seed alone, and the band of their scores."""
 
 import collections
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import json
@@ -60,25 +61,36 @@ def _common_name(names: Sequence[str]) -> str:
   return names[0] if len(names) == 1 else _SEED.sub('', common) or ', '.join(names)
 
 
-def top_band(searches: Sequence[Sequence[Record]], by_seconds: bool) -> tuple[np.ndarray, np.ndarray]:
+def top_curve(records: Sequence[Record]) -> np.ndarray:
+  """Returns the mean score of the ten best before the first candidate and after each; NaN before the tenth.
+
+  Args:
+    records: the search's records.
+  """
+  return np.concatenate([[np.nan], curves(records_lib.evaluated(records))[1]])
+
+
+def top_band(searches: Sequence[Sequence[Record]], by_seconds: bool,
+             curve: Callable[[Sequence[Record]], np.ndarray] = top_curve) -> tuple[np.ndarray, np.ndarray]:
   """Returns x and the mean score of the ten best so far of each search there, up to where the shortest search ends.
 
   Args:
     searches: the records of searches that differ in their seed; each has evaluated a candidate.
     by_seconds: whether x is core-seconds; otherwise it is the number of candidates evaluated.
+    curve: what returns a search's scores before its first candidate and after each (default: `top_curve`).
 
   Returns:
-    x, `[points]`, and the scores, `[searches, points]`; NaN before the first accepted candidate.
+    x, `[points]`, and the scores, `[searches, points]`.
   """
   xs = [core_seconds(records) if by_seconds else np.arange(1, len(records_lib.evaluated(records)) + 1)
         for records in searches]
   x = np.linspace(0, min(each[-1] for each in xs), _POINTS)
-  tops = [np.concatenate([[np.nan], curves(records_lib.evaluated(records))[1]]) for records in searches]
+  tops = [curve(records) for records in searches]
   return x, np.array([top[np.searchsorted(each, x, side='right')] for each, top in zip(xs, tops)])
 
 
 def draw_band(axes: Axes, searches: Sequence[Sequence[Record]], by_seconds: bool, label: str, color: str,
-              **look: Any) -> float:
+              curve: Callable[[Sequence[Record]], np.ndarray] = top_curve, **look: Any) -> float:
   """Draws the mean of `top_band` as a line, with a band from the lowest to the highest; returns where it ends.
 
   Args:
@@ -87,9 +99,10 @@ def draw_band(axes: Axes, searches: Sequence[Sequence[Record]], by_seconds: bool
     by_seconds: as for `top_band`.
     label: the line's label.
     color: the color of both.
+    curve: as for `top_band`.
     **look: further properties of the line.
   """
-  x, scores = top_band(searches, by_seconds)
+  x, scores = top_band(searches, by_seconds, curve)
   known = ~np.isnan(scores).any(0)
   axes.plot(x[known], scores[:, known].mean(0), color=color, linewidth=2, label=label, **look)
   axes.fill_between(x[known], scores[:, known].min(0), scores[:, known].max(0), color=color, alpha=.2, linewidth=0)

@@ -8,6 +8,7 @@ from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from search.graphs.known_graphs import known_graph
 from search.journal.record import Record
+from search.reporting.seed_bands import draw_band
 
 TANH, ALIKE, B0 = LayerGraph((Node('tanh', (0,)),)), LayerGraph((Node('tanh', (0,)), Node('neg', (4,)))), known_graph(
     'evonorm_b0')  # −tanh(x) is tanh(x) up to γ
@@ -62,7 +63,7 @@ def test_bands(by_seconds, end):
 
   axes = Axes()
   searches = [search(None, .2, .4, .6), search(.5, .3, .2)]
-  assert search_curves._draw_band(axes, searches, by_seconds, 'label', 'red') == end
+  assert draw_band(axes, searches, by_seconds, 'label', 'red', search_curves.top_curve) == end
   x, mean = axes.line
   assert x[0] == 0 and mean[0] == pytest.approx(.1)
   at = lambda share: np.searchsorted(x, share * end + 1e-9) - 1
