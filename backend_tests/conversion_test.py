@@ -134,6 +134,47 @@ def test_operations_of_the_original_stay_its_own():
   np.testing.assert_allclose(keras.ops.convert_to_numpy(converted(x)), keras.ops.convert_to_numpy(model(x)), rtol=1e-5)
 
 
+@pytest.mark.parametrize('function', [
+    keras.ops.relu, keras.ops.hard_silu, *(getattr(keras.activations, name) for name in (
+        'relu', 'relu6', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'softplus', 'softsign'))],
+                         ids=lambda function: f'{function.__module__}.{function.__name__}')
+def test_functions_that_are_called_are_activations(function):
+  inputs = keras.Input((6, 6, 3))
+  x = function(keras.layers.BatchNormalization(name='bn')(keras.layers.Conv2D(8, 3)(inputs)))
+  plan = keras3.plan_conversion(keras.Model(inputs, x))
+  assert list(plan.fused) == ['bn'] and not plan.affine and not plan.left
+  outputs = function(keras.layers.Conv2D(8, 3)(inputs))
+  assert len(keras3.plan_conversion(keras.Model(inputs, outputs)).left) == 1
+
+
+@pytest.mark.parametrize('option', ['renorm', 'virtual_batch_size'])
+def test_another_kind_of_batch_normalization_becomes_none_of_ours(option):
+  bn = keras.layers.BatchNormalization(name='bn')
+  setattr(bn, option, 2)  # not every release of Keras has it as an argument
+  model = keras.Sequential([keras.Input((6,)), bn, keras.layers.ReLU()])
+  with pytest.raises(ValueError, match="Layer 'bn' must be a batch normalization without `renorm`"):
+    keras3.convert_norm_act(model, 'bn_relu')
+  assert keras3.list_norm_acts(keras3.convert_norm_act(model, 'evonorm_s0')) == []
+
+
+def test_relu6_has_one_name_in_all_its_forms():
+  inputs = keras.Input((6, 6, 3))
+  for function in (lambda x: keras.activations.relu(x, max_value=6), keras.layers.ReLU(6), keras.ops.relu6):
+    found = keras3.list_norm_acts(keras.Model(inputs, function(inputs)))
+    assert {norm_act.function for norm_act in found} == {'relu6'}
+
+
+def test_relus_of_one_normalization_may_have_any_form():
+  inputs = keras.Input((6, 6, 3))
+  y = keras.layers.BatchNormalization(name='bn')(keras.layers.Conv2D(8, 3)(inputs))
+  outputs = [function(y) for function in (keras.activations.relu, keras.ops.relu, keras.layers.ReLU())]
+  assert list(keras3.plan_conversion(keras.Model(inputs, outputs)).fused) == ['bn']
+  y = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3)(inputs))
+  outputs = [keras.ops.relu(y), keras.activations.relu(y, negative_slope=.1)]
+  with pytest.raises(ValueError, match='consumers of different kinds'):
+    keras3.plan_conversion(keras.Model(inputs, outputs))
+
+
 def test_a_model_without_normalizations_is_said_to_have_none(caplog):
   keras3.convert_norm_act(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name='plain'), 'evonorm_s0')
   assert 'Model plain has no batch normalization: nothing is replaced.' in caplog.text

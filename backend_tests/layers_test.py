@@ -17,6 +17,7 @@ SHAPES = ((5, 6), (3, 4, 6), (2, 3, 4, 6), (2, 2, 3, 2, 6))
 WITH_GROUPS = ('evonorm_s0', 'evonorm_s1', 'evonorm_s2', 'gn_relu', 'gn_silu')
 NAMES_OF_CLASSES = tuple(name for name in keras3.NORM_ACTS if name not in found_graphs())
 NAMES = tuple(name for name in keras3.NORM_ACTS if name in KNOWN_GRAPHS)
+ONE_OF_EACH_KIND = ('evonorm_b0', 'evonorm_s0', 'bn_relu', 'gn_relu')
 
 
 def images(shape=SHAPES[2], seed=0):
@@ -69,13 +70,14 @@ def assert_gradients(layer, name, x, rtol=2e-6):
     np.testing.assert_allclose((gradient * direction).sum(), expected, rtol=rtol, atol=1e-6, err_msg=str(number))
 
 
-@pytest.mark.parametrize('shape', SHAPES)
-@pytest.mark.parametrize('name', NAMES)
+# Images for each layer; all other ranks for one layer of each kind.
+@pytest.mark.parametrize('name, shape', [
+    (name, shape) for name in NAMES for shape in SHAPES if shape == SHAPES[2] or name in ONE_OF_EACH_KIND])
 def test_values_and_gradients_are_those_of_the_formula(name, shape):
   assert_gradients(make(name, shape), name, images(shape))
 
 
-@pytest.mark.parametrize('seed', range(40))
+@pytest.mark.parametrize('seed', range(20))
 def test_random_graphs(seed):
   graph = random_graph(SearchSpace(6, uniform_over='pairs'), np.random.default_rng(seed))
   x = images(seed=seed)
@@ -111,8 +113,9 @@ def test_statistics_are_of_what_a_mask_keeps(name):
   np.testing.assert_allclose(y[:, mask], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize('name', NAMES_OF_CLASSES)
-@pytest.mark.parametrize('policy', ['mixed_float16', 'mixed_bfloat16', 'bfloat16', 'float32'])
+@pytest.mark.parametrize('name, policy', [
+    (name, policy) for name in NAMES_OF_CLASSES for policy in ('mixed_float16', 'mixed_bfloat16', 'bfloat16', 'float32')
+    if policy == 'mixed_float16' or name in ONE_OF_EACH_KIND])
 def test_dtypes(name, policy):
   layer = keras3.get_norm_act(name, dtype=policy)()
   y = layer(images().astype('float32'), training=True)
@@ -157,8 +160,7 @@ NARROW = {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True
 
 @pytest.mark.parametrize('build, name, options', [
     (keras3.build_resnet, 'evonorm_b0', {'depth': 8, 'width_multiplier': .5}),
-    (keras3.build_mobilenet_v2, 'evonorm_s0', NARROW), (keras3.build_efficientnet, 'evonorm_s0', NARROW)],
-    ids=['resnet', 'mobilenet_v2', 'efficientnet'])
+    (keras3.build_efficientnet, 'evonorm_s0', NARROW)], ids=['resnet', 'efficientnet'])
 def test_models(build, name, options):
   model = build(keras3.get_norm_act(name), num_classes=4, input_shape=(16, 16, 3), **options)
   x = images((2, 16, 16, 3)).astype('float32')

@@ -1,6 +1,6 @@
-"""Trains a small model for 20 steps on the backend of KERAS_BACKEND, and saves what another backend is to find again.
+"""Trains small models for 20 steps on the backend of KERAS_BACKEND, and saves what another backend is to find again.
 
-  python -m backend_tests.train_small LAYER FOLDER
+  python -m backend_tests.train_small LAYER FOLDER [LAYER FOLDER ...]
 
 Everything random comes from NumPy. `exchange_test` runs it on a second backend.
 """
@@ -56,4 +56,5 @@ def main(name, folder):
 
 
 if __name__ == '__main__':
-  main(*sys.argv[1:])
+  for arguments in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+    main(*arguments)

@@ -70,6 +70,20 @@ def test_statistics_in_pmap_are_those_of_each_device(name):
 
 
 @on_jax
+@pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0', 'bn_relu', 'graph of evonorm_s0'])
+def test_an_export_takes_images_of_any_size(name):
+  """As `model.export` of a network that is built for any size makes it, which needs TensorFlow beside."""
+  import jax
+  layer = make(name)
+  trainable, others = ([v.value for v in some] for some in (layer.trainable_variables, layer.non_trainable_variables))
+  batch, height, width = jax.export.symbolic_shape('b, h, w')
+  exported = jax.export.export(jax.jit(lambda x: layer.stateless_call(trainable, others, x, training=False)[0]))(
+      jax.ShapeDtypeStruct((batch, height, width, SHAPE[-1]), np.float32))
+  for shape in (SHAPE, (1, 3, 7, SHAPE[-1])):
+    np.testing.assert_allclose(exported.call(images(shape)), layer(images(shape)), rtol=1e-5, atol=1e-6)
+
+
+@on_jax
 @pytest.mark.parametrize('name', ['evonorm_b0', 'evonorm_s0'])
 def test_the_own_gradient_keeps_x_and_vectors_over_channels(name):
   import jax

@@ -1,4 +1,4 @@
-"""Mask R-CNN networks with any norm-activation layer in backbone, decoder and heads (paper section 7).
+"""Mask R-CNN networks with any norm-activation layer in backbone and heads (the paper's instance segmentation).
 
 The networks come from the TensorFlow Model Garden, the package `official`, which is neither patched nor copied. Each
 dataclass here, such as `ResNetFpn`, describes a family of networks and produces Model Garden's configuration of one;
@@ -276,7 +276,7 @@ class MobileNetV2Fpn(_FpnFamily):
 
 def build_mask_rcnn(config: MaskRCNN, norm_act: str | os.PathLike, norm_act_options: Mapping[str, Any] | None = None,
                     l2_weight_decay: float = 0.) -> maskrcnn_model.MaskRCNNModel:
-  """Builds a Mask R-CNN with the layer `norm_act` in backbone, decoder and heads, and creates all its weights.
+  """Builds a Mask R-CNN with the layer `norm_act` in backbone and heads, and creates all its weights.
 
   "bn_relu" gives Model Garden's own network. Unless `norm_act_options` sets them, some arguments of the layer come from
   `config.norm_activation`: `synchronized` and, for BN-ReLU and BN-SiLU, momentum and ε. There are two exceptions. In

@@ -28,6 +28,7 @@ from detection.results.predict import predict
 from detection.task import MaskRCNNTask
 from evonorm_tf import checks
 from evonorm_tf.errors import ArgumentError
+from evonorm_tf.layers.norm_act import get_norm_act
 from evonorm_tf.layers.registry import norm_act_settings
 from evonorm_tf.models import backbones
 from evonorm_tf.training import config as training_config
@@ -164,13 +165,16 @@ class _Detection(experiment.Experiment):
     checks.check_integers(1, image_size=self.image_size, shuffle_buffer=self.shuffle_buffer)
     checks.check_rate(weight_decay=self.weight_decay)
     network = self.model.config(2, self.image_size)  # raises if it cannot be; the data will say how many classes
-    training_config.check_jit_compile(
-        shared.jit_compile, {'synchronized': network.norm_activation.use_sync_bn, **shared.options}, shared.strategy)
+    follows = get_norm_act(shared.norm_act, **shared.options).leaves_open('synchronized')  # the network's setting
+    if shared.jit_compile and follows and network.norm_activation.use_sync_bn:
+      raise ArgumentError(f'`jit_compile=True` needs statistics that are not synchronized: {type(self.model).__name__}.'
+                          'synchronized must be False, received True.')
     _check_scale_jitter(self.scale_jitter)
     self._image_files = _find_images(shared.mode, self.images)
     if 'train' in shared.mode and self.init_checkpoint is not None:
       checks.check_plain_paths(init_checkpoint=self.init_checkpoint)
-      if not newest_readable(self.init_checkpoint, logging.debug):
+      # A training that goes on needs it no longer.
+      if not (newest_readable(shared.model_dir, logging.debug) or newest_readable(self.init_checkpoint, logging.debug)):
         raise ArgumentError(f"`init_checkpoint` must be a folder of checkpoints, received '{self.init_checkpoint}'.")
 
   def read_data(self, console: Console) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import math
 import os
 from typing import Any
 from typing import Protocol as TypingProtocol
@@ -38,6 +39,7 @@ from gan.training.step import StepSettings
 from gan.training.task import AdversarialTask
 
 MODES = (*training_config.LOOP_MODES, 'sample')
+_MOST_STANDING_IMAGES = 64  # of a batch, in mode 'sample'
 
 
 class Networks(TypingProtocol):
@@ -102,7 +104,9 @@ def run_gan(
     steps: the number of training steps. Each has one step of the generator and `step.d_steps` of the discriminator.
     protocol: the settings of the scores.
     standing_batches: the number of batches from which the averaged generator's batch statistics are computed before an
-      evaluation or samples (standing statistics); 0, the default, uses the moving averages of training.
+      evaluation or samples (standing statistics); 0, the default, uses the moving averages of training. A batch has
+      `step.batch_size` images; in mode 'sample', which has one device, larger ones are divided into some of at most 64,
+      whose variances are a little smaller.
     eval_batch_size: the number of samples made at a time, over all replicas, rounded up to a multiple of their number;
       None (default) for `step.batch_size`.
     max_fid: the FID above which an evaluation is bad; None (default) for no bound.
@@ -196,7 +200,8 @@ class _Adversarial(experiment.Experiment):
     return os.path.join(self.shared.model_dir, 'best') if self.from_best else self.shared.model_dir
 
   def read_data(self, console: Console) -> None:
-    self.data.check()
+    if self.shared.mode != 'sample':  # which needs the data object alone
+      self.data.check()
 
   def task_config(self, eval_batch_size: int) -> config_definitions.TaskConfig:
     return config_definitions.TaskConfig(
@@ -220,13 +225,17 @@ class _Adversarial(experiment.Experiment):
       evaluation = make_evaluation(
           self.protocol, self.data, config.task.validation_data.global_batch_size, shared.seed, strategy,
           self.statistics_dir or os.path.join(shared.model_dir, 'real_statistics'))
+    batches, size = self.standing_batches, self.step.batch_size
+    if shared.mode == 'sample':  # on one device, whatever has trained: as many images, but fewer at a time
+      parts = math.ceil(size / _MOST_STANDING_IMAGES)
+      batches, size = batches * parts, math.ceil(size / parts)
     return AdversarialTask(
         config.task, self.networks, self._norm_act(), self.data, self.step, self.adams, shared.seed, shared.jit_compile,
-        self.standing_batches, evaluation)
+        batches, size, evaluation)
 
   def infer(self, config: config_definitions.ExperimentConfig, task: AdversarialTask) -> tuple[str, str]:
     generator = trained_model(task, config, self.checkpoint_folder()).average
-    with task.standing(generator):
+    with task.standing():
       grids = pictures.Pictures(generator, task.seed, self.classes, self.truncation).grids()
     folder = os.path.join(self.shared.model_dir, 'samples')
     pictures.write_files(grids, folder)

@@ -56,11 +56,10 @@ from search.reporting.report import write_report
 from search.reporting.summaries import Summaries
 from search.scheduler import Scheduler
 from search.scheduler import Track
+from search.selection import warm_start
 from search.selection.population import Population
 from search.selection.proposal import Strategy
 from search.selection.proposer import Proposer
-from search.selection.warm_start import identity_of_warm_start
-from search.selection.warm_start import initial_candidates
 from search.selection.warm_start import InitialCandidate
 from search.selection.warm_start import RANDOM
 
@@ -83,7 +82,8 @@ class Reranking:
       differ by ε or a small term take one place instead of several.
 
   Raises:
-    ArgumentError: if `seeds` is below 1, `top` or `best` below 0, or `min_difference` out of [0, 1).
+    ArgumentError: if `seeds` is below 1, `top` or `best` below 0, or `min_difference` out of [0, 1); or if `evaluation`
+      has `tests` without a quality test, which would judge networks that are not trained.
 
   Example:
     >>> import search
@@ -100,6 +100,10 @@ class Reranking:
     checks.check_integers(1, seeds=self.seeds)
     checks.check_integers(0, top=self.top, best=self.best)
     checks.check_rate(min_difference=self.min_difference)
+    if getattr(self.evaluation, 'tests', ()) and not getattr(self.evaluation, 'quality', None):
+      raise ArgumentError('`evaluation` of a re-ranking without a quality test must have no `tests`, for which no '
+                          f'network would be trained; received {self.evaluation.tests}. In a gin file bind '
+                          '`reranking/evaluation.Evaluation.tests = ()`.')
 
 
 @wrap_system_errors()
@@ -156,7 +160,8 @@ def run_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, stra
   Raises:
     KeyboardInterrupt: after Ctrl-C; all results so far are in the journal.
     ModelDirError: if `model_dir` holds a search with other arguments or a damaged journal, is removed during the
-      search, another process is running the search, or `initial` names a folder without a valid search.
+      search, another process is running the search, or `initial` names a folder without a valid search. That folder
+      is not read again once its candidates are on record.
     ArgumentError: for invalid arguments, before anything is evaluated; or later, if a million draws give no new graph,
       as in a search space that is exhausted.
     WorkersCannotStart: if workers die at their start, before they reach a candidate.
@@ -205,13 +210,15 @@ def open_search(model_dir: str, evaluation: Evaluator, reranking: Reranking, str
   check_forms(space)
   checks.check_integers(1, candidates=candidates)
   checks.check_integers(0, seed=seed)
-  begun_with = initial_candidates(initial, space, evaluation, window, seed)
+  if max_minutes is not None and not max_minutes >= 0:
+    raise ArgumentError(f'`max_minutes` must be at least 0, or None for no limit, received {max_minutes}.')
+  begun_with, start = warm_start.begin(model_dir, initial, space, evaluation, window, seed)
   _check(candidates, references, begun_with)
   watching = Callbacks(callbacks)
   # All arguments that the results depend on. A search may be resumed with more candidates, or with other workers.
   identity = identity_of(evaluation=evaluation, reranking=reranking, strategy=strategy, space=space, window=window,
                          references=tuple(references), seed=seed, equivalents=equivalents, same_layer=same_layer,
-                         initial=identity_of_warm_start(initial, begun_with)) | registrations(space)
+                         initial=start) | registrations(space)
   phases = {REFERENCE: len(references), EVOLUTION: candidates,
             RERANKING: (reranking.top + len(references)) * reranking.seeds}
   with contextlib.ExitStack() as stack:

@@ -24,6 +24,7 @@ from tensorflow.python.util import tf_stack
 import tf_keras
 
 from evonorm_tf.devices.graph_memory import released_gradients
+from evonorm_tf.gradients import tensorflow_gradient
 
 # Two logical devices, on which tests of synchronized statistics run two replicas.
 tf.config.set_logical_device_configuration(
@@ -66,10 +67,16 @@ def graphs_of_one_module():
 def graphs_run_as_traced():
   """TensorFlow does not optimize graphs, most of which run a few times: a fifth of what tests with networks cost.
 
-  The layers' own tests replace this fixture, so that their equations are seen as users' graphs compute them.
+  Nor does XLA compile the cores of layers that do not ask for it, which each training does anew. The layers' own tests
+  replace this fixture, so that their equations are seen as users' graphs compute them.
   """
-  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': not AS_USERS_DO})
-  yield
+  if AS_USERS_DO:
+    yield
+    return
+  tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': True})
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(tensorflow_gradient, 'is_compiled_by_default', lambda: False)
+    yield
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': False})
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import time
 from typing import Any
 
 from absl import logging
@@ -25,6 +26,8 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.output.model_dir import naming
 from evonorm_tf.output.model_dir import write_json
 
+_SECONDS_BETWEEN_WRITES = 60.
+
 
 def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Iterable[str | os.PathLike],
             folder: str | os.PathLike, names: Mapping[int, str], min_score: float = MIN_SCORE,
@@ -33,7 +36,7 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
 
   Photographs are turned as the orientation in their EXIF data says, so that pictures, sizes, boxes and masks are of
   what a viewer shows. Files that cannot be read are skipped, with a warning in the log and an entry in
-  predictions.json.
+  predictions.json, which is also written every minute.
 
   Args:
     detect: a function from an image, uint8 `[1, height, width, 3]`, to detections by name: the method `from_images` of
@@ -59,7 +62,7 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
     raise ArgumentError('`paths` must name at least one image; received none.')
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  result = {'images': [], 'unreadable': []}
+  result, written = {'images': [], 'unreadable': []}, time.monotonic()
   for path, picture in zip(paths, _pictures(paths)):
     try:
       encoded = path.read_bytes()
@@ -80,6 +83,9 @@ def predict(detect: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], paths: Itera
       Image.fromarray(draw(image.numpy(), instances, names)).save(folder / picture)
     result['images'].append({'image': str(path), 'picture': picture, 'height': height, 'width': width,
                              'detections': _records(instances, names)})
+    if time.monotonic() - written > _SECONDS_BETWEEN_WRITES:
+      write_json(folder / 'predictions.json', result, indent=1)
+      written = time.monotonic()
   write_json(folder / 'predictions.json', result, indent=1)
   return result
 

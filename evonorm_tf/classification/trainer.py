@@ -110,7 +110,8 @@ class _Classification(experiment.Experiment):
     self._backbone_config()
 
   def read_data(self, console: Console) -> None:
-    self.data.check()
+    if self.shared.mode != 'export':  # which needs the data object alone
+      self.data.check()
 
   def task_config(self, eval_batch_size: int) -> image_classification.ImageClassificationTask:
     size = self.data.image_size

@@ -38,7 +38,8 @@ UNWEIGHTED = (keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePoo
 ZERO_PADDING = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D)
 linear = keras.activations.linear
 _BOOKKEEPING = frozenset(vars(Layer()))  # attributes in which Keras itself keeps what a layer has
-_OPERATIONS = {'true_divide': 'truediv', 'clip': 'clip_by_value', 'power': 'pow', 'hard_silu': 'hard_swish'}
+_OPERATIONS = {'true_divide': 'truediv', 'clip': 'clip_by_value', 'power': 'pow', 'hard_silu': 'hard_swish',
+               're_lu': 'relu'}  # the class `ReLU` of `keras.activations.relu`; that of `keras.ops.relu` is `Relu`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,7 +76,8 @@ def op_name(layer: Any) -> str | None:
   if isinstance(layer, keras.layers.Layer):
     return None
   name = re.sub('(?<=[a-z])(?=[A-Z])', '_', type(layer).__name__).lower()
-  return _OPERATIONS.get(name, name)
+  name = _OPERATIONS.get(name, name)
+  return 'relu6' if name == 'relu' and getattr(layer, 'max_value', None) == 6 else name
 
 
 def op_options(layer: Any) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def _fusible_function(node: Any) -> tuple[str, ...] | None:
   internals = internals_of(node.layer)
   config = internals.op_options(node.layer)
   options = {key: value for key, value in config.items() if key not in ('name', 'trainable', 'dtype')}
-  if isinstance(node.layer, internals.ReLU) and not (options['negative_slope'] or options['threshold']):
+  if 'max_value' in options and not (options['negative_slope'] or options['threshold']):  # a ReLU, layer or operation
     options = {} if options['max_value'] in (None, 6) else options
   constants = [value for value in (*node.call_args[1:], *node.call_kwargs.values()) if value is not None]
   return _identity(name, options, constants, node.layer.name if getattr(node.layer, 'weights', ()) else '')

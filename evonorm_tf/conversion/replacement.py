@@ -65,7 +65,8 @@ def replace_norm(bn: Layer, norm_act: NormAct, nonlinearity: bool) -> Layer:
     nonlinearity: True for the fused layer, which also activates; False for the affine form.
 
   Raises:
-    ValueError: if `bn` does not normalize the last axis.
+    ValueError: if `bn` does not normalize the last axis; or if it has `renorm` or `virtual_batch_size`, and the new
+      layer is a batch normalization, too.
   """
   check_channels_last(bn)
   layer = norm_act(nonlinearity=nonlinearity, name=bn.name, **_options(bn, norm_act))
@@ -81,6 +82,9 @@ def _options(bn: Layer, norm_act: NormAct) -> dict[str, Any]:
   config = bn.get_config()
   options.update({option: config[option] for option in _VECTOR_OPTIONS if norm_act.leaves_open(option)})
   if issubclass(norm_act.layer_class, BatchNormBody):
+    if getattr(bn, 'renorm', False) or getattr(bn, 'virtual_batch_size', None):
+      raise ArgumentError(f'Layer {bn.name!r} must be a batch normalization without `renorm` and `virtual_batch_size`, '
+                          f'which {norm_act.layer_class.__name__} does not have.')
     options.update({option: config[option] for option in _BATCH_NORM_OPTIONS})
   if norm_act.leaves_open('synchronized'):
     options['synchronized'] = bn.synchronized

@@ -285,7 +285,7 @@ def _product(sizes):
 def _divisor(x: Tensor, slices: int) -> int:
   """Returns the number of slices into which the positions of x, [N, positions, C], are cut; see `position_sums`."""
   count = x.shape[1]
-  if count is None:
+  if count is None or slices == 1:
     return slices
   return primitives.largest_divisor(count, slices) if count else 1
 

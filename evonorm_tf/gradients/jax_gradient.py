@@ -37,26 +37,29 @@ def is_needless(training: Any) -> bool:
   return False
 
 
-def _slices(on_cpu: int) -> int:
-  """Returns into how many slices sums over positions are cut, given how many on a CPU; see `moments.position_sums`."""
-  return on_cpu if jax.default_backend() == 'cpu' else 1
+def _slices(x: jax.Array, on_cpu: int) -> int:
+  """Returns into how many slices sums over positions are cut, given how many on a CPU; see `moments.position_sums`.
+
+  Where the number of positions is a symbol, as in an export for images of any size, they are not cut.
+  """
+  return on_cpu if jax.default_backend() == 'cpu' and isinstance(x.shape[1], int) else 1
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _evaluate(equation, x, given_moment, weights):
-  y, moment, *_ = passes.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
+  y, moment, *_ = passes.forward(equation, _slices(x, moments.FORWARD_SLICES), x, given_moment, *weights)
   return y, moment
 
 
 def _forward(equation, x, given_moment, weights):
-  y, moment, *statistics = passes.forward(equation, _slices(moments.FORWARD_SLICES), x, given_moment, *weights)
+  y, moment, *statistics = passes.forward(equation, _slices(x, moments.FORWARD_SLICES), x, given_moment, *weights)
   return (y, moment), (x, statistics, given_moment, weights)
 
 
 def _backward(equation, kept, gradients):
   x, statistics, given_moment, weights = kept
   dx, by_weights = passes.backward(
-      equation, _slices(moments.BACKWARD_SLICES), given_moment is not None, x, gradients[0], statistics, *weights)
+      equation, _slices(x, moments.BACKWARD_SLICES), given_moment is not None, x, gradients[0], statistics, *weights)
   return dx, jax.tree.map(jnp.zeros_like, given_moment), tuple(by_weights)[:len(weights)]
 
 

@@ -19,7 +19,7 @@ def documented(layer_class: _Layer) -> _Layer:
   Both are assembled from those classes among the layer's bases, the layer itself first, that belong to this package.
   The summary is the first paragraph of the first docstring. The other paragraphs of each docstring follow, and then the
   sections, such as `Args`; sections of the same name are joined. Examples are written for tf_keras; in the docstring of
-  a Keras 3 layer, their imports are those of Keras 3.
+  a Keras 3 layer, their imports are those of Keras 3, and outputs are converted to NumPy's arrays.
 
   Args:
     layer_class: a Keras layer class, which is changed in place.
@@ -45,8 +45,10 @@ def _join_docstrings(docstrings: Sequence[str], in_keras_3: bool) -> str:
   if in_keras_3:
     sections['Example'] = sections['Example'].replace('tf_keras', 'keras').replace(
         'from evonorm_tf import', 'from evonorm_tf.keras3 import').replace(
-            '>>> import numpy as np', '>>> import keras\n  >>> import numpy as np').replace(
-                'np.ravel(y)', 'np.ravel(keras.ops.convert_to_numpy(y))')
+            'evonorm_tf.layers.keras2', 'evonorm_tf.layers.keras3').replace(
+                '>>> import numpy as np', '>>> import keras\n  >>> import numpy as np')
+    sections['Example'] = re.sub(  # NumPy takes no array of PyTorch that has a gradient
+        r'np\.ravel\((\w+(?:\(x\))?)\)', r'np.ravel(keras.ops.convert_to_numpy(\1))', sections['Example'])
   shown = [f'{name}:{text}' for name, text in sections.items() if text]
   return '\n\n'.join([summary, *filter(None, prose), *shown]).replace('\n', '\n  ') + '\n  '
 

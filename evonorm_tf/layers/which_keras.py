@@ -53,7 +53,7 @@ def keras_made_by(norm_act: Any) -> types.ModuleType:
 def check_recompute(value: Any, recompute: bool) -> None:
   """Raises ArgumentError if `recompute` is asked of a layer, model or symbolic tensor of Keras 3."""
   if recompute and keras_name(value) == KERAS_3:
-    raise ArgumentError('`recompute=True` is for tf_keras; in Keras 3, build the model within `keras.RematScope()`.')
+    raise ArgumentError('`recompute=True` is for tf_keras; it has no counterpart in Keras 3.')
 
 
 class OfOneKeras:

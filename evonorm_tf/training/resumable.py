@@ -226,8 +226,8 @@ class ResumableTrainer(base_trainer.Trainer):
       aggregated_logs: what the task has aggregated over the batches; None, the default, if it aggregates nothing.
 
     Returns:
-      Model Garden's results by name and, if the process could not read all images, the number of those that this
-      evaluation left out as `skipped_records`.
+      Model Garden's results by name and, if the process could not read all images, how often it has skipped one
+      meanwhile as `skipped_records`; a detector's evaluation, which fills its last batch up, may come to one twice.
     """
     logs = super().eval_end(aggregated_logs)
     skipped = self.task.skipped_records() - self._skipped_before

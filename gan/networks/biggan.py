@@ -92,9 +92,9 @@ class BigGAN:
     Raises:
       ArgumentError: if an argument or a setting is invalid.
     """
+    channels = self.channels if self.discriminator_channels is None else self.discriminator_channels
     return Discriminator(
-        resolution, self.discriminator_channels or self.channels, num_classes, self.attention_resolution,
-        self.initializer, name='discriminator')
+        resolution, channels, num_classes, self.attention_resolution, self.initializer, name='discriminator')
 
 
 class Generator(tf_keras.Model):

@@ -15,6 +15,7 @@ from gan.data import GanData
 from gan.networks import latents
 from gan.scores import metrics
 from gan.scores.feature_networks import FeatureNetwork
+from gan.scores.precision_recall import squared_radii
 
 _REAL_BATCH = 100  # the number of real images in a batch
 
@@ -74,6 +75,7 @@ class SampleEvaluation:
     self._real = real
     self._batch_size = batch_size
     self._seed = seed
+    self._real_radii: np.ndarray | None = None
     self.description = description
 
   def numbers(self, input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
@@ -127,4 +129,6 @@ class SampleEvaluation:
     """
     features, logits = (np.concatenate([batch[name] for batch in outputs])[:self._protocol.samples]
                         for name in ('features', 'logits'))
-    return metrics.scores(self._protocol, self._real, features, logits)
+    if self._real_radii is None:
+      self._real_radii = squared_radii(self._real.features, self._protocol.neighbours)
+    return metrics.scores(self._protocol, self._real, features, logits, self._real_radii)

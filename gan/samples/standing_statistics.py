@@ -5,6 +5,7 @@ means of the statistics of many batches, all computed with the current weights. 
 contrast, contain statistics from earlier weights.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
@@ -16,43 +17,55 @@ from evonorm_tf.layers.norm_act_body import MovingAverages
 from gan.networks import latents
 
 
-@contextlib.contextmanager
-def standing_statistics(generator: tf_keras.Model, batches: int, batch_size: int, seed: int) -> Iterator[None]:
-  """A context manager that replaces a generator's moving averages by means of the moments of random batches.
-
-  At the end, also after an exception, the moving averages have exactly their former values. Nothing else in the
-  generator changes; the vectors u of spectral norm keep their values too. Call it inside `strategy.scope()`, in the
-  cross-replica context.
+class StandingStatistics:
+  """Replaces a generator's moving averages for a time by means of the moments of random batches.
 
   Args:
-    generator: a built generator, with the attributes `z_size` and `num_classes`. If no layer has moving
-      averages, the context has no effect.
-    batches: the number of batches; with 0 the context has no effect.
+    generator: a built generator, with the attributes `z_size` and `num_classes`.
+    batches: the number of batches; with 0 nothing is replaced.
     batch_size: the number of images per batch, over all replicas; a multiple of their number.
     seed: the seed of z and labels.
+
+  Attributes:
+    generator: the argument `generator`.
   """
-  layers = [layer for layer in generator.submodules
-            if isinstance(layer, (MovingAverages, tf_keras.layers.BatchNormalization))]
-  moving = [variable for layer in layers for variable in layer.non_trainable_variables]
-  if not moving or not batches:
-    yield
-    return
-  before = _values(generator.non_trainable_variables)
-  means = [tf.zeros_like(variable) for variable in moving]
-  run = _make_run(generator, batch_size, seed)
-  try:
-    for number in range(batches):
-      for variable in moving:
-        variable.assign(tf.zeros_like(variable))  # the batch's moments are added to it
-      with _without_momentum(layers):
-        run(tf.constant(number))
-      means = [mean + tf.convert_to_tensor(variable) / batches for mean, variable in zip(means, moving)]
+
+  def __init__(self, generator: tf_keras.Model, batches: int, batch_size: int, seed: int):
+    self.generator = generator
+    self._batches, self._batch_size, self._seed = batches, batch_size, seed
+    self._run: Callable[[tf.Tensor], None] | None = None  # traced once: its gradients stay in memory
+
+  @contextlib.contextmanager
+  def replaced(self) -> Iterator[None]:
+    """A context in which the moving averages are the means; it has no effect if no layer has moving averages.
+
+    At the end, also after an exception, the moving averages have exactly their former values. Nothing else in the
+    generator changes; the vectors u of spectral norm keep their values too. Enter it inside `strategy.scope()`, in the
+    cross-replica context.
+    """
+    generator, batches = self.generator, self._batches
+    layers = [layer for layer in generator.submodules
+              if isinstance(layer, (MovingAverages, tf_keras.layers.BatchNormalization))]
+    moving = [variable for layer in layers for variable in layer.non_trainable_variables]
+    if not moving or not batches:
+      yield
+      return
+    before = _values(generator.non_trainable_variables)
+    means = [tf.zeros_like(variable) for variable in moving]
+    self._run = self._run or _make_run(generator, self._batch_size, self._seed)
+    try:
+      for number in range(batches):
+        for variable in moving:
+          variable.assign(tf.zeros_like(variable))  # the batch's moments are added to it
+        with _without_momentum(layers):
+          self._run(tf.constant(number))
+        means = [mean + tf.convert_to_tensor(variable) / batches for mean, variable in zip(means, moving)]
+        _restore(generator.non_trainable_variables, before)
+      for variable, mean in zip(moving, means):
+        variable.assign(mean)
+      yield
+    finally:
       _restore(generator.non_trainable_variables, before)
-    for variable, mean in zip(moving, means):
-      variable.assign(mean)
-    yield
-  finally:
-    _restore(generator.non_trainable_variables, before)
 
 
 def _make_run(generator: tf_keras.Model, batch_size: int, seed: int) -> tf.types.experimental.PolymorphicFunction:

@@ -27,7 +27,8 @@ from gan.scores.real_statistics import RealStatistics
 __all__ = ['Protocol', 'RealStatistics', 'real_statistics', 'scores']
 
 
-def scores(protocol: Protocol, real: RealStatistics, features: ArrayLike, logits: ArrayLike) -> dict[str, float]:
+def scores(protocol: Protocol, real: RealStatistics, features: ArrayLike, logits: ArrayLike,
+           real_radii: np.ndarray | None = None) -> dict[str, float]:
   """Returns the scores of generated images; report them together with `protocol.describe()`.
 
   Args:
@@ -35,6 +36,7 @@ def scores(protocol: Protocol, real: RealStatistics, features: ArrayLike, logits
     real: the statistics of the real images, made with the same protocol.
     features: the features of `protocol.samples` generated images, numbers `[samples, D]`, in random order.
     logits: the logits of the same images in the same order, numbers `[samples, classes]`.
+    real_radii: `squared_radii` of the real images, which are the same in each evaluation; None (default) to compute it.
 
   Returns:
     The scores by name: 'fid'; 'inception_score' and 'inception_score_std', the mean and the standard deviation over
@@ -55,7 +57,7 @@ def scores(protocol: Protocol, real: RealStatistics, features: ArrayLike, logits
   score, score_std = inception_score(logits, protocol.splits)
   kid, kid_std = kernel_distance(features, real.features, protocol.kid_subsets, protocol.kid_subset_size,
                                  np.random.default_rng(protocol.seed))
-  precision, recall = precision_and_recall(real.features, features, protocol.neighbours)
+  precision, recall = precision_and_recall(real.features, features, protocol.neighbours, real_radii)
   return {
       'fid': frechet_distance(moments.mean, moments.covariance(), real.mean, real.covariance),
       'inception_score': score, 'inception_score_std': score_std, 'kid': kid, 'kid_std': kid_std,

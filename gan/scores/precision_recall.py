@@ -14,7 +14,8 @@ from gan.scores.checks import check_samples
 _BLOCK = 2**23  # the number of distances in memory at a time, 64 MiB
 
 
-def precision_and_recall(real: ArrayLike, generated: ArrayLike, neighbours: int) -> tuple[float, float]:
+def precision_and_recall(real: ArrayLike, generated: ArrayLike, neighbours: int, real_radii: np.ndarray | None = None
+                         ) -> tuple[float, float]:
   """Returns precision and recall of generated images.
 
   Precision is the fraction of generated samples inside the manifold of the real ones; recall is the fraction of real
@@ -25,6 +26,8 @@ def precision_and_recall(real: ArrayLike, generated: ArrayLike, neighbours: int)
     real: the features of real images, numbers `[N, D]`.
     generated: the features of generated images, numbers `[M, D]`.
     neighbours: k, at least 1. A sample is not its own neighbour, but another sample with equal features is.
+    real_radii: the result of `squared_radii` for the real images, where they are the same in several calls; None
+      (default) to compute it.
 
   Returns:
     (precision, recall), each from 0 to 1.
@@ -35,21 +38,28 @@ def precision_and_recall(real: ArrayLike, generated: ArrayLike, neighbours: int)
   reason = f'one more than `neighbours` = {neighbours}'
   real = check_samples('real', real, neighbours + 1, reason)
   generated = check_samples('generated', generated, neighbours + 1, reason, columns=real.shape[1])
-  return (_share_within(generated, real, _squared_radii(real, neighbours)),
-          _share_within(real, generated, _squared_radii(generated, neighbours)))
+  if real_radii is None:
+    real_radii = squared_radii(real, neighbours)
+  return (_share_within(generated, real, real_radii),
+          _share_within(real, generated, squared_radii(generated, neighbours)))
 
 
-def _squared_radii(samples: np.ndarray, neighbours: int) -> np.ndarray:
-  """Returns the squared distance of each sample to its k-th nearest neighbour, `[N]`."""
-  radii = []
+def squared_radii(samples: ArrayLike, neighbours: int) -> np.ndarray:
+  """Returns the squared distance of each sample to its k-th nearest neighbour, float64 `[N]`.
+
+  Args:
+    samples: the features, numbers `[N, D]`.
+    neighbours: k, at least 1 and below N.
+  """
+  samples, radii = np.asarray(samples, np.float64), []
   for rows, distances in _squared_distances(samples, samples):
     distances[np.arange(len(distances)), np.arange(len(samples))[rows]] = np.inf  # a sample's distance to itself
     radii.append(np.partition(distances, neighbours - 1, axis=1)[:, neighbours - 1])
   return np.concatenate(radii)
 
 
-def _share_within(samples: np.ndarray, centres: np.ndarray, squared_radii: np.ndarray) -> float:
-  within = [(distances <= squared_radii).any(axis=1) for _, distances in _squared_distances(samples, centres)]
+def _share_within(samples: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> float:
+  within = [(distances <= radii).any(axis=1) for _, distances in _squared_distances(samples, centres)]
   return float(np.concatenate(within).mean())
 
 

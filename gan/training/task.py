@@ -21,7 +21,7 @@ from gan.networks.biggan import BigGAN
 from gan.networks.spectral_norm import singular_values
 from gan.samples import pictures
 from gan.samples.evaluation import SampleEvaluation
-from gan.samples.standing_statistics import standing_statistics
+from gan.samples.standing_statistics import StandingStatistics
 from gan.training.model import AdversarialModel
 from gan.training.optimizer import Adams
 from gan.training.optimizer import AdversarialOptimizer
@@ -44,20 +44,24 @@ class AdversarialTask(ResumableTask, AdversarialStep):
     jit_compile: whether XLA compiles the training step (default False).
     standing: the number of batches from which standing statistics are computed before an evaluation; 0 (default) for
       the moving averages. See `gan.samples.standing_statistics`.
+    standing_batch_size: the number of images of such a batch, over all replicas; None (default) for
+      `settings.batch_size`.
     evaluation: the object that makes and scores samples; None (default) if there are no evaluations.
   """
 
   def __init__(self, params: config_definitions.TaskConfig, networks: BigGAN, norm_act: NormActFactory, data: GanData,
                settings: StepSettings, adams: Adams, seed: int, jit_compile: bool = False, standing: int = 0,
-               evaluation: SampleEvaluation | None = None):
+               standing_batch_size: int | None = None, evaluation: SampleEvaluation | None = None):
     super().__init__(params, seed, jit_compile, settings=settings)
     self._networks = networks
     self._norm_act = norm_act
     self._data = data
     self._adams = adams
     self._evaluation = evaluation
-    self._standing = standing
-    self._generator = None
+    self._standing = standing, standing_batch_size or settings.batch_size
+    self._generator: tf_keras.Model | None = None
+    self._statistics: StandingStatistics | None = None
+    self._pictures: pictures.Pictures | None = None
     self._during_evaluation = contextlib.ExitStack()
 
   def skipped_records(self) -> int:
@@ -78,7 +82,8 @@ class AdversarialTask(ResumableTask, AdversarialStep):
     for network in (generator, average):
       images = network((tf.zeros([1, network.z_size]), labels), training=False)
     discriminator((images, labels), training=False)
-    self._generator = average
+    self._statistics = StandingStatistics(average, *self._standing, self.seed)
+    self._generator, self._pictures = average, None
     return AdversarialModel(generator, discriminator, average)
 
   def initialize(self, model: AdversarialModel) -> None:
@@ -163,20 +168,17 @@ class AdversarialTask(ResumableTask, AdversarialStep):
     """Sets the averaged generator's standing statistics; `reduce_aggregated_logs` restores its moving averages.
 
     Args:
-      model: the networks.
+      model: ignored, since the task has the averaged generator that it has built.
     """
-    self._during_evaluation.enter_context(self.standing(model.average))
+    self._during_evaluation.enter_context(self.standing())
 
-  def standing(self, generator: tf_keras.Model) -> contextlib.AbstractContextManager[None]:
-    """Returns a context manager inside which a generator uses standing statistics instead of its moving averages.
+  def standing(self) -> contextlib.AbstractContextManager[None]:
+    """Returns a context manager inside which the averaged generator has standing statistics for its moving averages.
 
-    On exit the moving averages are restored. It has no effect if the task was made with `standing` = 0. Enter it inside
-    `strategy.scope()`; see `gan.samples.standing_statistics`.
-
-    Args:
-      generator: a built generator.
+    On exit the moving averages are restored. It has no effect if the task was made with `standing` = 0. Call it after
+    `build_model`, and enter it inside `strategy.scope()`; see `gan.samples.standing_statistics`.
     """
-    return standing_statistics(generator, self._standing, self.settings.batch_size, self.seed)
+    return self._statistics.replaced()
 
   def validation_step(self, inputs: tf.Tensor, model: AdversarialModel,
                       metrics: Sequence[tf_keras.metrics.Metric] | None = None) -> dict[str, tf.Tensor]:
@@ -220,6 +222,7 @@ class AdversarialTask(ResumableTask, AdversarialStep):
     scores = self._evaluation.scores(aggregated_logs)
     step = tf.summary.experimental.get_step()
     tf.summary.text('protocol', self._evaluation.description, step)
-    pictures.write_to_tensorboard(pictures.Pictures(self._generator, self.seed).grids(), step)
+    self._pictures = self._pictures or pictures.Pictures(self._generator, self.seed)  # which traces it once
+    pictures.write_to_tensorboard(self._pictures.grids(), step)
     self._during_evaluation.close()
     return scores

@@ -277,7 +277,7 @@ class Evaluation:
       loss_test.check(training.train(loss_test.window), self.task.num_classes)
     training.train(min(self.quality.steps, self.task.steps) - training.steps_done)
     outcome.screening[family] = training.accuracy('validation')
-    self.quality.check(outcome.screening[family])
+    self.quality.check(outcome.screening[family], training.steps_done)
 
   def _stops_at_a_rung(self, trainings: Mapping[str, Training], outcome: Outcome) -> bool:
     """Trains from rung to rung; returns whether the layer stops at one, which gives it projected scores."""

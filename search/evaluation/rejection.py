@@ -10,6 +10,7 @@ from typing import Protocol
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.checks import check_integers
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import EvoNormError
 from search.evaluation.proxy_task import ProxyTask
@@ -148,7 +149,7 @@ class QualityTest:
     loss_test: an earlier test of the training loss; None (default) for none, as in the paper.
 
   Raises:
-    ArgumentError: if `loss_test` does not come before this test.
+    ArgumentError: if `steps` is below 1, `min_accuracy` not in [0, 1], or `loss_test` does not come before this test.
 
   Example:
     >>> import search
@@ -159,31 +160,35 @@ class QualityTest:
   loss_test: LossTest | None = None
 
   def __post_init__(self):
+    check_integers(1, steps=self.steps)
+    if not 0 <= self.min_accuracy <= 1:
+      raise ArgumentError(f'`min_accuracy` must lie in [0, 1], received {self.min_accuracy}.')
     if self.loss_test and self.loss_test.steps >= self.steps:
       raise ArgumentError(f'`loss_test` must come before the quality test at {self.steps} steps, '
                           f'received {self.loss_test}.')
 
-  def check(self, accuracy: float) -> None:
+  def check(self, accuracy: float, steps: int | None = None) -> None:
     """Tests a validation accuracy.
 
     Args:
       accuracy: the validation accuracy after `steps` training steps, in [0, 1].
+      steps: the number of training steps, where a task has fewer than this test's; None (default) for this test's.
 
     Raises:
       QualityRejected: if `accuracy` is below `min_accuracy`.
     """
     if accuracy < self.min_accuracy:
       raise QualityRejected(
-          f'accuracy {accuracy:.3f} after {self.steps} steps, at least {self.min_accuracy:g} is needed')
+          f'accuracy {accuracy:.3f} after {steps or self.steps} steps, at least {self.min_accuracy:g} is needed')
 
 
 @dataclasses.dataclass(frozen=True)
 class StabilityTest:
   """The stability test, which rejects candidates whose gradient explodes under adversarial weights (paper section 5).
 
-  The kernels θ of convolutions and dense layers start at their initial values and change by gradient ascent on the norm
-  of the loss's gradient, θ ← θ + η · ∂‖∂ℓ/∂θ‖/∂θ, each step on a new training batch. The test is meant for layers that
-  train well on CIFAR-10 and diverge on ImageNet.
+  The kernels θ of convolutions (in the paper these alone) and dense layers start at their initial values and change by
+  gradient ascent on the norm of the loss's gradient, θ ← θ + η · ∂‖∂ℓ/∂θ‖/∂θ, each step on a new training batch. The
+  test is meant for layers that train well on CIFAR-10 and diverge on ImageNet.
 
   Attributes:
     steps: the number of steps of gradient ascent (default 100, as the paper is recalled).

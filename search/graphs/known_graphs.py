@@ -6,7 +6,8 @@ long as γ and β keep their initial values 1 and 0.
 
 FRN-TLU, max(γ·x/√(μ_{w,h}(x²) + ε) + β, τ), is in the search space too: its graph is max(v1·x/√(μ_{w,h}(x²) + ε) + v0,
 0), where v0 stands for β − τ and the graph's own β for τ. It is not among the known graphs, since a search that begins
-with all of them (`initial='known'`) could not be resumed with one more; as a reference it goes by its name, 'frn_tlu'.
+with all of them (`initial='known'`) would be another search with one more; as a reference it goes by its name,
+'frn_tlu'.
 """
 
 from collections.abc import Callable

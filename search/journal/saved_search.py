@@ -29,12 +29,13 @@ class SavedSearch:
   records: list[Record]
 
 
-def load_search(model_dir: str | os.PathLike, copy: pathlib.Path | None = None) -> SavedSearch:
+def load_search(model_dir: str | os.PathLike, copy: pathlib.Path | None = None, everything: bool = True) -> SavedSearch:
   """Reads a search from its folder; the search may be running.
 
   Args:
     model_dir: the folder, as given to `search.evolution.run_search`; of a URL, a copy is made as it is now.
     copy: the copy of a URL's folder, which is brought up to date; None (default) for a new one.
+    everything: whether the copy has all files (default); False for the journal alone.
 
   Returns:
     The search.
@@ -43,7 +44,7 @@ def load_search(model_dir: str | os.PathLike, copy: pathlib.Path | None = None) 
     ModelDirError: if the folder holds no search, or if its journal is not valid; the message names the folder or file.
   """
   given = model_dir
-  model_dir = fetched(os.fspath(model_dir), copy) if is_url(model_dir) else pathlib.Path(model_dir)
+  model_dir = fetched(os.fspath(model_dir), copy, everything) if is_url(model_dir) else pathlib.Path(model_dir)
   path = model_dir / JOURNAL
   if not path.is_file():
     reason = f'holds no {JOURNAL}' if model_dir.is_dir() else 'is no folder'

@@ -68,12 +68,13 @@ def working_folder(model_dir: str | os.PathLike) -> Iterator[tuple[pathlib.Path,
       yield stored.local, stored.append
 
 
-def fetched(url: str, copy: pathlib.Path | None = None) -> pathlib.Path:
+def fetched(url: str, copy: pathlib.Path | None = None, everything: bool = True) -> pathlib.Path:
   """Returns a local copy of a search's folder as it is now, which lasts as long as this process.
 
   Args:
     url: the URL of the folder.
     copy: the result of an earlier call, which is brought up to date; None (default) for a new copy.
+    everything: whether to copy all files (default), and not the journal alone.
 
   Raises:
     ModelDirError, MissingDependencyError: as `working_folder`.
@@ -84,7 +85,7 @@ def fetched(url: str, copy: pathlib.Path | None = None) -> pathlib.Path:
   else:
     temporary = copy.parent
   stored = StoredFolder(url, temporary)
-  stored.fetch(everything=True)
+  stored.fetch(everything)
   return stored.local
 
 

@@ -60,7 +60,8 @@ AnyCallback = Callback | Callable[..., Any]  # a function of the search and a re
 class EarlyStopping(Callback):
   """Ends the evolution when the best mean score has not risen for a number of candidates; the re-ranking follows.
 
-  A search that was ended so, and is resumed with this callback, goes on with its re-ranking.
+  A search that was ended so, and is resumed with this callback, goes on with its re-ranking, also if it was extended
+  without the callback meanwhile.
 
   Args:
     patience: the number of evaluated candidates, rejected ones too, at least 1.
@@ -86,7 +87,8 @@ class EarlyStopping(Callback):
     """Counts the candidates of earlier runs."""
     self._best, self._since = 0., 0
     for record in records_lib.evaluated(found.records):
-      self._count(record)
+      if self._since < self._patience:  # what was in flight then does not undo the end
+        self._count(record)
     self._stop_if_due(found)
 
   def on_record(self, found: 'Search', record: Record) -> None:

@@ -147,6 +147,8 @@ class Layer:
   @property
   def parent(self) -> 'Layer | None':
     """The candidate that this one was mutated from; None for a random graph and for a known layer."""
+    if self._record.parent is None:
+      return None
     return next((Layer(r, self._records) for r in records_lib.of_stage(self._records, EVOLUTION)
                  if r.index == self._record.parent), None)
 

@@ -22,6 +22,7 @@ from search.journal.saved_search import load_search
 from search.library.layer import Layer
 from search.reporting.plots import pareto_scatter
 from search.reporting.plots import progress_plot
+from search.reporting.ranked_layers import FOUND
 from search.reporting.ranked_layers import layers_so_far
 from search.reporting.ranked_layers import settled
 from search.reporting.report import write_report
@@ -198,7 +199,12 @@ class Search:
 
     Of a re-ranking it tells once all layers were.
     """
-    return write_report(settled(self._records, self._config), self._model_dir)
+    reranking = self._config.get('reranking') or {}
+    evaluation = reranking.get('evaluation')
+    task = evaluation.get('task') if isinstance(evaluation, dict) else None
+    steps = task.get('steps') if isinstance(task, dict) else None  # an evaluation of one's own may have none
+    return write_report(settled(self._records, self._config), self._model_dir, reranking.get('best', FOUND),
+                        steps=steps if isinstance(steps, int) else None)
 
   def resume(self, **settings: Any) -> 'Search':
     """Goes on with a search that a gin file or a name had configured, and returns it when it has ended.

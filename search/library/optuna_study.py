@@ -8,6 +8,7 @@ from evonorm_tf.errors import ArgumentError
 from evonorm_tf.errors import how_to_install
 from evonorm_tf.errors import MissingDependencyError
 from search.journal import records as records_lib
+from search.journal.outcomes import EVOLUTION
 
 if TYPE_CHECKING:
   import optuna
@@ -42,12 +43,13 @@ def make_study(found: 'Search', storage: Any, study_name: str | None) -> 'optuna
   study.set_metric_names(names)
   study.set_user_attr('model_dir', str(found.model_dir))
   states = optuna.trial.TrialState
+  parents = {record.index: record.parent for record in records_lib.of_stage(found.records, EVOLUTION)}
   study.add_trials([
       optuna.trial.create_trial(
           state=states.COMPLETE if layer.is_accepted else states.FAIL,
           values=[layer.scores[n] for n in names] if layer.is_accepted else None,
           user_attrs={'candidate': layer.index, 'equation': layer.equation, 'outcome': layer.outcome,
-                      'detail': layer.detail, 'parent': None if layer.parent is None else layer.parent.index,
+                      'detail': layer.detail, 'parent': parents[layer.index],
                       'graph': json.dumps(layer.graph.to_dict()) if layer.graph else None, 'seconds': layer.seconds})
       for layer in found.candidates])
   return study

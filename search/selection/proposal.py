@@ -117,7 +117,10 @@ class TournamentEvolution:
       otherwise must be `pareto_winner`.
     mutations: the number of mutations of the winner, one after the other, at least 1 (default 2), which may change the
       same node again.
-    random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place (default 0.5).
+    random_offspring: the probability, in [0, 1], that a new random graph takes the offspring's place in a draw (default
+      0.5). Draws that the static filter rejects, or that are an earlier layer, are repeated, so that the share of
+      random candidates is smaller where fewer random graphs than mutants are new layers, and larger after `PATIENCE`
+      draws in vain.
     mutation: a function of a layer graph, the search space and a random generator that returns the mutated graph:
       `mutation.mutate` (default), the paper's, `live_mutation.mutate_live`, or one of your own.
     niche: a function of a `Candidate` that returns its niche, such as `niches.kind_of_layer`: a niche is then drawn,

@@ -14,6 +14,7 @@ the data differ, the candidates are evaluated again.
 from collections.abc import Sequence
 import dataclasses
 import json
+import re
 from typing import Any
 import zlib
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
+from evonorm_tf.output.model_dir import ModelDirError
 from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.random_graph import filled
 from search.graphs.random_graph import SearchSpace
@@ -80,6 +82,47 @@ def initial_candidates(initial: str, space: SearchSpace, evaluation: object, win
   return fitting
 
 
+def begin(model_dir: str, initial: str, space: SearchSpace, evaluation: object, window: int, seed: int
+          ) -> tuple[list[InitialCandidate], dict[str, Any]]:
+  """Returns the candidates with which a search begins, or once began, and their part of the search's identity.
+
+  A search that has all of them on record takes them from its own journal: the earlier search that it took them from may
+  have gone on since, or be gone.
+
+  Args:
+    model_dir: the search's folder, which may not exist yet.
+    initial, space, evaluation, window, seed: as for `initial_candidates`.
+
+  Raises:
+    ModelDirError, ArgumentError: as `initial_candidates`.
+  """
+  begun = _on_record(model_dir, _kind(initial)) if initial != RANDOM else None
+  if begun:
+    return begun
+  candidates = initial_candidates(initial, space, evaluation, window, seed)
+  return candidates, identity_of_warm_start(initial, candidates)
+
+
+def _on_record(model_dir: str, kind: str) -> tuple[list[InitialCandidate], dict[str, Any]] | None:
+  """Returns what a search has begun with and its identity, by its journal; None if that does not have all of it."""
+  try:
+    saved = load_search(model_dir, everything=False)
+  except ModelDirError:
+    return None  # a new search, or one whose journal will be refused
+  identity = saved.config.get('initial')
+  if not isinstance(identity, dict) or identity.get('kind') != kind:
+    return None
+  number = re.match(r'(\d+) candidates', str(identity.get('content')))
+  if not number:
+    return None
+  first = {r.index: InitialCandidate(r.graph, r.origin)
+           for r in records_lib.of_stage(saved.records, outcomes.EVOLUTION)
+           if r.index is not None and r.index < int(number[1]) and r.graph and r.origin}
+  if len(first) < int(number[1]):
+    return None
+  return [first[index] for index in range(len(first))], identity
+
+
 def identity_of_warm_start(initial: str, candidates: Sequence[InitialCandidate]) -> dict[str, Any]:
   """Returns a description of a warm start, as a part of the search's identity: the arguments its results depend on.
 
@@ -95,8 +138,13 @@ def identity_of_warm_start(initial: str, candidates: Sequence[InitialCandidate])
     candidates and a checksum of their graphs, origins and copied outcomes.
   """
   content = json.dumps([(c.graph.to_dict(), c.origin, c.record and c.record.outcome) for c in candidates])
-  kind = initial if initial in (RANDOM, KNOWN) else 'earlier search'
-  return {'kind': kind, 'content': f'{len(candidates)} candidates, checksum {zlib.crc32(content.encode()):08x}'}
+  checksum = zlib.crc32(content.encode())
+  return {'kind': _kind(initial), 'content': f'{len(candidates)} candidates, checksum {checksum:08x}'}
+
+
+def _kind(initial: str) -> str:
+  """Returns the kind of a start, as an identity has it."""
+  return initial if initial in (RANDOM, KNOWN) else 'earlier search'
 
 
 def _known() -> list[InitialCandidate]:

@@ -48,7 +48,7 @@ def test_each_epoch_has_each_image_once_and_an_order_of_its_own(infos, straight)
   assert (shown(infos, 3, seed=1).ravel() != first).any()
 
 
-@pytest.mark.parametrize('step', [2, 5])
+@pytest.mark.parametrize('step', [pytest.param(2, marks=pytest.mark.slow), 5])
 def test_a_resumed_training_goes_on_in_the_order(infos, straight, step):
   np.testing.assert_array_equal(shown(infos, 7 - step, first_step=step), straight[step:])
 
@@ -71,8 +71,9 @@ def test_draws_follow_from_seed_and_step_of_the_start(infos):
   assert draws[1] == draws[3] and len(set(draws)) == 3
 
 
-@pytest.mark.parametrize('pipelines, replicas, expected', [(1, 1, [[1, 2], [3, 1]]), (1, 2, [[1], [2], [3], [1]]),
-                                                           (2, 2, [[1], [2], [3]])])
+@pytest.mark.parametrize('pipelines, replicas, expected', [
+    (1, 1, [[1, 2], [3, 1]]), pytest.param(1, 2, [[1], [2], [3], [1]], marks=pytest.mark.slow),
+    (2, 2, [[1], [2], [3]])])
 def test_an_evaluation_has_full_batches_of_all_images(infos, pipelines, replicas, expected):
   task = make_task(infos)
   for host in range(pipelines):

@@ -82,7 +82,7 @@ def make_model(spec, **options):
 @pytest.mark.parametrize('spec', ['evonorm_b0', 'evonorm_s0', known_graph('bn_silu')], ids=str)
 def test_a_model_trains_and_saves(spec, jit_compile, tmp_path):
   keras.utils.set_random_seed(0)
-  model = make_model(spec)
+  model = make_model(spec, **({} if jit_compile else {'jit_compile': True}))  # the core alone, as users' is by default
   model.compile(keras.optimizers.SGD(.1), keras.losses.SparseCategoricalCrossentropy(True), jit_compile=jit_compile)
   rng = np.random.default_rng(0)
   images, labels = rng.normal(size=(32, 8, 8, 3)).astype(np.float32), rng.integers(0, 4, 32)

@@ -1,5 +1,7 @@
 """Weights go from a tf_keras model to the same Keras 3 model and back, by array and by file."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ PAIRS = ((tf_keras, keras), (keras, tf_keras))
 IMAGES = np.random.default_rng(0).normal(.3, 1.2, (4, 6, 6, 3)).astype(np.float32)
 
 
+@functools.cache
 def make_model(module):
   """Each layer after a convolution, in a block of its own; an affine form; and layers of Keras."""
   layers, get = module.layers, FACTORIES[module]

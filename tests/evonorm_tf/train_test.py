@@ -73,6 +73,7 @@ def test_the_import_is_quick():
   assert subprocess.run([sys.executable, '-c', check], cwd=ROOT, capture_output=True, text=True).stdout == 'False\n'
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
   """Without --verbosity=1 there is no traceback, as sweep_test.py shows."""
   run = subprocess.run(

@@ -76,7 +76,7 @@ def tiny(name, records):
       'Protocol.splits = 2', 'Protocol.kid_subset_size = 4']
   if name.startswith('imagenet'):
     return [*bindings, 'gan.data.ImageNet.data_dir = None', f"gan.data.ImageNet.train_files = '{records}'",
-            'gan.data.ImageNet.num_classes = 3', 'gan.data.ImageNet.train_images = 8',
+            'gan.data.ImageNet.num_classes = 3', 'gan.data.ImageNet.train_images = 8', 'run_gan.statistics_dir = None',
             'gan.data.ImageNet.shuffle_buffer = 4']
   return [*bindings, 'gan.data.Cifar10.data_dir = None']
 

@@ -14,6 +14,10 @@ from search import evolution
 from search import recorder
 from search.equivalence.canonical import canonical
 from search.equivalence.equivalents import Equivalents
+from search.evaluation.architecture import Architecture
+from search.evaluation.evaluation import Evaluation
+from search.evaluation.proxy_task import ProxyTask
+from search.evaluation.rejection import QualityTest
 from search.evolution import Reranking
 from search.execution.executors import InProcess
 from search.graphs.equation import equation_text
@@ -125,7 +129,7 @@ def test_strategies(bare, tmp_path, strategy, mutates):
 def test_strategies_and_seeds_differ(bare, tmp_path):
   options = [{}, {'seed': 2}, {'strategy': RandomSearch()}, {'strategy': TournamentEvolution(4, .5, average_winner)},
              {'window': 2}]
-  journals = [json.dumps(untimed(search(tmp_path / str(i), 30, **o))) for i, o in enumerate(options)]
+  journals = [json.dumps(untimed(search(tmp_path / str(i), 15, **o))) for i, o in enumerate(options)]
   assert len(set(journals)) == len(options)
 
 
@@ -172,6 +176,9 @@ def clock(monkeypatch):
 
 
 def test_max_minutes_ends_the_evolution_and_not_the_reranking(bare, tmp_path, clock):
+  with pytest.raises(ValueError, match='`max_minutes` must be at least 0, or None for no limit, received -5'):
+    search(tmp_path / 'wrong', max_minutes=-5)
+  assert not (tmp_path / 'wrong').exists()
   records = search(tmp_path, 50, max_minutes=4.5)
   assert len(stage(records, 'evolution')) == 5  # after two minutes for the references; the fifth is begun at 4
   assert [r['elapsed'] for r in records][:7] == [60. * i for i in range(1, 8)]
@@ -265,7 +272,7 @@ def test_a_search_that_reuses_goes_on_where_it_stopped(bare, tmp_path):
   assert any('same_as' in r for r in whole)
   lines = (tmp_path / 'whole' / 'journal.jsonl').read_bytes().splitlines(keepends=True)
   (tmp_path / 'cut').mkdir()
-  for count in range(1, len(lines), 3):
+  for count in range(1, len(lines), 7):
     (tmp_path / 'cut' / 'journal.jsonl').write_bytes(b''.join(lines[:count]))
     assert untimed(search(tmp_path / 'cut', 30, equivalents='reuse')) == untimed(whole)
 
@@ -284,6 +291,14 @@ def test_the_reranking_trains_each_layer_with_each_seed(bare, tmp_path):
       Reranking(evaluation, **{name: least - 1})
   with pytest.raises(ValueError, match='`min_difference` must be at least 0 and below 1, received 1.0'):
     Reranking(evaluation, min_difference=1.)
+
+
+def test_own_rejection_tests_need_trained_networks_in_a_reranking():
+  """A gin file's binding for the search would be inherited by the re-ranking, which has no quality test."""
+  tests, task = (object(),), ProxyTask((Architecture('resnet'),))
+  with pytest.raises(ValueError, match='must have no `tests`.*bind `reranking/evaluation.Evaluation.tests = '):
+    Reranking(Evaluation(task, tests=tests))
+  assert Reranking(Evaluation(task, QualityTest(), tests=tests)).evaluation.tests == tests
 
 
 @pytest.mark.parametrize('difference, finalists', [(.5, 1), (.6, FINALISTS)])

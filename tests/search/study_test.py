@@ -121,6 +121,13 @@ class Alternating(FakeExecutor):
     return key, function(*args)
 
 
+@pytest.fixture
+def uncompared(monkeypatch):
+  """Leaves out the comparison of the searches."""
+  monkeypatch.setattr(study, 'compare_searches', lambda searches, folder: folder)
+
+
+@pytest.mark.usefixtures('uncompared')
 def test_searches_take_turns(run):
   Alternating.order.clear()
   run(make=Alternating)
@@ -128,6 +135,7 @@ def test_searches_take_turns(run):
   assert first == NAMES + NAMES
 
 
+@pytest.mark.usefixtures('uncompared')
 def test_a_search_is_what_it_is_alone(run, bare, tmp_path):
   # With one task of each search at a time, a search is reproducible.
   run(make=functools.partial(Room, 4))
@@ -149,6 +157,7 @@ class Room(Alternating):
     return self._room - len(self._tasks)
 
 
+@pytest.mark.usefixtures('uncompared')
 def test_a_study_goes_on_where_it_stopped(run, tmp_path):
   class Stopping(Alternating):
     count = 0
@@ -169,6 +178,7 @@ def test_a_study_goes_on_where_it_stopped(run, tmp_path):
     assert records[:len(before[name])] == before[name] and len(records) == 18
 
 
+@pytest.mark.usefixtures('uncompared')
 def test_seeds_and_settings_can_be_added_and_not_changed(run, tmp_path):
   run(seeds=(0,))
   first = read(tmp_path / 'study' / 'pareto_seed_0')
@@ -179,6 +189,7 @@ def test_seeds_and_settings_can_be_added_and_not_changed(run, tmp_path):
     run(bindings=['evolution.run_search.window = 7'])
 
 
+@pytest.mark.usefixtures('uncompared')
 def test_minutes_count_a_searchs_own_evaluations(run, tmp_path):
   # .5 seconds an evaluation, shared by 2 workers: 3 seconds are 12 evaluations.
   run(bindings=['evolution.run_search.candidates = 1000', 'evolution.run_search.max_minutes = .05'])
@@ -188,6 +199,7 @@ def test_minutes_count_a_searchs_own_evaluations(run, tmp_path):
     assert 6. < seconds <= 6. + 2 * .5 and len(evolved) > 12  # failures take no time
 
 
+@pytest.mark.usefixtures('uncompared')
 def test_a_worker_that_dies_costs_its_own_search_alone(run, tmp_path):
   run(make=functools.partial(FakeExecutor, deadly=('pareto_seed_1: evolution 3',)))
   failed = {name: [r['index'] for r in stage(read(tmp_path / 'study' / name), 'evolution')

@@ -8,6 +8,7 @@ from pycocotools import mask as mask_api
 import pytest
 import tensorflow as tf
 
+from detection.results import predict as predict_lib
 from detection.results.predict import predict
 from detection.results.visualize import colour
 from tests.detection import tiny_detections
@@ -63,6 +64,20 @@ def test_unreadable_images_are_reported(files, tmp_path, caplog):
   assert 'nknown image file format' in result['unreadable'][0]['error']
   assert 'No such file' in result['unreadable'][1]['error']
   assert f'{files[1]} cannot be read' in caplog.text
+
+
+def test_what_was_found_is_kept_if_it_is_ended(files, tmp_path, monkeypatch):
+  monkeypatch.setattr(predict_lib, '_SECONDS_BETWEEN_WRITES', 0.)
+
+  def killed(images):
+    if (tmp_path / 'out' / 'a_detections.png').exists():
+      raise KeyboardInterrupt
+    return detect(images)
+
+  with pytest.raises(KeyboardInterrupt):
+    predict(killed, files, tmp_path / 'out', NAMES)
+  image, = json.loads((tmp_path / 'out' / 'predictions.json').read_text())['images']
+  assert image['image'] == str(files[0]) and len(image['detections']) == 1
 
 
 def test_the_score_that_is_needed(files, tmp_path):

@@ -223,6 +223,7 @@ def test_who_cleans_up_gets_the_ctrl_c(run):
   assert handlers[0] is signal.default_int_handler is not handlers[1]
 
 
+@pytest.mark.slow
 def test_a_binding_refers_to_what_the_file_imports_and_does_not_use(tmp_path):
   # In a process of its own: gin remembers what was ever registered.
   code = """

@@ -21,6 +21,7 @@ COUNTS = {
     'MobileNetV3Small': (23, 11, 20),
     'EfficientNetV2B0': (39, 20, 0),
 }
+SLOW_IN_KERAS_3 = ('MobileNetV2', 'ResNet50V2')
 
 
 def build(keras_name, name):
@@ -28,8 +29,10 @@ def build(keras_name, name):
   return getattr(applications, name)(weights=None, input_shape=(32, 32, 3), classes=3)
 
 
-@pytest.mark.parametrize('keras_name', PACKAGES)
-@pytest.mark.parametrize('name', COUNTS)
+# The code is one for both Keras: quick tests build each model in one of them.
+@pytest.mark.parametrize('name, keras_name', [
+    pytest.param(name, keras_name, marks=[pytest.mark.slow] * ((keras_name == 'keras') == (name in SLOW_IN_KERAS_3)))
+    for name in COUNTS for keras_name in PACKAGES])
 def test_what_is_replaced(name, keras_name):
   package, model = PACKAGES[keras_name], build(keras_name, name)
   plan = package.plan_conversion(model)

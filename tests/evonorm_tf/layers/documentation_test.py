@@ -10,6 +10,8 @@ import pytest
 import evonorm_tf
 from evonorm_tf import keras3
 from evonorm_tf.layers import evonorm
+from evonorm_tf.layers import keras2 as keras2_layers
+from evonorm_tf.layers import keras3 as keras3_layers
 
 NAMES = (*evonorm.EVONORMS.values(), 'GraphLayer')
 LAYERS = [getattr(module, name) for module in (evonorm_tf, keras3) for name in NAMES]
@@ -45,6 +47,23 @@ def test_the_example_runs(layer):
   assert not failed, ''.join(report)
 
 
+@pytest.mark.parametrize('name', [*NAMES, 'FoldedEvoNormB0', 'FoldedEvoNormS0'])
+def test_examples_of_keras_3_are_of_any_backend(name):
+  """Without tf_keras, and with arrays that NumPy takes: none of PyTorch that has a gradient."""
+  example = inspect.getdoc(getattr(keras3_layers, name)).partition('\nExample:')[2]
+  assert '>>>' in example and not re.search('tf_keras|keras2|from evonorm_tf import', example)
+  assert all(text.startswith('keras.ops.convert_to_numpy(') for text in example.split('np.ravel(')[1:])
+
+
+@pytest.mark.parametrize('layers', [keras2_layers, keras3_layers], ids=['tf_keras', 'keras3'])
+@pytest.mark.parametrize('name', ['FoldedEvoNormB0', 'FoldedEvoNormS0'])
+def test_the_example_of_a_folded_layer_runs(name, layers):
+  (example,) = doctest.DocTestFinder(recurse=False).find(getattr(layers, name))
+  report = []
+  assert len(example.examples) >= 6
+  assert not doctest.DocTestRunner().run(example, out=report.append).failed, ''.join(report)
+
+
 @pytest.mark.parametrize('layer', LAYERS, ids=by_keras)
 def test_the_signature_names_every_argument(layer):
   parameters = inspect.signature(layer).parameters
@@ -74,7 +93,7 @@ def test_the_docstring_has_every_part_once(layer):
 @pytest.mark.parametrize('name', NAMES)
 def test_both_keras_have_one_text(name):
   first, second = (inspect.getdoc(getattr(module, name)) for module in (evonorm_tf, keras3))
-  second = re.sub(' *>>> import keras\n', '', second).replace('keras.ops.convert_to_numpy(y)', 'y')
+  second = re.sub(r'keras\.ops\.convert_to_numpy\((\w+(?:\(x\))?)\)', r'\1', re.sub(' *>>> import keras\n', '', second))
   assert second == first.replace('from evonorm_tf import', 'from evonorm_tf.keras3 import')
 
 

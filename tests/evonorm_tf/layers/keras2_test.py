@@ -18,6 +18,7 @@ SHAPES = (
     ((2, 3, 3, 7), 4, 1), ((2, 3, 3, 4), 32, 4), ((2, 3, 4, 1), 32, 1), ((1, 2, 3, 6), 2, 2), ((2, 1, 1, 6), 2, 2),
     ((1, 1, 1, 4), 2, 2), ((2, 2, 3, 2, 12), 8, 6), ((2, 2, 2, 64), None, 32), ((1, 2, 48), None, 24),
 )
+COMPILED = ((3, 4, 3, 8), (2, 2, 3, 2, 12))
 
 
 def sigmoid(x):
@@ -83,7 +84,8 @@ def make_layer(layer_class, weights, groups=None, **options):
 def test_equals_the_formula(layer_class, shape, groups, expected_groups):
   x = np.random.default_rng(1).normal(.5, 1.5, shape)
   weights = random_weights(shape[-1])
-  layer = make_layer(layer_class, weights, groups, dtype='float64')
+  # Compiling takes most of the time; tests of the gradient compile further shapes.
+  layer = make_layer(layer_class, weights, groups, dtype='float64', jit_compile=None if shape in COMPILED else False)
   moving_variance = weights.pop('moving_variance')
   inference = formula(layer_class, x, **weights, groups=expected_groups, moving_variance=moving_variance)
   np.testing.assert_allclose(layer(x, training=False), inference, rtol=1e-10, atol=1e-12)
@@ -206,7 +208,7 @@ def test_statistics_are_in_float32(layer_class, dtype, mean, noise, tolerance):
 @pytest.mark.parametrize('constant', [0., -1., 3.])
 @pytest.mark.parametrize('layer_class', LAYERS)
 def test_finite_gradients_on_constant_inputs(layer_class, constant, dtype):
-  layer = layer_class(dtype=dtype)
+  layer = layer_class(dtype=dtype, jit_compile=None if dtype == 'float32' else False)
   x = tf.fill([2, 2, 2, 4], tf.cast(constant, layer.compute_dtype))
   with tf.GradientTape() as tape:
     tape.watch(x)

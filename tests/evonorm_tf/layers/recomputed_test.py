@@ -140,7 +140,7 @@ def test_refusals():
       build()
   for build in (lambda: BUILDERS['resnet'](keras3.get_norm_act('evonorm_s0'), recompute=True),
                 lambda: convert_norm_act(keras.Sequential([keras.Input((4, 4, 3))]), 'evonorm_s0', recompute=True)):
-    with pytest.raises(ValueError, match='in Keras 3, build the model within `keras.RematScope'):
+    with pytest.raises(ValueError, match='`recompute=True` is for tf_keras; it has no counterpart in Keras 3'):
       build()
 
 

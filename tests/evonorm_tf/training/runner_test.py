@@ -108,7 +108,7 @@ def test_what_would_be_restored_over_the_configuration_is_refused(parts, options
 
 
 def test_mode_train_evaluates_nothing_and_orbit_is_silent(tmp_path, capsys):
-  assert run(tmp_path, mode='train', epochs=.5, console=Console()) == {}
+  assert run(tmp_path, mode='train', epochs=.5, console=Console(), norm_act_options={'jit_compile': True}) == {}
   assert not (tmp_path / 'validation').exists() and not list((tmp_path / 'best').iterdir())
   assert weights(tmp_path)['global_step/.ATTRIBUTES/VARIABLE_VALUE'] == 2
   said = capsys.readouterr().out

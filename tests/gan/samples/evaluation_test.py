@@ -24,7 +24,8 @@ class Constant:
 
 
 def make(batch_size=10, seed=0):
-  return SampleEvaluation(PROTOCOL, TinyFeatures(), None, batch_size, seed, 'as written')
+  real = types.SimpleNamespace(features=np.arange(8.)[:, None])
+  return SampleEvaluation(PROTOCOL, TinyFeatures(), real, batch_size, seed, 'as written')
 
 
 def features(evaluation, strategy='one_device'):
@@ -57,7 +58,7 @@ def test_samples_follow_from_the_seed_and_differ_from_batch_to_batch():
 def test_the_protocols_number_is_scored(monkeypatch):
   seen = {}
 
-  def scores(protocol, real, feature_array, logits):
+  def scores(protocol, real, feature_array, logits, real_radii):
     seen.update(protocol=protocol, real=real, features=feature_array, logits=logits)
     return {'fid': 1.}
 

@@ -9,7 +9,7 @@ from evonorm_tf.devices.strategy import get_strategy
 from evonorm_tf.layers.norm_act import get_norm_act
 from gan.networks import latents
 from gan.networks.biggan import BigGAN
-from gan.samples.standing_statistics import standing_statistics
+from gan.samples.standing_statistics import StandingStatistics
 from tests.gan.tiny_gan import SIZE
 from tests.gan.tiny_gan import TinyNetworks
 
@@ -33,7 +33,7 @@ def maps(generator):
 
 
 def standing(generator, batches=BATCHES):
-  return standing_statistics(generator, batches, BATCH_SIZE, seed=5)
+  return StandingStatistics(generator, batches, BATCH_SIZE, seed=5).replaced()
 
 
 @pytest.mark.parametrize('norm_act', ['evonorm_b0', 'evonorm_b2', 'bn_relu'])
@@ -67,6 +67,20 @@ def test_power_iterations_and_weights_stay_within():
         changed.add(variable.name.rpartition('/')[-1])
   assert changed == {'moving_variance:0'}
   assert any(name.endswith('/u:0') for name in before)
+
+
+def test_later_ones_are_of_the_weights_then_and_need_no_tracing():
+  generator = make_generator('evonorm_b0')
+  statistics, variances, calls = StandingStatistics(generator, BATCHES, BATCH_SIZE, seed=5), [], []
+  call = generator.call
+  generator.call = lambda *args, **options: calls.append(1) or call(*args, **options)
+  for scale in (1., 2.):
+    generator.first.kernel.assign(scale * generator.first.kernel)
+    with statistics.replaced():
+      variances.append(generator.norm_act.moving_variance.numpy())
+  assert len(calls) == 1
+  np.testing.assert_allclose(variances[1], 4. * variances[0], rtol=1e-4)
+  assert generator.norm_act.momentum == .9
 
 
 @pytest.mark.parametrize('norm_act, batches', [('evonorm_s0', BATCHES), ('evonorm_b0', 0)])

@@ -27,6 +27,8 @@ def test_equals_the_loops(neighbours, monkeypatch):
   expected = in_loops(real, generated, neighbours)
   assert 0 < expected[0] < 1 and 0 < expected[1] < 1
   assert precision_and_recall(real, generated, neighbours) == pytest.approx(expected)
+  radii = precision_recall.squared_radii(real, neighbours)
+  assert precision_and_recall(real, generated, neighbours, radii) == pytest.approx(expected)
   monkeypatch.setattr(precision_recall, '_BLOCK', 200)  # several blocks of rows, the last one smaller
   assert precision_and_recall(real, generated, neighbours) == pytest.approx(expected)
 
@@ -35,6 +37,7 @@ def test_hand_worked_line():
   # Real points 0, 1, 2, 3 have balls of radius 1: from −1 to 4. Generated points 4, 5, 9 have radii 1, 1, 4.
   real, generated = np.array([[0.], [1.], [2.], [3.]]), np.array([[4.], [5.], [9.]])
   assert precision_and_recall(real, generated, 1) == pytest.approx((1 / 3, 1 / 4))
+  assert precision_recall.squared_radii(generated, 1).tolist() == [1., 1., 16.]
 
 
 def test_a_subset_is_precise():

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from evonorm_tf.errors import ArgumentError
 from evonorm_tf.graph.layer_graph import LayerGraph
 from evonorm_tf.graph.layer_graph import Node
 from evonorm_tf.layers.norm_act import get_norm_act
@@ -56,6 +57,12 @@ def test_quality_threshold():
   assert isinstance(error.value, Rejected) and error.value.outcome == 'rejected: quality'
   with pytest.raises(QualityRejected):
     QualityTest().check(.199)
+  with pytest.raises(QualityRejected, match='accuracy 0.100 after 60 steps'):
+    QualityTest(steps=100).check(.1, 60)
+  for wrong, message in (({'min_accuracy': 20}, r'`min_accuracy` must lie in \[0, 1\], received 20'),
+                         ({'steps': 0}, '`steps` must be an integer of at least 1 .*received 0')):
+    with pytest.raises(ArgumentError, match=message):
+      QualityTest(**wrong)
 
 
 def test_loss_test():
@@ -103,8 +110,8 @@ def test_ascending_raises_the_norm_and_the_largest_is_returned(model):
 
 
 @pytest.mark.parametrize('spec, options', [
-    ('bn_relu', {}), ('evonorm_b0', {'jit_compile': False}), (known_graph('evonorm_s0'), {})],  # as evaluations do
-                         ids=['BN-ReLU', 'B0', 'S0'])
+    ('bn_relu', {}), ('evonorm_b0', {'jit_compile': False}),  # as evaluations do
+    pytest.param(known_graph('evonorm_s0'), {}, marks=pytest.mark.slow)], ids=['BN-ReLU', 'B0', 'S0'])
 def test_known_layers_pass(spec, options):
   norm = StabilityTest(steps=5).check(TASK, get_norm_act(spec, **options))
   assert .01 < norm < 1e4

@@ -162,8 +162,8 @@ def interrupt_evaluation(monkeypatch, number, interrupt):
   monkeypatch.setattr(FakeEvaluation, 'evaluate', evaluate_interrupted)
 
 
-@INTERRUPTS
-@pytest.mark.parametrize('number', (1, 5, 16))
+@pytest.mark.parametrize('interrupt, number', [
+    (in_finalizer, 1), (in_finalizer, 5), (in_finalizer, 16), (in_weakref_callback, 5), (second_in_finalizer, 5)])
 def test_a_search_ends_before_it_records_what_was_interrupted(bare, whole, tmp_path, monkeypatch, interrupt, number):
   with monkeypatch.context() as patch:
     interrupt_evaluation(patch, number, interrupt)

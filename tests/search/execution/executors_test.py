@@ -233,6 +233,7 @@ def test_workers_that_are_starting_do_not_see_ctrl_c(tmp_path):
   assert len({int(pid) for pid in pids.split()}) == 2 and errors == ''
 
 
+@pytest.mark.slow
 def test_workers_have_their_share_of_the_cores_and_ignore_ctrl_c(monkeypatch):
   monkeypatch.setattr(os, 'cpu_count', lambda: 7)
   handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit SIG_IGN

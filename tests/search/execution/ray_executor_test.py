@@ -37,8 +37,9 @@ class TestRayExecutor(WorkerExecutorContract):
       executor.close()
 
   @pytest.mark.slow
-  def test_two_hundred_candidates_of_which_ten_die_once_and_one_always(self, executor, tmp_path):
-    super().test_two_hundred_candidates_of_which_ten_die_once_and_one_always(executor, tmp_path)
+  @pytest.mark.parametrize('candidates', [200])
+  def test_some_candidates_die_once_and_one_always(self, executor, tmp_path, candidates):
+    super().test_some_candidates_die_once_and_one_always(executor, tmp_path, candidates)
 
 
 @pytest.fixture

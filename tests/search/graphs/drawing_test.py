@@ -107,7 +107,7 @@ def test_arguments_of_a_division_are_named_at_their_edges():
 
 def test_random_graphs_are_drawn_whole_and_edges_avoid_nodes():
   rng = random.Random(0)
-  for _ in range(50):
+  for _ in range(20):
     graph = random_graph(rng, 10)
     figure = drawing.draw_graph(graph, show_dead=True)
     assert_shows(figure, graph, range(graph.output + 1))

@@ -1,6 +1,7 @@
 """Callbacks of a search with a fake evaluation."""
 
 import json
+import types
 
 import pytest
 import tensorflow as tf
@@ -100,6 +101,16 @@ def test_a_rise_below_min_delta_does_not_count(make_record):
   assert found.stops == 0
   stopping.on_record(found, make_record(index=4, outcome='failed'))
   assert found.stops == 1
+
+
+def test_what_was_in_flight_at_the_end_does_not_undo_it(make_record):
+  """With several workers candidates are recorded after the evolution has ended, one of them a new best."""
+  stops = []
+  records = [make_record(index=i, scores=(s,) * 3) for i, s in enumerate((.5, .3, .3, .9))]
+  EarlyStopping(2).on_search_begin(types.SimpleNamespace(records=records, stop=lambda: stops.append(1)))
+  assert stops == [1]
+  EarlyStopping(3).on_search_begin(types.SimpleNamespace(records=records, stop=lambda: stops.append(2)))
+  assert stops == [1]
 
 
 @pytest.mark.parametrize('arguments, name', [((0,), 'patience'), ((1, -.1), 'min_delta'), ((1, 1.1), 'min_delta')])

@@ -156,8 +156,12 @@ def test_plots_and_report(found, whole):
   assert curve.get_ydata()[-1] == pytest.approx(best)
   dots = next(c for c in found.plot_pareto().axes[0].collections if c.get_label() == 'accepted candidate')
   assert len(dots.get_offsets()) == sum(c.is_accepted for c in found.candidates)
-  (whole[0] / 'report' / 'report.md').unlink()
-  assert found.report().read_text().startswith('# Search for')
+  folder = whole[0] / 'report'
+  files = {path.name for path in folder.iterdir()}  # of the two best, as the search reports them
+  (folder / 'report.md').unlink()
+  text = found.report().read_text()
+  assert text.startswith('# Search for') and 'of the re-ranking, after 7 steps' in text
+  assert {path.name for path in folder.iterdir()} == files
 
 
 def test_an_optuna_study(found, tmp_path):

@@ -37,6 +37,13 @@ def records(make_record):
       make_record('reranking', name='evonorm_s0', detail='resnet: killed', elapsed=3725.)]
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+  """Leaves out the pictures beside the text."""
+  for name in ('save_figure', 'draw_layer', 'progress_plot', 'pareto_scatter'):
+    monkeypatch.setattr(report, name, lambda *_: None)
+
+
 def names(entries):
   return [entry.index if entry.stage == 'evolution' else entry.name for entry in entries]
 
@@ -65,6 +72,7 @@ def test_without_scores_in_several_networks_there_is_no_picture_of_a_frontier(ma
   assert '| layer | origin | search |' in text and '| candidate 0 | found | 50.0 |' in text
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_copies_and_projected_scores_are_not_ranked(records, make_record, stopped, tmp_path):
   searched = [r for r in records if r.stage != 'reranking']
   searched += [make_record(index=7, scores=(.6,) * 3, same_as=3), make_record(index=8, scores=(.9,) * 3, rungs=stopped)]
@@ -96,6 +104,7 @@ def test_seeds_are_averaged_and_what_fails_once_has_failed(repeated):
   assert not ranked[3].is_accepted and names(ranked_layers.found_layers(repeated)) == ['candidate 0', 'candidate 1']
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_the_table_has_standard_errors_and_marks_what_is_near_the_first(repeated, tmp_path):
   table = ranked_layers.final_table(repeated, steps=300)
   validation = next(column for column in table.columns if column.header == 'validation')
@@ -147,6 +156,7 @@ def test_files_of_the_report(records, tmp_path):
   assert {p.name for p in path.parent.iterdir()} == files - {'layer_2.json', 'layer_2.png', 'layer_2.svg'}
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_text_of_the_report(records, tmp_path):
   text = report.write_report(records, tmp_path, test_images=300, steps=20).read_text()
   for part in (
@@ -163,6 +173,7 @@ def test_text_of_the_report(records, tmp_path):
   assert text.index('| rejected: quality | 2 | resnet') < text.index('| failed | 1 | mobilenet_v2')
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_costs_of_the_found_layers_and_the_references(records, tmp_path):
   text = report.write_report(records, tmp_path).read_text()
   assert 'training step takes' not in text and 'Costs' not in text
@@ -178,6 +189,7 @@ def test_costs_of_the_found_layers_and_the_references(records, tmp_path):
   assert 'kept in the same units: bn_relu 1.00 and 2.00.' in text
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_found_layers_are_shown_modulo_affine_and_by_name(make_record, tmp_path):
   shifted_tanh = Node('mul', (0, 3)), Node('add', (4, 2)), Node('tanh', (5,))
   graphs = [LayerGraph((*shifted_tanh, Node('mul', (6, 3)), Node('add', (7, 3)))),  # v1·tanh(v1·x + v0) + v1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,23 @@ def test_it_goes_on_where_it_stopped(bare, whole, tmp_path):
     assert untimed(search(tmp_path / 'cut', 10, initial=str(whole[0]))) == untimed(complete)
   with pytest.raises(ModelDirError, match="`initial.kind` is 'random' here and 'earlier search' there"):
     search(tmp_path / 'whole', 10)
+
+
+def test_it_goes_on_when_the_earlier_search_has_gone_on_or_is_gone(bare, tmp_path):
+  earlier, folder = tmp_path / 'earlier', tmp_path / 'new'
+  search(earlier, 12)
+  expected = search(tmp_path / 'expected', 12, initial=str(earlier))
+  begun = search(folder, 9, initial=str(earlier))
+  search(earlier, 40)
+  now = [candidate.origin for candidate in initial_candidates(str(earlier), SearchSpace(6), FakeEvaluation(), 4, 1)]
+  assert now != [r['origin'] for r in stage(begun, 'evolution')[:4]]
+  assert [r['graph'] for r in stage(search(folder, 10, initial=str(earlier)), 'evolution')] == [
+      r['graph'] for r in stage(expected, 'evolution')][:10]
+  shutil.rmtree(earlier)
+  assert [r['graph'] for r in stage(search(folder, 12, initial=str(earlier)), 'evolution')] == [
+      r['graph'] for r in stage(expected, 'evolution')]
+  with pytest.raises(ModelDirError, match="`initial.kind` is 'known' here and 'earlier search' there"):
+    search(folder, 12, initial='known')
 
 
 def test_the_identity_is_what_the_search_begins_with():
