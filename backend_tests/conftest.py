@@ -14,6 +14,9 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('KERAS_TORCH_DEVICE', 'cpu')
 os.environ['XLA_FLAGS'] = (f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2 '
                            '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true')
+# What JAX compiles is kept from one run to the next: most of the time of these tests.
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(pathlib.Path(__file__).parents[1] / '.pytest_cache' / 'jax'))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 IS_INSTALLED = importlib.util.find_spec(BACKEND) is not None
 collect_ignore = [] if IS_INSTALLED else [
     path.name for path in pathlib.Path(__file__).parent.glob('*_test.py') if path.name != 'installed_test.py']

@@ -154,6 +154,7 @@ def test_bn_relu_is_model_gardens_own_network():
   assert_same_model(stock, model)
 
 
+@pytest.mark.slow
 def test_stock_model_built_afterwards_is_untouched(stock, resnet, pre_activation):
   del resnet, pre_activation  # built
   after = build_stock(tiny_models.RESNET)

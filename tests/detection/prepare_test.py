@@ -63,6 +63,7 @@ def test_interrupted_and_started_again(tmp_path):
   assert contents(output) == contents(tmp_path / 'again')
 
 
+@pytest.mark.slow
 def test_errors(tmp_path):
   process = command('--images=images', '--output=out')
   assert '--annotations' in ''.join(process.communicate()) and process.returncode == 1

@@ -94,6 +94,7 @@ def test_weights_and_not_their_averages_are_read(model_dir):
   assert np.abs(backbone.weights[0] - average).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_head_convolution_is_left_out(tmp_path):
   trained = build_ours(MOBILENET, 'evonorm_s0')
   save(tmp_path, trained)
@@ -106,6 +107,7 @@ def test_head_convolution_is_left_out(tmp_path):
     np.testing.assert_array_equal(weight, expected[weight.name], err_msg=weight.name)
 
 
+@pytest.mark.slow
 def test_backbone_of_model_garden_converted_alike(tmp_path):
   trained = evonorm_tf.convert_norm_act(build_post_activation(), 'evonorm_b0')
   save(tmp_path, trained)

@@ -42,18 +42,8 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(data, tmp_path_factory):
-  """A training that is killed behind step 4, whose newest checkpoint is of step 3, and goes on; folder and results."""
-  folder, show = tmp_path_factory.mktemp('trained'), TrainingLog.__call__
-
-  def killed(log, output):
-    show(log, output)
-    if int(log._global_step) == 4:
-      raise KeyboardInterrupt
-
-  with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-    patch.setattr(TrainingLog, '__call__', killed)
-    run(folder, data, mode='train')
-  assert tf.train.latest_checkpoint(folder).endswith('ckpt-3')
+  """A training's folder and results."""
+  folder = tmp_path_factory.mktemp('trained')
   return folder, run(folder, data, operative_config=lambda: 'second = 2')
 
 
@@ -71,8 +61,30 @@ def scalars(folder):
           if values[0][1].shape == () and values[0][1].dtype != object}
 
 
-def test_a_killed_training_goes_on_in_its_schedule(trained):
-  found = scalars(trained[0] / 'train')
+@pytest.mark.slow
+def test_a_killed_training_goes_on_in_its_schedule(data, tmp_path, monkeypatch):
+  """It is killed behind step 4; its newest checkpoint is of step 3."""
+  show = TrainingLog.__call__
+
+  def killed(log, output):
+    show(log, output)
+    if int(log._global_step) == 4:
+      raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(TrainingLog, '__call__', killed)
+    run(tmp_path, data, mode='train')
+  assert tf.train.latest_checkpoint(tmp_path).endswith('ckpt-3')
+  run(tmp_path, data)
+  check_scalars_of_the_training(tmp_path)
+
+
+def test_scalars_of_the_training(trained):
+  check_scalars_of_the_training(trained[0])
+
+
+def check_scalars_of_the_training(folder):
+  found = scalars(folder / 'train')
   assert found.keys() == LOSSES | {'learning_rate', 'images_per_second', 'steps_per_second'}
   for tag, values in found.items():
     assert [step for step, _ in values] == [1, 2, 3, 4, 5, 6], tag
@@ -102,6 +114,7 @@ def test_evaluations_are_in_tensorboard_with_pictures(trained):
   assert (folder / 'operative_config.gin').read_text() == 'second = 2'
 
 
+@pytest.mark.slow
 def test_mode_eval_writes_results_in_cocos_format(trained, data):
   folder, results = trained
   before = {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}

@@ -87,6 +87,7 @@ def call_retinanet(model, training=False):
   return model(images(32), SHAPE, training=training)
 
 
+@pytest.mark.slow
 def test_mask_rcnn():
   model = mask_rcnn()
   call_mask_rcnn(model, training=False)
@@ -113,6 +114,7 @@ def test_mask_rcnn_that_was_not_called_keeps_no_normalization():
   assert [found.path.rpartition('/')[-1] for found in left] == ['_last_activation'] * 4  # one for each residual block
 
 
+@pytest.mark.slow
 def test_retinanet():
   model = retinanet()
   randomize(model)

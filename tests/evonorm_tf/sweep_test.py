@@ -84,6 +84,7 @@ def test_ctrl_c(main, monkeypatch, capsys):
   assert capsys.readouterr().err == 'Interrupted. The same command goes on where it stopped.\n'
 
 
+@pytest.mark.slow
 def test_the_paper_s_sweep_makes_two_steps(main, tmp_path):
   tiny = ['run_sweep.batch_sizes = (4,)', 'run_sweep.norm_acts = ("bn_relu",)', 'run_sweep.seeds = (1,)',
           'run_classification.epochs = 0.0016', 'Optimization.warmup_epochs = 0', 'ResNet.depth = 8']

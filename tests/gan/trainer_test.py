@@ -46,6 +46,7 @@ def test_an_interrupted_training_ends_bitwise_like_another(trained, tmp_path):
                                                                                    'discriminator'}
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_ends_bitwise_like_another(trained, tmp_path, caplog):
   folder = shutil.copytree(trained[0], tmp_path / 'damaged')
   DAMAGES['shard missing'](folder, 'ckpt-8')

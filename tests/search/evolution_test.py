@@ -92,6 +92,7 @@ def test_a_folder_that_goes_away_ends_the_search_with_an_error(tmp_path, monkeyp
   assert not list(folder.rglob('*.md')) and not (folder / 'journal.jsonl').exists()
 
 
+@pytest.mark.slow
 def test_a_folder_may_have_any_name(whole, tmp_path):
   """It is no pattern: the search is found again, and only its own report's layers of an earlier report go."""
   model_dir, other = tmp_path / 'é {a} [1]*?', tmp_path / 'é {a} 1'

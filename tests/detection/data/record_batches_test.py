@@ -145,6 +145,7 @@ def test_damaged_records_are_replaced_in_training_and_left_out_of_evaluation(dam
   assert "records cannot be read. The latest: record " in caplog.text and f"of '{damaged.records}': " in caplog.text
 
 
+@pytest.mark.slow
 def test_a_cut_file_loses_its_rest_alone(info, tmp_path, caplog):
   path = tmp_path / 'records'
   contents = pathlib.Path(record_files(info)[0]).read_bytes()
@@ -170,7 +171,7 @@ def test_only_where_nothing_can_be_read_is_it_an_error(info, tmp_path):
       task.build_inputs(getattr(task.task_config, 'train_data' if split == 'training' else 'validation_data'))
 
 
-@pytest.mark.parametrize('is_training', [False, True])
+@pytest.mark.parametrize('is_training', [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_batches_are_those_of_model_gardens_reader(info, is_training):
   """But for the anchors that training samples at random."""
   task = make_task(info, info, aug_scale_min=.5, aug_scale_max=.5, mask_crop_size=28, max_num_instances=7)

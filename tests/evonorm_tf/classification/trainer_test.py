@@ -41,7 +41,8 @@ def test_an_interrupted_training_ends_bitwise_like_another(trained, tmp_path, em
     np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize('kind', ['data cut', pytest.param('index garbage', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('kind', [
+    pytest.param(kind, marks=pytest.mark.slow) for kind in ('data cut', 'index garbage')])
 def test_a_damaged_checkpoint_ends_bitwise_like_another(trained, tmp_path, kind, caplog):
   folder = shutil.copytree(trained[0], tmp_path / 'damaged')
   file = DAMAGES[kind](folder, 'ckpt-8')

@@ -203,6 +203,7 @@ def test_a_keyboard_interrupt(run, capsys, cleans_up):
   assert not cleans_up or signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # for the rest of the process
 
 
+@pytest.mark.slow
 def test_the_end_waits_for_no_destructor(tmp_path):
   """tf.data's iterators, which the interrupted frames hold, may wait for a minute in theirs."""
   (tmp_path / 'some.gin').write_text(GIN)

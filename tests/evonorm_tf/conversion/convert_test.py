@@ -130,9 +130,9 @@ def test_other_refusals():
     evonorm_tf.convert_norm_act(layers.Dense(1), 'bn_relu')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('application, fused, affine', [
-    pytest.param('ResNet50V2', 49, 0, marks=pytest.mark.slow), ('MobileNetV2', 35, 17),
-    pytest.param('EfficientNetB0', 33, 16, marks=pytest.mark.slow)])
+    ('ResNet50V2', 49, 0), ('MobileNetV2', 35, 17), ('EfficientNetB0', 33, 16)])
 def test_applications_convert_and_train(application, fused, affine):
   build = getattr(tf_keras.applications, application)
   model = build(weights=None, input_shape=(32, 32, 3), classes=3)

@@ -100,6 +100,7 @@ def test_shared_normalization():
   np.testing.assert_allclose(converted([x, y]), s0(x) - s0(y), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_mobilenet_v3():
   model = tf_keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3), classes=3, dropout_rate=0)
   randomize(model)

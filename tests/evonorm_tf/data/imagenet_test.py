@@ -128,7 +128,7 @@ def test_training_images_are_mirrored_half_of_the_time(tmp_path):
   assert abs(np.mean(mirrored) - .5) < 4 * .5 / np.sqrt(len(mirrored))
 
 
-@pytest.mark.parametrize('pipelines, replicas', [(1, 4), (2, 4)])
+@pytest.mark.parametrize('pipelines, replicas', [(1, 4), pytest.param(2, 4, marks=pytest.mark.slow)])
 def test_replicas_share_the_global_batches(damaged, global_batches, pipelines, replicas):
   local = replicas // pipelines
   parts = [take(damaged.training_batches(8, 0, 1, context(p, pipelines, replicas)), 4 * local)
@@ -151,6 +151,7 @@ def test_training_batches_depend_on_the_seed_alone(data):
   assert not np.array_equal(take(data.training_batches(8, seed=6), 1)[0][0], first[0][0])
 
 
+@pytest.mark.slow
 def test_randaugment_changes_images_but_not_their_order(tmp_path, data, monkeypatch):
   # Fewer operations, since each is traced; imagenet_augmentation_test.py runs them all.
   init = augment.RandAugment.__init__

@@ -179,6 +179,7 @@ def test_files_that_are_gone_are_an_error(tmp_path):
     read(record_streams.ordered_records(names, 12))
 
 
+@pytest.mark.slow
 def test_more_records_than_expected_are_an_error(tmp_path):
   names = write(tmp_path, [7, 6, 7])
   with pytest.raises(tf.errors.InvalidArgumentError, match='hold more than the 19 records'):

@@ -60,7 +60,8 @@ def test_names(name):
     evonorm_tf.register_norm_act(name, evonorm_tf.EvoNormS0)
 
 
-@pytest.mark.parametrize('module, package', [(evonorm_tf, tf_keras), (keras3, keras)])
+@pytest.mark.parametrize('module, package', [
+    (evonorm_tf, tf_keras), pytest.param(keras3, keras, marks=pytest.mark.slow)])
 def test_a_network_trains_with_them(module, package):
   x, labels = np.random.default_rng(0).normal(size=(32, 8, 8, 3)), np.arange(32) % 2
   x[labels == 1] += .5

@@ -189,7 +189,7 @@ def mutated(data, path, value, delete):
   return data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_mutated_json_gives_an_error_or_a_valid_graph(data):
   mutation = known_graph(data.draw(st.sampled_from(sorted(KNOWN_GRAPHS)))).to_dict()

@@ -113,7 +113,8 @@ def model_of_all_layers(dtype='float32', makes=LAYERS):
   return model
 
 
-@pytest.mark.parametrize('suffix,dtype', [('.keras', 'mixed_bfloat16'), ('.h5', 'float32'), ('', 'mixed_float16')])
+@pytest.mark.parametrize('suffix,dtype', [
+    ('.keras', 'mixed_bfloat16'), ('.h5', 'float32'), pytest.param('', 'mixed_float16', marks=pytest.mark.slow)])
 def test_model_saves_and_loads(tmp_path, suffix, dtype):
   model, x = model_of_all_layers(dtype), images()
   path = tmp_path / f'model{suffix}'
@@ -137,6 +138,7 @@ def test_model_clones_and_exports(tmp_path):
     np.testing.assert_allclose(served.serve(batch), model(batch, training=False), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fit_with_xla_equals_fit_without():
   makes = (keras2.EvoNormB0, keras2.EvoNormS0, functools.partial(GraphLayer, BATCH_MOMENTS))
   models = [model_of_all_layers(makes=makes) for _ in range(3)]

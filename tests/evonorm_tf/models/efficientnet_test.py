@@ -30,7 +30,8 @@ def test_published_number_of_parameters():
 
 
 # B2 differs from B0 in width, depth and dropout.
-@pytest.mark.parametrize('variant', [pytest.param('b0', marks=pytest.mark.slow), 'b2'])
+@pytest.mark.slow
+@pytest.mark.parametrize('variant', ['b0', 'b2'])
 def test_kernels_and_rates_are_those_of_tf_keras(variant):
   expected = getattr(tf_keras.applications, f'EfficientNet{variant.upper()}')(weights=None)
   model = efficientnet.build_efficientnet(activation, variant)

@@ -118,7 +118,8 @@ def test_mode_train_evaluates_nothing_and_orbit_is_silent(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('options, saved_at', [
-    (dict(mode='train'), 2), (dict(mode='train_and_eval', epochs_between_evaluations=.25), 1)])
+    pytest.param(dict(mode='train'), 2, marks=pytest.mark.slow),
+    (dict(mode='train_and_eval', epochs_between_evaluations=.25), 1)])
 def test_a_request_to_end_is_heeded_after_a_loop_or_an_evaluation(tmp_path, monkeypatch, options, saved_at):
   """Both at step 2 of 4, of which the second loop begins; or in the evaluation at step 1. The rest then follows.
 

@@ -43,6 +43,7 @@ def assert_close(a, b, tolerance=1e-5):
   np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_published_numbers_of_parameters():
   with tf.Graph().as_default():  # where no weight gets a value
     generator = Generator(get_norm_act('bn_relu'), 128, 96, 1000)
@@ -227,7 +228,8 @@ def outputs_in(policy):
   return images.numpy(), logits.numpy()
 
 
-@pytest.mark.parametrize('policy,tolerance', (('mixed_float16', .03), ('mixed_bfloat16', .2)))
+@pytest.mark.parametrize('policy,tolerance', (
+    pytest.param('mixed_float16', .03, marks=pytest.mark.slow), ('mixed_bfloat16', .2)))
 def test_half_precision(policy, tolerance):
   for wide, narrow in zip(outputs_in('float32'), outputs_in(policy)):
     assert 0. < np.abs(wide - narrow).max() < tolerance * np.abs(wide).max()

@@ -102,6 +102,7 @@ IMAGENET_CLASSES = {
 }
 
 
+@pytest.mark.slow
 def test_real_photographs_are_recognised(logits):
   _, labels = photographs(len(logits), 1)
   best = logits.argmax(1)

@@ -24,7 +24,9 @@ def graph(*nodes):
   return LayerGraph(tuple(Node(*node) for node in nodes))
 
 
-@pytest.mark.parametrize('is_filtered, same_layer', [(True, AFFINE), (True, EXACT), (False, EXACT), (True, START)])
+@pytest.mark.parametrize('is_filtered, same_layer', [
+    (True, AFFINE), pytest.param(True, EXACT, marks=pytest.mark.slow),
+    pytest.param(False, EXACT, marks=pytest.mark.slow), (True, START)])
 def test_no_merge_is_false(is_filtered, same_layer):
   audit = run_audit(300, SearchSpace(), seed=3, is_filtered=is_filtered, same_layer=same_layer)
   assert not audit.false_merges and audit.graphs == 300

@@ -105,6 +105,7 @@ def test_another_graph_in_between_leaves_no_trace():
   assert abs(other['loss'] - first['loss']) > .01 and other['loss'] == pytest.approx(plain['loss'], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_only_what_fits_is_used_again():
   network = train(TANH)[1]
   assert train(known_graph('evonorm_b0'))[1] is not network  # it has a moving average
@@ -123,6 +124,7 @@ def test_a_network_is_its_trainings_own_until_close():
   assert make(ABS).model is one.model
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_bounded_by_memory(monkeypatch):
   sizes = itertools.count(0, 300_000_000)
   monkeypatch.setattr(reused_training, 'resident_bytes', lambda: next(sizes))  # each network takes 300 MB
