@@ -61,22 +61,27 @@ def scalars(folder):
           if values[0][1].shape == () and values[0][1].dtype != object}
 
 
-@pytest.mark.slow
-def test_a_killed_training_goes_on_in_its_schedule(data, tmp_path, monkeypatch):
-  """It is killed behind step 4; its newest checkpoint is of step 3."""
-  show = TrainingLog.__call__
+@pytest.fixture(scope='module')
+def resumed(data, tmp_path_factory):
+  """The folder of a training that is killed behind step 4, whose newest checkpoint is of step 3, and goes on."""
+  folder, show = tmp_path_factory.mktemp('resumed'), TrainingLog.__call__
 
   def killed(log, output):
     show(log, output)
     if int(log._global_step) == 4:
       raise KeyboardInterrupt
 
-  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+  with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
     patch.setattr(TrainingLog, '__call__', killed)
-    run(tmp_path, data, mode='train')
-  assert tf.train.latest_checkpoint(tmp_path).endswith('ckpt-3')
-  run(tmp_path, data)
-  check_scalars_of_the_training(tmp_path)
+    run(folder, data, mode='train')
+  assert tf.train.latest_checkpoint(folder).endswith('ckpt-3')
+  run(folder, data, mode='train')
+  return folder
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_in_its_schedule(resumed):
+  check_scalars_of_the_training(resumed)
 
 
 def test_scalars_of_the_training(trained):
@@ -153,12 +158,13 @@ def test_a_picture_may_have_any_name(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_ends_bitwise_like_another_with_data_in_a_folder_of_any_name(trained, tmp_path, caplog):
-  folder = shutil.copytree(trained[0], tmp_path / 'damaged')
+def test_a_damaged_checkpoint_ends_bitwise_like_another_with_data_in_a_folder_of_any_name(resumed, tmp_path, caplog):
+  """Like one that was resumed at the same step, for a resumed training draws flips, anchors and proposals anew."""
+  folder = shutil.copytree(resumed, tmp_path / 'damaged')
   DAMAGES['bit flipped'](folder, 'ckpt-6')
   run(folder, tiny_shapes(tmp_path / 'shapes [1] {é}*'), mode='train')
   assert "ckpt-6.data-00000-of-00001' is damaged" in caplog.text and 'ckpt-3.' in caplog.text
-  for name, value in weights(trained[0]).items():
+  for name, value in weights(resumed).items():
     np.testing.assert_array_equal(weights(folder)[name], value, err_msg=name)
 
 
