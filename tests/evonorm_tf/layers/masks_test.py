@@ -225,7 +225,9 @@ def test_inference_and_a_graph_of_unknown_sizes(module, name):
 @pytest.mark.parametrize('k, module, name, source', [
     (tf_keras, evonorm_tf, 'evonorm_b0', 'Masking'), (tf_keras, evonorm_tf, 'bn_relu', 'Embedding'),
     (tf_keras, evonorm_tf, 'graph of gn_silu', 'Embedding'),
-    (keras, keras3, 'evonorm_b0', 'Embedding'), (keras, keras3, 'graph of evonorm_b0', 'Masking')])
+    (keras, keras3, 'evonorm_b0', 'Embedding'), (keras, keras3, 'graph of evonorm_b0', 'Masking'),
+    pytest.param(tf_keras, evonorm_tf, 'gn_relu', 'Masking', marks=pytest.mark.slow),
+    pytest.param(keras, keras3, 'evonorm_s0', 'Masking', marks=pytest.mark.slow)])
 def test_keras_passes_masks_of_its_own_layers(k, module, source, name):
   """Two norm-activation layers in a row, in a model that trains: the mask reaches both."""
   k.utils.set_random_seed(0)

@@ -83,7 +83,9 @@ class WorkerExecutorContract(ExecutorContract):
     second, _ = executor.next_result()
     assert {first, second} == {'a', 'b'} and not executor.has_result()
 
-  @pytest.mark.parametrize('death', [(os._exit, 0), (signal.raise_signal, signal.SIGKILL)], ids=['exit 0', 'killed'])
+  @pytest.mark.parametrize('death', [
+      (os._exit, 0), pytest.param((os._exit, 3), marks=pytest.mark.slow), (signal.raise_signal, signal.SIGKILL)],
+                           ids=['exit 0', 'exit 3', 'killed'])
   def test_a_dying_worker_takes_its_own_task_only(self, executor, death):
     executor.submit('innocent', time.sleep, .5)
     executor.submit('deadly', *death)
