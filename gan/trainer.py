@@ -1,4 +1,4 @@
-"""The GAN trainer, which trains and evaluates class-conditional GANs with any norm-activation layer (paper section 7).
+"""The GAN trainer, which trains and evaluates class-conditional GANs with any norm-activation layer (as in the paper).
 
 The layer is used in the generator; the discriminator has no normalization layer. This module defines the root function
 `run_gan` and describes the experiment; `evonorm_tf.training.experiment` runs it. Batch statistics are computed over the

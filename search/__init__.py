@@ -1,4 +1,4 @@
-"""The evolutionary search for norm-activation layers, which mutates and selects layer graphs (paper sections 3 to 6).
+"""The evolutionary search for norm-activation layers, which mutates and selects layer graphs (as in the paper).
 
   found = search.run('quickstart', model_dir='runs/quickstart')  # 13 minutes on two cores
   norm_act = found.best.norm_act(groups=16)

@@ -1,4 +1,4 @@
-"""The root function of a search, `run_search`: references, evolution and re-ranking, in this order (paper section 6).
+"""The root function of a search, `run_search`: references, evolution and re-ranking, in this order (as in the paper).
 
 The references are known layers, evaluated for comparison. The re-ranking evaluates the best candidates on a larger
 task. The journal in `model_dir` holds the whole state of a search, so the same call resumes a search that has stopped.
@@ -68,7 +68,7 @@ _EQUIVALENCE = 'equivalence.cache'  # the file beside the journal that saves a r
 
 @dataclasses.dataclass(frozen=True)
 class Reranking:
-  """The settings of the re-ranking: the best candidates and the references on a larger task (paper section 6).
+  """The settings of the re-ranking: the best candidates and the references on a larger task (as in the paper).
 
   Attributes:
     evaluation: the evaluation of these layers, for instance with more training steps, and on the test images too.

@@ -1,4 +1,4 @@
-"""CIFAR-10 for the search's proxy tasks, the classification trainer and the GAN trainer (paper section 4).
+"""CIFAR-10 for the search's proxy tasks, the classification trainer and the GAN trainer.
 
 The images come from TensorFlow Datasets (TFDS): either all of CIFAR-10 or a class-balanced subset that is bundled with
 the package (drawn by `draw_cifar10_subset`). The classification trainer uses the class `Cifar10`; the search and

@@ -1,4 +1,4 @@
-"""The elementwise primitives of layer graphs on every engine (paper section 3, table of primitives).
+"""The elementwise primitives of layer graphs on every engine (the paper's table of primitives).
 
 Their values equal those of the NumPy forms in `evonorm_tf.graph.primitives`; `DERIVATIVES` holds their derivatives in
 closed form, for gradients that `equations.graph_equation` computes by itself. Primitives that select between values

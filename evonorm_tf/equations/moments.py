@@ -1,4 +1,4 @@
-"""Moments over the paper's index sets: b,w,h; w,h,c; w,h; and w,h,c/g (paper sections 2 and 3).
+"""Moments over the paper's index sets: b,w,h; w,h,c; w,h; and w,h,c/g.
 
 Inputs are float32 or float64, because sums in float16 or bfloat16 lose most of their digits. Every moment keeps its
 averaged axes with size 1, so that it broadcasts against x of shape [N, ..., C]. All axes of x may have size 1 (a

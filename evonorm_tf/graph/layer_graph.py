@@ -1,4 +1,4 @@
-"""LayerGraph, a norm-activation layer as a directed acyclic graph of primitives (paper section 3).
+"""LayerGraph, a norm-activation layer as a directed acyclic graph of primitives (as in the paper).
 
 A graph is immutable data, without TensorFlow. `evonorm_tf.GraphLayer` runs it as a Keras layer; the package `search`
 generates and evaluates graphs.

@@ -1,4 +1,4 @@
-"""The primitives of layer graphs: their names, arities and NumPy forms (paper section 3, table of primitives).
+"""The primitives of layer graphs: their names, arities and NumPy forms (the paper's table of primitives).
 
 Their TensorFlow forms are in `evonorm_tf.equations.elementwise` and `evonorm_tf.equations.moments`. Users add
 primitives and index sets by `evonorm_tf.graph.registration`.

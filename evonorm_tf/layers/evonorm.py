@@ -1,4 +1,4 @@
-"""The equations of the six EvoNorms, exactly those of the paper (section 2 and its table of layers).
+"""The equations of the six EvoNorms, exactly those of the paper's table of layers.
 
 Source: Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967; the
 authors' own code is in tensorflow/tpu, models/official/resnet/resnet_model.py. As in that code, the moving variance
@@ -43,7 +43,7 @@ class EvoNorm(FusedCore):
   channels of one group.
 
   Reference:
-    Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 2.
+    Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967.
   """
 
   _has_v1 = False

@@ -1,4 +1,4 @@
-"""The implementation of `GraphLayer`, which runs a LayerGraph (paper section 3).
+"""The implementation of `GraphLayer`, which runs a LayerGraph (as in the paper).
 
 In training its values equal those of the graph's NumPy form, `LayerGraph.evaluate`. In inference, moving averages
 replace the moments over the batch. The class here subclasses no Keras layer: `keras2` and `keras3` combine
@@ -65,7 +65,7 @@ class Graph(FusedBatchCore):
     array([-0.09 ,  0.244,  0.819,  1.053], dtype=float32)
 
   Reference:
-    Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967, section 3.
+    Liu, Brock, Simonyan, Le, "Evolving Normalization-Activation Layers", NeurIPS 2020, arXiv 2004.02967.
   """
 
   def __init__(self, graph: LayerGraph | Mapping[str, Any], groups: int = 32, momentum: float = 0.9,

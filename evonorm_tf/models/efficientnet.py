@@ -1,4 +1,4 @@
-"""EfficientNet-B0 to B7 with any norm-activation layer (EvoNorm paper, section 2).
+"""EfficientNet-B0 to B7 with any norm-activation layer (one of the EvoNorm paper's networks).
 
 Reference: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019),
 https://arxiv.org/abs/1905.11946, table 1; the coefficients of the variants are from the authors' code. The published

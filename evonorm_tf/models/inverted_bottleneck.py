@@ -1,4 +1,4 @@
-"""Networks of inverted bottlenecks, such as MobileNetV2, MnasNet and EfficientNet (paper section 2).
+"""Networks of inverted bottlenecks, such as MobileNetV2, MnasNet and EfficientNet.
 
 References: Sandler et al., MobileNetV2 (2018), https://arxiv.org/abs/1801.04381, for the block; Tan et al., MnasNet
 (2018), https://arxiv.org/abs/1807.11626, and Tan and Le, EfficientNet (2019), https://arxiv.org/abs/1905.11946, for

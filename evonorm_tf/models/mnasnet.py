@@ -1,4 +1,4 @@
-"""MnasNet-B1, the variant without squeeze-and-excite, with any norm-activation layer (paper section 2).
+"""MnasNet-B1, the variant without squeeze-and-excite, with any norm-activation layer (one of the paper's networks).
 
 Reference: Tan et al., MnasNet: Platform-Aware Neural Architecture Search for Mobile (2018),
 https://arxiv.org/abs/1807.11626; the table of B1 is in the authors' code (tensorflow/tpu

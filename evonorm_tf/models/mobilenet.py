@@ -1,4 +1,4 @@
-"""MobileNetV2 with any norm-activation layer (paper section 2).
+"""MobileNetV2 with any norm-activation layer (one of the paper's networks).
 
 Reference: Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks (2018),
 https://arxiv.org/abs/1801.04381, table 2. The published network is BN-ReLU6; here `norm_act` normalizes and activates.

@@ -1,4 +1,4 @@
-"""Pre-activation ResNets (ResNet-v2) with any norm-activation layer (paper section 2).
+"""Pre-activation ResNets (ResNet-v2) with any norm-activation layer (one of the paper's networks).
 
 References: He et al., Deep Residual Learning for Image Recognition (2015), https://arxiv.org/abs/1512.03385, for the
 depths and the CIFAR form; He et al., Identity Mappings in Deep Residual Networks (2016),

@@ -4,7 +4,7 @@
 
 In the unconditional layer, γ and β are trainable vectors instead. The condition is a vector per sample; in BigGAN
 (Brock, Donahue, Simonyan, 2019, arXiv 1809.11096, appendix B) it consists of the class's embedding and a chunk of z.
-W_γ and W_β are dense layers without bias. v1 of EvoNorm-B0 and EvoNorm-S0 (Liu, Brock, Simonyan, Le, 2020, section 4.4)
+W_γ and W_β are dense layers without bias. v1 of EvoNorm-B0 and EvoNorm-S0 (Liu, Brock, Simonyan, Le, 2020)
 does not depend on the condition and remains one vector.
 
 The 1 is added outside W_γ, so that initialization, spectral norm and regularization do not affect it. With W_γ and W_β

@@ -1,4 +1,4 @@
-"""Architectures of the proxy task (paper section 4), described by plain data that can be sent to a worker process."""
+"""Architectures of the proxy task (as in the paper), described by plain data that can be sent to a worker process."""
 
 from collections.abc import Callable
 import dataclasses

@@ -1,4 +1,4 @@
-"""The evaluation of a norm-activation layer on the proxy task, the cheapest rejection test first (paper section 5)."""
+"""The evaluation of a norm-activation layer on the proxy task, the cheapest rejection test first (as in the paper)."""
 
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ class Outcome:
 class Evaluation:
   """The evaluation of a layer: the quality test in each architecture, the stability test, the rest of the training.
 
-  It ends at the first test that rejects the layer (paper section 5).
+  It ends at the first test that rejects the layer (as in the paper).
 
   Attributes:
     task: the proxy task.

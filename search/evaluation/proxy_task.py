@@ -1,4 +1,4 @@
-"""The proxy task: short training of networks with a norm-activation layer (paper section 4).
+"""The proxy task: short training of networks with a norm-activation layer (as in the paper).
 
 The validation images are held out of the training images. The test images are used for a search's final table only.
 """

@@ -1,4 +1,4 @@
-"""Tests that reject candidates: those that do not learn, and those whose gradients can explode (paper section 5)."""
+"""Tests that reject candidates: those that do not learn, and those whose gradients can explode (as in the paper)."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -141,7 +141,7 @@ class LossTest:
 
 @dataclasses.dataclass(frozen=True)
 class QualityTest:
-  """The quality test, which rejects candidates that have learnt too little after a few steps (paper section 5).
+  """The quality test, which rejects candidates that have learnt too little after a few steps (as in the paper).
 
   Attributes:
     steps: the number of training steps before the test (default 100, the paper's).
@@ -184,7 +184,7 @@ class QualityTest:
 
 @dataclasses.dataclass(frozen=True)
 class StabilityTest:
-  """The stability test, which rejects candidates whose gradient explodes under adversarial weights (paper section 5).
+  """The stability test, which rejects candidates whose gradient explodes under adversarial weights (as in the paper).
 
   The kernels θ of convolutions (in the paper these alone) and dense layers start at their initial values and change by
   gradient ascent on the norm of the loss's gradient, θ ← θ + η · ∂‖∂ℓ/∂θ‖/∂θ, each step on a new training batch. The

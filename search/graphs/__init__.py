@@ -1,6 +1,6 @@
 """Layer graphs: random graphs, mutation, known layers, the static filter, equations and drawings, without TensorFlow.
 
-The search space and the mutation are those of the paper's section 3.
+The search space and the mutation are the paper's.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The equation of a layer graph, as text and as LaTeX, in the symbols of the paper's table of layers (section 2).
+"""The equation of a layer graph, as text and as LaTeX, in the symbols of the paper's table of layers.
 
 x is the input, v0 and v1 are the channel vectors, γ and β the gain and bias after the output, ε is
 `primitives.EPSILON`. Over the index set I, `μ[I](x)` is the mean, `√μ[I](x²)` the second moment (the root of the mean

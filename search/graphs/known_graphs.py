@@ -1,4 +1,4 @@
-"""Known norm-activation layers as layer graphs: references for tests, searches and drawings (paper sections 1 and 2).
+"""Known norm-activation layers as layer graphs: references for tests, searches and drawings.
 
 BN-ReLU, BN-SiLU, GN-ReLU and GN-SiLU apply their gain and bias before the activation, and γ and β of a layer graph come
 after it. In these four graphs, v1 and v0 therefore stand for gain and bias. Each graph is exactly the known layer as

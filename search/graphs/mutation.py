@@ -1,4 +1,4 @@
-"""Mutation of a layer graph: one node is replaced by a random one (paper section 3)."""
+"""Mutation of a layer graph: one node is replaced by a random one (as in the paper)."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from search.graphs.random_graph import SearchSpace
 def mutate(graph: LayerGraph, space: SearchSpace, rng: np.random.Generator) -> LayerGraph:
   """Returns a copy of a layer graph in which one intermediate node, drawn uniformly, is replaced by a random node.
 
-  The node's operation and its predecessors are both drawn anew (paper section 3). The node may be dead, and the draw
+  The node's operation and its predecessors are both drawn anew (as in the paper). The node may be dead, and the draw
   may repeat the old node; such mutations are neutral, as in the paper.
 
   Args:

@@ -1,6 +1,6 @@
 """The notation of equations: symbols, the order of terms and factors, and printers of text and LaTeX.
 
-It follows the table of layers in the paper's section 2.
+It follows the paper's table of layers.
 """
 
 from collections.abc import Callable

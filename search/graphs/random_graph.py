@@ -1,4 +1,4 @@
-"""The search space, and random layer graphs from it (paper section 3)."""
+"""The search space, and random layer graphs from it (as in the paper)."""
 
 from collections.abc import Sequence
 import dataclasses

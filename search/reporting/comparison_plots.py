@@ -40,7 +40,7 @@ Searches = Mapping[str, Sequence[Record]]  # the records of each search, by its 
 def efficiency_plot(searches: Searches, groups: Mapping[str, Sequence[str]] | None = None) -> Figure:
   """Plots the mean score of the ten best candidates against candidates evaluated, and against core-seconds.
 
-  The first panel is the paper's plot of the efficiency of searches (section 6). Searches that differ in their seed
+  The first panel is the paper's plot of the efficiency of searches. Searches that differ in their seed
   alone have one line, their mean, with a band from the lowest to the highest, up to where the shortest of them ends.
 
   Args:

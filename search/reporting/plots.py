@@ -1,4 +1,4 @@
-"""Plots of one search (paper section 6): the mean of the ten best against candidates evaluated, the Pareto frontier.
+"""Plots of one search (as in the paper): the mean of the ten best against candidates evaluated, the Pareto frontier.
 
 The plots show the evaluated candidates. Copies, which take over the outcome of an equivalent candidate, are left out.
 Only measured scores are shown: a candidate that successive halving stopped counts among the outcomes but has no dot.

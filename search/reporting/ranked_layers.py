@@ -1,4 +1,4 @@
-"""The ranking of a search's layers (paper section 6), and the table of it.
+"""The ranking of a search's layers (as in the paper), and the table of it.
 
 Layers are chosen and ranked by validation accuracy. Test accuracies are reported but not used for this.
 """

@@ -1,4 +1,4 @@
-"""The report of a search: the final ranking, the layers found, and the outcomes of the candidates (paper section 6)."""
+"""The report of a search: the final ranking, the layers found, and the outcomes of the candidates (as in the paper)."""
 
 import collections
 from collections.abc import Callable

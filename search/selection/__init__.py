@@ -1,6 +1,6 @@
 """The choice of the next candidate: population, tournaments, proposals and warm starts, without TensorFlow.
 
-The evolution is that of the paper's section 6, with what others recall of its offspring.
+The evolution is the paper's, with what others recall of its offspring.
 """
 
 from typing import TYPE_CHECKING

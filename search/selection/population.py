@@ -1,4 +1,4 @@
-"""The ageing population: a sliding window of the most recent candidates (paper section 6)."""
+"""The ageing population: a sliding window of the most recent candidates (as in the paper)."""
 
 import collections
 from collections.abc import Callable

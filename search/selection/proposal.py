@@ -1,6 +1,6 @@
 """Proposals of candidates: mutated tournament winners, or random graphs, that pass the static filter.
 
-The evolution is that of the paper's section 6; the static filter, the search for equivalents, other mutations than the
+The evolution is the paper's; the static filter, the search for equivalents, other mutations than the
 paper's, objectives and niches are additions.
 """
 
@@ -71,7 +71,7 @@ class EquivalenceCache(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class RandomSearch:
-  """The baseline strategy: every candidate is a new random graph (paper section 6).
+  """The baseline strategy: every candidate is a new random graph (as in the paper).
 
   Example:
     >>> import numpy as np
@@ -100,7 +100,7 @@ class RandomSearch:
 
 @dataclasses.dataclass(frozen=True)
 class TournamentEvolution:
-  """The evolution: random graphs at first, then mutations of tournament winners (paper section 6).
+  """The evolution: random graphs at first, then mutations of tournament winners (as in the paper).
 
   That a winner is mutated twice, and that half of the offspring are random graphs, others recall of the paper.
 

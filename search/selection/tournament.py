@@ -1,4 +1,4 @@
-"""Tournament selection, with the winner by Pareto frontier or by average (paper section 6).
+"""Tournament selection, with the winner by Pareto frontier or by average (as in the paper).
 
 `pareto_winner_with_cost`, which the paper does not have, takes the time of a training step as one more objective.
 """

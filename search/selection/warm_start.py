@@ -1,4 +1,4 @@
-"""The start of a search: random graphs (paper section 6) or a warm start, from known layers or an earlier search.
+"""The start of a search: random graphs (as in the paper) or a warm start, from known layers or an earlier search.
 
 The layers of a warm start are candidates like any other, with the first indices. Random dead nodes are put before the
 nodes of such a graph up to the search space's number of nodes, so that mutations have as much room as in a random
