@@ -7,6 +7,8 @@ VENV := .venv
 TORCH_VENV := .venv-torch
 INSTALLED := $(VENV)/installed
 RUN := $(VENV)/bin/python
+KERAS_3_ON_TENSORFLOW := $(addprefix backend_tests/, conversion_test.py compiled_layers_test.py mistakes_test.py \
+  transforms_test.py)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -37,10 +39,9 @@ lint: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest -q --numprocesses=2 --dist=worksteal
 	KERAS_BACKEND=jax $(RUN) -m pytest -q --numprocesses=2 --dist=worksteal backend_tests
-	KERAS_BACKEND=tensorflow $(RUN) -m pytest -q backend_tests/conversion_test.py backend_tests/compiled_layers_test.py \
-	  backend_tests/mistakes_test.py backend_tests/transforms_test.py
+	KERAS_BACKEND=tensorflow $(RUN) -m pytest -q $(KERAS_3_ON_TENSORFLOW)
 
-# File by file: what has passed is not run again until a file changes, so that it may be interrupted.
+# File by file, two at a time: what has passed is not run again until a file changes, so that it may be interrupted.
 test-slow: $(INSTALLED)
 	XLA_FLAGS="$(XLA_FLAGS)" $(RUN) tools/slow_tests.py  # compiles as users do: tests/conftest.py
 

@@ -20,7 +20,8 @@ def _in_jax(layer, x, cotangent, training):
 
   trainable, others = ([v.value for v in some] for some in (
       layer.trainable_variables, layer.non_trainable_variables))
-  (_, y), (by_weights, by_x) = jax.value_and_grad(loss, (0, 1), has_aux=True)(trainable, jax.numpy.asarray(x))
+  function = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))  # one compilation, not one of each operation
+  (_, y), (by_weights, by_x) = function(trainable, jax.numpy.asarray(x))
   return [y, by_x, *by_weights]
 
 

@@ -1,6 +1,9 @@
 """Test set-up: what TensorFlow takes only before its first use; memory; Ctrl-C; Keras's global policy; binaries."""
 
+import contextlib
+import functools
 import gc
+import inspect
 import os
 import signal
 import sys
@@ -20,11 +23,14 @@ import gin
 import pytest
 import tensorflow as tf
 from tensorflow.python.data.ops import dataset_ops
+from tensorflow.python.ops import gen_resource_variable_ops
 from tensorflow.python.util import tf_stack
 import tf_keras
+from tf_keras.src.utils import tf_inspect
 
 from evonorm_tf.devices.graph_memory import released_gradients
 from evonorm_tf.gradients import tensorflow_gradient
+from tests import blank_figures
 
 # Two logical devices, on which tests of synchronized statistics run two replicas.
 tf.config.set_logical_device_configuration(
@@ -42,8 +48,29 @@ def _without_autotuning(dataset):
   return dataset_ops._OptionsDataset(dataset, options)
 
 
+# A variable's name is an attribute of its operation, of which TensorFlow makes a kernel for each other attribute.
+_var_handle_op = gen_resource_variable_ops.var_handle_op
+_getfullargspec = tf_inspect.getfullargspec
+_of_function = functools.cache(_getfullargspec)
+
+
+def _var_handle_without_name(*args, **kwargs):
+  return _var_handle_op(*args, **kwargs | {'debug_name': ''})
+
+
+def _getfullargspec_once(function):
+  """What Keras asks of the same few functions for each layer that is made."""
+  function = getattr(function, '__func__', function)
+  if not inspect.isfunction(function):
+    return _getfullargspec(function)
+  spec = _of_function(function)
+  return spec._replace(args=[*spec.args])  # which callers change
+
+
 if not AS_USERS_DO:
   dataset_ops.DatasetV2._apply_debug_options = _without_autotuning  # called where an iterator is made
+  gen_resource_variable_ops.var_handle_op = _var_handle_without_name
+  tf_inspect.getfullargspec = _getfullargspec_once
 
 
 def pytest_collection_finish():
@@ -78,6 +105,20 @@ def graphs_run_as_traced():
     patch.setattr(tensorflow_gradient, 'is_compiled_by_default', lambda: False)
     yield
   tf.config.optimizer.set_experimental_options({'disable_meta_optimizer': False})
+
+
+@pytest.fixture(scope='session', autouse=True)
+def figures_are_blank():
+  """Where a test is not about what figures show: `drawn_figures`."""
+  with contextlib.nullcontext() if AS_USERS_DO else blank_figures.blank_figures():
+    yield
+
+
+@pytest.fixture
+def drawn_figures():
+  """Figures are drawn, which `figures_are_blank` saves in other quick tests."""
+  with blank_figures.drawn_figures():
+    yield
 
 
 @pytest.fixture(scope='session', autouse=True)

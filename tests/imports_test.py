@@ -1,6 +1,7 @@
 """Who may import what, read from the source by `ast`: a rule for each folder, and none for a name it does not know."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 import subprocess
@@ -60,10 +61,14 @@ def ruled_by(module):
   return module if module in FOLDERS or module.count('.') == 1 else module.rpartition('.')[0]
 
 
+parsed = functools.cache(ast.parse)
+
+
+@functools.cache
 def imports_of(source):
   """The dotted names that a module imports anywhere in it; `from a import b` gives a.b."""
   names = set()
-  for node in ast.walk(ast.parse(source)):
+  for node in ast.walk(parsed(source)):
     if isinstance(node, ast.Import):
       names |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
@@ -78,14 +83,14 @@ def imports_any(source, *packages):
 
 def uses_tf_keras_attribute(source):
   """Whether `tf.keras` or `tensorflow.keras` is used, which is Keras 2 or 3 as the environment has it."""
-  attributes = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute) and n.attr == 'keras')
+  attributes = (n for n in ast.walk(parsed(source)) if isinstance(n, ast.Attribute) and n.attr == 'keras')
   return bool(imports_any(source, 'tensorflow.keras')) or any(
       isinstance(n.value, ast.Name) and n.value.id in ('tf', 'tensorflow') for n in attributes)
 
 
 def is_binary(source):
   """Whether the module has a block `if __name__ == '__main__':`."""
-  blocks = [n for n in ast.parse(source).body if isinstance(n, ast.If)]
+  blocks = [n for n in parsed(source).body if isinstance(n, ast.If)]
   return any(ast.unparse(block.test) == "__name__ == '__main__'" for block in blocks)
 
 

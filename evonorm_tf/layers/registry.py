@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import os
@@ -120,8 +121,7 @@ class NormActFactory:
     Args:
       option: the argument's name, such as 'momentum'; arguments of base classes count as well.
     """
-    signatures = (inspect.signature(c.__init__) for c in self.layer_class.__mro__)
-    return any(option in s.parameters for s in signatures) and option not in self.options
+    return option in _arguments(self.layer_class) and option not in self.options
 
   def with_defaults(self, **options: Any) -> 'NormActFactory':
     """Returns a factory with further constructor arguments, those that this one leaves open; the others are left out.
@@ -136,6 +136,12 @@ class NormActFactory:
     factory = dataclasses.replace(self, options={**self.options, **added})
     factory()  # raises an error for a bad option
     return factory
+
+
+@functools.cache
+def _arguments(layer_class: type) -> frozenset[str]:
+  """Returns the names of a class's constructor arguments, with those of its base classes."""
+  return frozenset(name for c in layer_class.__mro__ for name in inspect.signature(c.__init__).parameters)
 
 
 def make_factory(spec: str | os.PathLike | LayerGraph, options: Mapping[str, Any], layers: Layers, graph_layer: type

@@ -81,12 +81,16 @@ class _Line:
   font: FontProperties
   is_math: bool = False
 
-  @functools.cached_property
+  @property
   def extent(self) -> tuple[float, float]:
     """The width and height in inches."""
-    text = self.text if self.is_math else self.text.replace('$', r'\$')
-    box = TextPath((0, 0), text, size=self.font.get_size(), prop=self.font).get_extents()
-    return 1.05 * box.width / 72, max(box.height / 72, 0.16)  # Agg rounds each letter's width up or down
+    return _extent(self.text if self.is_math else self.text.replace('$', r'\$'), self.font)
+
+
+@functools.lru_cache(4096)  # the symbols of all nodes are few
+def _extent(text: str, font: FontProperties) -> tuple[float, float]:
+  box = TextPath((0, 0), text, size=font.get_size(), prop=font).get_extents()
+  return 1.05 * box.width / 72, max(box.height / 72, 0.16)  # Agg rounds each letter's width up or down
 
 
 def _label(graph: LayerGraph, index: int) -> tuple[str, str]:

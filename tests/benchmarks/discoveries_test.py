@@ -54,6 +54,7 @@ def test_the_best_found_layer_is_compared_with_the_known_ones():
                    ['tanh', f'+30.0 ± {43.03 / 3**.5:.1f}', '3 of 3']]
 
 
+@pytest.mark.usefixtures('drawn_figures')
 @pytest.mark.parametrize('seeds', ['0', '012'])
 def test_figure(tmp_path, seeds):
   discoveries.draw({seed: RECORDS for seed in seeds}, tmp_path / 'figure.png')

@@ -65,6 +65,7 @@ def test_the_truth_at_one_rate(tmp_path):
   assert scores.truth_at_rate(.1, LAYERS, NAMES, results) == pytest.approx(dict(zip(LAYERS, [.5, .6, .7, .8])))
 
 
+@pytest.mark.usefixtures('drawn_figures')
 def test_tables_and_figure(tmp_path):
   results = filled(tmp_path / 'runs.csv', short=[.2, .1, .3, .4], long=[.5, .6, .7, .8])
   table = report.write(LAYERS, ['good'], NAMES, results, tmp_path)

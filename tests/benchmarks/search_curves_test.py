@@ -71,6 +71,7 @@ def test_bands(by_seconds, end):
   np.testing.assert_allclose([edge[at(.5)] for edge in axes.band], [.1, .3])
 
 
+@pytest.mark.usefixtures('drawn_figures')
 def test_figure(tmp_path):
   known = Record(stage='reference', name='bn_relu', outcome='accepted', scores={'resnet': .35})
   search_curves.draw({'Pareto': [search(.2, .3), search(.1, .4)], 'random': [search(.1, .2)]}, tmp_path / 'figure.png',

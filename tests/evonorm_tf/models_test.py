@@ -24,7 +24,7 @@ BUILDERS = {
     'efficientnet': functools.partial(
         efficientnet.build_efficientnet, width_multiplier=0.25, depth_multiplier=0.25, small_images=True),
 }
-every_model = pytest.mark.parametrize('name', BUILDERS)
+# Inverted bottlenecks are one function, whose options the three families are.
 
 
 batch_norm_relu = get_norm_act('bn_relu')
@@ -57,7 +57,8 @@ def test_logits_are_not_probabilities(untrained_model):
   assert not np.allclose(logits.sum(-1), 1., atol=1e-2)
 
 
-@every_model
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == 'mnasnet_b1')) for name in BUILDERS])
 def test_training_reaches_every_weight_and_lowers_the_loss(name):
   model = build(name)
   for layer in model.layers:
@@ -82,7 +83,8 @@ def test_no_two_kernels_start_alike(untrained_model):
   assert len(kernels) > 10 and len(set(kernels)) == len(kernels)
 
 
-@every_model
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow] * (name not in ('resnet14', 'efficientnet'))) for name in BUILDERS])
 def test_logits_are_float32_under_mixed_precision(name):
   tf_keras.mixed_precision.set_global_policy('mixed_bfloat16')
   try:

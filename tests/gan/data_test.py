@@ -38,7 +38,7 @@ def test_cifar10_batches_follow_from_seed_and_step():
 def test_real_images_of_cifar10_are_all_once():
   batches = list(Cifar10().real_images(700).as_numpy_iterator())
   assert [len(batch) for batch in batches] == [700] * 7 + [100]
-  np.testing.assert_allclose(np.concatenate(batches), cifar10.load_split('train')[0] / 127.5 - 1, atol=1e-6)
+  assert np.abs(np.concatenate(batches) - (cifar10.load_split('train')[0] / 127.5 - 1)).max() < 1e-6
 
 
 def test_names_tell_data_sets_apart():

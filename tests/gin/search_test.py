@@ -68,7 +68,9 @@ def sizes(architectures):
   return [parameters(a.family, tuple(a.options.items())) for a in architectures]
 
 
-@by_name
+# Of the other files the whole networks are quick to build.
+@pytest.mark.parametrize('file', [pytest.param(
+    f, marks=[pytest.mark.slow] * (not f.stem.startswith('cifar10')), id=f.stem) for f in FILES])
 def test_the_networks_are_built_with_one_block_a_stage(file):
   arguments = parse(file)
   for evaluation in (arguments['evaluation'], arguments['reranking'].evaluation):
@@ -80,7 +82,8 @@ def test_the_networks_are_built_with_one_block_a_stage(file):
 def test_the_networks_have_the_size_of_a_proxy_task(file):
   arguments = parse(file)
   for evaluation in (arguments['evaluation'], arguments['reranking'].evaluation):
-    assert all(1e4 < size < 1e7 for size in sizes(evaluation.task.architectures))
+    built = sizes(evaluation.task.architectures)
+    assert len(built) in ALLOWED[file.stem] and all(1e4 < size < 1e7 for size in built)
 
 
 OUTCOMES = {}  # by evaluation: files that differ in the evolution alone share them

@@ -88,6 +88,7 @@ def search_that_stays(model_dir):
   search(model_dir)
 
 
+@pytest.mark.slow
 def test_killed_by_the_system_and_resumed(bare, whole, tmp_path):
   code = f'import runpy; runpy.run_path({__file__!r})["search_that_stays"]({str(tmp_path)!r})'
   child = subprocess.Popen([sys.executable, '-c', code], cwd=pathlib.Path(__file__).parents[2],

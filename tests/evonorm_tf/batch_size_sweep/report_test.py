@@ -15,6 +15,8 @@ from evonorm_tf.batch_size_sweep.runs import make_runs
 from evonorm_tf.batch_size_sweep.runs import Result
 from tests.evonorm_tf.fake_training import grid
 
+pytestmark = pytest.mark.usefixtures('drawn_figures')
+
 RUNS = grid(batch_sizes=(4, 32), seeds=(0, 1, 2))
 
 

@@ -16,6 +16,12 @@ from tests.evonorm_tf.fake_training import FakeTraining
 RUN = Run('evonorm_s0', 'evonorm_s0', 32, 1)
 
 
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+  """Fake trainings leave no garbage."""
+  monkeypatch.setattr(sweep_runs.gc, 'collect', lambda: 0)
+
+
 def test_labels_are_unique_and_name_folders():
   specs = ['bn_relu', 'a/layer_1.json', 'b/layer_1.json', 'c/layer_1.json', 'd/layer_1_2.json', 'e/bn_relu.json',
            'e/gn_relu.json', 'f/x y.z.json', '..json']

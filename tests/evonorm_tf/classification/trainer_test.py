@@ -27,7 +27,8 @@ def trained(tmp_path_factory):
   return folder, run(folder, ema_decay=DECAY)
 
 
-@pytest.mark.parametrize('ema_decay', [DECAY, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('ema_decay', [DECAY, None])
 def test_an_interrupted_training_ends_bitwise_like_another(trained, tmp_path, ema_decay):
   """With dropout; and with an average of the weights, which every evaluation swaps in and out."""
   straight = trained[0] if ema_decay else tmp_path / 'straight'
@@ -41,8 +42,7 @@ def test_an_interrupted_training_ends_bitwise_like_another(trained, tmp_path, em
     np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize('kind', [
-    pytest.param(kind, marks=pytest.mark.slow) for kind in ('data cut', 'index garbage')])
+@pytest.mark.parametrize('kind', ['data cut', pytest.param('index garbage', marks=pytest.mark.slow)])
 def test_a_damaged_checkpoint_ends_bitwise_like_another(trained, tmp_path, kind, caplog):
   folder = shutil.copytree(trained[0], tmp_path / 'damaged')
   file = DAMAGES[kind](folder, 'ckpt-8')

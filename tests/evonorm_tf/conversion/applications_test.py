@@ -45,7 +45,8 @@ def test_what_is_replaced(name, keras_name):
   assert [layer.nonlinearity for layer in found].count(True) == len(plan.fused) and len(found) == len(norms)
 
 
-@pytest.mark.parametrize('keras_name', PACKAGES)
+@pytest.mark.parametrize('keras_name', [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == 'keras')) for name in PACKAGES])
 def test_bn_relu_computes_what_the_model_computed(keras_name):
   model = build(keras_name, 'ResNet50V2')  # all of whose activations are ReLU
   rng = np.random.default_rng(0)

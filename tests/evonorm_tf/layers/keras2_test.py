@@ -226,8 +226,11 @@ def value_and_gradients(layer, x):
   return [y] + tape.gradient(loss, [x] + layer.trainable_variables)
 
 
-@pytest.mark.parametrize('jit_compile', [False, True])
-@pytest.mark.parametrize('layer_class', LAYERS)
+# tests/evonorm_tf/gradients/tensorflow_gradient_test.py differentiates all of them in graphs that are not compiled.
+@pytest.mark.parametrize('layer_class, jit_compile', [
+    pytest.param(layer_class, jit_compile, marks=[pytest.mark.slow] * (
+        not jit_compile and layer_class not in (B_LAYERS[0], S_LAYERS[0])))
+    for layer_class in LAYERS for jit_compile in (False, True)])
 def test_graph_of_unknown_sizes_equals_eager(layer_class, jit_compile):
   layer, copy = (make_layer(layer_class, random_weights(6), groups=2) for _ in range(2))
   function = tf.function(lambda x: value_and_gradients(copy, x), jit_compile=jit_compile,

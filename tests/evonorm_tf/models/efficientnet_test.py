@@ -24,6 +24,7 @@ def kernel_shapes(model):
   return collections.Counter(tuple(v.shape) for v in model.trainable_variables if v.shape.rank == 4)
 
 
+@pytest.mark.slow  # tests/gin/classification_test.py counts those of the configuration
 def test_published_number_of_parameters():
   model = efficientnet.build_efficientnet(batch_norm_silu)
   assert sum(v.shape.num_elements() for v in model.trainable_variables) == 5_288_548

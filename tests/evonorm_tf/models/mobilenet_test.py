@@ -21,6 +21,7 @@ def kernel_shapes(model):
   return collections.Counter(tuple(v.shape) for v in model.trainable_variables if v.shape.rank == 4)
 
 
+@pytest.mark.slow  # tests/gin/classification_test.py counts those of the configuration
 def test_published_number_of_parameters_and_kernels_of_tf_keras():
   model = mobilenet.build_mobilenet_v2(batch_norm_relu)
   assert sum(v.shape.num_elements() for v in model.trainable_variables) == 3_504_872

@@ -10,6 +10,8 @@ import pytest
 
 from evonorm_tf.output import figures
 
+pytestmark = pytest.mark.usefixtures('drawn_figures')
+
 
 def test_png_has_the_size_in_inches():
   figure = figures.new_figure(2, 1.5)

@@ -257,6 +257,7 @@ def test_a_checkpoint_restores_it(tmp_path):
     np.testing.assert_array_equal(value, other)
 
 
+@pytest.mark.slow
 def test_synchronized_statistics_of_two_replicas_are_those_of_the_batch():
   strategy, norm_act = get_strategy('mirrored'), get_norm_act('evonorm_b0', synchronized=True)
   alone = make_generator(norm_act=norm_act)

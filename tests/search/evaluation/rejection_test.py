@@ -110,7 +110,7 @@ def test_ascending_raises_the_norm_and_the_largest_is_returned(model):
 
 
 @pytest.mark.parametrize('spec, options', [
-    ('bn_relu', {}), ('evonorm_b0', {'jit_compile': False}),  # as evaluations do
+    ('bn_relu', {}), pytest.param('evonorm_b0', {'jit_compile': False}, marks=pytest.mark.slow),  # as evaluations do
     pytest.param(known_graph('evonorm_s0'), {}, marks=pytest.mark.slow)], ids=['BN-ReLU', 'B0', 'S0'])
 def test_known_layers_pass(spec, options):
   norm = StabilityTest(steps=5).check(TASK, get_norm_act(spec, **options))
@@ -160,7 +160,7 @@ def test_a_norm_beyond_the_limit_is_rejected(monkeypatch, norms, steps, text):
 
 
 @pytest.mark.parametrize('nodes', [
-    [Node('exp', (0,)), Node('exp', (4,))],
+    pytest.param([Node('exp', (0,)), Node('exp', (4,))], marks=pytest.mark.slow),
     [Node('square', (0,)), Node('mul', (0, 4)), Node('square', (5,))],  # x⁶, finite at first
 ], ids=['exp exp x', 'x⁶'])
 def test_an_exploding_layer_is_rejected(nodes):

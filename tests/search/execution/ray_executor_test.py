@@ -36,6 +36,12 @@ class TestRayExecutor(WorkerExecutorContract):
       yield executor
       executor.close()
 
+  # That a signal kills a worker, TestWorkerProcesses shows.
+  @pytest.mark.parametrize('death', [(os._exit, 0), pytest.param((signal.raise_signal, signal.SIGKILL),
+                                                                 marks=pytest.mark.slow)], ids=['exit 0', 'killed'])
+  def test_a_dying_worker_takes_its_own_task_only(self, executor, death):
+    super().test_a_dying_worker_takes_its_own_task_only(executor, death)
+
   @pytest.mark.slow
   @pytest.mark.parametrize('candidates', [200])
   def test_some_candidates_die_once_and_one_always(self, executor, tmp_path, candidates):

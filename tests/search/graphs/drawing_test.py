@@ -25,6 +25,8 @@ from search.graphs.known_graphs import KNOWN_GRAPHS
 from search.graphs.known_graphs import V1
 from search.graphs.known_graphs import X
 
+pytestmark = pytest.mark.usefixtures('drawn_figures')
+
 DEAD_LAST_BUT_ONE = LayerGraph((Node('first_moment', (X,), INSTANCE), Node('exp', (V1,)), Node('div', (4, X))))
 
 
@@ -68,7 +70,8 @@ def assert_shows(figure, graph: LayerGraph, indices) -> None:
   assert len(patches(figure, FancyArrowPatch)) == edges + 1  # and y's
 
 
-@pytest.mark.parametrize('name', KNOWN_GRAPHS)
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=[pytest.mark.slow] * (name not in ('evonorm_b0', 'evonorm_s0'))) for name in KNOWN_GRAPHS])
 def test_png_holds_the_known_graph_unclipped(name, tmp_path):
   graph = known_graph(name)
   assert_shows(drawing.draw_graph(graph), graph, graph.live)

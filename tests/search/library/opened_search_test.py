@@ -249,6 +249,7 @@ def test_ancestors_go_back_to_a_random_graph(make_record):
   assert Layer(records[2], records).parent is None and Layer(records[2], records).ancestors == []
 
 
+@pytest.mark.usefixtures('drawn_figures')
 def test_a_notebook_shows_drawing_and_equation(found):
   shown = found.best._repr_html_()
   image = imread(io.BytesIO(base64.b64decode(re.search('base64,([^"]+)"', shown)[1])))

@@ -21,6 +21,7 @@ from search.reporting import comparison_report
 from search.reporting.comparison_report import compare_searches
 from search.selection.proposal import RandomSearch
 from search.selection.proposal import SEEN_BEFORE
+from tests.blank_figures import drawn_figures
 from tests.search import fake_search
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -44,15 +45,13 @@ def searches(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def compared(searches, tmp_path_factory):
-  """The report's path, and its text before a second comparison replaced it."""
-  folder = str(tmp_path_factory.mktemp('compared'))
-  first = compare_searches(searches, folder).read_text()
-  return compare_searches(searches, folder), first
+  """The path of the report."""
+  with drawn_figures():
+    return compare_searches(searches, str(tmp_path_factory.mktemp('compared')))
 
 
 def test_files(compared):
-  path, first = compared
-  text = path.read_text()
+  path, text = compared, compared.read_text()
   assert '| selection | Pareto | random |' in text and '| candidates evaluated | 20 | 12 |' in text
   assert '| core-seconds |' in text and '`strategy.class` | TournamentEvolution | RandomSearch |' in text
   assert 'node ' in text and '→' in text  # a mutation in the ancestry
@@ -61,11 +60,18 @@ def test_files(compared):
   assert pictures == {f'{n}.png' for n in (
       'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'ancestry_2')}
   assert all(f']({name})' in text for name in pictures)
-  assert text == first
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('drawn_figures')
+def test_a_second_comparison_replaces_the_first(searches, compared):
+  before = {path.name: path.read_bytes() for path in compared.parent.iterdir() if path.is_file()}
+  assert compare_searches(searches, str(compared.parent)) == compared
+  assert {path.name: path.read_bytes() for path in compared.parent.iterdir() if path.is_file()} == before
 
 
 def test_tensorboard(searches, compared):
-  folder = compared[0].parent / 'tensorboard'
+  folder = compared.parent / 'tensorboard'
   read = lambda run: EventAccumulator(str(folder / run), size_guidance={'tensors': 0}).Reload()
   events = read('comparison')
   assert {'efficiency', 'rejections', 'correlation', 'primitives', 'ancestry_1', 'report/ancestry',
@@ -82,6 +88,7 @@ def test_the_default_folder_is_in_the_first_search(searches):
   assert compare_searches(searches[:1]) == pathlib.Path(searches[0]) / 'analysis' / 'report.md'
 
 
+@pytest.mark.usefixtures('drawn_figures')
 def test_a_search_without_accepted_candidates_is_drawn(tmp_path, make_record):
   with Journal(tmp_path / 'journal.jsonl', {}) as journal:
     journal.append(make_record(index=0, filtered={'constant': 2}))
@@ -121,6 +128,7 @@ def test_ancestors_are_numbered_where_the_score_changed(make_record):
   assert sorted(text.get_text() for text in axes.texts) == ['0', '2 (+10.0)', '4 (+5.0)']
 
 
+@pytest.mark.usefixtures('drawn_figures')
 def test_labels_of_ancestors_cover_neither_points_nor_each_other(make_record):
   records = [make_record(index=0, scores=(.2,))]
   records += [make_record(index=i, scores=(.2 + .01 * i,), parent=i - 1) for i in range(1, 13)]

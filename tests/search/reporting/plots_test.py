@@ -8,6 +8,8 @@ import pytest
 
 from search.reporting import plots
 
+pytestmark = pytest.mark.usefixtures('drawn_figures')
+
 
 def line(axes, label):
   """The y of the line with this label."""
