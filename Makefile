@@ -44,10 +44,11 @@ test: $(INSTALLED)
 # File by file, two at a time: what has passed is not run again until a file changes, so that it may be interrupted.
 test-slow: $(INSTALLED)
 	XLA_FLAGS="$(XLA_FLAGS)" $(RUN) tools/slow_tests.py  # compiles as users do: tests/conftest.py
+	KERAS_BACKEND=jax $(RUN) -m pytest -q -m slow backend_tests
 
 # The layers in Keras 3 on PyTorch, beside which TensorFlow cannot be imported.
 test-torch: $(TORCH_VENV)/installed
-	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -q backend_tests
+	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest -q -m '' backend_tests
 
 $(TORCH_VENV)/installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(TORCH_VENV)

@@ -159,14 +159,15 @@ NARROW = {'width_multiplier': .25, 'depth_multiplier': .25, 'small_images': True
 
 
 @pytest.mark.parametrize('build, name, options', [
-    (keras3.build_resnet, 'evonorm_b0', {'depth': 8, 'width_multiplier': .5}),
-    (keras3.build_efficientnet, 'evonorm_s0', NARROW)], ids=['resnet', 'efficientnet'])
+    pytest.param(keras3.build_resnet, 'evonorm_b0', {'depth': 8, 'width_multiplier': .5}, id='resnet'),
+    pytest.param(keras3.build_efficientnet, 'evonorm_s0', NARROW, marks=pytest.mark.slow, id='efficientnet')])
 def test_models(build, name, options):
   model = build(keras3.get_norm_act(name), num_classes=4, input_shape=(16, 16, 3), **options)
   x = images((2, 16, 16, 3)).astype('float32')
   assert isinstance(model, keras.Model) and model.predict(x, verbose=0).shape == (2, 4)
 
 
+@pytest.mark.slow
 def test_backbones():
   x = images((2, 16, 16, 3)).astype('float32')
   for build, first in ((keras3.build_resnet_backbone, '0'), (keras3.build_mobilenet_v2_backbone, '1')):

@@ -24,7 +24,12 @@ BUILDERS = {
     'efficientnet': functools.partial(
         efficientnet.build_efficientnet, width_multiplier=0.25, depth_multiplier=0.25, small_images=True),
 }
-# Inverted bottlenecks are one function, whose options the three families are.
+
+
+def every_model(*slow):
+  """A test of each model by its name; the slow ones are of families of which another is quick."""
+  return pytest.mark.parametrize('name', [
+      pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in BUILDERS])
 
 
 batch_norm_relu = get_norm_act('bn_relu')
@@ -57,8 +62,7 @@ def test_logits_are_not_probabilities(untrained_model):
   assert not np.allclose(logits.sum(-1), 1., atol=1e-2)
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param(name, marks=[pytest.mark.slow] * (name == 'mnasnet_b1')) for name in BUILDERS])
+@every_model('mnasnet_b1')
 def test_training_reaches_every_weight_and_lowers_the_loss(name):
   model = build(name)
   for layer in model.layers:
@@ -83,8 +87,7 @@ def test_no_two_kernels_start_alike(untrained_model):
   assert len(kernels) > 10 and len(set(kernels)) == len(kernels)
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param(name, marks=[pytest.mark.slow] * (name not in ('resnet14', 'efficientnet'))) for name in BUILDERS])
+@every_model('resnet50', 'mobilenet_v2', 'mnasnet_b1')
 def test_logits_are_float32_under_mixed_precision(name):
   tf_keras.mixed_precision.set_global_policy('mixed_bfloat16')
   try:

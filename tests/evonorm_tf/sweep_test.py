@@ -10,8 +10,9 @@ import gin
 import pytest
 
 from evonorm_tf import sweep
-from evonorm_tf.batch_size_sweep import report as sweep_report
 from evonorm_tf.batch_size_sweep import runs as sweep_runs
+
+pytestmark = pytest.mark.usefixtures('no_garbage')
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / 'gin' / 'classification' / 'cifar10_batch_size.gin'
@@ -28,13 +29,6 @@ fake_training.train.rate = %rate
 fake_training.train.data_dir = 'here'
 rate = 0.25
 """
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-  """The plot has tests of its own, and fake trainings leave no garbage."""
-  monkeypatch.setattr(sweep_report, 'save_figure', lambda figure, path: path.write_bytes(b'png'))
-  monkeypatch.setattr(sweep_runs.gc, 'collect', lambda: 0)
 
 
 @pytest.fixture

@@ -24,7 +24,12 @@ pytestmark = pytest.mark.usefixtures('no_configuration')
 # The numbers of networks in the search and in the re-ranking: the quickstart's proxy is one, which a study chose.
 ONE_NETWORK = 'quickstart', 'random_search', 'discover', 'discover_mended'
 ALLOWED = {file.stem: (1, 3) if file.stem in ONE_NETWORK else (3,) for file in FILES}
-by_name = pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
+
+
+def for_each_file(slow=lambda name: False):
+  """A test of each file by its name, of which some are slow."""
+  return pytest.mark.parametrize('file', [
+      pytest.param(f, marks=[pytest.mark.slow] * slow(f.stem), id=f.stem) for f in FILES])
 
 
 def parse(file, bindings=()):
@@ -41,7 +46,7 @@ def tiny(task):
   return dataclasses.replace(task, **{'architectures': architectures, **tiny_data})
 
 
-@by_name
+@for_each_file()
 def test_the_root_function_gets_its_arguments(file):
   arguments = parse(file)
   inspect.signature(evolution.run_search).bind('model_dir', **arguments)
@@ -50,7 +55,7 @@ def test_the_root_function_gets_its_arguments(file):
   assert not arguments['evaluation'].test and arguments['reranking'].evaluation.test
 
 
-@by_name
+@for_each_file()
 def test_no_binding_is_idle(file):
   """A scope that no reference names would be parsed without a complaint, and change nothing."""
   parse(file)
@@ -69,16 +74,14 @@ def sizes(architectures):
 
 
 # Of the other files the whole networks are quick to build.
-@pytest.mark.parametrize('file', [pytest.param(
-    f, marks=[pytest.mark.slow] * (not f.stem.startswith('cifar10')), id=f.stem) for f in FILES])
+@for_each_file(slow=lambda name: not name.startswith('cifar10'))
 def test_the_networks_are_built_with_one_block_a_stage(file):
   arguments = parse(file)
   for evaluation in (arguments['evaluation'], arguments['reranking'].evaluation):
     assert len(sizes(tiny(evaluation.task).architectures)) in ALLOWED[file.stem]
 
 
-@pytest.mark.parametrize('file', [pytest.param(
-    f, marks=[pytest.mark.slow] * f.stem.startswith('cifar10'), id=f.stem) for f in FILES])
+@for_each_file(slow=lambda name: name.startswith('cifar10'))
 def test_the_networks_have_the_size_of_a_proxy_task(file):
   arguments = parse(file)
   for evaluation in (arguments['evaluation'], arguments['reranking'].evaluation):
@@ -115,20 +118,20 @@ def test_two_steps_in_the_first_architecture(file):
 
 
 @pytest.mark.slow
-@by_name
+@for_each_file()
 def test_two_steps_in_every_architecture_and_of_the_stability_test(file):
   for outcome in outcomes(file):
     assert (outcome.outcome, outcome.detail) == ('accepted', '') and len(outcome.scores) in ALLOWED[file.stem]
 
 
-@by_name
+@for_each_file()
 def test_misspelt_bindings_fail_when_parsed(file):
   for binding in ('run_search.candidatess = 3', 'proxy_task.ProxyTask.step = 3', 'run_serch.candidates = 3'):
     with pytest.raises(ValueError, match="'(candidatess|step|run_serch)'"):
       parse(file, [binding])
 
 
-@by_name
+@for_each_file()
 def test_ray_joins_every_search(file):
   alone = parse(file)
   gin.clear_config()
@@ -144,7 +147,7 @@ def test_ray_s_header_tells_the_command():
   assert '--gin_file=gin/search/ray.gin ' in RAY.read_text().partition('\nfrom __gin__')[0]
 
 
-@by_name
+@for_each_file()
 def test_the_header_tells_the_command(file):
   header = file.read_text().partition('\nfrom __gin__')[0]
   command = 'run_study' if file.stem == 'study' else 'run_search'

@@ -13,13 +13,9 @@ from evonorm_tf.batch_size_sweep.runs import Run
 from evonorm_tf.output.model_dir import ModelDirError
 from tests.evonorm_tf.fake_training import FakeTraining
 
+pytestmark = pytest.mark.usefixtures('no_garbage')
+
 RUN = Run('evonorm_s0', 'evonorm_s0', 32, 1)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-  """Fake trainings leave no garbage."""
-  monkeypatch.setattr(sweep_runs.gc, 'collect', lambda: 0)
 
 
 def test_labels_are_unique_and_name_folders():

@@ -8,7 +8,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from evonorm_tf.batch_size_sweep import report as sweep_report
-from evonorm_tf.batch_size_sweep import runs as sweep_runs
 from evonorm_tf.batch_size_sweep.runs import DONE
 from evonorm_tf.batch_size_sweep.runs import FAILED
 from evonorm_tf.batch_size_sweep.sweep import run_sweep
@@ -26,10 +25,9 @@ SETTINGS = {'train.rate': '0.1', 'train.epochs': '90'}
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-  """The plot has tests of its own, and there is no garbage; the two take most of the time."""
+def _quick(monkeypatch, no_garbage):
+  """The plot has tests of its own; it and garbage would take most of the time."""
   monkeypatch.setattr(sweep_report, 'save_figure', lambda figure, path: path.write_bytes(b'png'))
-  monkeypatch.setattr(sweep_runs.gc, 'collect', lambda: 0)
 
 
 def sweep(model_dir, training, **arguments):

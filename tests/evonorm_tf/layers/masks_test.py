@@ -35,8 +35,8 @@ GRAPHS = {'graph of evonorm_b0': known_graph('evonorm_b0'), 'graph of gn_silu': 
           'overflowing graph': OVERFLOWING}
 CASES = [(evonorm_tf, name) for name in (*KERAS_2_NAMES, *GRAPHS)] + [
     (keras3, name) for name in (*KERAS_3_NAMES, *GRAPHS)]
-# The formulas of all are in the first test; the other tests are quick for one layer of each series and kind.
-QUICK_CASES = [pytest.param(*case, marks=[pytest.mark.slow] * (
+# Of a series one layer is quick where the first test has the formula of each.
+ONE_OF_A_SERIES = [pytest.param(*case, marks=[pytest.mark.slow] * (
     case[1] in ('evonorm_b1', 'evonorm_b2', 'evonorm_s1', 'evonorm_s2'))) for case in CASES]
 MASKS = {  # of x: the mask that Keras passes
     (3, CHANNELS): [True, False, True],
@@ -150,7 +150,7 @@ def loss_and_gradients(layer, x, mask, loss_weights):
   return [np.asarray(t).astype(np.float64) for t in (y, by_x, *by_weights)]
 
 
-@pytest.mark.parametrize('module, name', QUICK_CASES)
+@pytest.mark.parametrize('module, name', ONE_OF_A_SERIES)
 def test_it_is_the_layer_without_the_masked_positions(module, name):
   """Outputs, gradients and moving averages, where each sample keeps as many positions as the others."""
   x, loss_weights = (random_input((3, 5, CHANNELS), seed) for seed in (0, 1))
@@ -207,7 +207,7 @@ def test_all_masked_moves_nothing(module, name):
     np.testing.assert_array_equal(weight, old)
 
 
-@pytest.mark.parametrize('module, name', QUICK_CASES)
+@pytest.mark.parametrize('module, name', ONE_OF_A_SERIES)
 def test_inference_and_a_graph_of_unknown_sizes(module, name):
   shape = (3, 5, CHANNELS)
   x, mask = tf.constant(random_input(shape)), tf.constant(MASKS[shape])
