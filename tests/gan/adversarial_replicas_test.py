@@ -10,9 +10,10 @@ from tests.gan.tiny_gan import settings
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('norm_act, options', [
-    ('evonorm_s0', {}), ('evonorm_b0', {'synchronized': True}), ('bn_relu', {'synchronized': True})])
-def test_two_replicas_train_as_one_device(tmp_path, norm_act, options):
+@pytest.mark.parametrize('norm_act, options, rounding', [
+    ('evonorm_s0', {}, 1e-5), ('bn_relu', {'synchronized': True}, 1e-5),
+    ('evonorm_b0', {'synchronized': True}, 1e-4)])  # 3e-5 on some CPUs; statistics of one replica alone: 0.5
+def test_two_replicas_train_as_one_device(tmp_path, norm_act, options, rounding):
   results = {}
   for strategy in ('one_device', 'mirrored'):
     # An ε that keeps Adam's first steps from magnifying rounding errors of gradients close to 0.
@@ -21,7 +22,7 @@ def test_two_replicas_train_as_one_device(tmp_path, norm_act, options):
         step=settings(accumulations=2, orthogonal=1e-3), adams=Adams(.05, .05, epsilon=1e-3))
   expected, actual = (weights(tmp_path / strategy) for strategy in results)
   assert expected.keys() == actual.keys()
-  for name, value in expected.items():  # rounding is 3e-5 on some CPUs, statistics of one replica alone 0.5
-    np.testing.assert_allclose(actual[name], value, rtol=0, atol=1e-4, err_msg=name)
+  for name, value in expected.items():
+    np.testing.assert_allclose(actual[name], value, rtol=0, atol=rounding, err_msg=name)
   for name in ('fid', 'inception_score', 'kid'):
     assert results['mirrored'][name] == pytest.approx(results['one_device'][name], rel=1e-3, abs=1e-5), name
